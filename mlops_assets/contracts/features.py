@@ -1,0 +1,147 @@
+"""Contracts of the features: aggregates of districts, and features as of an election day.
+
+Put here what models read. Keep out anything known only after the election day of its partition.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import ibis.expr.datatypes as dt
+import pandera.ibis as pa
+
+from mlops_assets.contracts import codes
+from mlops_assets.contracts.partitions import (
+    ELECTION_BY_STATE,
+    ELECTION_YEARS,
+    ELECTIONS,
+    MONTH_BY_STATE,
+    SNAPSHOT_MONTHS,
+    STATES,
+)
+from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
+from mlops_assets.platform.contract import Contract, LakeName
+
+SMALLEST_CELL: Final = 5
+"""Counts of persons below this are suppressed (NULL) wherever they could single somebody out."""
+
+
+class DistrictDemographicsModel(pa.DataFrameModel):
+    """One row per district, attribute and class of one snapshot."""
+
+    state: dt.String = pa.Field(nullable=False, isin=STATES)
+    month: dt.String = pa.Field(nullable=False, isin=SNAPSHOT_MONTHS)
+    district: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
+    attribute: dt.String = pa.Field(
+        nullable=False, isin=["all", "race", "ethnicity", "gender", "party", "age_group", "status"]
+    )
+    category: dt.String = pa.Field(nullable=False)
+    """Class of the attribute; ``all`` for the attribute ``all``."""
+    voters: dt.Int64 = pa.Field(nullable=True, ge=SMALLEST_CELL)
+    """Registered persons; NULL where fewer than the smallest cell."""
+    suppressed: dt.Boolean = pa.Field(nullable=False)
+
+    class Config:
+        """Strict, keyed by cell."""
+
+        strict = True
+        unique = ("state", "month", "district", "attribute", "category")
+
+
+DISTRICT_DEMOGRAPHICS: Final = Contract(
+    layer="features",
+    table="district_demographics",
+    model=DistrictDemographicsModel,
+    lake=LakeName.CURATED,
+    description="Registered voters of each district by race, ethnicity, gender, party, age group and status.",
+    owners=WRANGLERS,
+    partitions_def=MONTH_BY_STATE,
+    partition_columns={"month": "month", "state": "state"},
+)
+
+
+class PersonTurnoutModel(pa.DataFrameModel):
+    """One row per person registered before an election day, with what was known then."""
+
+    state: dt.String = pa.Field(nullable=False, isin=STATES)
+    election: dt.String = pa.Field(nullable=False, isin=ELECTION_YEARS)
+    person_token: dt.String = pa.Field(nullable=False)
+    district: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
+    """District on the snapshot used; for elections before the first snapshot, on the first."""
+    snapshot_month: dt.String = pa.Field(nullable=False, isin=SNAPSHOT_MONTHS)
+    age: dt.Int64 = pa.Field(nullable=True, ge=17, le=130)
+    """Years at the election, from the middle of the birth cohort."""
+    years_registered: dt.Int64 = pa.Field(nullable=True, ge=0)
+    presidential: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
+    voted_last: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
+    """Voted in the general election two years before."""
+    voted_second_last: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
+    voted_third_last: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
+    party_last: dt.String = pa.Field(nullable=False)
+    """Party under which the person last voted before the election; ``NONE`` if never."""
+    gender: dt.String = pa.Field(nullable=False)
+    place_turnout: dt.Float64 = pa.Field(nullable=False, ge=0, le=1)
+    """Share of the person's county that voted two years before, of those registered then."""
+    voted: dt.Int64 = pa.Field(nullable=True, isin=[0, 1])
+    """Label: voted in this election; NULL while the election has not happened. Not a feature."""
+
+    class Config:
+        """Strict, keyed by person and election."""
+
+        strict = True
+        unique = ("state", "election", "person_token")
+
+
+PERSON_TURNOUT: Final = Contract(
+    layer="features",
+    table="person_turnout",
+    model=PersonTurnoutModel,
+    lake=LakeName.CURATED,
+    description="Persons registered before one election day: what was known then and, later, whether they voted.",
+    owners=WRANGLERS,
+    partitions_def=ELECTION_BY_STATE,
+    partition_columns={"election": "election", "state": "state"},
+    quantise={"place_turnout": 6},
+)
+
+
+class DistrictElectionModel(pa.DataFrameModel):
+    """One row per district that existed at the last election before an election day, with what was known then."""
+
+    election: dt.String = pa.Field(nullable=False, isin=ELECTION_YEARS)
+    state: dt.String = pa.Field(nullable=False, isin=list(codes.FIPS_BY_STATE))
+    district: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
+    presidential: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
+    votes_last: dt.Float64 = pa.Field(nullable=True, ge=0)
+    """Votes two years before; NULL where no count exists."""
+    votes_second_last: dt.Float64 = pa.Field(nullable=True, ge=0)
+    """Votes four years before: the last election of the same kind (presidential or midterm)."""
+    votes_third_last: dt.Float64 = pa.Field(nullable=True, ge=0)
+    uncontested_last: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
+    state_votes_last: dt.Float64 = pa.Field(nullable=True, ge=0)
+    """Mean votes per district of the state two years before."""
+    state_votes_second_last: dt.Float64 = pa.Field(nullable=True, ge=0)
+    profile_year: dt.String = pa.Field(nullable=True)
+    """Year of the latest profile before the election year on the same map, if any."""
+    population: dt.Float64 = pa.Field(nullable=True, ge=0)
+    population_18_and_over: dt.Float64 = pa.Field(nullable=True, ge=0)
+    share_65_and_over: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+
+    class Config:
+        """Strict, keyed by district and election."""
+
+        strict = True
+        unique = ("election", "state", "district")
+
+
+DISTRICT_ELECTION: Final = Contract(
+    layer="features",
+    table="district_election",
+    model=DistrictElectionModel,
+    lake=LakeName.CURATED,
+    description="Districts before one election day: votes of earlier elections and the latest census profile.",
+    owners=WRANGLERS,
+    partitions_def=ELECTIONS,
+    partition_columns={"election": "election"},
+    quantise={"state_votes_last": 3, "state_votes_second_last": 3, "share_65_and_over": 6},
+)

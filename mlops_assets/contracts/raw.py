@@ -1,0 +1,212 @@
+"""Contracts of the raw extracts: what arrived is whole and readable, nothing more.
+
+Put here tables as a source delivers them, in text, with the place of each row in its source. Keep out rules about
+meaning that would stop data which wrangling can mend: those warn here.
+
+Every raw table is in the restricted lake. All delivered values stay text; an empty field is an empty string or NULL as
+the source made the difference.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import ibis.expr.datatypes as dt
+import pandera.ibis as pa
+
+from mlops_assets.contracts import codes
+from mlops_assets.contracts.layouts import LAYOUTS, VOTER_FILE_COLUMNS
+from mlops_assets.contracts.partitions import (
+    ELECTION_BY_STATE,
+    ELECTION_YEARS,
+    ELECTIONS,
+    MONTH_BY_STATE,
+    REGISTRATION_MONTHS,
+    REGISTRATIONS,
+    SNAPSHOT_MONTHS,
+    STATES,
+    YEARS,
+)
+from mlops_assets.platform.contract import Contract, LakeName
+
+PLUMBERS: Final = ("team:plumbing",)
+
+_PERSONAL_VOTER_COLUMNS: Final = frozenset({
+    "voter_reg_num", "ncid", "last_name", "first_name", "middle_name", "name_suffix_lbl", "res_street_address",
+    "zip_code", "mail_addr1", "mail_addr2", "mail_addr3", "mail_addr4", "mail_zipcode", "full_phone_number",
+    "birth_year", "birth_age", "age_at_year_end", "birth_state", "drivers_lic", "registr_dt",
+})  # fmt: skip
+
+
+def _text(*checks: pa.Check, nullable: bool = True) -> pa.Column:
+    return pa.Column(dt.String, list(checks), nullable=nullable)
+
+
+def _known(name: str, known: dict[str, str]) -> pa.Check:
+    return pa.Check.isin([*known, ""], name=name, raise_warning=True)
+
+
+VOTER_FILE: Final = Contract(
+    layer="raw",
+    table="voter_file",
+    model=pa.DataFrameSchema(
+        {
+            "state": _text(pa.Check.isin(STATES), nullable=False),
+            "month": _text(pa.Check.isin(SNAPSHOT_MONTHS), nullable=False),
+            "layout": _text(pa.Check.isin(list(LAYOUTS)), nullable=False),
+            "source_file": _text(nullable=False),
+            "source_row": pa.Column(dt.Int64, pa.Check.ge(1), nullable=False),
+            **{column: _text() for column in VOTER_FILE_COLUMNS},
+            "ncid": _text(pa.Check.str_matches(r"^[A-Z]{1,2}[0-9]+$", name="ncid_is_readable"), nullable=False),
+            "race_code": _text(_known("known_race_codes", codes.RACE)),
+            "ethnic_code": _text(_known("known_ethnic_codes", codes.ETHNICITY)),
+            "party_cd": _text(_known("known_party_codes", codes.PARTY)),
+            "gender_code": _text(_known("known_gender_codes", codes.GENDER)),
+            "status_cd": _text(_known("known_status_codes", codes.STATUS)),
+        },
+        unique=["ncid"],
+        strict=True,
+    ),
+    lake=LakeName.RESTRICTED,
+    description="Registered voters of one state as its election office published them that month, one row per line.",
+    owners=PLUMBERS,
+    partitions_def=MONTH_BY_STATE,
+    partition_columns={"month": "month", "state": "state"},
+    personal=_PERSONAL_VOTER_COLUMNS,
+    duplicate_keys_warn=True,
+)
+
+
+class VotingHistoryModel(pa.DataFrameModel):
+    """One row per person who voted in a general election."""
+
+    state: dt.String = pa.Field(nullable=False, isin=STATES)
+    election: dt.String = pa.Field(nullable=False, isin=ELECTION_YEARS)
+    ncid: dt.String = pa.Field(nullable=False, str_matches=r"^[A-Z]{1,2}[0-9]+$")
+    county_id: dt.String = pa.Field(nullable=True)
+    county_desc: dt.String = pa.Field(nullable=True)
+    election_lbl: dt.String = pa.Field(nullable=False)
+    """The day of the election as ``MM/DD/YYYY``."""
+    voting_method: dt.String = pa.Field(nullable=True)
+    voted_party_cd: dt.String = pa.Field(nullable=True)
+
+    class Config:
+        """Strict, keyed by person and election."""
+
+        strict = True
+        unique = ("state", "election", "ncid")
+
+
+VOTING_HISTORY: Final = Contract(
+    layer="raw",
+    table="voting_history",
+    model=VotingHistoryModel,
+    lake=LakeName.RESTRICTED,
+    description="Who voted in one general election, from the state's history database, one row per person.",
+    owners=PLUMBERS,
+    partitions_def=ELECTION_BY_STATE,
+    partition_columns={"election": "election", "state": "state"},
+    personal=frozenset({"ncid"}),
+)
+
+HOUSE_RETURN_COLUMNS: Final = (
+    "year", "state", "state_po", "state_fips", "state_cen", "state_ic", "office", "district", "stage", "runoff",
+    "special", "candidate", "party", "writein", "mode", "candidatevotes", "totalvotes", "unofficial", "version",
+    "fusion_ticket",
+)  # fmt: skip
+"""Columns of MEDSL's 1976-2020 edition; earlier editions lack ``fusion_ticket`` (NULL then)."""
+
+HOUSE_RETURNS: Final = Contract(
+    layer="raw",
+    table="house_returns",
+    model=pa.DataFrameSchema(
+        {
+            "election": _text(pa.Check.isin(ELECTION_YEARS), nullable=False),
+            "source_file": _text(nullable=False),
+            "source_row": pa.Column(dt.Int64, pa.Check.ge(1), nullable=False),
+            **{column: _text() for column in HOUSE_RETURN_COLUMNS},
+            "state_po": _text(pa.Check.isin(list(codes.FIPS_BY_STATE)), nullable=False),
+            "district": _text(pa.Check.str_matches(r"^[0-9]{1,3}$"), nullable=False),
+            "totalvotes": _text(
+                pa.Check.str_matches(r"^[0-9]+(\.[0-9]+)?$"),
+                pa.Check.notin(["1", "0.5"], name="total_is_a_count", raise_warning=True),
+                nullable=False,
+            ),
+            "candidatevotes": _text(pa.Check.str_matches(r"^[0-9]+(\.[0-9]+)?$"), nullable=False),
+        },
+        unique=["source_row"],
+        strict=True,
+    ),
+    lake=LakeName.RESTRICTED,
+    description="US House returns of one election year, one row per candidate and party line, in MEDSL's columns.",
+    owners=PLUMBERS,
+    partitions_def=ELECTIONS,
+    partition_columns={"election": "election"},
+)
+
+
+class DistrictProfilesModel(pa.DataFrameModel):
+    """One row per district and profile variable, values as delivered."""
+
+    year: dt.String = pa.Field(nullable=False)
+    dataset: dt.String = pa.Field(nullable=False, isin=["acs1", "dec"])
+    source: dt.String = pa.Field(nullable=False)
+    """File or address the row came from, without key."""
+    geo_id: dt.String = pa.Field(nullable=False, str_matches=r"^(5001[0-9]{0,2}[0-9A-Z]*US)?[0-9]{4}$")
+    """State FIPS and district number (four digits), with the summary-level prefix where the source gives one."""
+    geo_name: dt.String = pa.Field(nullable=False)
+    table_id: dt.String = pa.Field(nullable=False)
+    code: dt.String = pa.Field(nullable=False)
+    """Column code; codes move between releases."""
+    label: dt.String = pa.Field(nullable=False)
+    """Column label, by which wrangling recognises a measure."""
+    value: dt.String = pa.Field(nullable=True)
+
+    class Config:
+        """Strict, keyed by district and column of a source."""
+
+        strict = True
+        unique = ("year", "dataset", "table_id", "geo_id", "code")
+
+
+DISTRICT_PROFILES: Final = Contract(
+    layer="raw",
+    table="district_profiles",
+    model=DistrictProfilesModel,
+    lake=LakeName.RESTRICTED,
+    description="Census profiles of congressional districts of one year: one row per district and column, as text.",
+    owners=PLUMBERS,
+    partitions_def=YEARS,
+    partition_columns={"year": "year"},
+)
+
+
+class CountyRegistrationsModel(pa.DataFrameModel):
+    """One row per county and party column of one registration statistic."""
+
+    month: dt.String = pa.Field(nullable=False, isin=REGISTRATION_MONTHS)
+    state: dt.String = pa.Field(nullable=False, isin=list(codes.FIPS_BY_STATE))
+    reported: dt.String = pa.Field(nullable=False)
+    """The date that the file itself states."""
+    county: dt.String = pa.Field(nullable=False)
+    party_column: dt.String = pa.Field(nullable=False)
+    value: dt.String = pa.Field(nullable=True)
+    source_file: dt.String = pa.Field(nullable=False)
+
+    class Config:
+        """Strict, keyed by county and column."""
+
+        strict = True
+        unique = ("month", "state", "county", "party_column")
+
+
+COUNTY_REGISTRATIONS: Final = Contract(
+    layer="raw",
+    table="county_registrations",
+    model=CountyRegistrationsModel,
+    lake=LakeName.RESTRICTED,
+    description="Registered voters by county and party as a state published them in one month, one row per cell.",
+    owners=PLUMBERS,
+    partitions_def=REGISTRATIONS,
+    partition_columns={"month": "month"},
+)

@@ -1,0 +1,160 @@
+"""Contracts: what a published table must look like, who owns it, and how its partitions lie in its columns.
+
+Put here the description of a contract, in terms of pandera schemas and Dagster partitions. Keep out any concrete
+contract (those are the domain's) and the enforcement (that is the audit).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mlops_assets.platform.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandera.ibis as pa
+
+PARTITION_SEPARATOR = "|"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class LakeName(StrEnum):
+    """The two lakes: personal data may only be in ``restricted``."""
+
+    RESTRICTED = "restricted"
+    CURATED = "curated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantine:
+    """Publish the rows that pass and set aside those that fail, as long as enough of them pass.
+
+    Attributes:
+        floor: the least share of rows, 0 to 1, that must pass every row rule for the good rows to be published.
+    """
+
+    floor: float
+
+    def __post_init__(self) -> None:
+        """Refuse a floor outside 0 to 1.
+
+        Raises:
+            ContractError: the floor is not a share.
+        """
+        if not 0.0 <= self.floor <= 1.0:
+            raise ContractError(
+                source="Quarantine",
+                culprit=f"the floor is {self.floor}, not a share of rows.",
+                remedy="Give a number from 0 to 1.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """A published table: its pandera schema, its lake, its partitions and its owner.
+
+    The schema is a ``pandera.ibis.DataFrameModel``. Its fields give columns, types and whether they may be null; a
+    field's or frame's check with a ``name`` becomes a named business rule, one without falls under ``values``; a check
+    with ``raise_warning=True`` warns instead of blocking; ``Config.unique`` names the key.
+
+    Attributes:
+        layer: the lake schema, and the first part of the asset key.
+        table: the lake table, and the second part of the asset key.
+        model: the pandera schema.
+        lake: the lake that holds the table.
+        description: one paragraph for the asset's page.
+        owners: Dagster owners, such as ``team:plumbing``.
+        partitions_def: how the table is partitioned; ``None`` for a table that is replaced whole.
+        partition_columns: for each partition dimension the column holding its key. A table with one dimension may name
+            the dimension as it likes. Row membership is audited against them.
+        personal: columns whose values are masked in samples and never reach metadata.
+        duplicate_keys_warn: whether a repeated key warns (raw data) instead of blocking.
+        quantise: decimals to which float columns are rounded when staged, so that equal inputs give equal hashes.
+        quarantine: what to do with failing rows; ``None`` means that one failing row blocks the publish.
+        tags: Dagster tags of the asset.
+    """
+
+    layer: str
+    table: str
+    model: type[pa.DataFrameModel] | pa.DataFrameSchema
+    lake: LakeName
+    description: str
+    owners: Sequence[str]
+    partitions_def: dg.PartitionsDefinition[str] | None = None
+    partition_columns: Mapping[str, str] = field(default_factory=dict)
+    personal: frozenset[str] = frozenset()
+    duplicate_keys_warn: bool = False
+    quantise: Mapping[str, int] = field(default_factory=dict)
+    quarantine: Quarantine | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse names that are not plain identifiers and partitions that no column holds.
+
+        Raises:
+            ContractError: a name is not an identifier, or a partition dimension has no column.
+        """
+        for name in (self.layer, self.table):
+            if not _NAME.fullmatch(name):
+                raise ContractError(
+                    source=f"Contract {self.layer}/{self.table}",
+                    culprit=f"the name {name!r} is not made of lower-case letters, digits and underscores.",
+                    remedy="Rename it.",
+                )
+        if set(self.dimensions) != set(self.partition_columns):
+            raise ContractError(
+                source=f"Contract {self.layer}/{self.table}",
+                culprit=f"its partitions have {sorted(self.dimensions)}, its columns name "
+                f"{sorted(self.partition_columns)}.",
+                remedy="Name one column for each partition dimension.",
+            )
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """The asset key: layer and table."""
+        return dg.AssetKey([self.layer, self.table])
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The names of the partition dimensions, sorted as Dagster sorts them in a key; empty if not partitioned."""
+        if self.partitions_def is None:
+            return ()
+        if isinstance(self.partitions_def, dg.MultiPartitionsDefinition):
+            return tuple(sorted(d.name for d in self.partitions_def.partitions_defs))
+        return tuple(self.partition_columns) or ("partition",)
+
+    def partition_values(self, partition_key: str | None) -> dict[str, str]:
+        """The value that each partition column holds in the partition of that key, columns in dimension order.
+
+        Raises:
+            ContractError: the key does not fit the contract's partitions.
+        """
+        if self.partitions_def is None:
+            if partition_key is not None:
+                raise self._bad_key(partition_key, "the table is not partitioned")
+            return {}
+        if partition_key is None:
+            raise self._bad_key("", "the table is partitioned")
+        parts = partition_key.split(PARTITION_SEPARATOR) if len(self.dimensions) > 1 else [partition_key]
+        if len(parts) != len(self.dimensions):
+            raise self._bad_key(partition_key, f"it needs {' and '.join(self.dimensions)}")
+        if not self.partitions_def.has_partition_key(partition_key):
+            raise self._bad_key(partition_key, "it is not one of the contract's partitions")
+        return {self.partition_columns[d]: part for d, part in zip(self.dimensions, parts, strict=True)}
+
+    def _bad_key(self, partition_key: str, why: str) -> ContractError:
+        return ContractError(
+            source=f"Table {self.layer}/{self.table}",
+            culprit=f"partition {partition_key!r} does not fit: {why}.",
+            remedy="Ask for one of the partitions that the contract declares.",
+        )
+
+    def spec(self) -> dg.AssetSpec:
+        """The asset as another code location sees it: key, partitions and nothing about how it is made."""
+        return dg.AssetSpec(key=self.key, partitions_def=self.partitions_def)
