@@ -1,0 +1,48 @@
+"""Automation: the condition under which an asset follows its inputs by itself.
+
+Put here conditions that every pipeline shares. Keep out schedules and sensors of a domain.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import dagster as dg
+
+TICK_SECONDS: Final = 10
+
+
+def on_new_data() -> dg.AutomationCondition[Any]:
+    """Materialize a partition when the data of one of its inputs has changed, whichever partition that is.
+
+    Differences from ``AutomationCondition.eager()``, each needed here:
+
+    - the failed blocking checks of an input hold its consumers back (``eager`` ignores them);
+    - partitions of the past follow too, not only those of the latest time window;
+    - an input that was materialized again with equal rows (same data version) does not wake its consumers;
+    - inputs that do not exist yet do not block: a step reads what is published, and says so when it cannot do without.
+    """
+    condition = dg.AutomationCondition
+    changed = dg.AutomationCondition.any_deps_match(
+        condition.data_version_changed() | condition.will_be_requested()
+    ).with_label("the data of an input changed")
+    audited = condition.all_deps_match(
+        condition.missing()
+        | condition.all_checks_match(condition.check_passed() | condition.will_be_requested(), blocking_only=True)
+    ).with_label("every input has passed its blocking checks")
+    return (
+        changed.since(condition.newly_requested() | condition.newly_updated()).with_label("not yet followed")
+        & audited
+        & ~condition.any_deps_in_progress()
+        & ~condition.in_progress()
+    ).with_label("follow new data")
+
+
+def automation_sensor(name: str) -> dg.AutomationConditionSensorDefinition:
+    """The running sensor that evaluates the conditions of one code location; Dagster's own starts stopped."""
+    return dg.AutomationConditionSensorDefinition(
+        name,
+        target="*",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=TICK_SECONDS,
+    )

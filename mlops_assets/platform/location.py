@@ -1,0 +1,58 @@
+"""Code locations: putting the assets of one pipeline together with what every pipeline needs.
+
+Put here what all locations share. Keep out any pipeline's own assets, schedules and sensors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster._utils.warnings import BetaWarning
+
+from mlops_assets.platform.alerts import alert_sensor
+from mlops_assets.platform.automation import automation_sensor
+from mlops_assets.platform.published import contract_of, reads_of
+from mlops_assets.platform.reconcile import reconciler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def location(
+    *,
+    name: str,
+    assets: Sequence[dg.AssetsDefinition],
+    schedules: Sequence[dg.ScheduleDefinition] = (),
+    sensors: Sequence[dg.SensorDefinition] = (),
+    jobs: Sequence[dg.JobDefinition] = (),
+) -> dg.Definitions:
+    """The definitions of one code location.
+
+    Adds the specs of upstream tables that other locations make (without their partitions Dagster could not map ours),
+    the automation sensor, the reconciler of lost events and the alert sensor of these assets.
+    """
+    own = {key for definition in assets for key in definition.keys}
+    contracts = [contract for definition in assets if (contract := contract_of(definition)) is not None]
+    foreign = {
+        read.contract.key: read.contract.spec()
+        for definition in assets
+        for read in reads_of(definition)
+        if read.contract.key not in own
+    }
+    with warnings.catch_warnings():
+        # Automation sensors with a name of their own are in beta; Dagster's default one would start stopped.
+        warnings.simplefilter("ignore", BetaWarning)
+        automation = automation_sensor(f"{name}_automation")
+    return dg.Definitions(
+        assets=[*assets, *foreign.values()],
+        schedules=list(schedules),
+        jobs=list(jobs),
+        sensors=[
+            automation,
+            reconciler(f"{name}_reconciler", contracts),
+            alert_sensor(f"{name}_alerts", [spec for definition in assets for spec in definition.specs]),
+            *sensors,
+        ],
+    )

@@ -1,0 +1,193 @@
+"""Reading: the upstream tables of a step, all at one consistent state of the lakes, with what was read on record.
+
+Put here how a step finds and reads its inputs. Keep out what it does with them.
+
+A run sees the lakes as they were when it began, overlaid by what it has published itself. The versions are pinned in
+the run's tags by its first step, so that every step, in whatever process, reads the same state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+from dagster._core.definitions.partitions.utils import infer_partition_mapping
+
+from mlops_assets.platform import ledger, rules
+from mlops_assets.platform.errors import MissingInputError
+from mlops_assets.platform.lake import literal, publish_lock, quote
+from mlops_assets.platform.ledger import InputRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import ibis.expr.types as ir
+
+    from mlops_assets.platform.contract import Contract, LakeName
+    from mlops_assets.platform.lake import LakeSession
+    from mlops_assets.platform.ledger import Entry
+
+VERSION_TAG: Final = "mlops_assets/lake_version_"
+
+
+@dataclass(frozen=True)
+class Read:
+    """How an asset reads one upstream table.
+
+    Attributes:
+        contract: the table.
+        partitions: which upstream partitions one own partition needs; Dagster's default mapping when not given.
+        choose: narrows the mapped upstream partitions that exist: own key and existing keys (sorted) to the keys to
+            read. What it leaves out is neither read nor recorded.
+        optional: an empty table instead of an error when a mapped partition does not exist.
+    """
+
+    contract: Contract
+    _: KW_ONLY
+    partitions: dg.PartitionMapping | None = None
+    choose: Callable[[str, Sequence[str]], Sequence[str]] | None = None
+    optional: bool = False
+
+    def dep(self) -> dg.AssetDep:
+        """The dependency as Dagster declares it."""
+        return dg.AssetDep(self.contract.key, partition_mapping=self.partitions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """An upstream table as one step sees it.
+
+    Attributes:
+        table: the rows of the partitions read.
+        record: which partitions were read, with their content hashes.
+    """
+
+    table: ir.Table
+    record: InputRecord
+
+
+def upstream_keys(read: Read, own: Contract, own_key: str | None) -> list[str | None]:
+    """The upstream partition keys that the mapping names, whether or not they exist; ``[None]`` if not partitioned."""
+    upstream = read.contract.partitions_def
+    if upstream is None:
+        return [None]
+    if own.partitions_def is None or own_key is None or isinstance(read.partitions, dg.AllPartitionMapping):
+        return list(upstream.get_partition_keys())
+    mapping = infer_partition_mapping(read.partitions, own.partitions_def, upstream)
+    mapped = mapping.get_upstream_mapped_partitions_result_for_partitions(
+        own.partitions_def.subset_with_partition_keys([own_key]), own.partitions_def, upstream
+    )
+    return [*sorted(mapped.partitions_subset.get_partition_keys())]
+
+
+def pinned_version(session: LakeSession, lake: LakeName, instance: dg.DagsterInstance, run_id: str) -> int:
+    """The version of the lake that this run reads: the newest one when its first step asked.
+
+    The publish lock orders two first steps that ask at once, so both get the same answer.
+    """
+    tag = f"{VERSION_TAG}{lake.value}"
+    session.attach(lake)
+    with publish_lock(session.settings, lake):
+        run = instance.get_run_by_id(run_id)
+        pinned = run.tags.get(tag) if run is not None else None
+        if pinned is not None:
+            return int(pinned)
+        version = ledger.latest_version(session, lake)
+        if run is not None:
+            instance.add_run_tags(run_id, {tag: str(version)})
+        return version
+
+
+def read_input(
+    session: LakeSession,
+    read: Read,
+    own: Contract,
+    own_key: str | None,
+    *,
+    instance: dg.DagsterInstance,
+    run_id: str,
+) -> Input:
+    """Find the partitions that one step needs of an upstream table and give them as one lazy table.
+
+    Raises:
+        MissingInputError: a needed partition has never been published.
+    """
+    contract = read.contract
+    pinned = pinned_version(session, contract.lake, instance, run_id)
+    wanted = upstream_keys(read, own, own_key)
+    entries = ledger.current(session, contract, wanted, version=pinned)
+    asset = contract.key.to_user_string()
+    for entry in ledger.since(session, contract.lake, pinned):
+        if entry.record.run_id == run_id and entry.record.asset == asset and entry.record.partition in wanted:
+            entries[entry.record.partition] = entry
+    chosen = _chosen(read, own_key, wanted, entries)
+    record = InputRecord(
+        asset=asset, partitions={key or "": entries[key].record.content_hash for key in chosen if key in entries}
+    )
+    found = {key: entries[key] for key in chosen if key in entries}
+    return Input(table=published_table(session, contract, found, version=pinned), record=record)
+
+
+def _chosen(
+    read: Read, own_key: str | None, wanted: Sequence[str | None], entries: Mapping[str | None, Entry]
+) -> list[str | None]:
+    everything = isinstance(read.partitions, dg.AllPartitionMapping)
+    if read.choose is not None:
+        existing = sorted(key for key in wanted if key is not None and key in entries)
+        chosen: list[str | None] = list(read.choose(own_key or "", existing))
+        missing = [] if chosen or read.optional else [key for key in wanted if key not in entries]
+    else:
+        chosen = [key for key in wanted if key in entries]
+        missing = [] if read.optional or (everything and chosen) else [key for key in wanted if key not in entries]
+    if missing:
+        some = ", ".join(str(key) for key in missing[:3]) + (" …" if len(missing) > 3 else "")  # noqa: PLR2004
+        where = f"partition {some}" if missing != [None] else "the table"
+        raise MissingInputError(
+            source=f"Table {read.contract.layer}/{read.contract.table}",
+            culprit=f"{where} has never been published.",
+            remedy="Materialize it first, or look at its failed checks.",
+        )
+    return chosen
+
+
+def published_table(
+    session: LakeSession, contract: Contract, entries: Mapping[str | None, Entry], *, version: int
+) -> ir.Table:
+    """The rows of those partitions as one lazy table.
+
+    Args:
+        session: a session that may read the contract's lake.
+        contract: the table.
+        entries: for each partition the publish to read.
+        version: the lake version for every partition that was published by then; later ones are read at their own.
+    """
+    catalog = session.attach(contract.lake)
+    columns = rules.columns_of(contract)
+    by_version: dict[int, list[str | None]] = {}
+    for key, entry in entries.items():
+        by_version.setdefault(max(version, entry.version), []).append(key)
+    if not by_version:
+        nothing = ", ".join(
+            f"NULL::{session.ibis.compiler.type_mapper.to_string(kind.copy(nullable=True))} AS {quote(name)}"
+            for name, kind in columns.items()
+        )
+        return session.ibis.sql(f"SELECT {nothing} WHERE false")
+    listed = ", ".join(quote(name) for name in columns)
+    parts = [
+        f"SELECT {listed} FROM {quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)} "
+        f"AT (VERSION => {at}){_where(contract, keys)}"
+        for at, keys in by_version.items()
+    ]
+    return session.ibis.sql(" UNION ALL ".join(parts))
+
+
+def _where(contract: Contract, keys: Sequence[str | None]) -> str:
+    if contract.partitions_def is None:
+        return ""
+    # Plain comparisons, because only those let the lake skip files by their statistics.
+    conditions = [
+        "(" + " AND ".join(f"{quote(c)} = {literal(v)}" for c, v in contract.partition_values(key).items()) + ")"
+        for key in keys
+    ]
+    return f" WHERE {' OR '.join(conditions)}"

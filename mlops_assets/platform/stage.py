@@ -1,0 +1,182 @@
+"""Staging: writing what an asset returned as immutable Parquet at a path no reader looks at, under a lease.
+
+Put here the writing of staged files and their sweeping. Keep out any judgement of what they hold.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import duckdb
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.lake import literal, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import ibis.expr.datatypes as dt
+
+    from mlops_assets.platform.contract import Contract, LakeName
+    from mlops_assets.platform.lake import LakeSession
+
+Table: TypeAlias = ir.Table | pa.Table | pa.RecordBatchReader | duckdb.DuckDBPyRelation
+"""What an asset may return."""
+
+_LEASES: Final = "_leases"
+FILE_NAME: Final = "part-0.parquet"
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A staged Parquet file.
+
+    Attributes:
+        path: where it lies; its folder is fresh and holds nothing else.
+        bytes: its size.
+    """
+
+    path: Path
+    bytes: int
+
+    def remove(self) -> None:
+        """Remove the file and its folder."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+
+def as_ibis(session: LakeSession, table: Table) -> ir.Table:
+    """Whatever an asset returned, as an Ibis table on the session's connection.
+
+    Raises:
+        ContractError: the asset returned something else.
+    """
+    if isinstance(table, ir.Table):
+        return table
+    name = f"returned_{uuid.uuid4().hex}"
+    if isinstance(table, pa.Table | pa.RecordBatchReader):
+        session.connection.register(name, table)
+        return session.ibis.table(name)
+    if isinstance(table, duckdb.DuckDBPyRelation):
+        table.create_view(name)
+        return session.ibis.table(name)
+    raise ContractError(
+        source="The asset's function",
+        culprit=f"it returned {type(table).__name__}.",
+        remedy="Return an Ibis table, an Arrow table or reader, or a DuckDB relation.",
+    )
+
+
+def relation_sql(session: LakeSession, table: ir.Table) -> str:
+    """The DuckDB query of an Ibis table, in-memory tables registered."""
+    session.ibis._run_pre_execute_hooks(table)  # noqa: SLF001  registers memtables, as to_parquet does
+    return str(session.ibis.compile(table))
+
+
+@contextmanager
+def lease(session: LakeSession, lake: LakeName) -> Iterator[str]:
+    """A fresh attempt id whose staged files no sweeper touches while this process lives."""
+    attempt = uuid.uuid4().hex
+    folder = session.settings.lake_data_path(lake) / _LEASES
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / attempt
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield attempt
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def stage(
+    session: LakeSession, contract: Contract, query: str, *, columns: Mapping[str, dt.DataType], attempt: str
+) -> StagedFile:
+    """Write the query's rows to a fresh path under the lake's data path, float columns rounded as the contract says.
+
+    Args:
+        session: the session whose connection can run the query.
+        contract: gives lake, layer, table and quantisation.
+        query: DuckDB query with at least these columns.
+        columns: the columns to write, in order.
+        attempt: id of the attempt, which names the path.
+    """
+    folder = session.settings.lake_data_path(contract.lake) / contract.layer / contract.table / attempt
+    folder.mkdir(parents=True)
+    path = folder / FILE_NAME
+    chosen = ", ".join(
+        f"round({quote(column)}, {contract.quantise[column]}) AS {quote(column)}"
+        if column in contract.quantise
+        else quote(column)
+        for column in columns
+    )
+    try:
+        session.connection.execute(
+            f"COPY (SELECT {chosen} FROM ({query})) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
+        )
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return StagedFile(path, path.stat().st_size)
+
+
+def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) -> list[Path]:
+    """Remove staged folders that no snapshot refers to, no live process leases, and that are older than that.
+
+    Returns:
+        The folders removed.
+    """
+    catalog = session.attach(lake)
+    root = session.settings.lake_data_path(lake)
+    known = {
+        row[0]
+        for row in session.connection.execute(
+            f"SELECT path FROM {quote('__ducklake_metadata_' + catalog)}.ducklake_data_file"
+        ).fetchall()
+    }
+    removed: list[Path] = []
+    for folder in root.glob("*/*/*"):
+        if not folder.is_dir() or folder.parts[-3].startswith("_"):
+            continue
+        file = folder / FILE_NAME
+        names = {str(file), str(file.relative_to(root)), f"{folder.name}/{FILE_NAME}"}
+        if (
+            names & known
+            or time.time() - folder.stat().st_mtime < older_than_seconds
+            or _leased(root, folder.name.split("-")[0])
+        ):
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+        removed.append(folder)
+    return removed
+
+
+def _leased(root: Path, attempt: str) -> bool:
+    path = root / _LEASES / attempt
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(descriptor)
