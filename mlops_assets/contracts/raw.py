@@ -116,6 +116,11 @@ HOUSE_RETURN_COLUMNS: Final = (
 )  # fmt: skip
 """Columns of MEDSL's 1976-2020 edition; earlier editions lack ``fusion_ticket`` (NULL then)."""
 
+_PLAIN_VOTES: Final = r"^(-1|[0-9]+(\.[0-9]+)?)$"
+"""A count; MEDSL writes -1, 0.5 or 1 where an uncontested seat was not counted."""
+_VOTES: Final = r"^(-1|[0-9]{1,3}(,[0-9]{3})+|[0-9]+(\.[0-9]+)?)$"
+"""A count as one 2018 edition also writes it: ``"183,662"`` for all candidates of Maryland."""
+
 HOUSE_RETURNS: Final = Contract(
     layer="raw",
     table="house_returns",
@@ -128,11 +133,15 @@ HOUSE_RETURNS: Final = Contract(
             "state_po": _text(pa.Check.isin(list(codes.FIPS_BY_STATE)), nullable=False),
             "district": _text(pa.Check.str_matches(r"^[0-9]{1,3}$"), nullable=False),
             "totalvotes": _text(
-                pa.Check.str_matches(r"^[0-9]+(\.[0-9]+)?$"),
-                pa.Check.notin(["1", "0.5"], name="total_is_a_count", raise_warning=True),
+                pa.Check.str_matches(_PLAIN_VOTES),
+                pa.Check.notin(["1", "0.5", "-1"], name="total_is_a_count", raise_warning=True),
                 nullable=False,
             ),
-            "candidatevotes": _text(pa.Check.str_matches(r"^[0-9]+(\.[0-9]+)?$"), nullable=False),
+            "candidatevotes": _text(
+                pa.Check.str_matches(_VOTES),
+                pa.Check.str_matches(_PLAIN_VOTES, name="votes_are_plain_numbers", raise_warning=True),
+                nullable=False,
+            ),
         },
         unique=["source_row"],
         strict=True,
@@ -151,9 +160,10 @@ class DistrictProfilesModel(pa.DataFrameModel):
     year: dt.String = pa.Field(nullable=False)
     dataset: dt.String = pa.Field(nullable=False, isin=["acs1", "dec"])
     source: dt.String = pa.Field(nullable=False)
-    """File or address the row came from, without key."""
-    geo_id: dt.String = pa.Field(nullable=False, str_matches=r"^(5001[0-9]{0,2}[0-9A-Z]*US)?[0-9]{4}$")
-    """State FIPS and district number (four digits), with the summary-level prefix where the source gives one."""
+    """File, or path and query of the request, that the row came from; without host and key."""
+    geo_id: dt.String = pa.Field(nullable=False, str_matches=r"^(500[0-9]{2}00US)?[0-9]{2}([0-9]{2}|ZZ)$")
+    """State FIPS and district, such as ``3701``; table downloads put summary level 500 and the Congress less 100 before
+    it (``5001300US3701``). District 98 is a delegate's (11 DC, 72 Puerto Rico), ``ZZ`` is area outside any district."""
     geo_name: dt.String = pa.Field(nullable=False)
     table_id: dt.String = pa.Field(nullable=False)
     code: dt.String = pa.Field(nullable=False)

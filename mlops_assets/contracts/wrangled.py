@@ -45,7 +45,7 @@ class VotersModel(pa.DataFrameModel):
     """Keyed pseudonym of the normalised residential address."""
     district: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
     county: dt.String = pa.Field(nullable=False)
-    status: dt.String = pa.Field(nullable=False, isin=list(codes.STATUS.values()))
+    status: dt.String = pa.Field(nullable=False, isin=[*codes.STATUS.values(), codes.UNRECOGNISED])
     race: dt.String = pa.Field(nullable=False, isin=_RACES)
     ethnicity: dt.String = pa.Field(nullable=False, isin=_ETHNICITIES)
     gender: dt.String = pa.Field(nullable=False, isin=_GENDERS)

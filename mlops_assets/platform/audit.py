@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 SAMPLE_ROWS: Final = 5
 _LONGEST_VALUE: Final = 60
 _MASK: Final = "***"
+_VIEW: Final = "staged_rows"
+_COMPILED: Final[dict[dg.AssetKey, tuple[Contract, list[str], str]]] = {}
 
 
 @dataclass(frozen=True)
@@ -194,21 +196,18 @@ def audit(session: LakeSession, contract: Contract, staged: StagedFile, partitio
         staged: the staged file.
         partition: for each partition column, the value that every row must hold.
     """
-    table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(staged.path))})")
+    session.connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW {_VIEW} AS SELECT * FROM read_parquet({literal(str(staged.path))})"
+    )
     row_rules = rules.row_rules(contract)
-    keys = rules.key_columns(contract)
-    measures: dict[str, ir.Scalar] = {
-        "rows": table.count(),
-        "hash": hash_total(table, rules.columns_of(contract)),
-        "keys": _key(table, keys).nunique() if keys else table.count(),
-    }
-    for column, value in partition.items():
-        measures[f"m_{column}"] = _breaking(table[column] == value)
-    for number, rule in enumerate(row_rules):
-        measures[f"r{number}"] = _breaking(rule.holds(table))
-    row = session.connection.execute(str(session.ibis.compile(table.aggregate(**measures)))).fetchone()
+    names, query = _measures(session, contract)
+    for number, value in enumerate(partition.values()):
+        query = query.replace(literal(_placeholder(number)), literal(value))
+    row = session.connection.execute(query).fetchone()
     # An aggregate without groups always has one row.
-    found = {name: int(value) for name, value in zip(measures, row or (), strict=True)}
+    found = {name: int(value) for name, value in zip(names, row or (), strict=True)}
+    keys = rules.key_columns(contract)
+    table = _view(contract)
 
     outcomes = []
     for name, blocking in rules.check_names(contract).items():
@@ -231,6 +230,36 @@ def audit(session: LakeSession, contract: Contract, staged: StagedFile, partitio
             sample = _sample(session, contract, _failing(table, contract, name, partition))
         outcomes.append(CheckOutcome(name=name, blocking=blocking, broken=tuple(broken), sample=sample))
     return Audit(rows=found["rows"], content_hash=format_hash(found["rows"], found["hash"]), outcomes=tuple(outcomes))
+
+
+def _view(contract: Contract) -> ir.Table:
+    return ibis.table(rules.columns_of(contract), name=_VIEW)
+
+
+def _placeholder(number: int) -> str:
+    return f"value of partition column {number}"
+
+
+def _measures(session: LakeSession, contract: Contract) -> tuple[list[str], str]:
+    """Names and query of all that is measured; compiled once for each contract, since it takes longer than it runs."""
+    known = _COMPILED.get(contract.key)
+    if known is not None and known[0] is contract:
+        return known[1], known[2]
+    table = _view(contract)
+    keys = rules.key_columns(contract)
+    measures: dict[str, ir.Scalar] = {
+        "rows": table.count(),
+        "hash": hash_total(table, rules.columns_of(contract)),
+        "keys": _key(table, keys).nunique() if keys else table.count(),
+    }
+    columns = [contract.partition_columns[dimension] for dimension in contract.dimensions]
+    for number, column in enumerate(columns):
+        measures[f"m_{column}"] = _breaking(table[column] == _placeholder(number))
+    for number, rule in enumerate(rules.row_rules(contract)):
+        measures[f"r{number}"] = _breaking(rule.holds(table))
+    query = str(session.ibis.compile(table.aggregate(**measures)))
+    _COMPILED[contract.key] = (contract, list(measures), query)
+    return list(measures), query
 
 
 def kept(holds: ir.BooleanValue) -> ir.BooleanValue:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
+from pandera.backends.ibis import builtin_checks
 
 from mlops_assets.platform.errors import ContractError
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandera.ibis as pa
+
+# A schema copies its checks when it is made; a copy made before this import would not know Ibis tables.
+_REGISTERED: Final = builtin_checks
 
 PARTITION_SEPARATOR = "|"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -108,6 +108,9 @@ def _commit(
     _replace(session, contract, contract.table, partition, staged)
     if contract.quarantine is not None:
         _replace(session, contract, contract.table + quarantine.SUFFIX, partition, quarantined)
+    if not record.rows:
+        # A transaction that changes nothing would leave no version, and so no record of the empty partition.
+        connection.execute(f"COMMENT ON TABLE {_name(contract, contract.table)} IS {literal(record.publish_id)}")
     connection.execute(
         f"CALL {quote(contract.lake)}.set_commit_message({literal(ledger.AUTHOR)}, "
         f"{literal(ledger.message(contract, record.partition))}, extra_info => {literal(record.model_dump_json())})"

@@ -142,7 +142,6 @@ def published(
             check_specs=checks,
             output_required=False,
             automation_condition=automation_condition,
-            backfill_policy=dg.BackfillPolicy.multi_run(1) if contract.partitions_def else None,
             pool=pool,
             retry_policy=retry_policy,
             metadata={
@@ -200,7 +199,7 @@ def _stage_audit_publish(step: _Step, context: dg.AssetExecutionContext) -> Iter
     partition = Partition(key, contract.partition_values(key))
     with LakeSession(Settings.load()) as session, lease(session, contract.lake) as attempt:
         inputs = {
-            name: read_input(session, read, contract, key, instance=context.instance, run_id=context.run_id)
+            name: read_input(session, read, contract, key, instance=context.instance, run_id=context.run.run_id)
             for name, read in step.reads.items()
         }
         result = _call(step, context, session, partition, inputs)
@@ -259,7 +258,7 @@ def _record(
         publish_id=uuid.uuid4().hex,
         asset=step.contract.key.to_user_string(),
         partition=partition_key,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         code_version=step.code_version,
         package_version=provenance.package_version(),
         environment=provenance.environment(session.settings),

@@ -13,6 +13,7 @@ import dagster as dg
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
 import pandera.ibis as pa
+from pandera.api.function_dispatch import Dispatcher
 from pandera.api.ibis.types import IbisData
 from pandera.backends.ibis import builtin_checks
 
@@ -71,7 +72,11 @@ class Rule:
             return table[self.column].notnull()
         # Calling the check's function itself gives an expression over the table's own columns; calling the check would
         # add a positional join for each rule, and with it one more scan.
-        outcome = self.check._check_fn(IbisData(table, self.column), **self.check._check_kwargs)  # noqa: SLF001
+        function = self.check._check_fn  # noqa: SLF001
+        if isinstance(function, Dispatcher):
+            # A check made before the built-in checks knew Ibis keeps a dispatcher that does not.
+            function = pa.Check.get_builtin_check_fn(function.__name__)
+        outcome = function(IbisData(table, self.column), **self.check._check_kwargs)  # noqa: SLF001
         if isinstance(outcome, ir.Table):
             outcome = _projected(outcome, table)
         if not isinstance(outcome, ir.BooleanValue):

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as SecretsFolderError
 
 from mlops_assets.platform.contract import LakeName
 from mlops_assets.platform.errors import SettingsError
@@ -93,6 +99,9 @@ class ServiceSettings(BaseModel):
         audience: audience that tokens must name.
         keys: file with the public keys (JWKS) that verify tokens; in the home folder when not set.
         signing_key: file with the private key (PEM) that signs tokens; only the ``token`` command reads it.
+        allow_plain_http: whether the service may listen on other addresses than loopback although it speaks plain
+            HTTP; for a closed network whose proxy ends TLS.
+        public_documentation: whether the OpenAPI document and its page are served without a token.
     """
 
     host: str = "127.0.0.1"
@@ -101,6 +110,8 @@ class ServiceSettings(BaseModel):
     audience: str = "mlops-assets-service"
     keys: Path | None = None
     signing_key: Path | None = None
+    allow_plain_http: bool = False
+    public_documentation: bool = False
 
 
 class Settings(BaseSettings):
@@ -128,6 +139,19 @@ class Settings(BaseSettings):
     environment: str | None = None
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the name is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let secret files reach nested settings as variables do."""
+        files = NestedSecretsSettingsSource(file_secret_settings, secrets_dir_missing="error")
+        return init_settings, env_settings, dotenv_settings, files
+
+    @classmethod
     def load(cls) -> Self:
         """Read the settings from environment, ``.env`` and secret files.
 
@@ -141,6 +165,10 @@ class Settings(BaseSettings):
             first = error.errors(include_input=False, include_url=False)[0]
             name = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
             raise SettingsError(source=name, culprit=f"{first['msg']}.", remedy="Correct the setting.") from None
+        except SecretsFolderError as error:
+            raise SettingsError(
+                source=SECRETS_FOLDER, culprit=f"{error}.", remedy="Name the folder that holds the secret files."
+            ) from None
 
     def lake(self, name: LakeName) -> LakeSettings:
         """The settings of that lake."""

@@ -113,11 +113,11 @@ def stage(
     folder = session.settings.lake_data_path(contract.lake) / contract.layer / contract.table / attempt
     folder.mkdir(parents=True)
     path = folder / FILE_NAME
+    types = session.ibis.compiler.type_mapper
+    # Cast, because an engine's own type may be wider than Ibis says (a DuckDB sum of BIGINT is a HUGEINT).
     chosen = ", ".join(
-        f"round({quote(column)}, {contract.quantise[column]}) AS {quote(column)}"
-        if column in contract.quantise
-        else quote(column)
-        for column in columns
+        f"{_rounded(contract, column)}::{types.to_string(kind.copy(nullable=True))} AS {quote(column)}"
+        for column, kind in columns.items()
     )
     try:
         session.connection.execute(
@@ -132,6 +132,12 @@ def stage(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return StagedFile(path, path.stat().st_size)
+
+
+def _rounded(contract: Contract, column: str) -> str:
+    if column in contract.quantise:
+        return f"round({quote(column)}, {contract.quantise[column]})"
+    return quote(column)
 
 
 def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) -> list[Path]:

@@ -1,0 +1,62 @@
+# Two commands do all set-up on a machine with Python 3.11 (with venv) and make: `make demo` and `make test`.
+# `make help` lists the others.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATA ?= ../shared/data
+NAME ?= publish
+TEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-real dev test lint types imports validate bench lock image clean
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed as $(PYTHON); name another one: make PYTHON=python3 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+demo: $(READY) ## simulated sources to a served prediction
+	$(BIN)/mlops-assets demo
+
+demo-real: $(READY) ## the public files in DATA to a served prediction
+	$(BIN)/mlops-assets demo-real --data $(DATA)
+
+dev: $(READY) ## the Dagster UI on the demonstration's instance
+	$(BIN)/mlops-assets dev
+
+test: $(READY) lint ## everything that can be tested on this machine
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TEST_ARGS)
+
+lint: $(READY) ## style, types and rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+validate: $(READY) ## load the three code locations as Dagster will
+	mkdir -p $(CURDIR)/.mlops_assets/validate
+	cp mlops_assets/demo/instance.yaml $(CURDIR)/.mlops_assets/validate/dagster.yaml
+	DAGSTER_HOME=$(CURDIR)/.mlops_assets/validate $(BIN)/dagster definitions validate -w workspace.yaml
+	DAGSTER_HOME=$(CURDIR)/.mlops_assets/validate $(BIN)/dg check defs
+
+bench: $(READY) ## measure: make bench NAME=publish|spine
+	$(BIN)/python bench/$(NAME).py
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev \
+	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
+	  --custom-compile-command "make lock" --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
+
+image: ## build the container image
+	docker build -t mlops-assets:latest .
+
+clean: ## remove what the commands made, the virtual environment included
+	rm -rf $(VENV) .mlops_assets .mlops_assets-real .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

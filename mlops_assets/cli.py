@@ -1,0 +1,192 @@
+"""The command ``mlops-assets``: demonstrations, the service, tokens, and a look into the lakes.
+
+Put here arguments, help and exit codes. Keep out the work itself: each command calls one function of the package.
+
+Exit codes: 0 done; 1 failed, with one sentence that names source, culprit and remedy; 2 the command was called wrongly.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mlops_assets import __version__
+from mlops_assets.platform.contract import LakeName
+from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.settings import Settings
+
+_app = typer.Typer(
+    name="mlops-assets",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Raw extracts to served predictions: audited, versioned Dagster assets.\n\n"
+    "Start with [bold]mlops-assets demo[/bold]. Settings come from MLOPS_ASSETS_* variables, .env and secret files.",
+    rich_markup_mode="rich",
+)
+_keys = typer.Typer(no_args_is_help=True, help="Make, rotate and retire the keys that sign the service's tokens.")
+_lake = typer.Typer(no_args_is_help=True, help="Look into a lake and keep it tidy.")
+_app.add_typer(_keys, name="keys")
+_app.add_typer(_lake, name="lake")
+
+_HomeOption = Annotated[
+    Path, typer.Option(help="Folder for everything the demonstration writes; it is emptied first.", show_default=True)
+]
+_PortOption = Annotated[int, typer.Option(help="Port of the service on loopback; 0 chooses a free one.")]
+
+
+def main() -> None:
+    """Run the command; a failure of the platform ends in one line on standard error and exit code 1."""
+    try:
+        _app()
+    except PlatformError as error:
+        Console(stderr=True).print(f"[red]Failed.[/red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@_app.callback(invoke_without_command=True)
+def _version(
+    *, version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@_app.command()
+def demo(
+    voters: Annotated[int, typer.Option(help="Registered voters of each of the two simulated states.", min=2000)] = (
+        100_000
+    ),
+    home: _HomeOption = Path(".mlops_assets"),
+    port: _PortOption = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated sources; equal seeds give equal data.")] = 2022,
+) -> None:
+    """Simulated sources through all assets to a served prediction; the last month arrives by itself.
+
+    Loads 17 months of history in this process, then starts daemon and service, drops the last month into the landing
+    folder and waits until sensor and automation have carried it to a new prediction, fetched over HTTP with a token.
+    Stops what it started.
+    """
+    from mlops_assets.demo.simulated import run  # noqa: PLC0415  --help needs no Dagster
+
+    run(home=home.absolute(), voters_per_state=voters, port=port, seed=seed)
+
+
+@_app.command("demo-real")
+def demo_real(
+    data: Annotated[Path, typer.Option(help="Folder with the public files (see docs/sources).", exists=True)],
+    home: _HomeOption = Path(".mlops_assets-real"),
+    port: _PortOption = 0,
+) -> None:
+    """Real House returns, census profiles and registrations through the same assets to a served prediction."""
+    from mlops_assets.demo.real import run  # noqa: PLC0415  --help needs no Dagster
+
+    run(data=data.absolute(), home=home.absolute(), port=port)
+
+
+@_app.command()
+def dev(
+    home: Annotated[Path, typer.Option(help="Home folder of an earlier demonstration.")] = Path(".mlops_assets"),
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI on loopback.")] = 3000,
+) -> None:
+    """Open the Dagster UI on the demonstration's embedded instance, with its sources running."""
+    from mlops_assets.demo.development import run  # noqa: PLC0415  --help needs no Dagster
+
+    run(home=home.absolute(), port=port)
+
+
+@_app.command()
+def serve() -> None:
+    """Run the REST service over the current export of predictions (MLOPS_ASSETS_SERVICE__HOST and __PORT)."""
+    from mlops_assets.serving.server import serve as run  # noqa: PLC0415  other commands need no web server
+
+    run(Settings.load())
+
+
+@_app.command()
+def token(
+    principal: Annotated[str, typer.Argument(help="Name of the application that will use the token.")],
+    scope: Annotated[list[str] | None, typer.Option(help="What it may do; may be given several times.")] = None,
+    state: Annotated[list[str] | None, typer.Option(help="Limit it to these states; all when not given.")] = None,
+    hours: Annotated[float, typer.Option(help="How long the token is valid.", min=0.01)] = 24.0,
+) -> None:
+    """Print a token for the REST service; the key is made on first use."""
+    from mlops_assets.platform.token_keys import create_keys  # noqa: PLC0415  other commands need no keys
+    from mlops_assets.platform.tokens import issue_token  # noqa: PLC0415
+
+    settings = Settings.load()
+    if not settings.token_signing_key.exists():
+        create_keys(settings.token_signing_key, settings.token_keys)
+    typer.echo(
+        issue_token(
+            principal,
+            scopes=scope or ["predictions:read"],
+            limits={"states": state} if state else None,
+            lifetime=timedelta(hours=hours),
+            signing_key=settings.token_signing_key,
+            issuer=settings.service.issuer,
+            audience=settings.service.audience,
+        )
+    )
+
+
+@_keys.command("rotate")
+def keys_rotate() -> None:
+    """Make a new signing key; tokens of the old one stay valid until its id is retired."""
+    from mlops_assets.platform.token_keys import rotate_keys  # noqa: PLC0415  other commands need no keys
+
+    settings = Settings.load()
+    typer.echo(rotate_keys(settings.token_signing_key, settings.token_keys))
+
+
+@_keys.command("retire")
+def keys_retire(key_id: Annotated[str, typer.Argument(help="Id of the key, as rotate printed it.")]) -> None:
+    """Refuse every token that this key signed, from now on."""
+    from mlops_assets.platform.token_keys import retire_key  # noqa: PLC0415  other commands need no keys
+
+    retire_key(Settings.load().token_keys, key_id)
+
+
+@_lake.command("publishes")
+def lake_publishes(
+    lake: Annotated[LakeName, typer.Argument(help="Which lake.")] = LakeName.CURATED,
+    last: Annotated[int, typer.Option(help="How many of the newest to show.", min=1)] = 20,
+) -> None:
+    """List the newest publishes: version, table, partition, rows and content hash."""
+    from mlops_assets.platform import ledger  # noqa: PLC0415  --help needs no lake
+    from mlops_assets.platform.lake import LakeSession  # noqa: PLC0415
+
+    table = Table("version", "table", "partition", "rows", "content hash", "run")
+    with LakeSession(Settings.load()) as session:
+        for entry in ledger.since(session, lake, 0)[-last:]:
+            record = entry.record
+            table.add_row(
+                str(entry.version),
+                record.asset,
+                record.partition or "",
+                f"{record.rows:,}",
+                record.content_hash,
+                record.run_id[:8],
+            )
+    Console().print(table)
+
+
+@_lake.command("sweep")
+def lake_sweep(
+    lake: Annotated[LakeName, typer.Argument(help="Which lake.")],
+    hours: Annotated[float, typer.Option(help="Leave staged files younger than this.", min=0)] = 24.0,
+) -> None:
+    """Remove staged files that a killed run left behind; nothing that any version of the lake refers to."""
+    from mlops_assets.platform.lake import LakeSession  # noqa: PLC0415  --help needs no lake
+    from mlops_assets.platform.stage import sweep  # noqa: PLC0415
+
+    with LakeSession(Settings.load()) as session:
+        removed = sweep(session, lake, older_than_seconds=hours * 3600)
+    typer.echo(f"Removed {len(removed)} staged folders.")

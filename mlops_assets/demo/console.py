@@ -1,0 +1,34 @@
+"""What a person sees while a demonstration runs: progress bars.
+
+Put here their looks. Keep out what they measure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def progress_bars(console: Console) -> Progress:
+    """An empty display of bars: title, bar, count and seconds."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+
+
+class Bars:
+    """One bar for each title, made when the title is first seen."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, title: str, done: int, total: int) -> None:
+        """Show that so many of so many are done."""
+        if title not in self._tasks:
+            self._tasks[title] = self._progress.add_task(title, total=total)
+        self._progress.update(self._tasks[title], completed=done)

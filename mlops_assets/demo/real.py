@@ -1,0 +1,121 @@
+"""The demonstration on real files: House returns, census profiles and registrations, served over loopback HTTP.
+
+Put here its course. Keep out how history is loaded, processes are run and results are shown.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+from rich.console import Console
+from rich.table import Table
+
+from mlops_assets.contracts import models, variance
+from mlops_assets.contracts.partitions import ELECTION_YEARS
+from mlops_assets.demo import live, report
+from mlops_assets.demo.console import Bars, progress_bars
+from mlops_assets.demo.history import Batch, load
+from mlops_assets.demo.surroundings import Surroundings, applied
+from mlops_assets.platform.errors import SourceError
+from mlops_assets.platform.settings import Settings
+from mlops_assets.plumbing.connectors.http import Fetcher
+from mlops_assets.plumbing.connectors.registrations import available_months
+from mlops_assets.simulation.servers import FolderServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMING: Final = "2022"
+"""The first election after those in the files."""
+
+RETURNS: Final = "medsl-house/1976-2020-house.csv.gz"
+PROFILES: Final = "acs-cd-profiles"
+_PROFILE_YEARS: Final = ("2000", "2006", "2008", "2010", "2011", "2012")
+_HELD: Final = tuple(year for year in ELECTION_YEARS if year <= "2020")
+_FORECASTS: Final = ("2020", COMING)
+
+
+def run(*, data: Path, home: Path, port: int) -> None:
+    """Run the demonstration and print its report.
+
+    Args:
+        data: folder with the public files.
+        home: folder for everything that is written; emptied first.
+        port: port of the service; 0 for a free one.
+
+    Raises:
+        PlatformError: a file is not there, or a step failed.
+    """
+    console = Console()
+    started = time.monotonic()
+    for needed in (RETURNS, PROFILES):
+        if not (data / needed).exists():
+            raise SourceError(
+                source=str(data),
+                culprit=f"{needed} is not there.",
+                remedy="Name the folder with the public files (DATA=...); docs/sources tells their origin.",
+            )
+    surroundings = Surroundings(home)
+    surroundings.clear()
+    surroundings.prepare(["PSEUDONYM_KEY"])
+    with FolderServer(data) as server:
+        environment = surroundings.environment(
+            {
+                "SOURCES__HOUSE_RETURNS_URL": f"{server.url}/{RETURNS}",
+                "SOURCES__PROFILES_URL": f"{server.url}/{PROFILES}",
+                "SOURCES__PROFILES_TRANSPORT": "downloads",
+                "SOURCES__REGISTRATIONS_URL": server.url,
+            }
+        )
+        with applied(environment):
+            settings = Settings.load()
+            with (
+                dg.DagsterInstance.from_config(str(surroundings.dagster_home)) as instance,
+                progress_bars(console) as progress,
+            ):
+                runs = load(_history(settings), instance, Bars(progress))
+            total = report.show_tables(settings, console)
+            _show_changes(settings, console)
+            report.show_errors(
+                report.rows_of(settings, models.DISTRICT_VOTES_EVALUATION), "Vote model beside the naive ones", console
+            )
+            with live.service(surroundings, settings, environment, port) as client:
+                page = client.get("/v1/predictions", state="NC", election=COMING, measure="total_votes", limit="1")
+    found = page["items"][0]
+    console.print(
+        f"GET /v1/predictions/{found['state']}/{found['district']}: {found['measure']} {found['election']} = "
+        f"[bold]{found['value']:,.0f}[/bold] ({found['lower']:,.0f} to {found['upper']:,.0f}, "
+        f"{found['coverage']:.0%} interval)"
+    )
+    console.print(f"{runs} runs, {total:,} rows, {time.monotonic() - started:.0f} s.")
+    console.print("Next: docs/sources tells what these files taught; [bold]make dev[/bold] shows the simulated demo.")
+
+
+def _history(settings: Settings) -> list[Batch]:
+    base = settings.sources.registrations_url or ""
+    with Fetcher.from_settings(settings) as fetcher:
+        months = available_months(fetcher, base)
+    return [
+        Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
+        Batch("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),
+        Batch("county registrations", ["raw/county_registrations", "wrangled/county_registrations"], list(months)),
+        Batch("features of districts", ["features/district_election"], (*_HELD[3:], COMING)),
+        Batch("changes of results", ["variance/result_changes"], _HELD[2:]),
+        Batch("models", ["models/district_votes", "models/district_votes_evaluation"], _FORECASTS),
+        Batch("predicted votes", ["predictions/district_votes"], _FORECASTS),
+        Batch("export for the service", ["serving/export"], [None]),
+    ]
+
+
+def _show_changes(settings: Settings, console: Console) -> None:
+    counts: dict[str, dict[str, int]] = {}
+    for row in report.rows_of(settings, variance.RESULT_CHANGES):
+        by_cause = counts.setdefault(str(row["election"]), {})
+        by_cause[str(row["cause"])] = by_cause.get(str(row["cause"]), 0) + 1
+    causes = sorted({cause for by_cause in counts.values() for cause in by_cause})
+    table = Table("election", *causes, title="Changes of district votes against four years before, by cause")
+    for election, by_cause in sorted(counts.items()):
+        table.add_row(election, *(str(by_cause.get(cause, 0)) for cause in causes))
+    console.print(table)

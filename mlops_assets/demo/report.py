@@ -1,0 +1,136 @@
+"""The closing report of a demonstration: what is in the lakes, what was found, how good the models are.
+
+Put here reading and showing. Keep out running anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from mlops_assets.contracts import features, models, predictions, raw, variance, wrangled
+from mlops_assets.platform import ledger
+from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.reads import published_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import Console
+
+    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.settings import Settings
+
+CONTRACTS: tuple[Contract, ...] = (
+    raw.VOTER_FILE,
+    raw.VOTING_HISTORY,
+    raw.HOUSE_RETURNS,
+    raw.DISTRICT_PROFILES,
+    raw.COUNTY_REGISTRATIONS,
+    wrangled.VOTERS,
+    wrangled.ENTRY_FINDINGS,
+    wrangled.VOTING_HISTORY,
+    wrangled.HOUSE_RESULTS,
+    wrangled.DISTRICT_PROFILES,
+    wrangled.COUNTY_REGISTRATIONS,
+    features.DISTRICT_DEMOGRAPHICS,
+    features.PERSON_TURNOUT,
+    features.DISTRICT_ELECTION,
+    variance.VOTER_CHANGES,
+    variance.VOTER_EVENTS,
+    variance.RESULT_CHANGES,
+    models.PERSON_TURNOUT,
+    models.PERSON_TURNOUT_EVALUATION,
+    models.DISTRICT_VOTES,
+    models.DISTRICT_VOTES_EVALUATION,
+    predictions.DISTRICT_TURNOUT,
+    predictions.DISTRICT_VOTES,
+)
+"""Every published table, in the order of the data's way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """An event as the truth or the variance table names it.
+
+    Attributes:
+        month: snapshot in which it shows.
+        state: state that it happened in.
+        cause: boundary, renumbering, entry or population.
+        name: what happened, in a few words.
+    """
+
+    month: str
+    state: str
+    cause: str
+    name: str
+
+
+def rows_of(settings: Settings, contract: Contract) -> list[dict[str, object]]:
+    """All rows of a table that are visible now; none when it has never been published."""
+    with LakeSession(settings) as session:
+        keys: Sequence[str | None] = contract.partitions_def.get_partition_keys() if contract.partitions_def else [None]
+        entries = ledger.current(session, contract, keys)
+        version = ledger.latest_version(session, contract.lake)
+        rows: list[dict[str, object]] = (
+            published_table(session, contract, entries, version=version).to_pyarrow().to_pylist()
+        )
+        return rows
+
+
+def show_tables(settings: Settings, console: Console) -> int:
+    """Print rows and partitions of every published table; returns the rows of all of them together."""
+    table = Table("table", "partitions", "rows", title="What is in the lakes")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    total = 0
+    with LakeSession(settings) as session:
+        for contract in CONTRACTS:
+            keys: Sequence[str | None] = (
+                contract.partitions_def.get_partition_keys() if contract.partitions_def else [None]
+            )
+            entries = ledger.current(session, contract, keys)
+            if entries:
+                rows = sum(entry.record.rows for entry in entries.values())
+                total += rows
+                table.add_row(f"{contract.layer}/{contract.table}", f"{len(entries):,}", f"{rows:,}")
+    console.print(table)
+    return total
+
+
+def show_events(found: Sequence[Event], truth: Sequence[Event], console: Console) -> int:
+    """Print the events found beside those that really happened; returns how many do not match."""
+    table = Table("month", "state", "cause", "what happened", "found as", title="Events against the truth")
+    wrong = 0
+    unmatched = list(found)
+    for event in sorted(truth, key=lambda event: (event.month, event.state)):
+        match = next(
+            (f for f in unmatched if (f.month, f.state, f.cause) == (event.month, event.state, event.cause)), None
+        )
+        if match is not None:
+            unmatched.remove(match)
+        wrong += match is None
+        table.add_row(
+            event.month, event.state, event.cause, event.name, match.name if match else "[red]not found[/red]"
+        )
+    for event in unmatched:
+        wrong += 1
+        table.add_row(event.month, event.state, event.cause, "[red]nothing[/red]", event.name)
+    console.print(table)
+    return wrong
+
+
+def show_errors(evaluations: Sequence[Mapping[str, object]], title: str, console: Console) -> None:
+    """Print the errors of a model beside the naive ones, one row for each election, level and metric."""
+    estimators = sorted({str(row["estimator"]) for row in evaluations}, key=lambda name: (name != "model", name))
+    table = Table("for", "tested on", "level", "metric", *estimators, title=title)
+    cells: dict[tuple[str, ...], dict[str, float]] = {}
+    for row in evaluations:
+        key = tuple(str(row[name]) for name in ("election", "tested_on", "level", "metric"))
+        cells.setdefault(key, {})[str(row["estimator"])] = float(str(row["value"]))
+    for key, values in sorted(cells.items()):
+        shown = [f"{values[name]:.4f}" if name in values else "" for name in estimators]
+        table.add_row(*key, *shown)
+    console.print(table)

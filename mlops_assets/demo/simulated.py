@@ -1,0 +1,207 @@
+"""The demonstration on simulated sources, from an empty folder to a prediction that renewed itself.
+
+Put here its course. Keep out how history is loaded, processes are run and results are shown.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+from rich.console import Console
+
+from mlops_assets.contracts import models, variance
+from mlops_assets.contracts.partitions import ELECTION_YEARS, FORECAST_YEARS, STATES
+from mlops_assets.demo import live, report
+from mlops_assets.demo.console import Bars, progress_bars
+from mlops_assets.demo.history import Batch, load
+from mlops_assets.demo.surroundings import Surroundings, applied
+from mlops_assets.platform.settings import Settings
+from mlops_assets.simulation.configuration import SimulationConfig
+from mlops_assets.simulation.sources import SourceSystems, generate, reopen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+COMING: Final = "2024"
+"""The election that the demonstration forecasts."""
+
+_HELD: Final = tuple(year for year in ELECTION_YEARS if "2010" <= year <= "2022")
+_CARRY_SECONDS: Final = 240.0
+_SNAPSHOT_ASSETS: Final = (
+    "raw/voter_file",
+    "wrangled/voters",
+    "wrangled/entry_findings",
+    "features/district_demographics",
+    "variance/voter_changes",
+    "variance/voter_events",
+)
+
+
+def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> None:
+    """Run the demonstration and print its report.
+
+    Args:
+        home: folder for everything that is written; emptied first.
+        voters_per_state: registered voters of each simulated state.
+        port: port of the service; 0 for a free one.
+        seed: seed of the simulated sources.
+
+    Raises:
+        PlatformError: a step failed; the message says which, why and what to do.
+    """
+    console = Console()
+    started = time.monotonic()
+    surroundings = Surroundings(home)
+    surroundings.clear()
+    surroundings.prepare(["PSEUDONYM_KEY", "SOURCES__PROFILES_KEY"])
+    with progress_bars(console) as progress:
+        task = progress.add_task("simulating two states", total=None)
+        systems = generate(
+            SimulationConfig(seed=seed, voters_per_state=voters_per_state),
+            home / "sources",
+            progress=lambda text: progress.update(task, description=f"simulating: {text}"),
+        )
+        progress.update(task, description="simulated two states", total=1, completed=1)
+    with _served(surroundings, systems) as environment, applied(environment):
+        settings = Settings.load()
+        with dg.DagsterInstance.from_config(str(surroundings.dagster_home)) as instance:
+            begun = time.monotonic()
+            with progress_bars(console) as progress:
+                runs = load(_history(systems, settings), instance, Bars(progress))
+            loading = time.monotonic() - begun
+            arrival = _last_month(surroundings, systems, settings, environment, port, console)
+        total = report.show_tables(settings, console)
+        wrong = report.show_events(_found(settings), _truth(systems), console)
+        report.show_errors(
+            report.rows_of(settings, models.PERSON_TURNOUT_EVALUATION), "Turnout model beside the naive ones", console
+        )
+        report.show_errors(
+            report.rows_of(settings, models.DISTRICT_VOTES_EVALUATION), "Vote model beside the naive ones", console
+        )
+    console.print(
+        f"History: {runs} runs, {total:,} rows in {loading:.0f} s. "
+        f"The last month became a new prediction [bold]{arrival:.0f} s[/bold] after its arrival. "
+        f"Events that do not match the truth: {wrong}. In all {time.monotonic() - started:.0f} s."
+    )
+    console.print(
+        "Next: [bold]make dev[/bold] opens the Dagster UI on this instance; docs/ explains the tables; "
+        "[bold]make demo-real DATA=...[/bold] runs the same assets on real files."
+    )
+
+
+@contextmanager
+def sources(surroundings: Surroundings) -> Iterator[dict[str, str]]:
+    """Serve the simulated sources of an earlier demonstration; gives the environment that points to them."""
+    with _served(surroundings, reopen(surroundings.home / "sources")) as environment:
+        yield environment
+
+
+@contextmanager
+def _served(surroundings: Surroundings, systems: SourceSystems) -> Iterator[dict[str, str]]:
+    key = (surroundings.secrets / "mlops_assets_sources__profiles_key").read_text(encoding="utf-8")
+    with systems.serve(key=key) as server:
+        yield surroundings.environment(
+            {
+                "SOURCES__PROFILES_URL": server.profiles_url,
+                "SOURCES__HOUSE_RETURNS_URL": server.house_returns_url,
+                "SOURCES__VOTING_HISTORY": f"sqlite:///{systems.history_database}",
+            }
+        )
+
+
+def _history(systems: SourceSystems, settings: Settings) -> list[Batch]:
+    def drop(partition: str) -> None:
+        month, state = partition.split("|")
+        systems.drop(state, month, settings.landing)
+
+    snapshots = [f"{month}|{state}" for month in systems.months[:-1] for state in STATES]
+    by_state = [f"{year}|{state}" for year in _HELD for state in STATES]
+    # The first three elections only give the history that the features of the fourth need.
+    featured = [f"{year}|{state}" for year in (*_HELD[3:], COMING) for state in STATES]
+    forecasts = [year for year in FORECAST_YEARS if "2022" <= year <= COMING]
+    return [
+        Batch("voter files, month by month", _SNAPSHOT_ASSETS, snapshots, before=drop),
+        Batch("voting history", ["raw/voting_history", "wrangled/voting_history"], by_state),
+        Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
+        Batch("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _profile_years()),
+        Batch("features of districts", ["features/district_election"], (*_HELD[1:], COMING)),
+        Batch("changes of results", ["variance/result_changes"], _HELD[2:]),
+        Batch("features of persons", ["features/person_turnout"], featured),
+        Batch(
+            "models",
+            [
+                "models/person_turnout",
+                "models/person_turnout_evaluation",
+                "models/district_votes",
+                "models/district_votes_evaluation",
+            ],
+            forecasts,
+        ),
+        Batch("predicted votes", ["predictions/district_votes"], forecasts),
+        Batch("predicted turnout", ["predictions/district_turnout"], [f"{y}|{s}" for y in forecasts for s in STATES]),
+        Batch("export for the service", ["serving/export"], [None]),
+    ]
+
+
+def _profile_years() -> list[str]:
+    return [str(year) for year in range(2010, 2023)]
+
+
+def _last_month(
+    surroundings: Surroundings,
+    systems: SourceSystems,
+    settings: Settings,
+    environment: Mapping[str, str],
+    port: int,
+    console: Console,
+) -> float:
+    """Let the last month arrive and wait for the prediction that it changes; returns the seconds that this took."""
+    state, month = STATES[-1], systems.months[-1]
+    with (
+        live.service(surroundings, settings, environment, port) as client,
+        live.daemon(surroundings, environment),
+        console.status(f"{month} of {', '.join(STATES)} arrives; sensor and automation carry it on ..."),
+    ):
+        before = _prediction(client, state)
+        # The clock starts with the daemon still starting: what a newcomer waits is what is told.
+        dropped = time.monotonic()
+        for each in STATES:
+            systems.drop(each, month, settings.landing)
+        live.wait_for(
+            lambda: _prediction(client, state)["features_version"] != before["features_version"],
+            seconds=_CARRY_SECONDS,
+            what=f"The prediction of {state} for {COMING} from the files of {month}",
+            pause=0.5,
+        )
+        seconds = time.monotonic() - dropped
+        after = _prediction(client, state)
+    console.print(
+        f"GET /v1/predictions/{after['state']}/{after['district']}: {after['measure']} {after['election']} = "
+        f"[bold]{after['value']:.4f}[/bold] ({after['lower']:.4f} to {after['upper']:.4f}, "
+        f"{after['coverage']:.0%} interval), was {before['value']:.4f} before {month} arrived"
+    )
+    return seconds
+
+
+def _prediction(client: live.Client, state: str) -> Mapping[str, float]:
+    page = client.get("/v1/predictions", state=state, election=COMING, measure="turnout", limit="1")
+    items: Sequence[Mapping[str, float]] = page["items"]
+    return items[0]
+
+
+def _found(settings: Settings) -> list[report.Event]:
+    return [
+        report.Event(month=str(row["month"]), state=str(row["state"]), cause=str(row["cause"]), name=str(row["name"]))
+        for row in report.rows_of(settings, variance.VOTER_EVENTS)
+    ]
+
+
+def _truth(systems: SourceSystems) -> list[report.Event]:
+    return [
+        report.Event(month=event.month, state=event.state, cause=event.cause, name=event.name)
+        for event in systems.truth.events
+    ]

@@ -1,0 +1,169 @@
+"""Surroundings of a demonstration: a home folder with secrets and an embedded Dagster instance, and child processes.
+
+Put here what an operator would otherwise set up. Keep out what is then run in them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final
+
+from mlops_assets.platform.settings import PREFIX, SECRETS_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_STOP_SECONDS: Final = 15.0
+_LOCATIONS: Final = ("plumbing", "wrangling", "modeling")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A home folder and what is in it.
+
+    Attributes:
+        home: the folder; everything the demonstration writes is under it.
+    """
+
+    home: Path
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of the embedded Dagster instance."""
+        return self.home / "dagster"
+
+    @property
+    def secrets(self) -> Path:
+        """Folder of the secret files."""
+        return self.home / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the child processes' logs."""
+        return self.home / "logs"
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace file that names the three code locations."""
+        return self.home / "workspace.yaml"
+
+    def prepare(self, secret_names: Sequence[str]) -> None:
+        """Make the folders, the instance's settings and the secrets that are not there yet.
+
+        Args:
+            secret_names: names of settings, such as ``PSEUDONYM_KEY``, that get a fresh random value.
+        """
+        for folder in (self.home, self.dagster_home, self.secrets, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.secrets.chmod(0o700)
+        (self.dagster_home / "dagster.yaml").write_text(
+            files("mlops_assets.demo").joinpath("instance.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+        )
+        self.workspace.write_text(
+            "load_from:\n"
+            + "".join(
+                f"  - python_module:\n      module_name: mlops_assets.{name}.definitions\n      location_name: {name}\n"
+                for name in _LOCATIONS
+            ),
+            encoding="utf-8",
+        )
+        for name in secret_names:
+            self.write_secret(name, secrets.token_urlsafe(48), replace=False)
+
+    def write_secret(self, name: str, value: str, *, replace: bool = True) -> None:
+        """Write one secret file that only its owner can read."""
+        file = self.secrets / f"{PREFIX}{name}".lower()
+        if file.exists() and not replace:
+            return
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write(value)
+
+    def environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """The environment of every process of the demonstration: nothing secret, only where things are."""
+        return {
+            f"{PREFIX}HOME": str(self.home),
+            SECRETS_FOLDER: str(self.secrets),
+            "DAGSTER_HOME": str(self.dagster_home),
+            # The embedded instance talks to nobody.
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+            **{f"{PREFIX}{name}": value for name, value in settings.items()},
+        }
+
+    def clear(self) -> None:
+        """Remove what an earlier demonstration left, but for nothing outside the home folder."""
+        if self.home.exists():
+            shutil.rmtree(self.home)
+
+
+@contextmanager
+def applied(environment: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with these variables, and as it was afterwards."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def process(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program as a child process in a group of its own; the whole group is stopped at the end.
+
+    Args:
+        command: program and arguments.
+        environment: variables beside those of this process.
+        log: file that gets what the process prints.
+        folder: folder to run in.
+    """
+    with log.open("ab") as out:
+        child = subprocess.Popen(  # noqa: S603  our own programs
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            cwd=folder,
+            start_new_session=True,
+        )
+    try:
+        yield child
+    finally:
+        _stop(child)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + _STOP_SECONDS / 3
+        while time.monotonic() < deadline and _group_lives(child):
+            time.sleep(0.1)
+    child.wait()
+
+
+def _group_lives(child: subprocess.Popen[bytes]) -> bool:
+    child.poll()
+    try:
+        os.killpg(child.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,41 @@
+"""The asset ``serving/export``: the predictions as the service reads them.
+
+Put here its wiring. Keep out reading and writing, which are in `mlops_assets.modeling.export` and the platform.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from mlops_assets.contracts.models import MODELERS
+from mlops_assets.modeling.export import EXPORTED, TABLE, export_predictions
+from mlops_assets.platform.automation import on_new_data
+from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.settings import Settings
+
+
+@dg.asset(
+    key=["serving", "export"],
+    deps=[dg.AssetDep(contract.key, partition_mapping=dg.AllPartitionMapping()) for contract in EXPORTED],
+    automation_condition=on_new_data(),
+    owners=list(MODELERS),
+    group_name="serving",
+    kinds={"sqlite"},
+    code_version="1",
+)
+def export() -> dg.MaterializeResult[None]:
+    """All predictions as one verified, immutable export, which the service follows."""
+    try:
+        with LakeSession(Settings.load()) as session:
+            manifest = export_predictions(session)
+    except PlatformError as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={"source": error.source, "culprit": error.culprit, "remedy": error.remedy},
+            allow_retries=False,
+        ) from error
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest.export_id),
+        metadata={"export_id": manifest.export_id, "rows": manifest.tables[TABLE].rows},
+    )

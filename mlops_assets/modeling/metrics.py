@@ -1,0 +1,74 @@
+"""Measures of how far predictions lie from outcomes.
+
+Put here measures as functions of arrays. Keep out which predictions and which outcomes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.float64]
+
+SUREST: Final = 0.99
+"""Certainty at which the log loss of a 0/1 guess is counted; at certainty itself one miss would be infinite."""
+
+_BINS: Final = 10
+
+
+def probability_metrics(probabilities: Numbers, happened: Numbers, trials: Numbers) -> dict[str, float]:
+    """Log loss, Brier score, AUC and calibration error of probabilities of an event.
+
+    Args:
+        probabilities: one for each row, 0 to 1.
+        happened: for each row, in how many trials the event happened.
+        trials: for each row, how many trials it stands for.
+
+    Returns:
+        ``log_loss`` (nats, probabilities limited to 0.01 to 0.99), ``brier`` (mean squared error),
+        ``calibration_error`` (mean distance between mean probability and share of events in 10 equally wide bins,
+        weighted by trials) and, where both outcomes occur, ``auc``.
+    """
+    total = trials.sum()
+    missed = trials - happened
+    limited = np.clip(probabilities, 1.0 - SUREST, SUREST)
+    bins = np.minimum((probabilities * _BINS).astype(np.int64), _BINS - 1)
+    gaps = np.bincount(bins, weights=probabilities * trials - happened, minlength=_BINS)
+    metrics = {
+        "log_loss": float(-(happened @ np.log(limited) + missed @ np.log(1.0 - limited)) / total),
+        "brier": float((happened @ np.square(1.0 - probabilities) + missed @ np.square(probabilities)) / total),
+        "calibration_error": float(np.abs(gaps).sum() / total),
+    }
+    if 0 < happened.sum() < total:
+        metrics["auc"] = float(
+            roc_auc_score(
+                np.repeat([0, 1], len(probabilities)),
+                np.tile(probabilities, 2),
+                sample_weight=np.concatenate([missed, happened]),
+            )
+        )
+    return metrics
+
+
+def share_metrics(predicted: Numbers, observed: Numbers) -> dict[str, float]:
+    """Mean absolute and root mean squared error of predicted shares."""
+    errors = predicted - observed
+    return {
+        "mean_absolute_error": float(np.mean(np.abs(errors))),
+        "root_mean_squared_error": float(np.sqrt(np.mean(np.square(errors)))),
+    }
+
+
+def count_metrics(predicted: Numbers, observed: Numbers) -> dict[str, float]:
+    """Mean and median absolute percentage error, and root mean squared error of the natural logarithm, of counts."""
+    relative = np.abs(predicted / observed - 1.0)
+    return {
+        "mean_absolute_percentage_error": 100.0 * float(np.mean(relative)),
+        "median_absolute_percentage_error": 100.0 * float(np.median(relative)),
+        "root_mean_squared_log_error": float(np.sqrt(np.mean(np.square(np.log(predicted / observed))))),
+    }

@@ -1,0 +1,320 @@
+"""Exports: immutable, verified copies of published tables, which a service can read without the lake.
+
+Put here how an export is written, made current, opened and retired. Keep out which tables are exported, and everything
+that needs the lake or the orchestrator: the service's request path imports this module.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+import shutil
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import quote
+
+from mlops_assets.platform.durable_files import (
+    STAGED_PREFIX,
+    replace_durably,
+    staged_path,
+    sync_file,
+    sync_folder,
+)
+from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.export_manifest import ExportManifest, FileRecord, export_id_of
+from mlops_assets.platform.export_tables import PreparedTable, check_table, fill_table, prepare, rows_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    import pyarrow as pa
+
+DEFAULT_KEEP: Final = 5
+_POINTER: Final = "current"
+_LOCK: Final = ".lock"
+_DATA: Final = "data.sqlite"
+_MANIFEST: Final = "manifest.json"
+_EXPORT_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """An open export: its manifest, and a read-only connection to its data.
+
+    The connection may be used by any thread, by one at a time.
+
+    Attributes:
+        manifest: what the export holds and where that came from.
+        connection: a connection to the SQLite file, one table per exported table.
+    """
+
+    manifest: ExportManifest
+    connection: sqlite3.Connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def pointer_path(folder: Path) -> Path:
+    """The file that names the current export; it is replaced whenever another export becomes current."""
+    return folder / _POINTER
+
+
+def current_export_id(folder: Path) -> str:
+    """The id of the current export, 32 hexadecimal digits.
+
+    Raises:
+        ArtifactError: no export was ever made current, or the pointer does not hold an id.
+    """
+    pointer = pointer_path(folder)
+    try:
+        text = pointer.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise ArtifactError(
+            source=str(pointer), culprit="no export has been written yet.", remedy="Write one, then try again."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(
+            source=str(pointer), culprit=f"it cannot be read ({type(error).__name__}).", remedy="Write a new export."
+        ) from error
+    if not _EXPORT_ID.fullmatch(text):
+        raise ArtifactError(source=str(pointer), culprit="it does not hold an export id.", remedy="Write a new export.")
+    return text
+
+
+def write_export(
+    folder: Path,
+    tables: Mapping[str, pa.Table],
+    provenance: Mapping[str, object],
+    *,
+    keys: Mapping[str, Sequence[str]] | None = None,
+    keep: int = DEFAULT_KEEP,
+) -> ExportManifest:
+    """Write the tables as an immutable export and make it the current one.
+
+    The export lies in ``<folder>/<export id>/`` as ``data.sqlite`` and ``manifest.json``; ``<folder>/current`` names
+    the current one. It is staged under another name, brought to the disk, read back and compared, and only then made
+    current by replacing that file: whoever is killed at any step leaves the old export current. Writers in several
+    processes take turns.
+
+    The id depends on the tables' rows (in any order), columns and keys, and on the provenance. An export equal to an
+    intact earlier one is not written again: the earlier one becomes current.
+
+    The rows are held in memory as Python values: meant for what a service looks up, up to a few million rows.
+
+    Args:
+        folder: where the exports live; made when missing.
+        tables: for each table name its rows; names are lower-case identifiers. Integers, floats, booleans, text,
+            binary, dates and timestamps are taken; dates and timestamps become ISO 8601 text, booleans 0 and 1.
+        provenance: where the tables come from (lake snapshot, content hashes, model versions), as JSON values.
+        keys: for each keyed table the columns that identify a row; they become its primary key, in that order.
+        keep: how many exports stay, the newest ones; the current one always does.
+
+    Returns:
+        The manifest of the export that is now current.
+
+    Raises:
+        ArtifactError: a table cannot be exported as asked (a type, a repeated key, a number that is not finite), or
+            what was read back differs from what was written. The old export stays current.
+    """
+    if keep < 1:
+        raise ArtifactError(source=str(folder), culprit=f"keep is {keep}.", remedy="Keep at least one export.")
+    keyed = {name: tuple((keys or {}).get(name, ())) for name in tables}
+    if unknown := set(keys or {}) - set(tables):
+        raise ArtifactError(
+            source=str(folder), culprit=f"keys name absent tables {sorted(unknown)}.", remedy="Correct the keys."
+        )
+    for name, table in tables.items():
+        check_table(name, table, keyed[name])
+    prepared = [prepare(name, table, keyed[name]) for name, table in tables.items()]
+    export_id = export_id_of({table.name: table.record for table in prepared}, provenance)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _writing(folder):
+        _sweep(folder)
+        manifest = _adoptable(folder, export_id)
+        if manifest is None:
+            manifest = _publish(folder, export_id, prepared, provenance)
+        if not _is_current(folder, export_id):
+            replace_durably(pointer_path(folder), f"{export_id}\n".encode("ascii"))
+        _retire(folder, export_id, keep)
+    return manifest
+
+
+def open_export(folder: Path) -> Export:
+    """Verify the current export and open it read-only.
+
+    Raises:
+        ArtifactError: there is none, or its file, manifest or row counts are not what its id and manifest promise.
+    """
+    return _open_verified(folder / current_export_id(folder))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Hold the writers' lock; the kernel releases it when its holder dies."""
+    with (folder / _LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left behind; only the lock's holder may, so nothing here is in use."""
+    for path in folder.glob(f"{STAGED_PREFIX}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _discard(folder: Path, path: Path) -> None:
+    """Take an export out of sight at once, then delete it: no reader or crash meets half an export."""
+    staged = staged_path(folder)
+    path.rename(staged)
+    shutil.rmtree(staged)
+
+
+def _is_current(folder: Path, export_id: str) -> bool:
+    try:
+        return current_export_id(folder) == export_id
+    except ArtifactError:
+        return False
+
+
+def _adoptable(folder: Path, export_id: str) -> ExportManifest | None:
+    """The manifest of the intact export of that id; a damaged one is discarded, so that it is written anew."""
+    path = folder / export_id
+    if not path.exists():
+        return None
+    try:
+        with _open_verified(path) as export:
+            return export.manifest
+    except ArtifactError:
+        _discard(folder, path)
+        return None
+
+
+def _publish(
+    folder: Path,
+    export_id: str,
+    tables: Sequence[PreparedTable],
+    provenance: Mapping[str, object],
+) -> ExportManifest:
+    staged = staged_path(folder)
+    staged.mkdir()
+    data = staged / _DATA
+    with closing(sqlite3.connect(data, isolation_level=None)) as connection:
+        # A staged file that a crash leaves half written is swept, so its own journal would be work for nothing.
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN")
+        for table in tables:
+            fill_table(connection, table)
+        connection.execute("COMMIT")
+    sync_file(data)
+    manifest = ExportManifest(
+        export_id=export_id,
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        file=FileRecord(sha256=_sha256(data), size=data.stat().st_size),
+        tables={table.name: table.record for table in tables},
+        provenance=provenance,
+    )
+    replace_durably(staged / _MANIFEST, manifest.to_json())
+    with _open_verified(staged, export_id) as export:
+        for name, record in manifest.tables.items():
+            if rows_digest(export.connection, name, record) != record.digest:
+                raise _damaged(staged, f"table {name} reads back otherwise than it was written")
+    staged.rename(folder / export_id)
+    sync_folder(folder)
+    return manifest
+
+
+def _open_verified(path: Path, export_id: str | None = None) -> Export:
+    """Open the export in that folder after comparing it with its manifest, and the manifest with the id."""
+    manifest = _read_manifest(path)
+    if manifest.export_id != (export_id or path.name):
+        raise _damaged(path, f"its manifest belongs to export {manifest.export_id}")
+    if export_id_of(manifest.tables, manifest.provenance) != manifest.export_id:
+        raise _damaged(path, "its manifest was changed after it was written")
+    data = path / _DATA
+    try:
+        size = data.stat().st_size
+        if size != manifest.file.size:
+            raise _damaged(path, f"{_DATA} has {size} bytes, the manifest says {manifest.file.size}")
+        if _sha256(data) != manifest.file.sha256:
+            raise _damaged(path, f"the SHA-256 of {_DATA} differs from the manifest's")
+        connection = sqlite3.connect(
+            f"file:{quote(str(data.absolute()))}?immutable=1&mode=ro",
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise _damaged(path, f"{_DATA} cannot be opened ({type(error).__name__})") from error
+    try:
+        _compare_counts(path, connection, manifest)
+    except BaseException:
+        connection.close()
+        raise
+    return Export(manifest=manifest, connection=connection)
+
+
+def _read_manifest(path: Path) -> ExportManifest:
+    try:
+        return ExportManifest.from_json((path / _MANIFEST).read_bytes())
+    except FileNotFoundError:
+        raise _damaged(path, f"it has no {_MANIFEST}") from None
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"{_MANIFEST} cannot be read ({type(error).__name__})") from error
+
+
+def _compare_counts(path: Path, connection: sqlite3.Connection, manifest: ExportManifest) -> None:
+    try:
+        present = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        if present != set(manifest.tables):
+            raise _damaged(path, f"it holds tables {sorted(present)}, the manifest says {sorted(manifest.tables)}")
+        for name, record in manifest.tables.items():
+            (rows,) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()  # noqa: S608  an identifier
+            if rows != record.rows:
+                raise _damaged(path, f"table {name} has {rows} rows, the manifest says {record.rows}")
+    except sqlite3.Error as error:
+        raise _damaged(path, f"{_DATA} cannot be queried ({type(error).__name__})") from error
+
+
+def _retire(folder: Path, current: str, keep: int) -> None:
+    """Delete all but the newest exports; a damaged one counts as the oldest."""
+    exports = [path for path in folder.iterdir() if _EXPORT_ID.fullmatch(path.name)]
+    newest_first = sorted(exports, key=_created, reverse=True)
+    for path in newest_first[keep:]:
+        if path.name != current:
+            _discard(folder, path)
+
+
+def _created(path: Path) -> str:
+    try:
+        return _read_manifest(path).created
+    except ArtifactError:
+        return ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(path: Path, culprit: str) -> ArtifactError:
+    return ArtifactError(source=f"Export {path}", culprit=f"{culprit}.", remedy="Write the export again.")

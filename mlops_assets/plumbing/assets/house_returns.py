@@ -1,0 +1,26 @@
+"""US House returns: the asset that publishes one election year of MEDSL's file.
+
+Put here the wiring of that asset. Keep out how the file is read (that is its connector).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.contracts.raw import HOUSE_RETURNS
+from mlops_assets.platform.published import Partition, WithMetadata, published
+from mlops_assets.plumbing.connectors.extract import address
+from mlops_assets.plumbing.connectors.house_returns import fetch_house_returns
+from mlops_assets.plumbing.connectors.http import Fetcher
+
+if TYPE_CHECKING:
+    from mlops_assets.platform.settings import Settings
+
+
+@published(contract=HOUSE_RETURNS, code_version="1")
+def house_returns(partition: Partition, settings: Settings) -> WithMetadata:
+    """The returns of one election year as MEDSL's current edition has them."""
+    source = address(settings.sources.house_returns_url, "SOURCES__HOUSE_RETURNS_URL")
+    with Fetcher.from_settings(settings) as fetcher:
+        extract = fetch_house_returns(fetcher, source, partition.values["election"])
+    return WithMetadata(extract.rows, extract.facts)

@@ -1,0 +1,37 @@
+"""Voter files: the asset that publishes one state's file of one month from the landing folder.
+
+Put here the wiring of that asset. Keep out how the file is read (that is its connector).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.contracts.raw import VOTER_FILE
+from mlops_assets.platform.published import Partition, WithMetadata, published
+from mlops_assets.plumbing.connectors.landing import Landing
+
+if TYPE_CHECKING:
+    from mlops_assets.platform.lake import LakeSession
+    from mlops_assets.platform.settings import Settings
+
+
+@published(contract=VOTER_FILE, code_version="1")
+def voter_file(partition: Partition, settings: Settings, session: LakeSession) -> WithMetadata:
+    """Registered voters of one state as its election office published them that month."""
+    delivered = Landing(settings.landing).read(
+        session.connection,
+        session.scratch,
+        state=partition.values["state"],
+        month=partition.values["month"],
+    )
+    return WithMetadata(
+        delivered.rows,
+        {
+            "file_rows": delivered.manifest.rows,
+            "file_bytes": delivered.manifest.size,
+            "file_sha256": delivered.manifest.sha256,
+            "snapshot_date": delivered.manifest.snapshot_date.isoformat(),
+            "layout": delivered.layout,
+        },
+    )

@@ -1,0 +1,190 @@
+"""County registration statistics: which file of which publication holds a month, fetched and made long.
+
+Put here what holds for all publications. Keep out the layout of any one (that is ``registration_layouts``).
+
+A publication is a folder served over HTTP whose address, ending in a slash, answers a JSON array of its file names.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from mlops_assets.contracts.raw import COUNTY_REGISTRATIONS
+from mlops_assets.platform.errors import SourceError
+from mlops_assets.plumbing.connectors.delimited import decoded, rows, unpacked
+from mlops_assets.plumbing.connectors.extract import Extract, arrow_schema
+from mlops_assets.plumbing.connectors.http import Kind
+from mlops_assets.plumbing.connectors.registration_layouts import (
+    COMPILED_STATES,
+    compiled_cells,
+    compiled_file,
+    maryland_cells,
+    maryland_file,
+    south_dakota_cells,
+    south_dakota_file,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from mlops_assets.plumbing.connectors.http import Fetcher
+    from mlops_assets.plumbing.connectors.registration_layouts import Cell, SeriesFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication:
+    """A series of files with one layout.
+
+    Attributes:
+        name: what messages call it.
+        folder: its folder below the base address.
+        states: the states that it has in every month it has at all.
+        file: what a file's name says; ``None`` for a file that is not of the series.
+        cells: the cells of one month, from the file's name, its rows (header first), the month and its address.
+    """
+
+    name: str
+    folder: str
+    states: tuple[str, ...]
+    file: Callable[[str], SeriesFile | None]
+    cells: Callable[[str, list[list[str]], str, str], Iterator[Cell]]
+
+
+PUBLICATIONS: Final = (
+    Publication(
+        name="South Dakota",
+        folder="sd-voter-registration/snapshots",
+        states=("SD",),
+        file=south_dakota_file,
+        cells=south_dakota_cells,
+    ),
+    Publication(
+        name="Maryland",
+        folder="md-voter-registration/input",
+        states=("MD",),
+        file=maryland_file,
+        cells=maryland_cells,
+    ),
+    Publication(
+        name="six states, presidential years",
+        folder="county-registration-2004-2020",
+        states=tuple(COMPILED_STATES.values()),
+        file=compiled_file,
+        cells=compiled_cells,
+    ),
+)
+"""The publications that are read."""
+
+
+def available_months(
+    fetcher: Fetcher, base: str, *, publications: Sequence[Publication] = PUBLICATIONS
+) -> dict[str, list[str]]:
+    """The files of each month, as addresses below the base, months in order.
+
+    Raises:
+        SourceError: the index of a publication cannot be read.
+    """
+    files: dict[str, list[str]] = defaultdict(list)
+    for publication in publications:
+        for name, found in _index(fetcher, base, publication):
+            for month in found.months:
+                files[month].append(f"{publication.folder}/{name}")
+    return dict(sorted(files.items()))
+
+
+def fetch_registrations(
+    fetcher: Fetcher, base: str, month: str, *, publications: Sequence[Publication] = PUBLICATIONS
+) -> Extract:
+    """All county statistics of one month: one row per county and published column, values as delivered.
+
+    Every publication's index must answer, so that a month is never published without a state that has it. Where a
+    series has several files of one month, the last by name counts and the facts name the others.
+
+    Args:
+        fetcher: asks the source.
+        base: the address below which the publications' folders lie.
+        month: the month as ``YYYY-MM``.
+        publications: what to look for.
+
+    Raises:
+        SourceError: no publication has that month, an index cannot be read, or a file is not of its series' layout.
+    """
+    schema = arrow_schema(COUNTY_REGISTRATIONS)
+    values: dict[str, list[str]] = {name: [] for name in schema.names}
+    used: list[str] = []
+    superseded: list[str] = []
+    for publication in publications:
+        chosen, passed_over = _files_of(_index(fetcher, base, publication), publication, month, base)
+        superseded += [f"{publication.folder}/{name}" for name in passed_over]
+        for name in chosen:
+            fetched = fetcher.get(f"{base}/{publication.folder}/{name}", Kind.CSV)
+            text, _ = decoded(unpacked(fetched.body, fetched.address), fetched.address)
+            used.append(f"{publication.folder}/{name}")
+            for cell in publication.cells(name, rows(text, fetched.address), month, fetched.address):
+                values["month"].append(month)
+                values["state"].append(cell.state)
+                values["reported"].append(cell.reported)
+                values["county"].append(cell.county)
+                values["party_column"].append(cell.column)
+                values["value"].append(cell.value)
+                values["source_file"].append(name)
+    if not used:
+        raise SourceError(
+            source=base,
+            culprit=f"no publication has county registrations of {month} "
+            f"({', '.join(publication.name for publication in publications)} were asked).",
+            remedy="Materialize only months that were published; the indexes of the publications list their files.",
+        )
+    return Extract(
+        rows=pa.table(values, schema=schema),
+        facts={
+            "files": used,
+            "superseded_files": superseded,
+            "counties": _counted(values["state"], values["county"]),
+            "columns": sorted(set(values["party_column"])),
+            "reported": sorted(set(values["reported"])),
+        },
+    )
+
+
+def _index(fetcher: Fetcher, base: str, publication: Publication) -> list[tuple[str, SeriesFile]]:
+    """The names of the series' files, sorted, with what they say."""
+    fetched = fetcher.get(f"{base}/{publication.folder}/", Kind.JSON)
+    names = fetched.json()
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SourceError(
+            source=fetched.address,
+            culprit="the index is not an array of file names.",
+            remedy=f"An address ending in a slash should answer the names of the files of {publication.name} as JSON.",
+        )
+    return [(name, found) for name in sorted(names) if (found := publication.file(name)) is not None]
+
+
+def _files_of(
+    index: list[tuple[str, SeriesFile]], publication: Publication, month: str, base: str
+) -> tuple[list[str], list[str]]:
+    """One file per state of that month, the last by name, and the names passed over."""
+    last: dict[str, str] = {}
+    passed_over = []
+    for name, found in index:
+        if month in found.months:
+            if found.state in last:
+                passed_over.append(last[found.state])
+            last[found.state] = name
+    absent = sorted(set(publication.states) - set(last))
+    if last and absent:
+        raise SourceError(
+            source=f"{base}/{publication.folder}/",
+            culprit=f"the index lists files of {month} for {sorted(last)} and none for {absent}.",
+            remedy="Put the missing files there: a month is published whole or not at all.",
+        )
+    return list(last.values()), passed_over
+
+
+def _counted(states: list[str], counties: list[str]) -> list[str]:
+    found = set(zip(states, counties, strict=True))
+    return [f"{state}: {sum(of == state for of, _ in found)}" for state in sorted(set(states))]

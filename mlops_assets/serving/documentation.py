@@ -1,0 +1,151 @@
+"""The service's description of itself: an OpenAPI document, and a page made from it that needs nothing from elsewhere.
+
+Put here what is said about the service as a whole. Keep out what is said about one route (it stands at the route).
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+from litestar import Litestar, Request, Response, get
+from litestar.datastructures import State
+from litestar.enums import MediaType
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityRequirement, SecurityScheme, Server
+from litestar.types import ControllerRouterHandler
+
+from mlops_assets import __version__
+from mlops_assets.serving.access import ACCESS, READ_PREDICTIONS, STATES, Access
+from mlops_assets.serving.routes import API_ROUTES
+
+DOCUMENT: Final = "openapi_document"
+"""Name in the application's state."""
+DocumentRequest = Request[Any, Any, State]
+_SCHEME: Final = "bearer"
+_STYLE: Final = (
+    "body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "code,h2{font-family:monospace}table{border-collapse:collapse}td,th{border:1px solid #999;padding:.2rem .6rem;"
+    "text-align:left;vertical-align:top}"
+)
+_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode("ascii")
+_PAGE_POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'"
+
+
+def documentation_routes(*, public: bool) -> tuple[ControllerRouterHandler, ...]:
+    """The routes that describe the service. Unless they are public, they need a token, with whatever scope."""
+    access = {ACCESS: Access.PUBLIC if public else Access.ANY_TOKEN}
+    security: list[SecurityRequirement] | None = [{}] if public else None
+
+    @get("/openapi.json", summary="This document", opt=access, security=security, sync_to_thread=False)
+    def openapi_json(request: DocumentRequest) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document: dict[str, Any] = request.app.state[DOCUMENT]
+        return document
+
+    @get(
+        "/docs",
+        summary="This document, to read",
+        opt=access,
+        security=security,
+        media_type=MediaType.HTML,
+        sync_to_thread=False,
+    )
+    def documentation_page(request: DocumentRequest) -> Response[str]:
+        """The OpenAPI document as a page without scripts."""
+        return Response(
+            html_page(request.app.state[DOCUMENT]),
+            media_type=MediaType.HTML,
+            headers={"Content-Security-Policy": _PAGE_POLICY},
+        )
+
+    return (openapi_json, documentation_page)
+
+
+def openapi_document(*, public: bool = False) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of all routes.
+
+    It is made of the routes alone, so it can be written to a file without starting the service.
+
+    Args:
+        public: whether the documentation routes need no token.
+    """
+    routes: Sequence[ControllerRouterHandler] = (*API_ROUTES, *documentation_routes(public=public))
+    config = OpenAPIConfig(
+        title="Predictions",
+        version=__version__,
+        description=(
+            "Predictions per congressional district, with interval and provenance. Every request carries "
+            f"`Authorization: Bearer <token>`; reading predictions needs the scope `{READ_PREDICTIONS}`, and the claim "
+            f"`{STATES}` may limit a token to some states. Errors are problem documents (RFC 9457). Answers carry an "
+            "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed."
+        ),
+        servers=[Server(url="/")],
+        components=Components(
+            security_schemes={_SCHEME: SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        ),
+        security=[{_SCHEME: []}],
+    )
+    document: dict[str, Any] = Litestar(
+        route_handlers=list(routes), openapi_config=config, logging_config=None
+    ).openapi_schema.to_schema()
+    return document
+
+
+def html_page(document: Mapping[str, Any]) -> str:
+    """The document as one HTML page, without scripts and without anything from another address."""
+    info = document["info"]
+    parts = [
+        "<!DOCTYPE html><html lang=en><meta charset=utf-8>",
+        f"<title>{escape(info['title'])}</title><style>{_STYLE}</style>",
+        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])}</p>",
+    ]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            parts.append(_operation(path, method, operation))
+    for name, schema in document["components"]["schemas"].items():
+        rows = [
+            (field, _type_of(property_), property_.get("description", ""))
+            for field, property_ in schema.get("properties", {}).items()
+        ]
+        parts.append(f'<h2 id="{escape(name)}">{escape(name)}</h2><p>{escape(schema.get("description", ""))}</p>')
+        parts.append(_table(("field", "type", "meaning"), rows))
+    return "\n".join(parts)
+
+
+def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
+    parameters = [
+        (parameter["name"], parameter["in"], _type_of(parameter["schema"]), parameter.get("description", ""))
+        for parameter in operation.get("parameters", [])
+    ]
+    responses = [(status, response["description"]) for status, response in operation["responses"].items()]
+    access = "no token" if operation.get("security") == [{}] else "bearer token"
+    return "\n".join(
+        (
+            f"<h2>{escape(method.upper())} {escape(path)}</h2>",
+            f"<p>{escape(operation.get('summary', ''))} ({access}). {escape(operation.get('description', ''))}</p>",
+            _table(("parameter", "in", "type", "meaning"), parameters) if parameters else "",
+            _table(("status", "meaning"), responses),
+        )
+    )
+
+
+def _type_of(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).rsplit("/", maxsplit=1)[-1]
+    if "oneOf" in schema:
+        return " or ".join(_type_of(choice) for choice in schema["oneOf"])
+    if "enum" in schema:
+        return ", ".join(str(value) for value in schema["enum"])
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {_type_of(schema.get('items', {}))}"
+    return ", ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["<table><tr>", *(f"<th>{escape(cell)}" for cell in head)]
+    for row in rows:
+        lines += ["<tr>", *(f"<td>{escape(cell)}" for cell in row)]
+    return "".join([*lines, "</table>"])

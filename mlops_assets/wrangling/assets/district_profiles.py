@@ -1,0 +1,33 @@
+"""The asset ``wrangled/district_profiles``.
+
+Put here its wiring. Keep out the transform, which is `mlops_assets.wrangling.district_profiles`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.contracts import raw, wrangled
+from mlops_assets.platform.automation import on_new_data
+from mlops_assets.platform.published import WithMetadata, published
+from mlops_assets.platform.reads import Read
+from mlops_assets.wrangling import district_profiles as transform
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from mlops_assets.platform.published import Partition
+
+
+@published(
+    contract=wrangled.DISTRICT_PROFILES,
+    reads={"profiles": Read(raw.DISTRICT_PROFILES)},
+    code_version="1",
+    automation_condition=on_new_data(),
+)
+def district_profiles(profiles: ir.Table, partition: Partition) -> WithMetadata:
+    """The known measures of one year; measures that the vintage lacks are named in the metadata."""
+    rows = transform.district_profiles(profiles)
+    found = set(rows.select("measure").distinct().to_pyarrow().column("measure").to_pylist())
+    missing = transform.require_measures(found, year=partition.values["year"])
+    return WithMetadata(rows, {"missing_measures": ", ".join(missing) or "none"})

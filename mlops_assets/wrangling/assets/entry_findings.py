@@ -1,0 +1,28 @@
+"""The asset ``wrangled/entry_findings``.
+
+Put here its wiring. Keep out the transform, which is `mlops_assets.wrangling.entry_findings`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.contracts import raw, wrangled
+from mlops_assets.platform.automation import on_new_data
+from mlops_assets.platform.published import published
+from mlops_assets.platform.reads import Read
+from mlops_assets.wrangling import entry_findings as transform
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+
+@published(
+    contract=wrangled.ENTRY_FINDINGS,
+    reads={"voter_file": Read(raw.VOTER_FILE)},
+    code_version="1",
+    automation_condition=on_new_data(),
+)
+def entry_findings(voter_file: ir.Table) -> ir.Table:
+    """What wrangling mended in one snapshot, named and counted from the raw rows."""
+    return transform.entry_findings(voter_file)

@@ -1,0 +1,41 @@
+"""The asset ``variance/voter_events``.
+
+Put here its wiring. Keep out the comparison, which is `mlops_assets.wrangling.voter_comparison`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.contracts import partitions, variance, wrangled
+from mlops_assets.platform.automation import on_new_data
+from mlops_assets.platform.published import WithMetadata, published
+from mlops_assets.platform.reads import Read
+from mlops_assets.wrangling import voter_comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.types as ir
+
+    from mlops_assets.platform.published import Partition
+
+
+@published(
+    contract=variance.VOTER_EVENTS,
+    reads={
+        "voters": Read(
+            wrangled.VOTERS,
+            partitions=partitions.MONTH_AND_NEXT,
+            choose=voter_comparison.this_month_and_before,
+        )
+    },
+    code_version="1",
+    automation_condition=on_new_data(),
+)
+def voter_events(voters: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]) -> WithMetadata:
+    """What happened since the month before; no rows when nothing did, or when there is none to compare with."""
+    month, state = partition.values["month"], partition.values["state"]
+    previous_month = voter_comparison.month_to_compare(month, state, versions["voters"])
+    rows = voter_comparison.voter_events(voters, state=state, month=month, previous_month=previous_month)
+    return WithMetadata(rows, {"compared_with": previous_month or "nothing: the month before is not there"})

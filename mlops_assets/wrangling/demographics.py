@@ -1,0 +1,85 @@
+"""Demographics: registered voters of each district counted by class, small cells suppressed.
+
+Put here counts of one snapshot by district. Keep out changes between snapshots and anything about single persons.
+
+A count below `SMALLEST_CELL` is suppressed. The district's total (attribute ``all``) is published, so a lone suppressed
+cell could be had by subtraction, and two cells of one person each from a difference of two; therefore the next smallest
+cell of the attribute is suppressed too whenever a single cell is, or when the suppressed cells together hold fewer than
+`SMALLEST_CELL` persons (complementary suppression; Willenborg and de Waal, Elements of Statistical Disclosure Control,
+2001).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import ibis
+
+from mlops_assets.contracts.features import SMALLEST_CELL
+from mlops_assets.wrangling.voters import COHORT_YEARS
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+ALL: Final = "all"
+UNKNOWN_AGE: Final = "UNKNOWN"
+AGE_GROUPS: Final = {"18-24": 25, "25-34": 35, "35-44": 45, "45-54": 55, "55-64": 65, "65-74": 75}
+"""Age group by the age at which it ends; from the last on it is ``75+``."""
+
+_CLASSED: Final = ("race", "ethnicity", "gender", "party", "age_group", "status")
+
+
+def district_demographics(voters: ir.Table) -> ir.Table:
+    """Count registered voters by district and class.
+
+    Args:
+        voters: rows of ``wrangled/voters``, one or more snapshots.
+
+    Returns:
+        Rows of ``features/district_demographics``, keyed by state, month, district, attribute and category. Classes
+        that nobody has are absent.
+    """
+    keys = ("state", "month", "district")
+    aged = voters.mutate(age_group=age_group(voters.birth_cohort, voters.month))
+    # One pass over the persons; the attributes are then counted from the far fewer combinations.
+    combined = aged.group_by(*keys, *_CLASSED).aggregate(voters=aged.count())
+    parts = [combined.select(*keys, attribute=ibis.literal(ALL), category=ibis.literal(ALL), voters="voters")]
+    parts += [
+        combined.select(*keys, attribute=ibis.literal(column), category=column, voters="voters") for column in _CLASSED
+    ]
+    cells = ibis.union(*parts).group_by(*keys, "attribute", "category")
+    return suppressed(cells.aggregate(voters=ibis._.voters.sum()))
+
+
+def age_group(birth_cohort: ir.IntegerValue, month: ir.StringValue) -> ir.StringValue:
+    """The age group in the snapshot's year of somebody born in the middle of the cohort.
+
+    Pre-registered persons, who are not yet 18, count in the youngest group; no birth cohort gives ``UNKNOWN``.
+    """
+    age = month.left(4).cast("int64") - birth_cohort - COHORT_YEARS // 2
+    bounds = ((age < end, group) for group, end in AGE_GROUPS.items())
+    return ibis.cases((birth_cohort.isnull(), UNKNOWN_AGE), *bounds, else_="75+")
+
+
+def suppressed(cells: ir.Table) -> ir.Table:
+    """Suppress small cells, and the next smallest where a small one could be had by subtraction.
+
+    Args:
+        cells: ``state``, ``month``, ``district``, ``attribute``, ``category`` and ``voters`` (persons, 1 or more).
+
+    Returns:
+        The same cells with ``voters`` NULL and ``suppressed`` true where a cell is withheld.
+    """
+    group = ["state", "month", "district", "attribute"]
+    ranked = cells.mutate(
+        rank=ibis.row_number().over(ibis.window(group_by=group, order_by=["voters", "category"])),
+        small=(cells.voters < SMALLEST_CELL).cast("int64"),
+    )
+    # Small cells have the ranks 0 to small_cells - 1, so the next smallest has the rank small_cells.
+    judged = ranked.mutate(
+        small_cells=ranked.small.sum().over(ibis.window(group_by=group)),
+        small_voters=(ranked.small * ranked.voters).sum().over(ibis.window(group_by=group)),
+    )
+    exposed = (judged.small_cells == 1) | ((judged.small_cells > 0) & (judged.small_voters < SMALLEST_CELL))
+    withheld = (judged.small == 1) | (exposed & (judged.rank == judged.small_cells))
+    return judged.select(*group, "category", voters=withheld.ifelse(None, judged.voters), suppressed=withheld)

@@ -1,0 +1,36 @@
+"""Fixtures that tests of several packages use.
+
+Put here a fixture whose part is slow to start or is shared. Keep out what only one package needs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlops_assets_tests.postgres import free_port, running_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops_assets_tests.postgres import PostgresDatabase, PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests of a session; mark a test that uses it ``postgres``."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer) -> PostgresDatabase:
+    """An empty database on that server."""
+    return postgres_server.create_database()
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A loopback port that nothing listens on."""
+    return free_port()

@@ -1,0 +1,264 @@
+"""The orchard: one small awkward pipeline that the platform's tests share.
+
+Pickers bring apples week by week. ``raw/harvest`` is what the scale wrote (file ``<home>/scale/<week>.json``), and
+``wrangled/yields`` what the farm keeps of it. Names of pickers are personal. A week may be late, empty or rotten.
+Put here definitions and ways to run them. Keep out assertions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pandera.ibis as pandera
+import pyarrow as pa
+
+from mlops_assets.platform.automation import on_new_data
+from mlops_assets.platform.contract import Contract, LakeName, Quarantine
+from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.published import Partition, WithMetadata, published
+from mlops_assets.platform.reads import Read
+from mlops_assets.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Row = dict[str, object]
+WEEKS: Final = ("w1", "w2", "w3")
+PARTITIONS: Final = dg.StaticPartitionsDefinition(list(WEEKS))
+
+
+class HarvestModel(pandera.DataFrameModel):
+    """One row per tree and week."""
+
+    week: dt.String = pandera.Field(nullable=False)
+    tree: dt.Int64 = pandera.Field(nullable=False, ge=1)
+    picker: dt.String = pandera.Field(nullable=True)
+    kilos: dt.Float64 = pandera.Field(nullable=False, ge=0)
+
+    class Config:
+        """Strict, keyed by tree."""
+
+        strict = True
+        unique = ("week", "tree")
+
+    @pandera.dataframe_check(name="no_windfall", raise_warning=True)
+    @classmethod
+    def no_windfall(cls, data: pandera.IbisData) -> ir.BooleanValue:
+        """More than a hundred kilos from one tree is a windfall."""
+        return data.table.kilos.isnull() | (data.table.kilos <= 100.0)
+
+    @pandera.dataframe_check(name="picked_by_somebody")
+    @classmethod
+    def picked_by_somebody(cls, data: pandera.IbisData) -> ir.BooleanValue:
+        """Apples do not pick themselves."""
+        return data.table.kilos.isnull() | (data.table.kilos == 0) | data.table.picker.notnull()
+
+
+HARVEST: Final = Contract(
+    layer="raw",
+    table="harvest",
+    model=HarvestModel,
+    lake=LakeName.RESTRICTED,
+    description="What the scale wrote.",
+    owners=["team:pickers"],
+    partitions_def=PARTITIONS,
+    partition_columns={"week": "week"},
+    personal=frozenset({"picker"}),
+    quantise={"kilos": 3},
+)
+
+SORTED_HARVEST: Final = Contract(
+    layer="raw",
+    table="sorted_harvest",
+    model=HarvestModel,
+    lake=LakeName.RESTRICTED,
+    description="What the scale wrote, rotten rows set aside.",
+    owners=["team:pickers"],
+    partitions_def=PARTITIONS,
+    partition_columns={"week": "week"},
+    personal=frozenset({"picker"}),
+    quarantine=Quarantine(floor=0.5),
+)
+
+
+class YieldsModel(pandera.DataFrameModel):
+    """One row per tree and week, without names."""
+
+    week: dt.String = pandera.Field(nullable=False)
+    tree: dt.Int64 = pandera.Field(nullable=False)
+    kilos: dt.Float64 = pandera.Field(nullable=False)
+
+    class Config:
+        """Strict, keyed by tree."""
+
+        strict = True
+        unique = ("week", "tree")
+
+
+YIELDS: Final = Contract(
+    layer="wrangled",
+    table="yields",
+    model=YieldsModel,
+    lake=LakeName.CURATED,
+    description="What the farm keeps.",
+    owners=["team:farm"],
+    partitions_def=PARTITIONS,
+    partition_columns={"week": "week"},
+    quantise={"kilos": 3},
+)
+
+
+class SeasonModel(pandera.DataFrameModel):
+    """One row: the season so far."""
+
+    weeks: dt.Int64 = pandera.Field(nullable=False)
+    kilos: dt.Float64 = pandera.Field(nullable=False)
+
+    class Config:
+        """Strict."""
+
+        strict = True
+
+
+SEASON: Final = Contract(
+    layer="features",
+    table="season",
+    model=SeasonModel,
+    lake=LakeName.CURATED,
+    description="The season so far.",
+    owners=["team:farm"],
+    quantise={"kilos": 3},
+)
+
+
+def scale_file(week: str) -> Path:
+    """The file that the scale writes in that week."""
+    return Settings.load().home / "scale" / f"{week}.json"
+
+
+def weigh(week: str, rows: Iterable[Row]) -> None:
+    """Let the scale write these rows for that week."""
+    file = scale_file(week)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(list(rows)), encoding="utf-8")
+
+
+def good_rows(week: str, trees: int = 4) -> list[Row]:
+    """Rows that keep every rule."""
+    return [
+        {"week": week, "tree": tree, "picker": f"Picker {tree}", "kilos": tree * 1.5} for tree in range(1, trees + 1)
+    ]
+
+
+def _read_scale(week: str) -> pa.Table:
+    rows = json.loads(scale_file(week).read_text(encoding="utf-8"))
+    schema = pa.schema(
+        [
+            ("week", pa.string()),
+            ("tree", pa.int64()),
+            ("picker", pa.string()),
+            ("kilos", pa.float64()),
+        ]
+    )
+    if rows and set(rows[0]) != set(schema.names):
+        return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+@published(contract=HARVEST, retry_policy=dg.RetryPolicy(max_retries=2))
+def harvest(partition: Partition, context: dg.AssetExecutionContext) -> WithMetadata:
+    """What the scale wrote."""
+    attempts = Settings.load().home / "attempts"
+    with attempts.open("a", encoding="utf-8") as file:
+        file.write(f"{context.run.run_id}\n")
+    return WithMetadata(_read_scale(str(partition.key)), {"scale": "old"})
+
+
+@published(contract=SORTED_HARVEST)
+def sorted_harvest(partition: Partition) -> pa.Table:
+    """What the scale wrote, rotten rows set aside."""
+    return _read_scale(str(partition.key))
+
+
+@published(contract=YIELDS, reads={"harvest": Read(HARVEST)}, automation_condition=on_new_data())
+def yields(harvest: ir.Table) -> ir.Table:
+    """What the farm keeps."""
+    return harvest.drop("picker")
+
+
+@published(
+    contract=SEASON,
+    reads={"yields": Read(YIELDS, partitions=dg.AllPartitionMapping())},
+    automation_condition=on_new_data(),
+)
+def season(yields: ir.Table) -> ir.Table:
+    """The season so far."""
+    return yields.aggregate(weeks=yields.week.nunique(), kilos=yields.kilos.sum())
+
+
+ASSETS: Final = (harvest, sorted_harvest, yields, season)
+
+
+def pick(
+    week: str, assets: Sequence[dg.AssetsDefinition] = (harvest, yields), instance: dg.DagsterInstance | None = None
+) -> dg.ExecuteInProcessResult:
+    """Materialize that week, without raising on failure."""
+    return dg.materialize(assets, partition_key=week, instance=instance, raise_on_error=False)
+
+
+def visible(contract: Contract) -> list[tuple[object, ...]]:
+    """All rows of the table that a reader of the lake sees now, sorted; none when it was never published."""
+    with LakeSession(Settings.load()) as session:
+        catalog = session.attach(contract.lake)
+        tables = session.connection.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+            [catalog, contract.layer, contract.table],
+        ).fetchall()
+        if not tables:
+            return []
+        return sorted(
+            session.connection.execute(f"FROM {catalog}.{contract.layer}.{contract.table}").fetchall(), key=repr
+        )
+
+
+def die() -> None:
+    """End this process as an operating system short of memory would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _main(week: str, window: str) -> None:
+    """Materialize in a process of its own, which dies in that window of the step."""
+    from mlops_assets.platform import audit, publish, published, stage  # noqa: PLC0415  patched before they run
+
+    module, name, before = {
+        "after_the_function": (published, "stage", True),
+        "after_staging": (audit, "audit", True),
+        "before_the_lock": (published, "publish", True),
+        "inside_the_transaction": (publish, "_replace", False),
+        "before_the_event": (published, "materialization_metadata", True),
+        "never": (stage, "sweep", True),
+    }[window]
+    original = getattr(module, name)
+
+    def patched(*arguments: object, **named: object) -> object:
+        if before:
+            die()
+        result = original(*arguments, **named)
+        die()
+        return result
+
+    setattr(module, name, patched)
+    with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:
+        pick(week, [harvest], instance=instance)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,136 @@
+"""A service in a process of its own, as clients meet it.
+
+Put here starting, watching and stopping it. Keep out what is asked of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+
+from mlops_assets.platform.token_keys import create_keys
+from mlops_assets.platform.tokens import issue_token
+from mlops_assets.serving.access import READ_PREDICTIONS, STATES
+from mlops_assets.serving.config import ServiceConfig
+from mlops_assets.serving.server import listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+ISSUER = "test-issuer"
+AUDIENCE = "test-service"
+
+
+@dataclass
+class Service:
+    """A service with its folder: exports, keys, log."""
+
+    folder: Path
+    public_documentation: bool = False
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.signing_key = self.folder / "signing.pem"
+        self.config = ServiceConfig(
+            exports=self.folder / "exports",
+            keys=self.folder / "jwks.json",
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            public_documentation=self.public_documentation,
+            poll_seconds=0.1,
+        )
+
+    def create_keys(self) -> str:
+        """Make the first key; returns its id."""
+        return create_keys(self.signing_key, self.config.keys)
+
+    def token(self, *, scopes: Iterable[str] = (READ_PREDICTIONS,), states: Iterable[str] | None = None) -> str:
+        return issue_token(
+            "test-client",
+            scopes=scopes,
+            lifetime=timedelta(minutes=5),
+            signing_key=self.signing_key,
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            limits=None if states is None else {STATES: states},
+        )
+
+    def client(self, token: str | None = None) -> httpx.Client:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=10)
+
+    def log(self) -> list[dict[str, Any]]:
+        text = (self.folder / "service.log").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def wait_for_log(self, message: str, *, count: int = 1) -> dict[str, Any]:
+        """The ``count``-th log line with that message."""
+        for _ in range(200):
+            if len(found := [line for line in self.log() if line["message"] == message]) >= count:
+                return found[count - 1]
+            time.sleep(0.05)
+        raise AssertionError(f"no {message!r} in the log:\n{(self.folder / 'service.log').read_text(encoding='utf-8')}")
+
+    def __enter__(self) -> Self:
+        self.port = free_port()
+        config = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self.config).items()}
+        log = (self.folder / "service.log").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", __name__, json.dumps(config), str(self.port)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning"},
+        )
+        log.close()
+        with self.client() as client:
+            for _ in range(200):
+                try:
+                    client.get("/health/live").raise_for_status()
+                except httpx.TransportError:
+                    if self.process.poll() is not None:
+                        break
+                    time.sleep(0.05)
+                else:
+                    return self
+        self.__exit__(None, None, None)
+        raise AssertionError((self.folder / "service.log").read_text(encoding="utf-8"))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(timeout=20)
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def main() -> None:
+    """Run the service that the arguments describe."""
+    config = json.loads(sys.argv[1])
+    for name in ("exports", "keys"):
+        config[name] = Path(config[name])
+    listen(ServiceConfig(**config), host="127.0.0.1", port=int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Tests of who may see what, against a running service."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from litestar import Litestar, get
+from litestar.testing import TestClient
+
+from mlops_assets.platform.token_keys import key_id_of, read_signing_key
+from mlops_assets.platform.tokens import TokenVerifier
+from mlops_assets.serving.access import AccessGuard
+from mlops_assets.serving.problems import exception_handlers
+from mlops_assets_tests.serving.service_process import AUDIENCE, ISSUER, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import httpx
+
+PROTECTED = ("/v1/predictions", "/v1/predictions/NC/12", "/v1/export", "/openapi.json", "/docs")
+
+
+def claims(**changes: object) -> dict[str, object]:
+    now = int(time.time())
+    return {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "test-client",
+        "scope": "predictions:read",
+        "iat": now,
+        "nbf": now,
+        "exp": now + 60,
+        "jti": "0" * 32,
+        **changes,
+    }
+
+
+def signed(service: Service, **changes: object) -> str:
+    private = read_signing_key(service.signing_key)
+    header = {"kid": key_id_of(private.public_key()), "typ": "at+jwt"}
+    return jwt.encode(claims(**changes), private, algorithm="EdDSA", headers=header)
+
+
+def unsigned(service: Service) -> str:
+    private = read_signing_key(service.signing_key)
+    header = {"kid": key_id_of(private.public_key()), "typ": "at+jwt"}
+    return jwt.encode(claims(), "", algorithm="none", headers=header)
+
+
+def confused(service: Service) -> str:
+    public = read_signing_key(service.signing_key).public_key()
+    header = {"kid": key_id_of(public), "typ": "at+jwt"}
+    secret = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return jwt.encode(claims(), secret, algorithm="HS256", headers=header)
+
+
+def of_unknown_key(_: Service) -> str:
+    private = Ed25519PrivateKey.generate()
+    header = {"kid": key_id_of(private.public_key()), "typ": "at+jwt"}
+    return jwt.encode(claims(), private, algorithm="EdDSA", headers=header)
+
+
+def forged(service: Service) -> str:
+    public = read_signing_key(service.signing_key).public_key()
+    header = {"kid": key_id_of(public), "typ": "at+jwt"}
+    return jwt.encode(claims(), Ed25519PrivateKey.generate(), algorithm="EdDSA", headers=header)
+
+
+BAD_TOKENS: dict[str, Callable[[Service], str]] = {
+    "garbage": lambda _: "garbage",
+    "algorithm none": unsigned,
+    "public key as HS256 secret": confused,
+    "unknown key": of_unknown_key,
+    "forged": forged,
+    "expired": lambda service: signed(service, exp=int(time.time()) - 60),
+    "not yet valid": lambda service: signed(service, nbf=int(time.time()) + 60),
+    "other audience": lambda service: signed(service, aud="other"),
+    "other issuer": lambda service: signed(service, iss="other"),
+    "limit that is no list": lambda service: signed(service, states="NC"),
+}
+
+
+@pytest.mark.parametrize("path", PROTECTED)
+def test_every_route_but_health_needs_a_token(stranger: httpx.Client, path: str) -> None:
+    answer = stranger.get(path)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == 'Bearer realm="predictions"'
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Basic dXNlcjpwYXNz", "token"])
+def test_a_header_without_bearer_token_counts_as_none(stranger: httpx.Client, header: str) -> None:
+    answer = stranger.get("/v1/export", headers={"Authorization": header})
+    assert (answer.status_code, "error" in answer.headers["www-authenticate"]) == (401, False)
+
+
+@pytest.mark.parametrize("path", PROTECTED)
+@pytest.mark.parametrize("kind", BAD_TOKENS)
+def test_a_bad_token_opens_no_route(service: Service, stranger: httpx.Client, kind: str, path: str) -> None:
+    answer = stranger.get(path, headers={"Authorization": f"Bearer {BAD_TOKENS[kind](service)}"})
+    assert answer.status_code == 401
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    assert answer.json()["detail"] == "The bearer token is not valid."
+
+
+@pytest.mark.parametrize("path", PROTECTED[:3])
+def test_a_token_without_the_scope_reads_no_predictions(service: Service, path: str) -> None:
+    with service.client(service.token(scopes=["predictions:write"])) as client:
+        answer = client.get(path)
+        assert answer.status_code == 403
+        assert answer.headers["www-authenticate"] == 'Bearer error="insufficient_scope", scope="predictions:read"'
+        assert client.get("/openapi.json").status_code == 200
+
+
+@pytest.mark.parametrize("district", ["12", "99"])
+def test_a_district_of_another_state_is_refused_whether_or_not_it_exists(
+    nc_client: httpx.Client, district: str
+) -> None:
+    assert nc_client.get(f"/v1/predictions/GA/{district}").status_code == 403
+
+
+def test_a_limited_token_reads_its_own_state(nc_client: httpx.Client) -> None:
+    assert nc_client.get("/v1/predictions/NC/12").status_code == 200
+
+
+def test_a_list_shows_a_limited_token_its_own_states_only(nc_client: httpx.Client) -> None:
+    items = nc_client.get("/v1/predictions", params={"limit": 500}).json()["items"]
+    assert {item["state"] for item in items} == {"NC"}
+
+
+def test_a_list_of_another_state_is_refused(nc_client: httpx.Client) -> None:
+    assert nc_client.get("/v1/predictions", params={"state": "GA"}).status_code == 403
+
+
+def test_a_cursor_from_a_wider_token_does_not_widen_a_limited_one(
+    client: httpx.Client, nc_client: httpx.Client
+) -> None:
+    cursor = client.get("/v1/predictions", params={"limit": 1}).json()["next_cursor"]
+    items = nc_client.get("/v1/predictions", params={"cursor": cursor, "limit": 500}).json()["items"]
+    assert {item["state"] for item in items} == {"NC"}
+
+
+def test_a_version_known_to_a_wider_token_is_not_confirmed_to_a_limited_one(
+    client: httpx.Client, nc_client: httpx.Client
+) -> None:
+    etag = client.get("/v1/predictions").headers["etag"]
+    assert nc_client.get("/v1/predictions", headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_a_token_limited_to_no_state_sees_none(service: Service) -> None:
+    with service.client(service.token(states=[])) as client:
+        assert client.get("/v1/predictions").json()["items"] == []
+        assert client.get("/v1/predictions/NC/12").status_code == 403
+
+
+def test_a_route_whose_author_forgot_about_access_is_protected(tmp_path: Path) -> None:
+    @get("/forgotten", sync_to_thread=False)
+    def forgotten() -> str:
+        return "secret"
+
+    service = Service(tmp_path)
+    service.create_keys()
+    verifier = TokenVerifier(keys=service.config.keys, issuer=ISSUER, audience=AUDIENCE)
+    app = Litestar(
+        [forgotten],
+        guards=[AccessGuard(verifier)],
+        exception_handlers=exception_handlers(),
+        openapi_config=None,
+        logging_config=None,
+    )
+    with TestClient(app) as client:
+        assert client.get("/forgotten").status_code == 401
+        unscoped = {"Authorization": f"Bearer {service.token(scopes=['other:read'])}"}
+        assert client.get("/forgotten", headers=unscoped).status_code == 403
+        assert client.get("/forgotten", headers={"Authorization": f"Bearer {service.token()}"}).text == "secret"
+
+
+def audit_line(service: Service, request_id: str) -> dict[str, Any]:
+    for _ in range(100):
+        if found := [line for line in service.log() if line.get("request_id") == request_id]:
+            (line,) = found
+            return line
+        time.sleep(0.02)
+    raise AssertionError(f"no line for {request_id}")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/predictions/NC/12", {"decision": "allow", "reason": None, "state": "NC", "status": 200}),
+        ("/v1/predictions/GA/12", {"decision": "deny", "reason": "state", "state": "GA", "status": 403}),
+        ("/nowhere", {"decision": "deny", "reason": "no_route", "route": None, "status": 404}),
+    ],
+)
+def test_each_decision_leaves_one_line_in_the_audit_trail(
+    service: Service, nc_client: httpx.Client, path: str, expected: dict[str, object]
+) -> None:
+    request_id = nc_client.get(path).headers["x-request-id"]
+    line = audit_line(service, request_id)
+    assert line["message"] == "access"
+    assert {name: line[name] for name in expected} == expected
+
+
+def test_the_audit_trail_names_the_application_and_never_the_token(service: Service, stranger: httpx.Client) -> None:
+    token = service.token()
+    path = "/v1/predictions?state=NC&district=12"
+    good = stranger.get(path, headers={"Authorization": f"Bearer {token}", "X-Request-ID": "my-request-1"})
+    bad = stranger.get(path, headers={"Authorization": f"Bearer {token}x"})
+    assert good.headers["x-request-id"] == "my-request-1"
+    line = audit_line(service, "my-request-1")
+    assert line["principal"] == "test-client"
+    assert line["token_id"] == jwt.decode(token, options={"verify_signature": False})["jti"]
+    assert line["route"] == "/v1/predictions"
+    denied = audit_line(service, bad.headers["x-request-id"])
+    assert (denied["decision"], denied["principal"], denied["status"]) == ("deny", None, 401)
+    text = (service.folder / "service.log").read_text(encoding="utf-8")
+    assert not any(part in text for part in [*token.split("."), "district=12"])
+
+
+def test_a_request_id_that_could_forge_a_line_is_replaced(service: Service, stranger: httpx.Client) -> None:
+    answer = stranger.get("/v1/export", headers={"X-Request-ID": 'a"} {"decision": "allow'})
+    assert len(answer.headers["x-request-id"]) == 36
+    assert audit_line(service, answer.headers["x-request-id"])["decision"] == "deny"
+
+
+def test_health_is_not_in_the_audit_trail(service: Service, stranger: httpx.Client) -> None:
+    request_id = stranger.get("/health/live").headers["x-request-id"]
+    audit_line(service, stranger.get("/v1/export").headers["x-request-id"])
+    assert not [line for line in service.log() if line.get("request_id") == request_id]

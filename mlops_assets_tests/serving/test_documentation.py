@@ -1,0 +1,124 @@
+"""Tests of the service's description of itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlops_assets.serving.documentation import html_page, openapi_document
+from mlops_assets_tests.serving.service_process import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+PUBLIC = {"/health/live", "/health/ready"}
+ROUTES = PUBLIC | {
+    "/v1/predictions",
+    "/v1/predictions/{state_code}/{district}",
+    "/v1/export",
+    "/openapi.json",
+    "/docs",
+}
+BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            yield path, operation
+
+
+def references(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "$ref":
+                yield str(value)
+            else:
+                yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def resolve(document: dict[str, Any], reference: str) -> object:
+    node: object = document
+    for part in reference.removeprefix("#/").split("/"):
+        assert isinstance(node, dict)
+        node = node[part]
+    return node
+
+
+def test_the_served_document_is_the_one_made_without_a_service(client: httpx.Client) -> None:
+    assert client.get("/openapi.json").json() == json.loads(json.dumps(openapi_document()))
+
+
+def test_every_route_is_listed_with_what_it_demands() -> None:
+    document = openapi_document()
+    assert set(document["paths"]) == ROUTES
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    for path, operation in operations(document):
+        demanded = operation.get("security", document["security"])
+        assert demanded == ([{}] if path in PUBLIC else BEARER), path
+
+
+def test_the_document_is_whole() -> None:
+    document = openapi_document()
+    assert document["openapi"].startswith("3.1")
+    assert {"title", "version", "description"} <= set(document["info"])
+    for reference in references(document):
+        assert resolve(document, reference)
+    identities = [operation["operationId"] for _, operation in operations(document)]
+    assert len(identities) == len(set(identities))
+    for path, operation in operations(document):
+        named = {parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "path"}
+        assert named == set(re.findall(r"\{(\w+)\}", path))
+        assert operation["summary"]
+        assert all(parameter["description"] for parameter in operation.get("parameters", []))
+        assert all(response["description"] for response in operation["responses"].values())
+
+
+def test_errors_are_documented_as_problems() -> None:
+    for path, operation in operations(openapi_document()):
+        if not path.startswith("/v1"):
+            continue
+        assert {"200", "304", "400", "401", "403", "500", "503"} <= set(operation["responses"])
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                assert set(response["content"]) == {"application/problem+json"}, (path, status)
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(client: httpx.Client) -> None:
+    answer = client.get("/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "script" not in answer.headers["content-security-policy"]
+    assert not re.search(r"<script|<link|<img|https?://|\son\w+=|@import|url\(", answer.text)
+    for path in ROUTES:
+        assert path in answer.text
+
+
+def test_what_the_document_says_cannot_become_markup() -> None:
+    document = openapi_document()
+    document["info"]["title"] = "<script>alert(1)</script>"
+    assert "<script>" not in html_page(document)
+
+
+def test_the_documentation_can_be_made_public_and_nothing_else_with_it(tmp_path: Path) -> None:
+    service = Service(tmp_path, public_documentation=True)
+    service.create_keys()
+    with service, service.client() as client:
+        document = client.get("/openapi.json").raise_for_status().json()
+        assert client.get("/docs").status_code == 200
+        assert client.get("/v1/export").status_code == 401
+    public = {path for path, operation in operations(document) if operation.get("security") == [{}]}
+    assert public == PUBLIC | {"/openapi.json", "/docs"}
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_making_the_document_twice_gives_the_same(public: bool) -> None:  # noqa: FBT001  a parameter of the test
+    assert openapi_document(public=public) == openapi_document(public=public)
