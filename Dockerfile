@@ -5,7 +5,7 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 FROM ${BASE_IMAGE}
 
 ARG PIP_ARGS=""
-ENV PATH=/opt/mlops-assets/bin:/usr/local/bin:/usr/bin:/bin \
+ENV PATH=/opt/mlops-assets/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     DAGSTER_HOME=/opt/dagster \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -17,7 +17,7 @@ RUN groupadd --gid 10001 mlops \
 # Dependencies first: a change of code reuses their layer.
 COPY requirements-runtime.lock wheelhous[e] /wheelhouse/
 RUN python3 -m venv /opt/mlops-assets \
- && python3 -m pip install --quiet ${PIP_ARGS} --require-hashes --only-binary :all: -r /wheelhouse/requirements-runtime.lock \
+ && python3 -m pip install --quiet ${PIP_ARGS} --no-deps --require-hashes --only-binary :all: -r /wheelhouse/requirements-runtime.lock \
  && rm -rf /wheelhouse
 
 COPY pyproject.toml README.md LICENSE /build/

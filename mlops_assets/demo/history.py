@@ -5,8 +5,11 @@ Put here the order and the loop. Keep out what an asset does.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from queue import SimpleQueue
+from threading import Event
+from typing import TYPE_CHECKING, Final, Self
 
 import dagster as dg
 
@@ -14,28 +17,34 @@ from mlops_assets.definitions import definitions
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from dagster import ExecuteInProcessResult
 
+LANES: Final = 2
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Partitions that are materialized one after another.
+    """Partitions of some assets. Those of one lane are materialized one after another, lanes beside each other.
 
     Attributes:
         title: what a person sees while it runs.
         assets: keys of the assets of each run, as text.
-        partitions: one run for each; ``(None,)`` for unpartitioned assets.
+        lanes: partition keys, one run for each; ``None`` for unpartitioned assets.
         before: called with a partition key before its run.
     """
 
     title: str
     assets: Sequence[str]
-    partitions: Sequence[str | None]
+    lanes: Sequence[Sequence[str | None]]
     before: Callable[[str], None] | None = None
+
+    @classmethod
+    def of(cls, title: str, assets: Sequence[str], partitions: Sequence[str | None]) -> Self:
+        """A batch of partitions that do not need each other."""
+        return cls(title, assets, [partitions[lane::LANES] for lane in range(LANES)])
 
 
 class LoadError(PlatformError):
@@ -53,33 +62,71 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
     Raises:
         LoadError: a run failed; the message names asset, partition and reason.
     """
-    defs = definitions()
-    assets = {key: asset for asset in defs.assets or () if isinstance(asset, dg.AssetsDefinition) for key in asset.keys}
+    assets = {
+        key: asset
+        for asset in definitions().assets or ()
+        if isinstance(asset, dg.AssetsDefinition)
+        for key in asset.keys
+    }
     runs = 0
     for batch in batches:
-        chosen = [assets[dg.AssetKey.from_user_string(name)] for name in batch.assets]
-        upstream = {dep.asset_key for asset in chosen for spec in asset.specs for dep in spec.deps}
-        stubs = [
-            dg.AssetSpec(key=key, partitions_def=assets[key].partitions_def)
-            for key in sorted(upstream - {key for asset in chosen for key in asset.keys})
-        ]
-        job = dg.Definitions(assets=[*chosen, *stubs]).resolve_implicit_global_asset_job_def()
-        for done, partition in enumerate(batch.partitions):
-            progress(batch.title, done, len(batch.partitions))
-            if batch.before is not None and partition is not None:
-                batch.before(partition)
-            result = job.execute_in_process(
-                partition_key=partition, instance=instance, raise_on_error=False, run_config=_QUIET
-            )
-            runs += 1
-            if not result.success:
-                raise LoadError(
-                    source=f"Run {result.run_id} of {', '.join(batch.assets)} ({partition})",
-                    culprit=_reason(result),
-                    remedy="Look at the run in the Dagster UI (make dev).",
-                )
-        progress(batch.title, len(batch.partitions), len(batch.partitions))
+        job = _job(batch, assets)
+        total = sum(len(lane) for lane in batch.lanes)
+        progress(batch.title, 0, total)
+        # Threads pay although Python runs one at a time: reading, hashing and writing happen in DuckDB.
+        with ThreadPoolExecutor(len(batch.lanes)) as lanes:
+            finished: SimpleQueue[Exception | None] = SimpleQueue()
+            stopping = Event()
+            for lane in batch.lanes:
+                lanes.submit(_run_lane, batch, lane, job, instance, finished=finished, stopping=stopping)
+            for done in range(1, total + 1):
+                error = finished.get()
+                if error is not None:
+                    stopping.set()
+                    raise error
+                progress(batch.title, done, total)
+        runs += total
     return runs
+
+
+def _job(batch: Batch, assets: Mapping[dg.AssetKey, dg.AssetsDefinition]) -> dg.JobDefinition:
+    chosen = [assets[dg.AssetKey.from_user_string(name)] for name in batch.assets]
+    made = {key for asset in chosen for key in asset.keys}
+    upstream = {dep.asset_key for asset in chosen for spec in asset.specs for dep in spec.deps}
+    stubs = [dg.AssetSpec(key=key, partitions_def=assets[key].partitions_def) for key in sorted(upstream - made)]
+    return dg.Definitions(assets=[*chosen, *stubs]).resolve_implicit_global_asset_job_def()
+
+
+def _run_lane(
+    batch: Batch,
+    lane: Sequence[str | None],
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    *,
+    finished: SimpleQueue[Exception | None],
+    stopping: Event,
+) -> None:
+    for partition in lane:
+        if stopping.is_set():
+            return
+        try:
+            _run(batch, partition, job, instance)
+        except Exception as error:  # noqa: BLE001  handed to the loading thread, which raises it
+            finished.put(error)
+            return
+        finished.put(None)
+
+
+def _run(batch: Batch, partition: str | None, job: dg.JobDefinition, instance: dg.DagsterInstance) -> None:
+    if batch.before is not None and partition is not None:
+        batch.before(partition)
+    result = job.execute_in_process(partition_key=partition, instance=instance, raise_on_error=False, run_config=_QUIET)
+    if not result.success:
+        raise LoadError(
+            source=f"Run {result.run_id} of {', '.join(batch.assets)} ({partition})",
+            culprit=_reason(result),
+            remedy="Look at the run in the Dagster UI (make dev).",
+        )
 
 
 def _reason(result: ExecuteInProcessResult) -> str:

@@ -2,13 +2,13 @@
 
 Put here finding, wording and sending alerts. Keep out what counts as a failure (that is the contracts' part).
 
-Delivery is at least once: the cursor moves past an event when its alert has been delivered. Each alert has a stable id,
+Delivery is at least once: the cursor moves past a run when its alerts have been delivered. Each alert has a stable id,
 by which a receiver recognises a repetition.
 """
 
 from __future__ import annotations
 
-import json
+import datetime as dt
 import logging
 import time
 from typing import TYPE_CHECKING, Final, Literal
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dagster import EventLogEntry
 
 _LOG: Final = logging.getLogger(__name__)
-_BATCH: Final = 200
+_OVERLAP_SECONDS: Final = 60.0
 _SEND_ATTEMPTS: Final = 3
 _SEND_SECONDS: Final = 10.0
 
@@ -62,38 +62,60 @@ class Alert(BaseModel):
     at: float
 
 
-def collect_alerts(
-    instance: dg.DagsterInstance, owners: Mapping[dg.AssetKey, Sequence[str]], cursor: int
-) -> list[tuple[int, Alert | None]]:
-    """Events after the cursor in order, each with its alert or ``None`` where there is nothing to tell.
+class Position(BaseModel):
+    """How far the sensor has looked.
 
-    A run that failed because of its checks is told by its checks alone.
+    Attributes:
+        ended: end of the latest run told of, seconds since the epoch.
+        told: ids of runs told of that ended within the overlap before that.
+        logged: ids of alerts in the log whose receiver has not taken them yet.
+    """
+
+    ended: float = 0.0
+    told: dict[str, float] = {}
+    logged: list[str] = []
+
+
+def collect_alerts(
+    instance: dg.DagsterInstance, owners: Mapping[dg.AssetKey, Sequence[str]], position: Position
+) -> list[tuple[dg.RunRecord, list[Alert]]]:
+    """Runs that ended since that position, oldest first, each with its alerts.
+
+    Every storage can tell which runs changed since a time, but not every one can tell events across runs. Ends are
+    looked for with an overlap, because runs do not end in the order in which their ends are written.
 
     Args:
         instance: the Dagster instance.
         owners: the assets to look after, with their owners.
-        cursor: storage id of the last event looked at.
+        position: how far the sensor has looked.
     """
-    found: list[tuple[int, Alert | None]] = []
-    for kind, make in (
-        (dg.DagsterEventType.ASSET_CHECK_EVALUATION, _check_alert),
-        (dg.DagsterEventType.RUN_FAILURE, _run_alert),
-    ):
-        records = instance.get_event_records(
-            dg.EventRecordsFilter(kind, after_cursor=cursor), limit=_BATCH, ascending=True
-        )
-        found += [(record.storage_id, make(instance, record.event_log_entry, owners)) for record in records]
-        if len(records) == _BATCH:
-            # More of this kind are waiting: nothing later than the last one seen may be passed over.
-            last = records[-1].storage_id
-            found = [(number, alert) for number, alert in found if number <= last]
-    return sorted(found, key=lambda pair: pair[0])
+    since = position.ended - _OVERLAP_SECONDS
+    records = instance.get_run_records(
+        dg.RunsFilter(updated_after=dt.datetime.fromtimestamp(max(since, 0.0), tz=dt.UTC))
+    )
+    ended = [
+        record
+        for record in records
+        if record.end_time is not None
+        and record.end_time >= since
+        and record.dagster_run.is_finished
+        and record.dagster_run.run_id not in position.told
+    ]
+    return [(record, _alerts_of(instance, record, owners)) for record in sorted(ended, key=lambda r: r.end_time or 0.0)]
 
 
-def _check_alert(
-    instance: dg.DagsterInstance, entry: EventLogEntry, owners: Mapping[dg.AssetKey, Sequence[str]]
-) -> Alert | None:
-    del instance
+def _alerts_of(
+    instance: dg.DagsterInstance, record: dg.RunRecord, owners: Mapping[dg.AssetKey, Sequence[str]]
+) -> list[Alert]:
+    run = record.dagster_run
+    evaluations = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    alerts = [alert for entry in evaluations if (alert := _check_alert(entry, owners)) is not None]
+    if run.is_failure and (alert := _run_alert(instance, record, owners)) is not None:
+        alerts.append(alert)
+    return alerts
+
+
+def _check_alert(entry: EventLogEntry, owners: Mapping[dg.AssetKey, Sequence[str]]) -> Alert | None:
     evaluation = entry.get_dagster_event().asset_check_evaluation_data
     if evaluation.passed or evaluation.asset_key not in owners:
         return None
@@ -120,16 +142,16 @@ def _check_alert(
 
 
 def _run_alert(
-    instance: dg.DagsterInstance, entry: EventLogEntry, owners: Mapping[dg.AssetKey, Sequence[str]]
+    instance: dg.DagsterInstance, record: dg.RunRecord, owners: Mapping[dg.AssetKey, Sequence[str]]
 ) -> Alert | None:
-    run = instance.get_run_by_id(entry.run_id)
-    if run is None:
-        return None
-    selected = sorted(run.asset_selection or ())
+    """The alert of a failed run; none when its checks tell of it already."""
+    run = record.dagster_run
+    planned = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    selected = sorted({event.get_dagster_event().asset_materialization_planned_data.asset_key for event in planned})
     mine = [key for key in selected if key in owners]
     if not mine:
         return None
-    failures = instance.all_logs(entry.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     told_by_checks = [event for event in failures if _is_check_failure(event)]
     if failures and len(told_by_checks) == len(failures):
         return None
@@ -138,7 +160,7 @@ def _run_alert(
     step = failure.step_key if failure is not None else None
     assets = ", ".join(key.to_user_string() for key in mine)
     return Alert(
-        id=f"run-{entry.run_id}",
+        id=f"run-{run.run_id}",
         kind="run_failed",
         severity="error",
         asset=assets,
@@ -146,9 +168,9 @@ def _run_alert(
         rule=step or "run",
         rows=None,
         owner=", ".join(sorted({owner for key in mine for owner in owners[key]})),
-        message=f"The run of {assets}{_in(partition)} failed: {_why(failure, entry)}",
-        run_id=entry.run_id,
-        at=entry.timestamp,
+        message=f"The run of {assets}{_in(partition)} failed: {_why(failure)}",
+        run_id=run.run_id,
+        at=record.end_time or 0.0,
     )
 
 
@@ -157,7 +179,7 @@ def _is_check_failure(event: EventLogEntry) -> bool:
     return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
 
 
-def _why(failure: EventLogEntry | None, entry: EventLogEntry) -> str:
+def _why(failure: EventLogEntry | None) -> str:
     if failure is not None:
         data = failure.get_dagster_event().step_failure_data
         if data.user_failure_data is not None and data.user_failure_data.description:
@@ -167,7 +189,7 @@ def _why(failure: EventLogEntry | None, entry: EventLogEntry) -> str:
         while cause is not None and cause.cause is not None:
             cause = cause.cause
         return f"{cause.cls_name if cause is not None else 'unknown error'}; see the run's log."
-    return entry.get_dagster_event().message or "it ended without a failing step."
+    return "it ended before a step could tell why (killed, or never started)."
 
 
 def _in(partition: str | None) -> str:
@@ -219,22 +241,26 @@ def alert_sensor(name: str, assets: Iterable[dg.AssetSpec]) -> dg.SensorDefiniti
     )
     def _alert(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         settings = Settings.load()
-        # Two positions: an alert that waits for its receiver is logged once all the same.
-        state: dict[str, int] = json.loads(context.cursor) if context.cursor else {"sent": 0, "logged": 0}
+        position = Position.model_validate_json(context.cursor) if context.cursor else Position()
         sent = 0
-        for number, alert in collect_alerts(context.instance, owners, state["sent"]):
-            if alert is not None:
-                if number > state["logged"]:
+        for record, alerts in collect_alerts(context.instance, owners, position):
+            for alert in alerts:
+                if alert.id not in position.logged:
                     log(alert, settings)
-                    state["logged"] = number
-                try:
+                    position.logged.append(alert.id)
+            try:
+                for alert in alerts:
                     post(alert, settings)
-                except httpx.HTTPError as error:
-                    context.log.warning("The webhook did not take alert %s (%s).", alert.id, type(error).__name__)
-                    break
-                sent += 1
-            state["sent"] = number
-        context.update_cursor(json.dumps(state))
+                    sent += 1
+            except httpx.HTTPError as error:
+                context.log.warning("The webhook does not take alerts (%s).", type(error).__name__)
+                break
+            position.logged = []
+            position.ended = max(position.ended, record.end_time or 0.0)
+            position.told[record.dagster_run.run_id] = record.end_time or 0.0
+        overlap = position.ended - 2 * _OVERLAP_SECONDS
+        position.told = {run_id: end for run_id, end in position.told.items() if end >= overlap}
+        context.update_cursor(position.model_dump_json())
         return dg.SkipReason(f"Sent {sent} alerts." if sent else "Nothing failed.")
 
     return _alert

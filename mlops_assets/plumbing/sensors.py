@@ -16,6 +16,7 @@ from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, STATES
 from mlops_assets.contracts.raw import VOTER_FILE
 from mlops_assets.platform.errors import PlatformError, SourceUnavailableError
 from mlops_assets.platform.settings import Settings
+from mlops_assets.plumbing.assets.voter_file import FILE_SHA256
 from mlops_assets.plumbing.connectors.landing import MANIFEST, Landing
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ class Arrival:
     Attributes:
         partition_key: its partition of the voter file.
         digest: the start of the SHA-256 of its manifest.
+        file_sha256: SHA-256 of the file, as the manifest says.
         delivery: 1 for the partition's first delivery, 2 for the one that replaced it, and so on.
     """
 
     partition_key: str
     digest: str
+    file_sha256: str
     delivery: int
 
     @property
@@ -87,9 +90,21 @@ def collect_arrivals(landing: Landing, cursor: str | None) -> Collected:
         digest = hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()[:_DIGEST_CHARACTERS]
         last_digest, deliveries = seen.get(partition_key, ("", 0))
         if digest != last_digest:
-            arrivals.append(Arrival(str(partition_key), digest, deliveries + 1))
+            arrivals.append(Arrival(str(partition_key), digest, manifest.sha256, deliveries + 1))
             seen[str(partition_key)] = (digest, deliveries + 1)
     return Collected(tuple(arrivals), tuple(problems), _SEEN.dump_json(seen).decode())
+
+
+def is_published(instance: dg.DagsterInstance, arrival: Arrival) -> bool:
+    """Whether the partition's latest materialization is of this very file, as after a loading without the sensor."""
+    found = instance.fetch_materializations(
+        dg.AssetRecordsFilter(VOTER_FILE.key, asset_partitions=[arrival.partition_key]), limit=1
+    )
+    for record in found.records:
+        if record.asset_materialization is not None:
+            published = record.asset_materialization.metadata.get(FILE_SHA256)
+            return published is not None and published.value == arrival.file_sha256
+    return False
 
 
 def _seen(cursor: str | None) -> dict[str, tuple[str, int]]:
@@ -136,7 +151,8 @@ def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     told = " ".join(found.problems[:_MOST_TOLD])
     if len(found.problems) > _MOST_TOLD:
         told += f" And {len(found.problems) - _MOST_TOLD} more."
-    if not found.arrivals:
+    arrivals = [arrival for arrival in found.arrivals if not is_published(context.instance, arrival)]
+    if not arrivals:
         return dg.SensorResult(skip_reason=told or "Nothing new has arrived.", cursor=found.cursor)
     if told:
         context.log.warning(told)
@@ -145,7 +161,7 @@ def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             dg.RunRequest(
                 run_key=arrival.run_key, partition_key=arrival.partition_key, asset_selection=[VOTER_FILE.key]
             )
-            for arrival in found.arrivals
+            for arrival in arrivals
         ],
         cursor=found.cursor,
     )

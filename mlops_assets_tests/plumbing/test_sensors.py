@@ -122,7 +122,7 @@ def test_the_cursor_stays_small(landing: Path) -> None:
 
 
 def evaluate(cursor: str | None = None) -> dg.SensorResult:
-    with dg.build_sensor_context(cursor=cursor) as context:
+    with dg.build_sensor_context(instance=dg.DagsterInstance.ephemeral(), cursor=cursor) as context:
         result = landing_sensor(context)
     assert isinstance(result, dg.SensorResult)
     return result

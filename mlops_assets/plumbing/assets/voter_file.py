@@ -5,7 +5,7 @@ Put here the wiring of that asset. Keep out how the file is read (that is its co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mlops_assets.contracts.raw import VOTER_FILE
 from mlops_assets.platform.published import Partition, WithMetadata, published
@@ -14,6 +14,10 @@ from mlops_assets.plumbing.connectors.landing import Landing
 if TYPE_CHECKING:
     from mlops_assets.platform.lake import LakeSession
     from mlops_assets.platform.settings import Settings
+
+
+FILE_SHA256: Final = "file_sha256"
+"""Metadata entry with the hash of the delivered file, by which an arrival is known to be published."""
 
 
 @published(contract=VOTER_FILE, code_version="1")
@@ -30,7 +34,7 @@ def voter_file(partition: Partition, settings: Settings, session: LakeSession) -
         {
             "file_rows": delivered.manifest.rows,
             "file_bytes": delivered.manifest.size,
-            "file_sha256": delivered.manifest.sha256,
+            FILE_SHA256: delivered.manifest.sha256,
             "snapshot_date": delivered.manifest.snapshot_date.isoformat(),
             "layout": delivered.layout,
         },

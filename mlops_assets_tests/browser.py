@@ -1,0 +1,131 @@
+"""A headless Chromium for tests, driven over its DevTools protocol.
+
+Put here opening pages, waiting for text and taking pictures. Keep out assertions.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from websockets.sync.client import ClientConnection
+
+_FLAGS: Final = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+)
+_START_SECONDS: Final = 30.0
+
+
+def require_chromium() -> str:
+    """The program's path; skips the test, saying why, where there is none, and fails where one is demanded."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is not None:
+        return program
+    reason = "no Chromium is installed: install it (Debian: chromium) to run the browser tests"
+    if "chromium" in os.environ.get("MLOPS_ASSETS_TEST_REQUIRE", ""):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Page:
+    """One browser tab."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._numbers = itertools.count(1)
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """One DevTools command and its result."""
+        number = next(self._numbers)
+        self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._connection.recv(timeout=30))
+            if message.get("id") == number:
+                assert "error" not in message, message
+                result: dict[str, Any] = message["result"]
+                return result
+
+    def open(self, url: str, *, width: int = 1600, height: int = 1000) -> None:
+        """Open an address in a window of that size."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call("Page.enable")
+        self.call("Page.navigate", url=url)
+
+    def run(self, script: str) -> Any:  # noqa: ANN401  whatever the script gives
+        """The value of a JavaScript expression."""
+        return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def text(self) -> str:
+        """All text that the page shows."""
+        return str(self.run("document.body ? document.body.innerText : ''"))
+
+    def wait_for(self, *texts: str, seconds: float = 60.0) -> str:
+        """Wait until the page shows all of these; gives its text."""
+        deadline = time.monotonic() + seconds
+        while True:
+            shown = self.text()
+            missing = [text for text in texts if text not in shown]
+            if not missing:
+                return shown
+            assert time.monotonic() < deadline, f"the page never showed {missing}; it shows:\n{shown[:3000]}"
+            time.sleep(0.3)
+
+    def picture(self, file: Path) -> None:
+        """Save what the window shows as a PNG."""
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(base64.b64decode(data))
+
+
+@contextmanager
+def browser_page() -> Iterator[Page]:
+    """A tab of a fresh browser, ended at the end."""
+    program = require_chromium()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = subprocess.Popen(
+            [program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            port = _port(Path(profile) / "DevToolsActivePort")
+            [tab] = [t for t in httpx.get(f"http://127.0.0.1:{port}/json").json() if t["type"] == "page"]
+            with connect(tab["webSocketDebuggerUrl"], max_size=None) as connection:
+                yield Page(connection)
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def _port(file: Path) -> int:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if file.exists() and (lines := file.read_text(encoding="utf-8").splitlines()):
+            return int(lines[0])
+        time.sleep(0.1)
+    pytest.fail("Chromium did not open its DevTools port")
