@@ -42,8 +42,8 @@ def _text(*checks: pa.Check, nullable: bool = True) -> pa.Column:
     return pa.Column(dt.String, list(checks), nullable=nullable)
 
 
-def _known(name: str, known: dict[str, str]) -> pa.Check:
-    return pa.Check.isin([*known, ""], name=name, raise_warning=True)
+def _known(known: dict[str, str]) -> pa.Check:
+    return pa.Check.isin([*known, ""], name="known_codes", raise_warning=True)
 
 
 VOTER_FILE: Final = Contract(
@@ -57,12 +57,12 @@ VOTER_FILE: Final = Contract(
             "source_file": _text(nullable=False),
             "source_row": pa.Column(dt.Int64, pa.Check.ge(1), nullable=False),
             **{column: _text() for column in VOTER_FILE_COLUMNS},
-            "ncid": _text(pa.Check.str_matches(r"^[A-Z]{1,2}[0-9]+$", name="ncid_is_readable"), nullable=False),
-            "race_code": _text(_known("known_race_codes", codes.RACE)),
-            "ethnic_code": _text(_known("known_ethnic_codes", codes.ETHNICITY)),
-            "party_cd": _text(_known("known_party_codes", codes.PARTY)),
-            "gender_code": _text(_known("known_gender_codes", codes.GENDER)),
-            "status_cd": _text(_known("known_status_codes", codes.STATUS)),
+            "ncid": _text(pa.Check.str_matches(r"^[A-Z]{1,2}[0-9]+$"), nullable=False),
+            "race_code": _text(_known(codes.RACE)),
+            "ethnic_code": _text(_known(codes.ETHNICITY)),
+            "party_cd": _text(_known(codes.PARTY)),
+            "gender_code": _text(_known(codes.GENDER)),
+            "status_cd": _text(_known(codes.STATUS)),
         },
         unique=["ncid"],
         strict=True,

@@ -5,11 +5,10 @@ Put here the order and the loop. Keep out what an asset does.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import gc
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Event
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
@@ -21,30 +20,24 @@ if TYPE_CHECKING:
 
     from dagster import ExecuteInProcessResult
 
-LANES: Final = 2
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Partitions of some assets. Those of one lane are materialized one after another, lanes beside each other.
+    """Partitions of some assets, one run for each.
 
     Attributes:
         title: what a person sees while it runs.
         assets: keys of the assets of each run, as text.
-        lanes: partition keys, one run for each; ``None`` for unpartitioned assets.
-        before: called with a partition key before its run.
+        partitions: partition keys, in order; ``(None,)`` for unpartitioned assets.
+        before: called with a partition key before its run, one run ahead in a thread of its own.
     """
 
     title: str
     assets: Sequence[str]
-    lanes: Sequence[Sequence[str | None]]
+    partitions: Sequence[str | None]
     before: Callable[[str], None] | None = None
-
-    @classmethod
-    def of(cls, title: str, assets: Sequence[str], partitions: Sequence[str | None]) -> Self:
-        """A batch of partitions that do not need each other."""
-        return cls(title, assets, [partitions[lane::LANES] for lane in range(LANES)])
 
 
 class LoadError(PlatformError):
@@ -69,24 +62,30 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
         for key in asset.keys
     }
     runs = 0
-    for batch in batches:
-        job = _job(batch, assets)
-        total = sum(len(lane) for lane in batch.lanes)
-        progress(batch.title, 0, total)
-        # Threads pay although Python runs one at a time: reading, hashing and writing happen in DuckDB.
-        with ThreadPoolExecutor(len(batch.lanes)) as lanes:
-            finished: SimpleQueue[Exception | None] = SimpleQueue()
-            stopping = Event()
-            for lane in batch.lanes:
-                lanes.submit(_run_lane, batch, lane, job, instance, finished=finished, stopping=stopping)
-            for done in range(1, total + 1):
-                error = finished.get()
-                if error is not None:
-                    stopping.set()
-                    raise error
+    # What the imports made lives as long as the process; looking through it again and again costs a tenth of the time.
+    gc.collect()
+    gc.freeze()
+    # Dagster's runs in one process cannot overlap (each sets up logging anew), but the sources need not wait for them.
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        for batch in batches:
+            job = _job(batch, assets)
+            total = len(batch.partitions)
+            prepared = _prepare(batch, 0, ahead)
+            for done, partition in enumerate(batch.partitions):
                 progress(batch.title, done, total)
-        runs += total
+                prepared.result()
+                prepared = _prepare(batch, done + 1, ahead)
+                _run(batch, partition, job, instance)
+            progress(batch.title, total, total)
+            runs += total
     return runs
+
+
+def _prepare(batch: Batch, number: int, ahead: ThreadPoolExecutor) -> Future[None]:
+    partition = batch.partitions[number] if number < len(batch.partitions) else None
+    if batch.before is None or partition is None:
+        return ahead.submit(lambda: None)
+    return ahead.submit(batch.before, partition)
 
 
 def _job(batch: Batch, assets: Mapping[dg.AssetKey, dg.AssetsDefinition]) -> dg.JobDefinition:
@@ -97,29 +96,7 @@ def _job(batch: Batch, assets: Mapping[dg.AssetKey, dg.AssetsDefinition]) -> dg.
     return dg.Definitions(assets=[*chosen, *stubs]).resolve_implicit_global_asset_job_def()
 
 
-def _run_lane(
-    batch: Batch,
-    lane: Sequence[str | None],
-    job: dg.JobDefinition,
-    instance: dg.DagsterInstance,
-    *,
-    finished: SimpleQueue[Exception | None],
-    stopping: Event,
-) -> None:
-    for partition in lane:
-        if stopping.is_set():
-            return
-        try:
-            _run(batch, partition, job, instance)
-        except Exception as error:  # noqa: BLE001  handed to the loading thread, which raises it
-            finished.put(error)
-            return
-        finished.put(None)
-
-
 def _run(batch: Batch, partition: str | None, job: dg.JobDefinition, instance: dg.DagsterInstance) -> None:
-    if batch.before is not None and partition is not None:
-        batch.before(partition)
     result = job.execute_in_process(partition_key=partition, instance=instance, raise_on_error=False, run_config=_QUIET)
     if not result.success:
         raise LoadError(

@@ -98,14 +98,14 @@ def _history(settings: Settings) -> list[Batch]:
     with Fetcher.from_settings(settings) as fetcher:
         months = available_months(fetcher, base)
     return [
-        Batch.of("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
-        Batch.of("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),
-        Batch.of("county registrations", ["raw/county_registrations", "wrangled/county_registrations"], list(months)),
-        Batch.of("features of districts", ["features/district_election"], (*_HELD[3:], COMING)),
-        Batch.of("changes of results", ["variance/result_changes"], _HELD[2:]),
-        Batch.of("models", ["models/district_votes", "models/district_votes_evaluation"], _FORECASTS),
-        Batch.of("predicted votes", ["predictions/district_votes"], _FORECASTS),
-        Batch.of("export for the service", ["serving/export"], [None]),
+        Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
+        Batch("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),
+        Batch("county registrations", ["raw/county_registrations", "wrangled/county_registrations"], list(months)),
+        Batch("features of districts", ["features/district_election"], (*_HELD[3:], COMING)),
+        Batch("changes of results", ["variance/result_changes"], _HELD[2:]),
+        Batch("models", ["models/district_votes", "models/district_votes_evaluation"], _FORECASTS),
+        Batch("predicted votes", ["predictions/district_votes"], _FORECASTS),
+        Batch("export for the service", ["serving/export"], [None]),
     ]
 
 

@@ -119,21 +119,20 @@ def _history(systems: SourceSystems, settings: Settings) -> list[Batch]:
         month, state = partition.split("|")
         systems.drop(state, month, settings.landing)
 
-    # A month is compared with the one before, so the months of a state follow each other.
-    snapshots = [[f"{month}|{state}" for month in systems.months[:-1]] for state in STATES]
+    snapshots = [f"{month}|{state}" for month in systems.months[:-1] for state in STATES]
     by_state = [f"{year}|{state}" for year in _HELD for state in STATES]
     # The first three elections only give the history that the features of the fourth need.
     featured = [f"{year}|{state}" for year in (*_HELD[3:], COMING) for state in STATES]
     forecasts = [year for year in FORECAST_YEARS if "2022" <= year <= COMING]
     return [
         Batch("voter files, month by month", _SNAPSHOT_ASSETS, snapshots, before=drop),
-        Batch.of("voting history", ["raw/voting_history", "wrangled/voting_history"], by_state),
-        Batch.of("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
-        Batch.of("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),
-        Batch.of("features of districts", ["features/district_election"], (*_HELD[1:], COMING)),
-        Batch.of("changes of results", ["variance/result_changes"], _HELD[2:]),
-        Batch.of("features of persons", ["features/person_turnout"], featured),
-        Batch.of(
+        Batch("voting history", ["raw/voting_history", "wrangled/voting_history"], by_state),
+        Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
+        Batch("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),
+        Batch("features of districts", ["features/district_election"], (*_HELD[1:], COMING)),
+        Batch("changes of results", ["variance/result_changes"], _HELD[2:]),
+        Batch("features of persons", ["features/person_turnout"], featured),
+        Batch(
             "models",
             [
                 "models/person_turnout",
@@ -143,11 +142,9 @@ def _history(systems: SourceSystems, settings: Settings) -> list[Batch]:
             ],
             forecasts,
         ),
-        Batch.of("predicted votes", ["predictions/district_votes"], forecasts),
-        Batch.of(
-            "predicted turnout", ["predictions/district_turnout"], [f"{y}|{s}" for y in forecasts for s in STATES]
-        ),
-        Batch.of("export for the service", ["serving/export"], [None]),
+        Batch("predicted votes", ["predictions/district_votes"], forecasts),
+        Batch("predicted turnout", ["predictions/district_turnout"], [f"{y}|{s}" for y in forecasts for s in STATES]),
+        Batch("export for the service", ["serving/export"], [None]),
     ]
 
 

@@ -2,11 +2,12 @@
 
 Put here the rule and its version. Keep out what the hash is used for.
 
-Rule v1: each row becomes a canonical text of the contract's columns in contract order (each value preceded by its
-length, so that no two rows share a text; NULL is ``~``), the text a 64-bit number (the lower half of its MD5, RFC
-1321), and the partition the number of its rows with the sum of those numbers in 128 bits. A sum, unlike an exclusive
-or, tells a doubled month from an empty one; integers, unlike floats, add up the same in every order. It guards against
-mistakes, not against an adversary: files are guarded by the lake's own permissions.
+Rule v1: each row becomes a canonical text of the contract's columns in contract order, the text a 64-bit number (the
+lower half of its MD5, RFC 1321), and the partition the number of its rows with the sum of those numbers in 128 bits.
+The text is the values separated by U+001F, NULL as U+001E; where a value holds one of these, each value is preceded by
+its length instead, so that no two rows share a text. A sum, unlike an exclusive or, tells a doubled month from an empty
+one; integers, unlike floats, add up the same in every order. It guards against mistakes, not against an adversary:
+files are guarded by the lake's own permissions.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import ibis
 import ibis.expr.datatypes as dt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import ibis.expr.types as ir
 
 VERSION: Final = "v1"
+_SEPARATOR: Final = "\x1f"
+_NULL: Final = "\x1e"
 
 
 # Ibis publishes no types, so its decorator is untyped.
@@ -34,18 +37,27 @@ def _md5_number_lower(text: object) -> object:
     """DuckDB's lower half of the MD5 of a text, as an unsigned 64-bit integer."""
 
 
-def _canonical_text(value: ir.Value) -> ir.StringValue:
-    kind = value.type()
-    if kind.is_floating():
-        # Minus zero equals zero, so both must have one text.
-        value = value + 0.0
-    text = value.cast("string")
-    return (text.length().cast("string") + ":" + text).fill_null("~")
+def _text(value: ir.Value) -> ir.StringValue:
+    # Minus zero equals zero, so both must have one text.
+    return (value + 0.0 if value.type().is_floating() else value).cast("string")
+
+
+def _row_text(texts: Sequence[ir.StringValue]) -> ir.StringValue:
+    # One variadic join: a chain of binary concatenations would copy the growing text once for each column.
+    plain = ibis.literal(_SEPARATOR).join([text.fill_null(_NULL) for text in texts])
+    nulls = functools.reduce(operator.add, (text.isnull().cast("int64") for text in texts))
+    unambiguous = (_count(plain, _SEPARATOR) == len(texts) - 1) & (_count(plain, _NULL) == nulls)
+    measured = [(text.length().cast("string") + ":" + text).fill_null("~") for text in texts]
+    return ibis.ifelse(unambiguous, plain, ibis.literal(_SEPARATOR + _SEPARATOR).join(["", *measured]))
+
+
+def _count(text: ir.StringValue, character: str) -> ir.IntegerValue:
+    return text.length() - text.replace(character, "").length()
 
 
 def hash_total(table: ir.Table, columns: Iterable[str]) -> ir.Scalar:
     """The sum of the rows' 64-bit numbers over those columns, as a decimal without places; 0 for no rows."""
-    text = functools.reduce(operator.add, (_canonical_text(table[column]) for column in columns))
+    text = _row_text([_text(table[column]) for column in columns])
     return _md5_number_lower(text).cast(dt.Decimal(38, 0)).sum().fill_null(0)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import duckdb
+import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
@@ -34,6 +35,9 @@ Table: TypeAlias = ir.Table | pa.Table | pa.RecordBatchReader | duckdb.DuckDBPyR
 """What an asset may return."""
 
 _LEASES: Final = "_leases"
+# Row groups small enough that a partition of a hundred thousand rows is read by several threads.
+_FORMAT: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768)"
+
 FILE_NAME: Final = "part-0.parquet"
 
 
@@ -79,7 +83,13 @@ def as_ibis(session: LakeSession, table: Table) -> ir.Table:
 def relation_sql(session: LakeSession, table: ir.Table) -> str:
     """The DuckDB query of an Ibis table, in-memory tables registered."""
     session.ibis._run_pre_execute_hooks(table)  # noqa: SLF001  registers memtables, as to_parquet does
-    return str(session.ibis.compile(table))
+    # Merging nested selects takes Ibis longer than a small partition takes DuckDB, whose optimiser merges them anyway.
+    fuse = ibis.options.sql.fuse_selects
+    ibis.options.sql.fuse_selects = False
+    try:
+        return str(session.ibis.compile(table))
+    finally:
+        ibis.options.sql.fuse_selects = fuse
 
 
 @contextmanager
@@ -120,9 +130,7 @@ def stage(
         for column, kind in columns.items()
     )
     try:
-        session.connection.execute(
-            f"COPY (SELECT {chosen} FROM ({query})) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
-        )
+        session.connection.execute(f"COPY (SELECT {chosen} FROM ({query})) TO {literal(str(path))} {_FORMAT}")
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

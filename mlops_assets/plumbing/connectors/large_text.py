@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DELIMITER: Final = "\t"
 QUOTE: Final = '"'
 
+# Small enough that a file of a hundred thousand rows is read back by several threads.
+_ROW_GROUP: Final = 32_768
 _MOST_HEADER_BYTES: Final = 2**16
 _ASCII_TO_BLANKS: Final = b" " * 0x80 + bytes(range(0x80, 0x100))
 _NEVER_LAST: Final = bytes(range(0x80, 0x100)) + b"\r"
@@ -137,7 +139,7 @@ def to_parquet(
     kept_order = connection.sql("SELECT current_setting('preserve_insertion_order')").fetchone() == (True,)
     connection.execute("SET preserve_insertion_order = true")
     try:
-        _parse(connection, text, columns).write_parquet(str(target))
+        _parse(connection, text, columns).write_parquet(str(target), compression="snappy", row_group_size=_ROW_GROUP)
     except duckdb.InvalidInputException:
         # DuckDB's message quotes the line, and its line number is wrong when it reads in parallel.
         culprit = _first_bad_line(text, columns)
