@@ -20,6 +20,7 @@ def definitions() -> dg.Definitions:
         assets=made,
         schedules=[schedule for part in parts for schedule in part.schedules or ()],
         sensors=[sensor for part in parts for sensor in part.sensors or ()],
+        executor=dg.in_process_executor,
         jobs=[job for part in parts for job in part.jobs or ()],
     )
 

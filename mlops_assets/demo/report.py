@@ -71,13 +71,23 @@ class Event:
 def rows_of(settings: Settings, contract: Contract) -> list[dict[str, object]]:
     """All rows of a table that are visible now; none when it has never been published."""
     with LakeSession(settings) as session:
-        keys: Sequence[str | None] = contract.partitions_def.get_partition_keys() if contract.partitions_def else [None]
-        entries = ledger.current(session, contract, keys)
+        entries = _current(session, contract)
         version = ledger.latest_version(session, contract.lake)
         rows: list[dict[str, object]] = (
             published_table(session, contract, entries, version=version).to_pyarrow().to_pylist()
         )
         return rows
+
+
+def rows_of_partitions(settings: Settings, contract: Contract) -> int:
+    """How many rows of a table are visible now, as its publishes recorded them."""
+    with LakeSession(settings) as session:
+        return sum(entry.record.rows for entry in _current(session, contract).values())
+
+
+def _current(session: LakeSession, contract: Contract) -> dict[str | None, ledger.Entry]:
+    keys: Sequence[str | None] = contract.partitions_def.get_partition_keys() if contract.partitions_def else [None]
+    return ledger.current(session, contract, keys)
 
 
 def show_tables(settings: Settings, console: Console) -> int:
@@ -88,10 +98,7 @@ def show_tables(settings: Settings, console: Console) -> int:
     total = 0
     with LakeSession(settings) as session:
         for contract in CONTRACTS:
-            keys: Sequence[str | None] = (
-                contract.partitions_def.get_partition_keys() if contract.partitions_def else [None]
-            )
-            entries = ledger.current(session, contract, keys)
+            entries = _current(session, contract)
             if entries:
                 rows = sum(entry.record.rows for entry in entries.values())
                 total += rows

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import dagster as dg
 
-TICK_SECONDS: Final = 10
+TICK_SECONDS: Final = 5
 
 
-def on_new_data() -> dg.AutomationCondition[Any]:
+def on_new_data(*, needs_all: bool = False, at_most: str | None = None) -> dg.AutomationCondition[Any]:
     """Materialize a partition when the data of one of its inputs has changed, whichever partition that is.
 
     Differences from ``AutomationCondition.eager()``, each needed here:
@@ -21,28 +21,42 @@ def on_new_data() -> dg.AutomationCondition[Any]:
     - partitions of the past follow too, not only those of the latest time window;
     - an input that was materialized again with equal rows (same data version) does not wake its consumers;
     - inputs that do not exist yet do not block: a step reads what is published, and says so when it cannot do without.
+
+    Args:
+        needs_all: wait until every mapped input partition exists, as a comparison of two months must.
+        at_most: a cron expression (UTC) whose ticks alone start a run; for steps too dear to follow each change.
     """
     condition = dg.AutomationCondition
-    changed = dg.AutomationCondition.any_deps_match(
-        condition.data_version_changed() | condition.will_be_requested()
-    ).with_label("the data of an input changed")
+    handled = condition.newly_requested() | condition.newly_updated()
+    changed = condition.any_deps_match(condition.data_version_changed() | condition.will_be_requested()).with_label(
+        "the data of an input changed"
+    )
     audited = condition.all_deps_match(
         condition.missing()
         | condition.all_checks_match(condition.check_passed() | condition.will_be_requested(), blocking_only=True)
     ).with_label("every input has passed its blocking checks")
-    return (
-        changed.since(condition.newly_requested() | condition.newly_updated()).with_label("not yet followed")
+    follow: dg.AutomationCondition[Any] = (
+        changed.since(handled).with_label("not yet followed")
         & audited
         & ~condition.any_deps_in_progress()
         & ~condition.in_progress()
-    ).with_label("follow new data")
+    )
+    if needs_all:
+        follow &= ~condition.any_deps_missing()
+    if at_most is not None:
+        follow &= condition.cron_tick_passed(at_most, "UTC").since(handled)
+    return follow.with_label("follow new data")
 
 
 def automation_sensor(name: str) -> dg.AutomationConditionSensorDefinition:
-    """The running sensor that evaluates the conditions of one code location; Dagster's own starts stopped."""
+    """The running sensor that evaluates the conditions of one code location; Dagster's own starts stopped.
+
+    It launches runs itself: backfills would wait for another daemon's half-minute loop.
+    """
     return dg.AutomationConditionSensorDefinition(
         name,
         target="*",
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=TICK_SECONDS,
+        emit_backfills=False,
     )

@@ -47,6 +47,8 @@ def location(
         automation = automation_sensor(f"{name}_automation")
     return dg.Definitions(
         assets=[*assets, *foreign.values()],
+        # Runs have one step or a few short ones; a process for each would cost more than it gives.
+        executor=dg.in_process_executor,
         schedules=list(schedules),
         jobs=list(jobs),
         sensors=[

@@ -27,18 +27,26 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.published import Partition
 
+# Each month changes the features of the coming election, which teach nothing yet; predictions need not wait for that.
+_WEEKLY: Final = "0 5 * * 1"
 # No mapping of Dagster's leads from elections by state to forecasts, so all are mapped and the earlier ones chosen.
 _BEFORE: Final = Read(features.PERSON_TURNOUT, partitions=dg.AllPartitionMapping(), choose=partitions.elections_before)
 
 
-@published(contract=models.PERSON_TURNOUT, reads={"persons": _BEFORE}, automation_condition=on_new_data())
+@published(
+    contract=models.PERSON_TURNOUT, reads={"persons": _BEFORE}, automation_condition=on_new_data(at_most=_WEEKLY)
+)
 def person_turnout(persons: ir.Table, partition: Partition) -> WithMetadata:
     """The model of a person's turnout at one election, trained on the elections before it."""
     trained = training.train(persons, partition.values["election"])
     return WithMetadata(trained.table(), trained.metadata())
 
 
-@published(contract=models.PERSON_TURNOUT_EVALUATION, reads={"persons": _BEFORE}, automation_condition=on_new_data())
+@published(
+    contract=models.PERSON_TURNOUT_EVALUATION,
+    reads={"persons": _BEFORE},
+    automation_condition=on_new_data(at_most=_WEEKLY),
+)
 def person_turnout_evaluation(persons: ir.Table, partition: Partition) -> WithMetadata:
     """Errors of the turnout model on elections before that one, beside naive baselines."""
     measured = evaluation.evaluate(persons, partition.values["election"])

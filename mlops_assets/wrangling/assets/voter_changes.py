@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         )
     },
     code_version="1",
-    automation_condition=on_new_data(),
+    automation_condition=on_new_data(needs_all=True),
 )
 def voter_changes(voters: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]) -> WithMetadata:
     """How each district changed since the month before; no rows when there is none to compare with."""
