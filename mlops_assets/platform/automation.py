@@ -5,9 +5,12 @@ Put here conditions that every pipeline shares. Keep out schedules and sensors o
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TICK_SECONDS: Final = 5
 
@@ -35,7 +38,7 @@ def on_new_data(*, needs_all: bool = False, at_most: str | None = None) -> dg.Au
         condition.missing()
         | condition.all_checks_match(condition.check_passed() | condition.will_be_requested(), blocking_only=True)
     ).with_label("every input has passed its blocking checks")
-    follow: dg.AutomationCondition[Any] = (
+    follow: Any = (
         changed.since(handled).with_label("not yet followed")
         & audited
         & ~condition.any_deps_in_progress()
@@ -45,17 +48,18 @@ def on_new_data(*, needs_all: bool = False, at_most: str | None = None) -> dg.Au
         follow &= ~condition.any_deps_missing()
     if at_most is not None:
         follow &= condition.cron_tick_passed(at_most, "UTC").since(handled)
-    return follow.with_label("follow new data")
+    labelled: dg.AutomationCondition[Any] = follow.with_label("follow new data")
+    return labelled
 
 
-def automation_sensor(name: str) -> dg.AutomationConditionSensorDefinition:
-    """The running sensor that evaluates the conditions of one code location; Dagster's own starts stopped.
+def automation_sensor(name: str, assets: Sequence[dg.AssetKey]) -> dg.AutomationConditionSensorDefinition:
+    """The running sensor that evaluates the conditions of those assets; Dagster's own starts stopped.
 
     It launches runs itself: backfills would wait for another daemon's half-minute loop.
     """
     return dg.AutomationConditionSensorDefinition(
         name,
-        target="*",
+        target=dg.AssetSelection.assets(*assets),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=TICK_SECONDS,
         emit_backfills=False,

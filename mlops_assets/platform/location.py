@@ -44,7 +44,7 @@ def location(
     with warnings.catch_warnings():
         # Automation sensors with a name of their own are in beta; Dagster's default one would start stopped.
         warnings.simplefilter("ignore", BetaWarning)
-        automation = automation_sensor(f"{name}_automation")
+        automation = automation_sensor(f"{name}_automation", sorted(own))
     return dg.Definitions(
         assets=[*assets, *foreign.values()],
         # Runs have one step or a few short ones; a process for each would cost more than it gives.

@@ -68,10 +68,15 @@ def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Resp
         # The framework's own text repeats the whole address.
         detail = "The parameters are not valid."
         errors = [
-            ParameterProblem(parameter=str(entry.get("key", "")), message=str(entry.get("message", "")))
-            for entry in error.extra
+            ParameterProblem(parameter=_name_of(entry), message=str(entry.get("message", ""))) for entry in error.extra
         ]
     return _answer(request, error.status_code, detail, headers=error.headers, errors=errors)
+
+
+def _name_of(entry: Mapping[str, Any]) -> str:
+    """What the client calls a parameter; in the code the query's ``state`` has another name."""
+    name = str(entry.get("key", ""))
+    return "state" if name == "state_code" and entry.get("source") == "query" else name
 
 
 def _no_keys(request: Request[Any, Any, Any], error: KeyFileError) -> Response[Problem]:

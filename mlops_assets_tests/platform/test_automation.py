@@ -14,7 +14,7 @@ class Farm:
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self.instance = instance
         self.defs = dg.Definitions(assets=list(orchard.ASSETS))
-        self.cursor: dg.AutomationConditionCursor | None = None  # type: ignore[name-defined]
+        self.cursor: dg.AutomationConditionCursor | None = None
 
     def tick(self) -> dict[str, set[str | None]]:
         """What one tick requests: for each asset its partitions."""
@@ -42,9 +42,11 @@ def farm(instance: dg.DagsterInstance) -> Farm:
     return farm
 
 
-def test_new_data_wakes_the_whole_chain(farm: Farm) -> None:
+def test_new_data_wakes_its_consumers_one_after_the_other(farm: Farm) -> None:
     farm.harvest("w3")
-    assert farm.tick() == {"wrangled/yields": {"w3"}, "features/season": {None}}
+    assert farm.tick() == {"wrangled/yields": {"w3"}}
+    assert orchard.pick("w3", [orchard.yields], instance=farm.instance).success
+    assert farm.tick() == {"features/season": {None}}
 
 
 def test_a_late_old_partition_is_picked_up_too(farm: Farm) -> None:

@@ -20,7 +20,7 @@ SCHEMA = pa.schema([("name", pa.string()), ("count", pa.int64()), ("share", pa.f
 ROWS = st.lists(
     st.fixed_dictionaries(
         {
-            "name": st.none() | st.text(alphabet=st.characters(exclude_categories=("Cs",), exclude_characters="\0")),
+            "name": st.none() | st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0")),
             "count": st.none() | st.integers(-(2**63), 2**63 - 1),
             "share": st.none() | st.floats(allow_nan=False),
             "kept": st.none() | st.booleans(),
@@ -32,7 +32,7 @@ ROWS = st.lists(
 
 def content_hash(rows: list[dict[str, object]], backend: Backend | None = None) -> str:
     backend = backend or ibis.duckdb.connect()
-    table = backend.create_table("t", pa.Table.from_pylist(rows, schema=SCHEMA), overwrite=True)
+    table = ibis.memtable(pa.Table.from_pylist(rows, schema=SCHEMA))
     found = backend.execute(table.aggregate(rows=table.count(), total=hash_total(table, table.columns)))
     return format_hash(int(found["rows"][0]), int(found["total"][0]))
 
@@ -101,4 +101,4 @@ def test_the_rule_is_pinned() -> None:
     assert content_hash([{"name": "Ünïcode", "count": 7, "share": 0.1, "kept": False}]) == PINNED
 
 
-PINNED = "v1:1:0"
+PINNED = "v1:1:9c78d7c9f8f8c74d"

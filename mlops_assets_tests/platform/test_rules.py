@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -59,7 +60,7 @@ def failing(contract: Contract, rows: list[dict[str, Any]], settings: Settings) 
     with LakeSession(settings) as session:
         table = as_ibis(session, pa.Table.from_pylist(rows, schema=SCHEMA))
         columns = rules.columns_of(contract)
-        staged = stage(session, contract, relation_sql(session, table), columns=columns, attempt="attempt")
+        staged = stage(session, contract, relation_sql(session, table), columns=columns, attempt=uuid.uuid4().hex)
         found = audit(session, contract, staged, {"part": "a"})
     return {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed}
 

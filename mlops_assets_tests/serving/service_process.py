@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import httpx
 
 from mlops_assets.platform.token_keys import create_keys
 from mlops_assets.platform.tokens import issue_token
+from mlops_assets.serving import predictions
 from mlops_assets.serving.access import READ_PREDICTIONS, STATES
 from mlops_assets.serving.config import ServiceConfig
 from mlops_assets.serving.server import listen
@@ -39,6 +41,8 @@ class Service:
 
     folder: Path
     public_documentation: bool = False
+    damaged: bool = False
+    """Whether every query of predictions fails, as on a disk that no longer reads."""
     port: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
@@ -89,7 +93,7 @@ class Service:
         config = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self.config).items()}
         log = (self.folder / "service.log").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps(config), str(self.port)],
+            [sys.executable, "-m", __name__, json.dumps(config), str(self.port), str(self.damaged)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning"},
@@ -124,11 +128,17 @@ def free_port() -> int:
         return port
 
 
+def _fail(*_: object, **__: object) -> None:
+    raise sqlite3.DatabaseError("sqlite: database disk image is malformed")
+
+
 def main() -> None:
     """Run the service that the arguments describe."""
     config = json.loads(sys.argv[1])
     for name in ("exports", "keys"):
         config[name] = Path(config[name])
+    if sys.argv[3] == str(True):
+        vars(predictions)["PredictionTable"].page = _fail
     listen(ServiceConfig(**config), host="127.0.0.1", port=int(sys.argv[2]))
 
 

@@ -221,11 +221,11 @@ def test_nobody_is_let_in_while_the_keys_are_missing(own: Service) -> None:
         assert client.get("/v1/export").status_code == 200
 
 
-def test_an_unexpected_failure_is_a_problem_document_without_a_trace(own: Service) -> None:
-    # The data file is damaged in place, after it was verified: the query itself fails.
-    data = own.config.exports / current_export_id(own.config.exports) / "data.sqlite"
-    with own.client(own.token()) as client:
-        data.write_bytes(b"\xff" * data.stat().st_size)
+def test_an_unexpected_failure_is_a_problem_document_without_a_trace(tmp_path: Path) -> None:
+    own = Service(tmp_path, damaged=True)
+    own.create_keys()
+    export_predictions(own.config.exports)
+    with own, own.client(own.token()) as client:
         answer = client.get("/v1/predictions")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.variance.linked import PARTS
@@ -279,7 +279,8 @@ def test_in_every_population_the_parts_add_up_and_each_is_what_it_says(
     assert not any(cell["entry"] for cell in cells if cell["attribute"] != "kind")
 
 
-@settings(max_examples=20, deadline=None)
+# Half of all lives move; leaving those out is what the test is about.
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     lives=st.lists(
         _Life.filter(lambda life: life[0] and life[1] and life[0]["address"] == life[1]["address"]), max_size=12

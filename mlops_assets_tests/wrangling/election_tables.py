@@ -42,7 +42,7 @@ def nation(election: str, votes: Mapping[str, Iterable[int | None]]) -> list[Row
 def house_results(rows: list[Row]) -> ir.Table:
     """Rows as ``wrangled/house_results``."""
     schema = ibis.schema(rules.columns_of(HOUSE_RESULTS)).to_pyarrow()
-    return ibis.memtable(pa.Table.from_pylist(rows, schema=pa.schema([f.with_nullable(True) for f in schema])))
+    return ibis.memtable(pa.Table.from_pylist(rows, schema=pa.schema([f.with_nullable(nullable=True) for f in schema])))
 
 
 def profile(year: str, district: str, *, congress: int | None, dataset: str = "acs1", **measures: float) -> list[Row]:
@@ -60,4 +60,4 @@ def district_profiles(*profiles: list[Row]) -> ir.Table:
     """Rows as ``wrangled/district_profiles``."""
     schema = ibis.schema(rules.columns_of(DISTRICT_PROFILES)).to_pyarrow()
     rows = [row for rows in profiles for row in rows]
-    return ibis.memtable(pa.Table.from_pylist(rows, schema=pa.schema([f.with_nullable(True) for f in schema])))
+    return ibis.memtable(pa.Table.from_pylist(rows, schema=pa.schema([f.with_nullable(nullable=True) for f in schema])))

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from mlops_assets_tests.wrangling.election_tables import Row
 
 _NO_PROFILES = district_profiles()
-_PERSONS = {"population": 700_000.0, "population_18_and_over": 500_000.0, "population_65_and_over": 70_000.0}
+_PERSONS: dict[str, Any] = {
+    "population": 700_000.0,
+    "population_18_and_over": 500_000.0,
+    "population_65_and_over": 70_000.0,
+}
 
 
 def _features(rows: list[Row], profiles: ir.Table = _NO_PROFILES, *, election: str = "2018") -> list[dict[str, Any]]:

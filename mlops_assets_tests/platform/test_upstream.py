@@ -1,0 +1,161 @@
+"""What we lean on upstream, pinned: a library's upgrade that changes it reports itself here.
+
+Put here behaviour of Dagster, DuckLake, Ibis and pandera that the design relies on. Keep out our own behaviour.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import duckdb
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import pandera.ibis as pandera
+import pytest
+from pandera.api.ibis.types import IbisData
+from pandera.backends.ibis import builtin_checks
+
+from mlops_assets.platform.contract import LakeName
+from mlops_assets.platform.lake import LakeSession, extension_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mlops_assets.platform.settings import Settings
+
+assert builtin_checks  # importing it is what makes pandera's checks know Ibis
+
+
+def test_dagster_records_a_materialization_although_its_blocking_check_failed() -> None:
+    """Hence our assets yield check results alone when a rule fails."""
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("good", asset="table", blocking=True)])
+    def table():  # type: ignore[no-untyped-def]  # noqa: ANN202  Dagster reads the annotation
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=False, check_name="good")])
+
+    result = dg.materialize([table], raise_on_error=False)
+    assert not result.success
+    assert len(result.asset_materializations_for_node("table")) == 1
+
+
+def test_dagster_fails_a_step_that_yields_failed_checks_and_no_output_and_does_not_retry_it() -> None:
+    attempts: list[int] = []
+
+    @dg.asset(
+        output_required=False,
+        check_specs=[dg.AssetCheckSpec(name, asset="table", blocking=True) for name in ("one", "two")],
+        retry_policy=dg.RetryPolicy(max_retries=2),
+    )
+    def table():  # type: ignore[no-untyped-def]  # noqa: ANN202  Dagster reads the annotation of a generator
+        attempts.append(1)
+        yield dg.AssetCheckResult(passed=False, check_name="one")
+        yield dg.AssetCheckResult(passed=True, check_name="two")
+
+    result = dg.materialize([table], raise_on_error=False)
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    assert failure.step_failure_data.error is not None
+    assert failure.step_failure_data.error.cls_name == "DagsterAssetCheckFailedError"
+    assert result.asset_materializations_for_node("table") == []
+    assert len(result.get_asset_check_evaluations()) == 2
+    assert len(attempts) == 1
+
+
+def test_dagster_carries_static_mappings_only_between_static_partitions() -> None:
+    months = dg.MonthlyPartitionsDefinition("2021-01-01")
+    elections = dg.StaticPartitionsDefinition(["2022"])
+    mapping = dg.StaticPartitionMapping({"2021-01-01": "2022"})
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="StaticPartitionsDefinition"):
+        mapping.validate_partition_mapping(months, elections)
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    with LakeSession(settings) as session:
+        session.attach(LakeName.CURATED)
+        session.connection.execute("CREATE SCHEMA curated.s; CREATE TABLE curated.s.t (a BIGINT)")
+        yield session.connection
+
+
+def snapshots(connection: duckdb.DuckDBPyConnection) -> int:
+    return len(connection.execute("FROM ducklake_snapshots('curated')").fetchall())
+
+
+def test_ducklake_makes_no_version_for_a_transaction_that_changes_nothing(lake: duckdb.DuckDBPyConnection) -> None:
+    """Hence an empty partition over an empty one leaves a comment on the table."""
+    before = snapshots(lake)
+    lake.execute("BEGIN; CALL curated.set_commit_message('me', 'nothing'); COMMIT")
+    assert snapshots(lake) == before
+    lake.execute("BEGIN; COMMENT ON TABLE curated.s.t IS 'x'; CALL curated.set_commit_message('me', 'some'); COMMIT")
+    assert snapshots(lake) == before + 1
+
+
+def test_ducklake_keeps_author_message_and_extra_information_in_its_catalog(lake: duckdb.DuckDBPyConnection) -> None:
+    lake.execute(
+        "BEGIN; INSERT INTO curated.s.t VALUES (1); "
+        "CALL curated.set_commit_message('me', 'words', extra_info => '{\"k\": 1}'); COMMIT"
+    )
+    found = lake.execute(
+        "SELECT author, commit_message, commit_extra_info "
+        "FROM __ducklake_metadata_curated.ducklake_snapshot_changes ORDER BY snapshot_id DESC LIMIT 1"
+    ).fetchone()
+    assert found == ("me", "words", '{"k": 1}')
+
+
+def test_ducklake_adds_files_in_place_and_a_delete_of_whole_files_leaves_no_delete_files(
+    lake: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    file = tmp_path / "part.parquet"
+    lake.execute(f"COPY (SELECT 7::BIGINT AS a) TO '{file}'")
+    lake.execute(f"CALL ducklake_add_data_files('curated', 't', '{file}', schema => 's')")
+    assert lake.execute("FROM curated.s.t").fetchall() == [(7,)]
+    lake.execute("DELETE FROM curated.s.t WHERE a = 7")
+    assert lake.execute("FROM curated.s.t").fetchall() == []
+    assert file.exists()
+    deletes = lake.execute("SELECT count(*) FROM __ducklake_metadata_curated.ducklake_delete_file").fetchone()
+    assert deletes == (0,)
+
+
+def test_an_embedded_catalog_is_in_wal_mode(lake: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    del lake
+    with sqlite3.connect(settings.lake_catalog_path(LakeName.CURATED)) as catalog:
+        assert catalog.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    catalog.close()
+
+
+@pytest.mark.parametrize("name", ["ducklake", "sqlite_scanner", "postgres_scanner"])
+def test_extensions_come_from_wheels_for_this_very_version_of_duckdb(name: str) -> None:
+    assert f"v{duckdb.__version__}" in extension_file(name).parts
+
+
+TABLE = ibis.table({"a": "int64"}, name="t")
+
+
+def test_panderas_built_in_checks_project_one_expression_of_the_table() -> None:
+    check = pandera.Check.ge(1)
+    outcome = check._check_fn(IbisData(TABLE, "a"), **check._check_kwargs)
+    projection = outcome.op()
+    assert isinstance(projection, ops.Project)
+    assert projection.parent == TABLE.op()
+    assert len(projection.values) == 1
+
+
+def test_pandera_on_ibis_passes_a_column_that_is_declared_unique_and_is_not() -> None:
+    """Hence keys are a rule of our own."""
+    schema = pandera.DataFrameSchema({"a": pandera.Column(dt.Int64, unique=True)})
+    doubled = ibis.memtable({"a": [1, 1]})
+    assert schema.validate(doubled).count().to_pyarrow().as_py() == 2
+
+
+def test_a_duckdb_sum_is_wider_than_ibis_says() -> None:
+    """Hence staged columns are cast to the contract's types."""
+    backend = ibis.duckdb.connect()
+    total = backend.sql("SELECT sum(i) AS total FROM range(3) t(i)")
+    described = backend.con.execute("DESCRIBE SELECT sum(i) AS total FROM range(3) t(i)").fetchone()
+    assert described is not None
+    assert described[1] == "HUGEINT"
+    assert str(total.total.type()) != "int64"
+    assert str(ibis.table({"i": "int64"}, name="x").i.sum().type()) == "int64"
