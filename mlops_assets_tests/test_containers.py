@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker"), pytest.mark
 INSTANCE = """
 telemetry:
   enabled: false
+run_coordinator:
+  module: dagster._core.run_coordinator
+  class: DefaultRunCoordinator
 run_launcher:
   module: dagster_docker
   class: DockerRunLauncher
@@ -119,8 +122,9 @@ def test_a_run_launched_in_a_container_publishes_one_partition(
         subprocess.run(["docker", "logs", name], check=True, capture_output=True, text=True).stderr
         for name in containers
     )
-    subprocess.run(["docker", "rm", "-f", *containers], check=True, capture_output=True)
-    assert status == "SUCCESS", logs[-4000:]
+    for name in containers:
+        subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
+    assert status == "SUCCESS", logs[-4000:] + (folder / "webserver.log").read_text(encoding="utf-8")[-4000:]
     assert len(containers) == 1, "the run had a container of its own"
     hand_over(folder)
     monkeypatch.setenv("MLOPS_ASSETS_HOME", str(home))

@@ -6,7 +6,7 @@ Put here reading and showing. Keep out running anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
@@ -129,8 +129,18 @@ def show_events(found: Sequence[Event], truth: Sequence[Event], console: Console
     return wrong
 
 
+HEADLINES: Final = ("auc", "brier", "mean_absolute_error", "mean_absolute_percentage_error", "interval_coverage")
+"""Metrics that the closing report shows; the tables hold more."""
+
+
 def show_errors(evaluations: Sequence[Mapping[str, object]], title: str, console: Console) -> None:
-    """Print the errors of a model beside the naive ones, one row for each election, level and metric."""
+    """Print the headline errors of a model beside the naive ones, tested on the last election before each forecast."""
+    last: dict[object, str] = {}
+    for row in evaluations:
+        last[row["election"]] = max(last.get(row["election"], ""), str(row["tested_on"]))
+    evaluations = [
+        row for row in evaluations if str(row["tested_on"]) == last[row["election"]] and row["metric"] in HEADLINES
+    ]
     estimators = sorted({str(row["estimator"]) for row in evaluations}, key=lambda name: (name != "model", name))
     table = Table("for", "tested on", "level", "metric", *estimators, title=title)
     cells: dict[tuple[str, ...], dict[str, float]] = {}
