@@ -77,7 +77,7 @@ class DistrictForecast(msgspec.Struct, frozen=True):
 
 
 class ExportDescription(msgspec.Struct, frozen=True):
-    """The export that answers come from: which lake snapshot, which models."""
+    """The export that answers come from: its provenance and its models."""
 
     export_id: str
     created: str
@@ -156,7 +156,7 @@ def district_forecast(
 @get(
     "/v1/export",
     summary="Where the predictions come from",
-    description="The export in use: the lake snapshot and content hashes it was made of, and the models behind it.",
+    description="The export in use: the content hashes it was made of, and the models behind it.",
     responses={**_NOT_MODIFIED, **problem_responses(*_COMMON)},
     sync_to_thread=False,
 )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Barrier, Event
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -68,15 +68,18 @@ def test_a_service_without_export_is_alive_but_not_ready_until_there_is_one(tmp_
 def test_exports_are_swapped_under_load_without_a_failed_request(own: Service) -> None:
     stop = Event()
     token = own.token()
+    started = Barrier(5)
 
     def ask(path: str) -> list[tuple[int, str, str]]:
-        answers = []
+        answers: list[tuple[int, str, str]] = []
         with own.client(token) as client:
             while not stop.is_set():
                 answer = client.get(path)
                 body = answer.json()
                 rows = body.get("items") or body.get("predictions")
                 answers.append((answer.status_code, body["export_id"], rows[0]["model_version"]))
+                if len(answers) == 1:
+                    started.wait(timeout=30)
         return answers
 
     with ThreadPoolExecutor(4) as pool:
@@ -84,6 +87,8 @@ def test_exports_are_swapped_under_load_without_a_failed_request(own: Service) -
         asking = [pool.submit(ask, path) for path in paths]
         try:
             versions = {current_export_id(own.config.exports): "v1"}
+            # Everybody has an answer of the first export before the first swap.
+            started.wait(timeout=30)
             for number in range(2, 8):
                 manifest = export_predictions(own.config.exports, f"v{number}")
                 versions[manifest.export_id] = f"v{number}"
