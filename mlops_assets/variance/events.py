@@ -26,11 +26,11 @@ EVENT_CAUSES: Final = ("boundary", "renumbering", "entry", "population")
 _NEARLY_ALL: Final = 0.99
 
 
-def events(pairs: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) -> ir.Table:
+def events(kinds: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) -> ir.Table:
     """Everything that happened between two snapshots beyond ordinary change.
 
     Args:
-        pairs: linked snapshots, from ``link``.
+        kinds: linked snapshots, from ``condense``.
         layout: the layout they were linked by.
         thresholds: what is beyond ordinary.
 
@@ -40,26 +40,26 @@ def events(pairs: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) ->
         entities of the later snapshot) and ``evidence``. Units are called by their number in the later snapshot, and
         renumbered ones by both.
     """
-    sizes = _sizes(pairs)
+    sizes = _sizes(kinds)
     found = [
-        _renumbered(pairs, thresholds),
-        _redrawn(pairs, layout, sizes, thresholds),
-        _recoded(pairs, layout, thresholds),
-        _repeated(pairs, sizes, thresholds),
-        _population(pairs, layout, "joiners", thresholds),
-        _population(pairs, layout, "leavers", thresholds),
+        _renumbered(kinds, thresholds),
+        _redrawn(kinds, layout, sizes, thresholds),
+        _recoded(kinds, layout, thresholds),
+        _repeated(kinds, sizes, thresholds),
+        _population(kinds, layout, "joiners", thresholds),
+        _population(kinds, layout, "leavers", thresholds),
     ]
     rows = ibis.union(*found).cross_join(sizes.select("entities"))
     whole = ibis.greatest(rows.entities, 1).cast("float64")
     return rows.select("cause", "name", "units", "persons", share=rows.persons / whole, evidence=rows.evidence)
 
 
-def _sizes(pairs: ir.Table) -> ir.Table:
+def _sizes(kinds: ir.Table) -> ir.Table:
     """One row: ``entities`` of the later snapshot, ``units_before`` and ``units_after`` that have any entity."""
-    return pairs.agg(
-        entities=pairs.now.sum().fill_null(0),
-        units_before=pairs.unit_before.nunique(),
-        units_after=pairs.unit_after.nunique(),
+    return kinds.agg(
+        entities=kinds.entities.sum(where=kinds.now).fill_null(0),
+        units_before=kinds.unit_before.nunique(),
+        units_after=kinds.unit_after.nunique(),
     )
 
 
@@ -73,8 +73,8 @@ def _event(rows: ir.Table, cause: str, **columns: ir.Value) -> ir.Table:
     )
 
 
-def _renumbered(pairs: ir.Table, thresholds: Thresholds) -> ir.Table:
-    numbers = renumberings(pairs, thresholds)
+def _renumbered(kinds: ir.Table, thresholds: Thresholds) -> ir.Table:
+    numbers = renumberings(kinds, thresholds)
     way = numbers.old + ">" + numbers.new
     ways = numbers.agg(
         way=_listed(way, ", "),
@@ -95,11 +95,13 @@ def _renumbered(pairs: ir.Table, thresholds: Thresholds) -> ir.Table:
     return _event(both, "renumbering", name=name, units=both.units, persons=both.persons, evidence=both.evidence)
 
 
-def _redrawn(pairs: ir.Table, layout: Layout, sizes: ir.Table, thresholds: Thresholds) -> ir.Table:
+def _redrawn(kinds: ir.Table, layout: Layout, sizes: ir.Table, thresholds: Thresholds) -> ir.Table:
     """At most one event: unmoved entities of one or more units are in another unit, renumbering apart."""
-    unmoved = pairs.filter(pairs.unmoved)
-    flows = unmoved.group_by("unit_before", "unit_after").agg(entities=unmoved.count())
-    numbers = renumberings(pairs, thresholds).select("old", "new")
+    unmoved = kinds.filter(kinds.unmoved)
+    flows = unmoved.group_by("unit_before", "unit_after").agg(
+        entities=unmoved.entities.sum()
+    )
+    numbers = renumberings(kinds, thresholds).select("old", "new")
     flows = flows.left_join(numbers, flows.unit_before == numbers.old)
     flows = flows.mutate(unit=ibis.coalesce(flows.new, flows.unit_before))
     left = flows.mutate(other=ibis.ifelse(flows.unit != flows.unit_after, flows.entities, 0))
@@ -123,8 +125,8 @@ def _redrawn(pairs: ir.Table, layout: Layout, sizes: ir.Table, thresholds: Thres
     )  # fmt: skip
 
 
-def _recoded(pairs: ir.Table, layout: Layout, thresholds: Thresholds) -> ir.Table:
-    found = recodings(pairs, layout, thresholds)
+def _recoded(kinds: ir.Table, layout: Layout, thresholds: Thresholds) -> ir.Table:
+    found = recodings(kinds, layout, thresholds)
     same_code = found.code_before == found.code_after
     same_class = found.class_before == found.class_after
     reread = _sentence(
@@ -147,14 +149,14 @@ def _recoded(pairs: ir.Table, layout: Layout, thresholds: Thresholds) -> ir.Tabl
     )
 
 
-def _repeated(pairs: ir.Table, sizes: ir.Table, thresholds: Thresholds) -> ir.Table:
+def _repeated(kinds: ir.Table, sizes: ir.Table, thresholds: Thresholds) -> ir.Table:
     """At most one event: entities loaded more than once, in units where that was not so in the earlier snapshot."""
-    old, new = pairs.filter(pairs.was), pairs.filter(pairs.now)
+    old, new = kinds.filter(kinds.was), kinds.filter(kinds.now)
     then = old.group_by(same_unit=old.unit_before).agg(
-        entities_then=old.count(), repeated_then=(old.copies_before > 1).sum()
+        entities_then=old.entities.sum(), repeated_then=old.repeated_before.sum()
     )
     units = new.group_by(unit=new.unit_after).agg(
-        entities=new.count(), repeated=(new.copies_after > 1).sum(), rows=new.copies_after.sum()
+        entities=new.entities.sum(), repeated=new.repeated_after.sum(), rows=new.rows_after.sum()
     )
     units = units.left_join(then, units.unit == then.same_unit)
     already = thresholds.exceeds(
@@ -180,7 +182,7 @@ def _repeated(pairs: ir.Table, sizes: ir.Table, thresholds: Thresholds) -> ir.Ta
     )  # fmt: skip
 
 
-def _population(pairs: ir.Table, layout: Layout, kind: str, thresholds: Thresholds) -> ir.Table:
+def _population(kinds: ir.Table, layout: Layout, kind: str, thresholds: Thresholds) -> ir.Table:
     """One event per unit whose rate of joiners or leavers stands out from the other units.
 
     Joiners are set against the stayers now in the unit, leavers against all who were in it, so that neither depends on
@@ -188,16 +190,16 @@ def _population(pairs: ir.Table, layout: Layout, kind: str, thresholds: Threshol
     overdispersed counts, of the rate's own estimate and of ordinary differences between units.
     """
     if kind == "joiners":
-        there = pairs.filter(pairs.now)
+        there = kinds.filter(kinds.now)
         units = there.group_by(unit=there.unit_after).agg(
-            count=(~there.was).sum().cast("float64"), base=there.was.sum().cast("float64")
+            count=_sum(there, ~there.was), base=_sum(there, there.was)
         )
     else:
-        there = pairs.filter(pairs.was)
+        there = kinds.filter(kinds.was)
         old = there.group_by(number=there.unit_before).agg(
-            count=(~there.now).sum().cast("float64"), base=there.count().cast("float64")
+            count=_sum(there, ~there.now), base=there.entities.sum().cast("float64")
         )
-        numbers = renumberings(pairs, thresholds).select("old", "new")
+        numbers = renumberings(kinds, thresholds).select("old", "new")
         units = old.left_join(numbers, old.number == numbers.old)
         units = units.select("count", "base", unit=ibis.coalesce(units.new, units.number))
     # Joined, as in recognition, because DuckDB's windows fail at times.
@@ -223,6 +225,11 @@ def _population(pairs: ir.Table, layout: Layout, kind: str, thresholds: Threshol
             units.expected.round().cast("int64"), " of ", units.base.cast("int64"),
         ),
     )  # fmt: skip
+
+
+def _sum(kinds: ir.Table, which: ir.BooleanValue) -> ir.FloatingScalar:
+    """How many entities are of those kinds."""
+    return kinds.entities.sum(where=which).fill_null(0).cast("float64")
 
 
 def _concerned(units: ir.Table, condition: ir.BooleanValue) -> ir.Table:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 import ibis
 
-from mlops_assets.variance.recognition import DEFAULT, recodings, redrawn_addresses, renumberings
+from mlops_assets.variance.recognition import DEFAULT, recodings, renumberings
 from mlops_assets.variance.snapshots import ALL
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ PARTS: Final = ("boundary", "renumbering", "movers", "joiners", "leavers", "attr
 _COUNTS: Final = ("before", *PARTS, "after")
 
 
-def changes(pairs: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) -> ir.Table:
+def changes(kinds: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) -> ir.Table:
     """The change of every count of entities by unit and class, split by cause.
 
     Args:
-        pairs: linked snapshots, from ``link``.
+        kinds: linked snapshots, from ``condense``.
         layout: the layout they were linked by.
         thresholds: from when on units count as renumbered and codes as recoded.
 
@@ -57,7 +57,7 @@ def changes(pairs: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) -
         category ``all`` counting every entity: ``before``, ``after`` and the seven parts, whole numbers of entities,
         with ``before`` plus parts equal to ``after``.
     """
-    stations = _flows(pairs, layout, thresholds)
+    stations = _flows(kinds, layout, thresholds)
     here, stay = stations.entities, stations.was & stations.now
     legs = (
         _leg(stations, stations.was, "unit_before", "class_before", before=here, entry=-here),
@@ -85,7 +85,7 @@ def _leg(stations: ir.Table, who: ir.BooleanValue, unit: str, category: str, **c
     )
 
 
-def _flows(pairs: ir.Table, layout: Layout, thresholds: Thresholds) -> ir.Table:
+def _flows(kinds: ir.Table, layout: Layout, thresholds: Thresholds) -> ir.Table:
     """How many entities took each way through the stations.
 
     Returns:
@@ -93,55 +93,47 @@ def _flows(pairs: ir.Table, layout: Layout, thresholds: Thresholds) -> ir.Table:
         ``unit_before``, ``unit_renumbered``, ``unit_redrawn``, ``unit_after``, ``class_before``, ``class_restated``,
         ``class_after``; NULL where the entity is not in that snapshot.
     """
-    placed = _with_redrawn_unit(pairs)
     everybody = ibis.literal(ALL)
-    ways = [_ways(placed, ALL, everybody, everybody, everybody, everybody)]
+    ways = [_ways(kinds, ALL, everybody, everybody, everybody, everybody)]
     ways += [
         _ways(
-            placed,
+            kinds,
             attribute,
-            placed[f"class_before_{attribute}"],
-            placed[f"class_after_{attribute}"],
-            placed[f"code_before_{attribute}"],
-            placed[f"code_after_{attribute}"],
+            kinds[f"class_before_{attribute}"],
+            kinds[f"class_after_{attribute}"],
+            kinds[f"code_before_{attribute}"],
+            kinds[f"code_after_{attribute}"],
         )
         for attribute in layout.attributes
     ]
     flows = ibis.union(*ways)
-    numbers = renumberings(pairs, thresholds).select("old", "new")
+    numbers = renumberings(kinds, thresholds).select("old", "new")
     flows = flows.left_join(numbers, flows.unit_before == numbers.old).drop("old")
     flows = flows.mutate(unit_renumbered=ibis.coalesce(flows.new, flows.unit_before)).drop("new")
     flows = flows.mutate(unit_redrawn=ibis.coalesce(flows.unit_there, flows.unit_renumbered)).drop("unit_there")
-    return _with_restated_class(flows, recodings(pairs, layout, thresholds))
-
-
-def _with_redrawn_unit(pairs: ir.Table) -> ir.Table:
-    """The linked snapshots with ``unit_there``: the unit in which the old address lies now; NULL if not known."""
-    places = redrawn_addresses(pairs)
-    found = pairs.left_join(places, pairs.address_before == places.address)
-    return found.mutate(unit_there=ibis.ifelse(found.unmoved, found.unit_after, found.unit)).drop("address", "unit")
+    return _with_restated_class(flows, recodings(kinds, layout, thresholds))
 
 
 def _ways(
-    placed: ir.Table,
+    kinds: ir.Table,
     attribute: str,
     class_before: ir.StringValue,
     class_after: ir.StringValue,
     code_before: ir.StringValue,
     code_after: ir.StringValue,
 ) -> ir.Table:
-    return placed.group_by(
+    return kinds.group_by(
         attribute=ibis.literal(attribute),
-        was=placed.was,
-        now=placed.now,
-        unit_before=placed.unit_before,
-        unit_there=placed.unit_there,
-        unit_after=placed.unit_after,
+        was=kinds.was,
+        now=kinds.now,
+        unit_before=kinds.unit_before,
+        unit_there=kinds.unit_there,
+        unit_after=kinds.unit_after,
         class_before=class_before,
         class_after=class_after,
         code_before=code_before,
         code_after=code_after,
-    ).agg(entities=placed.count())
+    ).agg(entities=kinds.entities.sum())
 
 
 def _with_restated_class(flows: ir.Table, recoded: ir.Table) -> ir.Table:

@@ -82,22 +82,24 @@ DEFAULT: Final = Thresholds()
 """The thresholds used unless others are given."""
 
 
-def renumberings(pairs: ir.Table, thresholds: Thresholds = DEFAULT) -> ir.Table:
+def renumberings(kinds: ir.Table, thresholds: Thresholds = DEFAULT) -> ir.Table:
     """Units that kept their entities and changed their number.
 
     Judged by unmoved entities alone: all but a few of unit ``a`` are now in ``b``, and all but a few of ``b`` come
     from ``a``. So a swap or a cycle is a renumbering, while two units that merged were redrawn.
 
     Args:
-        pairs: linked snapshots, from ``link``.
+        kinds: linked snapshots, from ``condense``.
         thresholds: ``renumbered`` and ``least`` are used.
 
     Returns:
         One row per renumbered unit: ``old`` and ``new`` (each unique), ``entities`` (unmoved ones that followed),
         ``share_of_old`` and ``share_of_new`` (of the unmoved ones of either).
     """
-    unmoved = pairs.filter(pairs.unmoved)
-    flows = unmoved.group_by(old=unmoved.unit_before, new=unmoved.unit_after).agg(entities=unmoved.count())
+    unmoved = kinds.filter(kinds.unmoved)
+    flows = unmoved.group_by(old=unmoved.unit_before, new=unmoved.unit_after).agg(
+        entities=unmoved.entities.sum()
+    )
     of_old = flows.group_by(the_old=flows.old).agg(all_of_old=flows.entities.sum())
     of_new = flows.group_by(the_new=flows.new).agg(all_of_new=flows.entities.sum())
     both = flows.join(of_old, flows.old == of_old.the_old).join(of_new, flows.new == of_new.the_new)
@@ -116,7 +118,7 @@ def renumberings(pairs: ir.Table, thresholds: Thresholds = DEFAULT) -> ir.Table:
     )
 
 
-def recodings(pairs: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) -> ir.Table:
+def recodings(kinds: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) -> ir.Table:
     """Values of a code that were replaced by one other value while nothing happened to the entities.
 
     Judged by stayers alone: all but a few with one code and class now have one and the same other code or class. The
@@ -124,7 +126,7 @@ def recodings(pairs: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT)
     class changed.
 
     Args:
-        pairs: linked snapshots, from ``link``.
+        kinds: linked snapshots, from ``condense``.
         layout: the layout they were linked by; attributes without code column are left out.
         thresholds: ``recoded`` and ``least`` are used.
 
@@ -133,7 +135,7 @@ def recodings(pairs: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT)
         ``code_after``, ``class_after``, ``entities`` (stayers recoded) and ``share`` (of the stayers with the old
         value). The first four are its key.
     """
-    stayers = pairs.filter(pairs.was & pairs.now)
+    stayers = kinds.filter(kinds.was & kinds.now)
     tables = []
     for attribute, column in layout.attributes.items():
         if column is None:
@@ -145,7 +147,7 @@ def recodings(pairs: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT)
             class_before=stayers[f"class_before_{attribute}"],
             code_after=stayers[f"code_after_{attribute}"],
             class_after=stayers[f"class_after_{attribute}"],
-        ).agg(entities=stayers.count())
+        ).agg(entities=stayers.entities.sum())
         whole = flows.group_by(the_code=flows.code_before, the_class=flows.class_before).agg(all=flows.entities.sum())
         both = flows.join(whole, [flows.code_before == whole.the_code, flows.class_before == whole.the_class])
         tables.append(both.mutate(share=both.entities / both["all"]).drop("the_code", "the_class", "all"))

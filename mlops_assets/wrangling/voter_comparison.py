@@ -12,6 +12,7 @@ import ibis
 from mlops_assets.contracts.partitions import month_before
 from mlops_assets.platform.contract import PARTITION_SEPARATOR
 from mlops_assets.variance.events import events
+from mlops_assets.variance.kinds import condense
 from mlops_assets.variance.linked import changes
 from mlops_assets.variance.snapshots import Layout, link
 
@@ -70,7 +71,7 @@ def voter_changes(voters: ir.Table, *, state: str, month: str, previous_month: s
     Returns:
         Rows of ``variance/voter_changes``.
     """
-    found = changes(_pairs(voters, month, previous_month), LAYOUT)
+    found = changes(_kinds(voters, month, previous_month), LAYOUT)
     return found.rename(district="unit").mutate(
         state=ibis.literal(state), month=ibis.literal(month), previous_month=ibis.literal(previous_month or "")
     )
@@ -88,12 +89,15 @@ def voter_events(voters: ir.Table, *, state: str, month: str, previous_month: st
     Returns:
         Rows of ``variance/voter_events``.
     """
-    found = events(_pairs(voters, month, previous_month), LAYOUT)
+    found = events(_kinds(voters, month, previous_month), LAYOUT)
     return found.mutate(state=ibis.literal(state), month=ibis.literal(month))
 
 
-def _pairs(voters: ir.Table, month: str, previous_month: str | None) -> ir.Table:
+def _kinds(voters: ir.Table, month: str, previous_month: str | None) -> ir.Table:
     if previous_month is None:
         nobody = voters.filter(ibis.literal(value=False))
-        return link(nobody, nobody.view(), LAYOUT)
-    return link(voters.filter(voters.month == previous_month), voters.filter(voters.month == month), LAYOUT)
+        pairs = link(nobody, nobody.view(), LAYOUT)
+    else:
+        pairs = link(voters.filter(voters.month == previous_month), voters.filter(voters.month == month), LAYOUT)
+    # Kept in memory: what follows uses it a dozen times, and an engine would link the snapshots again for each.
+    return ibis.memtable(condense(pairs, LAYOUT).to_pyarrow())

@@ -13,6 +13,7 @@ import ibis
 import pyarrow as pa
 
 from mlops_assets.variance.events import events
+from mlops_assets.variance.kinds import condense
 from mlops_assets.variance.linked import PARTS, changes
 from mlops_assets.variance.recognition import DEFAULT
 from mlops_assets.variance.snapshots import Layout, link
@@ -77,9 +78,9 @@ class Comparer:
         for name in ("earlier", "later"):
             listed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
             self.engine.con.execute(f"CREATE TABLE {name} ({listed})")
-        self.pairs = link(self.engine.table("earlier"), self.engine.table("later"), layout)
-        self.changes = self.engine.compile(changes(self.pairs, layout, thresholds))
-        self.events = self.engine.compile(events(self.pairs, layout, thresholds))
+        self.kinds = condense(link(self.engine.table("earlier"), self.engine.table("later"), layout), layout)
+        self.changes = self.engine.compile(changes(self.kinds, layout, thresholds))
+        self.events = self.engine.compile(events(self.kinds, layout, thresholds))
 
     def fill(self, before: Iterable[Row], after: Iterable[Row]) -> None:
         """Replace the rows of both tables."""

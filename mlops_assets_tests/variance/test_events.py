@@ -6,6 +6,7 @@ import ibis
 import pytest
 
 from mlops_assets.variance.events import events
+from mlops_assets.variance.kinds import condense
 from mlops_assets.variance.snapshots import Layout, link
 from mlops_assets_tests.variance.crowd import Row, but, crowd, events_between, moved, ordinary_month, town
 
@@ -92,7 +93,8 @@ def test_two_attributes_read_from_one_code_give_one_event() -> None:
     before = ibis.memtable([(n, "1", str(n), "UNA", "OTHER", "U") for n in range(50)], schema=columns)
     after = ibis.memtable([(n, "1", str(n), "NPA", "OTHER", "V") for n in range(50)], schema=columns)
     layout = Layout(entity="id", unit="unit", address=("address",), attributes={"kind": "code", "wide": "code"})
-    found = ibis.duckdb.connect().to_pyarrow(events(link(before, after, layout), layout)).to_pylist()
+    kinds = condense(link(before, after, layout), layout)
+    found = ibis.duckdb.connect().to_pyarrow(events(kinds, layout)).to_pylist()
     assert [(event["name"], event["persons"]) for event in found] == [("code U recoded to V", 50)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ibis
 import pytest
 
+from mlops_assets.variance.kinds import condense
 from mlops_assets.variance.recognition import Thresholds, recodings, renumberings
 from mlops_assets.variance.snapshots import Layout, SnapshotError, link
 from mlops_assets_tests.variance.crowd import LAYOUT, Row, but, comparer, crowd
@@ -12,13 +13,13 @@ from mlops_assets_tests.variance.crowd import LAYOUT, Row, but, comparer, crowd
 
 def _renumberings(before: list[Row], after: list[Row]) -> list[tuple[str, str, int]]:
     comparer().fill(before, after)
-    rows = comparer().engine.to_pyarrow(renumberings(comparer().pairs)).to_pylist()
+    rows = comparer().engine.to_pyarrow(renumberings(comparer().kinds)).to_pylist()
     return sorted((row["old"], row["new"], row["entities"]) for row in rows)
 
 
 def _recodings(before: list[Row], after: list[Row]) -> list[tuple[str, str, int]]:
     comparer().fill(before, after)
-    rows = comparer().engine.to_pyarrow(recodings(comparer().pairs, LAYOUT)).to_pylist()
+    rows = comparer().engine.to_pyarrow(recodings(comparer().kinds, LAYOUT)).to_pylist()
     return sorted((row["code_before"], row["code_after"], row["entities"]) for row in rows)
 
 
@@ -56,7 +57,7 @@ def test_a_layout_without_codes_has_no_recodings() -> None:
     before = ibis.memtable([(n, "1", str(n), "A") for n in range(50)], schema=columns)
     after = ibis.memtable([(n, "1", str(n), "B") for n in range(50)], schema=columns)
     layout = Layout(entity="id", unit="unit", address=("address",), attributes={"kind": None})
-    found = recodings(link(before, after, layout), layout)
+    found = recodings(condense(link(before, after, layout), layout), layout)
     assert ibis.duckdb.connect().to_pyarrow(found).num_rows == 0
 
 
