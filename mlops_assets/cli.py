@@ -17,9 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mlops_assets import __version__
-from mlops_assets.platform.contract import LakeName
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import LakeName, Settings
 
 _app = typer.Typer(
     name="mlops-assets",
@@ -118,21 +117,19 @@ def token(
     hours: Annotated[float, typer.Option(help="How long the token is valid.", min=0.01)] = 24.0,
 ) -> None:
     """Print a token for the REST service; the key is made on first use."""
-    from mlops_assets.platform.token_keys import create_keys  # noqa: PLC0415  other commands need no keys
-    from mlops_assets.platform.tokens import issue_token  # noqa: PLC0415
+    from mlops_assets.serving import credentials  # noqa: PLC0415  other commands need no web framework
+    from mlops_assets.serving.access import READ_PREDICTIONS  # noqa: PLC0415
 
     settings = Settings.load()
     if not settings.token_signing_key.exists():
-        create_keys(settings.token_signing_key, settings.token_keys)
+        credentials.create_service_keys(settings)
     typer.echo(
-        issue_token(
-            principal,
-            scopes=scope or ["predictions:read"],
-            limits={"states": state} if state else None,
+        credentials.issue_service_token(
+            settings,
+            principal=principal,
+            scopes=scope or [READ_PREDICTIONS],
+            states=state or None,
             lifetime=timedelta(hours=hours),
-            signing_key=settings.token_signing_key,
-            issuer=settings.service.issuer,
-            audience=settings.service.audience,
         )
     )
 
@@ -140,18 +137,17 @@ def token(
 @_keys.command("rotate")
 def keys_rotate() -> None:
     """Make a new signing key; tokens of the old one stay valid until its id is retired."""
-    from mlops_assets.platform.token_keys import rotate_keys  # noqa: PLC0415  other commands need no keys
+    from mlops_assets.serving.credentials import rotate_service_keys  # noqa: PLC0415  other commands need no keys
 
-    settings = Settings.load()
-    typer.echo(rotate_keys(settings.token_signing_key, settings.token_keys))
+    typer.echo(rotate_service_keys(Settings.load()))
 
 
 @_keys.command("retire")
 def keys_retire(key_id: Annotated[str, typer.Argument(help="Id of the key, as rotate printed it.")]) -> None:
     """Refuse every token that this key signed, from now on."""
-    from mlops_assets.platform.token_keys import retire_key  # noqa: PLC0415  other commands need no keys
+    from mlops_assets.serving.credentials import retire_service_key  # noqa: PLC0415  other commands need no keys
 
-    retire_key(Settings.load().token_keys, key_id)
+    retire_service_key(Settings.load(), key_id)
 
 
 @_lake.command("publishes")

@@ -20,7 +20,8 @@ from mlops_assets.contracts.partitions import (
     STATES,
 )
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
-from mlops_assets.platform.contract import Contract, LakeName
+from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.settings import LakeName
 
 SMALLEST_CELL: Final = 5
 """Counts of persons below this are suppressed (NULL) wherever they could single somebody out."""

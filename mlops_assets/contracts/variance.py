@@ -13,7 +13,8 @@ import pandera.ibis as pa
 from mlops_assets.contracts import codes
 from mlops_assets.contracts.partitions import ELECTION_YEARS, ELECTIONS, MONTH_BY_STATE, SNAPSHOT_MONTHS, STATES
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
-from mlops_assets.platform.contract import Contract, LakeName
+from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.settings import LakeName
 
 CAUSES: Final = ("boundary", "renumbering", "movers", "joiners", "leavers", "attributes", "entry")
 """Parts of a change between two linked snapshots; together they are the whole change."""

@@ -22,7 +22,8 @@ from mlops_assets.contracts.partitions import (
     STATES,
     YEARS,
 )
-from mlops_assets.platform.contract import Contract, LakeName
+from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.settings import LakeName
 
 WRANGLERS: Final = ("team:wrangling",)
 DISTRICT_PATTERN: Final = r"^[0-9]{2}$"

@@ -18,8 +18,7 @@ import httpx
 
 from mlops_assets.demo.surroundings import Surroundings, process
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.token_keys import create_keys
-from mlops_assets.platform.tokens import issue_token
+from mlops_assets.serving.credentials import create_service_keys, issue_service_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -80,15 +79,8 @@ def service(
         LiveError: it did not become ready.
     """
     if not settings.token_signing_key.exists():
-        create_keys(settings.token_signing_key, settings.token_keys)
-    token = issue_token(
-        "demonstration",
-        scopes=["predictions:read"],
-        lifetime=timedelta(hours=8),
-        signing_key=settings.token_signing_key,
-        issuer=settings.service.issuer,
-        audience=settings.service.audience,
-    )
+        create_service_keys(settings)
+    token = issue_service_token(settings, principal="demonstration", lifetime=timedelta(hours=8))
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     with process(

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from scipy.special import stdtrit  # type: ignore[import-untyped]  # scipy publishes no types
 
 from mlops_assets.modeling.errors import TrainingError
 
@@ -75,6 +74,9 @@ def half_width(errors: npt.NDArray[np.float64], *, coverage: float = COVERAGE) -
     rank = math.ceil((count + 1) * coverage)
     if rank <= count:
         return round(float(np.sort(np.abs(errors))[rank - 1]), 9)
+    # As in fitting, imported where it is needed.
+    from scipy.special import stdtrit  # type: ignore[import-untyped]  # noqa: PLC0415  scipy publishes no types
+
     quantile = float(stdtrit(count, (1.0 + coverage) / 2.0))
     return round(quantile * math.sqrt(float(np.mean(np.square(errors)))), 9)
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from mlops_assets.contracts import predictions
 from mlops_assets.platform import ledger, provenance
-from mlops_assets.platform.contract import LakeName
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.export import write_export
 from mlops_assets.platform.reads import published_table
+from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:
     from mlops_assets.platform.export_manifest import ExportManifest

@@ -5,6 +5,9 @@ Put here what all models share between an encoded matrix and a file. Keep out wh
 Solvers run on one thread: sums over several threads are added in another order, and the last bits of a coefficient
 would depend on the machine. Newton's method (logistic) and Cholesky (ridge) converge to far below the precision of the
 file (float32), so that also other processors give the same file but where a coefficient lies on a rounding edge.
+
+scikit-learn and what it stands on take three seconds to import, so they are imported where something is trained: every
+process that loads the code location would pay for them otherwise.
 """
 
 from __future__ import annotations
@@ -13,11 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it publishes no types
 
 from mlops_assets.modeling.errors import TrainingError
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
     import pyarrow as pa
+    from sklearn.pipeline import Pipeline
 
     from mlops_assets.scoring.encoding import Encoding
 
@@ -81,6 +80,10 @@ def fit_probability(encoding: Encoding, rows: pa.Table, happened: Numbers, trial
     Raises:
         TrainingError: the event happened always or never.
     """
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.pipeline import Pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
     if not 0 < happened.sum() < trials.sum():
         raise TrainingError(
             source="Training rows",
@@ -101,6 +104,10 @@ def fit_probability(encoding: Encoding, rows: pa.Table, happened: Numbers, trial
 
 def fit_value(encoding: Encoding, rows: pa.Table, target: Numbers) -> Fitted:
     """Ridge regression of a target on the encoded rows; sort the rows, their order matters for the last bits."""
+    from sklearn.linear_model import Ridge  # noqa: PLC0415
+    from sklearn.pipeline import Pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
     pipeline = Pipeline([("scale", StandardScaler()), ("model", Ridge(alpha=_RIDGE_PENALTY, solver="cholesky"))])
     with threadpool_limits(limits=1):
         pipeline.fit(encoding.matrix(rows), target)
@@ -140,6 +147,9 @@ def model_record(name: str, fitted: Fitted, rows: pa.Table, parameters: Mapping[
 
 def _file(fitted: Fitted) -> bytes:
     """The ONNX file: one float32 input, one float32 output, no trace of when or by which version it was written."""
+    from skl2onnx import to_onnx  # noqa: PLC0415
+    from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
+
     width = len(fitted.encoding.feature_names)
     classifies = hasattr(fitted.pipeline, "predict_proba")
     model = to_onnx(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,6 +44,8 @@ def probability_metrics(probabilities: Numbers, happened: Numbers, trials: Numbe
         "calibration_error": float(np.abs(gaps).sum() / total),
     }
     if 0 < happened.sum() < total:
+        from sklearn.metrics import roc_auc_score  # noqa: PLC0415  as in fitting, imported where it is needed
+
         metrics["auc"] = float(
             roc_auc_score(
                 np.repeat([0, 1], len(probabilities)),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
@@ -21,18 +20,13 @@ if TYPE_CHECKING:
 
     import pandera.ibis as pa
 
+    from mlops_assets.platform.settings import LakeName
+
 # A schema copies its checks when it is made; a copy made before this import would not know Ibis tables.
 _REGISTERED: Final = builtin_checks
 
 PARTITION_SEPARATOR = "|"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-class LakeName(StrEnum):
-    """The two lakes: personal data may only be in ``restricted``."""
-
-    RESTRICTED = "restricted"
-    CURATED = "curated"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     from ibis.backends.duckdb import Backend
 
-    from mlops_assets.platform.contract import LakeName
-    from mlops_assets.platform.settings import Settings
+    from mlops_assets.platform.settings import LakeName, Settings
 
 _EXTENSIONS: Final = ("ducklake", "sqlite_scanner")
 _POSTGRES_EXTENSION: Final = "postgres_scanner"

@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from mlops_assets.platform.lake import literal, quote
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.contract import Contract, LakeName
+    from mlops_assets.platform.contract import Contract
     from mlops_assets.platform.lake import LakeSession
+    from mlops_assets.platform.settings import LakeName
 
 AUTHOR: Final = "mlops-assets"
 

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.contract import Contract, LakeName
+    from mlops_assets.platform.contract import Contract
     from mlops_assets.platform.lake import LakeSession
     from mlops_assets.platform.ledger import Entry
+    from mlops_assets.platform.settings import LakeName
 
 VERSION_TAG: Final = "mlops_assets/lake_version_"
 

@@ -21,8 +21,9 @@ from mlops_assets.platform.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mlops_assets.platform.contract import Contract, LakeName
+    from mlops_assets.platform.contract import Contract
     from mlops_assets.platform.ledger import Entry
+    from mlops_assets.platform.settings import LakeName
 
 GRACE_SECONDS: Final = 900.0
 """How long after a publish its own run, if still alive, may take to report it."""

@@ -20,11 +20,17 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SecretsFolderError
 
-from mlops_assets.platform.contract import LakeName
 from mlops_assets.platform.errors import SettingsError
 
 PREFIX = "MLOPS_ASSETS_"
 SECRETS_FOLDER = f"{PREFIX}SECRETS_DIR"
+
+
+class LakeName(StrEnum):
+    """The two lakes: personal data may only be in ``restricted``."""
+
+    RESTRICTED = "restricted"
+    CURATED = "curated"
 
 
 class LakeSettings(BaseModel):

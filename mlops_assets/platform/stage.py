@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     import ibis.expr.datatypes as dt
 
-    from mlops_assets.platform.contract import Contract, LakeName
+    from mlops_assets.platform.contract import Contract
     from mlops_assets.platform.lake import LakeSession
+    from mlops_assets.platform.settings import LakeName
 
 Table: TypeAlias = ir.Table | pa.Table | pa.RecordBatchReader | duckdb.DuckDBPyRelation
 """What an asset may return."""

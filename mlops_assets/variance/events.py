@@ -98,9 +98,7 @@ def _renumbered(kinds: ir.Table, thresholds: Thresholds) -> ir.Table:
 def _redrawn(kinds: ir.Table, layout: Layout, sizes: ir.Table, thresholds: Thresholds) -> ir.Table:
     """At most one event: unmoved entities of one or more units are in another unit, renumbering apart."""
     unmoved = kinds.filter(kinds.unmoved)
-    flows = unmoved.group_by("unit_before", "unit_after").agg(
-        entities=unmoved.entities.sum()
-    )
+    flows = unmoved.group_by("unit_before", "unit_after").agg(entities=unmoved.entities.sum())
     numbers = renumberings(kinds, thresholds).select("old", "new")
     flows = flows.left_join(numbers, flows.unit_before == numbers.old)
     flows = flows.mutate(unit=ibis.coalesce(flows.new, flows.unit_before))
@@ -191,9 +189,7 @@ def _population(kinds: ir.Table, layout: Layout, kind: str, thresholds: Threshol
     """
     if kind == "joiners":
         there = kinds.filter(kinds.now)
-        units = there.group_by(unit=there.unit_after).agg(
-            count=_sum(there, ~there.was), base=_sum(there, there.was)
-        )
+        units = there.group_by(unit=there.unit_after).agg(count=_sum(there, ~there.was), base=_sum(there, there.was))
     else:
         there = kinds.filter(kinds.was)
         old = there.group_by(number=there.unit_before).agg(

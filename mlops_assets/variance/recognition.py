@@ -97,9 +97,7 @@ def renumberings(kinds: ir.Table, thresholds: Thresholds = DEFAULT) -> ir.Table:
         ``share_of_old`` and ``share_of_new`` (of the unmoved ones of either).
     """
     unmoved = kinds.filter(kinds.unmoved)
-    flows = unmoved.group_by(old=unmoved.unit_before, new=unmoved.unit_after).agg(
-        entities=unmoved.entities.sum()
-    )
+    flows = unmoved.group_by(old=unmoved.unit_before, new=unmoved.unit_after).agg(entities=unmoved.entities.sum())
     of_old = flows.group_by(the_old=flows.old).agg(all_of_old=flows.entities.sum())
     of_new = flows.group_by(the_new=flows.new).agg(all_of_new=flows.entities.sum())
     both = flows.join(of_old, flows.old == of_old.the_old).join(of_new, flows.new == of_new.the_new)

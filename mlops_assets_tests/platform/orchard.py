@@ -21,11 +21,11 @@ import pandera.ibis as pandera
 import pyarrow as pa
 
 from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.contract import Contract, LakeName, Quarantine
+from mlops_assets.platform.contract import Contract, Quarantine
 from mlops_assets.platform.lake import LakeSession
 from mlops_assets.platform.published import Partition, WithMetadata, published
 from mlops_assets.platform.reads import Read
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import LakeName, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

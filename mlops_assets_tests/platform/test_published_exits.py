@@ -16,10 +16,9 @@ import dagster as dg
 import pytest
 
 from mlops_assets.platform import rules
-from mlops_assets.platform.contract import LakeName
 from mlops_assets.platform.lake import LakeSession
 from mlops_assets.platform.reconcile import lost_publishes, report
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.platform.stage import sweep
 from mlops_assets_tests.platform import orchard
 

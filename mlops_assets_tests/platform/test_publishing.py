@@ -11,13 +11,12 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.platform import ledger, rules
-from mlops_assets.platform.contract import LakeName
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import LakeSession, publish_lock
 from mlops_assets.platform.ledger import PublishRecord
 from mlops_assets.platform.publish import publish
 from mlops_assets.platform.reads import Read, read_input
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.platform.stage import StagedFile, as_ibis, lease, relation_sql, stage, sweep
 from mlops_assets_tests.platform import orchard
 

@@ -15,9 +15,10 @@ import pytest
 
 from mlops_assets.platform import rules
 from mlops_assets.platform.audit import audit
-from mlops_assets.platform.contract import Contract, LakeName
+from mlops_assets.platform.contract import Contract
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.settings import LakeName
 from mlops_assets.platform.stage import as_ibis, relation_sql, stage
 
 if TYPE_CHECKING:

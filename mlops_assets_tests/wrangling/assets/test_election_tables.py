@@ -10,10 +10,9 @@ import pytest
 
 from mlops_assets.contracts import features, raw, variance, wrangled
 from mlops_assets.platform import rules
-from mlops_assets.platform.contract import Contract, LakeName
 from mlops_assets.platform.lake import LakeSession
 from mlops_assets.platform.published import Partition, published
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.wrangling.assets.county_registrations import county_registrations
 from mlops_assets.wrangling.assets.district_election import district_election
 from mlops_assets.wrangling.assets.district_profiles import district_profiles
@@ -23,6 +22,8 @@ from mlops_assets.wrangling.assets.result_changes import result_changes
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from mlops_assets.platform.contract import Contract
 
 _VOTES = {"NC": (1000, 1010, 990), "GA": (1000, 1020, 980), "VA": (1000, 1015, 985)}
 

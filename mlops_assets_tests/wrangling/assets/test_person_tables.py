@@ -8,10 +8,9 @@ import dagster as dg
 import pytest
 
 from mlops_assets.contracts import features, raw, wrangled
-from mlops_assets.platform.contract import Contract, LakeName
 from mlops_assets.platform.lake import LakeSession
 from mlops_assets.platform.published import Partition, published
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.wrangling.assets.district_demographics import district_demographics
 from mlops_assets.wrangling.assets.entry_findings import entry_findings
 from mlops_assets.wrangling.assets.person_turnout import person_turnout
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+
+    from mlops_assets.platform.contract import Contract
 
 CURATED = (
     wrangled.VOTERS,

@@ -1,0 +1,94 @@
+"""The command line: what it prints, how it exits, and how little it loads before it knows what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from mlops_assets import __version__, cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typer.testing import Result
+
+_HEAVY = ("dagster", "pandera", "ibis", "duckdb", "pandas", "sklearn", "litestar")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli._app, arguments)
+
+
+def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mlops_assets", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_comes_before_anything_heavy_is_imported() -> None:
+    code = f"import sys, mlops_assets.cli; print([name for name in {_HEAVY} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_the_service_imports_neither_dagster_nor_a_lake() -> None:
+    code = f"import sys, mlops_assets.serving.server; print([n for n in {_HEAVY[:-1]} if n in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_without_a_command_it_lists_its_commands() -> None:
+    shown = _run().output
+    assert all(command in shown for command in ("demo", "demo-real", "dev", "serve", "token", "keys", "lake"))
+
+
+def test_version_is_printed() -> None:
+    assert _run("--version").output.strip() == __version__
+
+
+def test_a_wrong_option_exits_with_2(home: Path) -> None:
+    assert _run("token", "dashboard", "--hours", "none").exit_code == 2
+    assert not any(home.iterdir())
+
+
+def test_the_first_token_makes_the_key_and_a_rotated_key_can_be_retired(home: Path) -> None:
+    first = _run("token", "dashboard", "--state", "NC", "--state", "GA")
+    assert first.exit_code == 0
+    assert first.output.strip().count(".") == 2
+    assert any(home.rglob("*.pem"))
+    older, newer = (_run("keys", "rotate").output.strip() for _ in range(2))
+    assert older != newer
+    assert _run("keys", "retire", older).exit_code == 0
+
+
+@pytest.mark.usefixtures("home")
+def test_retiring_an_unknown_key_is_refused() -> None:
+    assert _run("token", "dashboard").exit_code == 0
+    refused = _command("keys", "retire", "unknown")
+    assert (refused.returncode, refused.stderr[:7]) == (1, "Failed.")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_state_that_is_no_postal_code_is_refused_in_one_sentence_with_exit_code_1() -> None:
+    refused = _command("token", "dashboard", "--state", "nc")
+    assert refused.returncode == 1
+    assert "'nc' is no state's postal code" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.usefixtures("home")
+def test_an_empty_lake_lists_no_publishes() -> None:
+    listed = _run("lake", "publishes")
+    assert listed.exit_code == 0
+    assert "content hash" in listed.output
