@@ -7,10 +7,11 @@ Exit codes: 0 done; 1 failed, with one sentence that names source, culprit and r
 
 from __future__ import annotations
 
+import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,6 +20,9 @@ from rich.table import Table
 from mlops_assets import __version__
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.settings import LakeName, Settings
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _app = typer.Typer(
     name="mlops-assets",
@@ -41,12 +45,22 @@ _PortOption = Annotated[int, typer.Option(help="Port of the service on loopback;
 
 
 def main() -> None:
-    """Run the command; a failure of the platform ends in one line on standard error and exit code 1."""
+    """Run the command; a failure of the platform ends in one line on standard error and exit code 1.
+
+    Being told to end (SIGTERM, SIGHUP) ends it as an exception does, so that whatever it started is stopped.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
         _app()
     except PlatformError as error:
         Console(stderr=True).print(f"[red]Failed.[/red] {error}", highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    # The shell's convention for a program that a signal ended.
+    sys.exit(128 + number)
 
 
 @_app.callback(invoke_without_command=True)

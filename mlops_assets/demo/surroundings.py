@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
@@ -122,22 +122,22 @@ def applied(environment: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def process(
-    command: Sequence[str], environment: Mapping[str, str], log: Path, folder: Path
+    command: Sequence[str], environment: Mapping[str, str], log: Path | None, folder: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program as a child process in a group of its own; the whole group is stopped at the end.
 
     Args:
         command: program and arguments.
         environment: variables beside those of this process.
-        log: file that gets what the process prints.
+        log: file that gets what the process prints; ``None`` leaves it to this process's own output.
         folder: folder to run in.
     """
-    with log.open("ab") as out:
+    with log.open("ab") if log is not None else nullcontext() as out:
         child = subprocess.Popen(  # noqa: S603  our own programs
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=out,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if log is not None else None,
             env={**os.environ, **environment},
             cwd=folder,
             start_new_session=True,

@@ -1,0 +1,1 @@
+"""Tests of the demonstrations' own parts; what they demonstrate is tested where it lives."""
