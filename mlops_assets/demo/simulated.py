@@ -32,7 +32,7 @@ COMING: Final = "2024"
 _HELD: Final = tuple(year for year in ELECTION_YEARS if "2010" <= year <= "2022")
 _PROFILE_YEARS: Final = tuple(str(year) for year in range(2010, 2023))
 _CARRY_SECONDS: Final = 240.0
-_SNAPSHOT_ASSETS: Final = (
+SNAPSHOT_ASSETS: Final = (
     "raw/voter_file",
     "wrangled/voters",
     "wrangled/entry_findings",
@@ -125,7 +125,7 @@ def _history(systems: SourceSystems, settings: Settings) -> list[Batch]:
     featured = [f"{year}|{state}" for year in (*_HELD[3:], COMING) for state in STATES]
     forecasts = [year for year in FORECAST_YEARS if "2022" <= year <= COMING]
     return [
-        Batch("voter files, month by month", _SNAPSHOT_ASSETS, snapshots, before=drop),
+        Batch("voter files, month by month", SNAPSHOT_ASSETS, snapshots, before=drop),
         Batch("voting history", ["raw/voting_history", "wrangled/voting_history"], by_state),
         Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
         Batch("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),

@@ -1,0 +1,57 @@
+"""A late file of an old month travels through the running daemon: sensor, automation, and every table it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.contracts import features, variance, wrangled
+from mlops_assets.demo import live
+from mlops_assets.demo.history import Batch, load
+from mlops_assets.demo.report import rows_of
+from mlops_assets.demo.simulated import SNAPSHOT_ASSETS, sources
+from mlops_assets.demo.surroundings import Surroundings, applied
+from mlops_assets.platform.settings import Settings
+from mlops_assets.simulation.configuration import SimulationConfig
+from mlops_assets.simulation.sources import generate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops_assets.platform.contract import Contract
+
+_EARLIER, _LATE, _LATER = "2021-07", "2021-08", "2021-09"
+
+
+def _months(settings: Settings, contract: Contract) -> set[Any]:
+    return {row["month"] for row in rows_of(settings, contract)}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("processes")
+def test_a_late_file_of_an_old_month_changes_its_own_and_the_next_months_tables_without_a_hand(tmp_path: Path) -> None:
+    surroundings = Surroundings(tmp_path / "home")
+    surroundings.prepare(["PSEUDONYM_KEY", "SOURCES__PROFILES_KEY"])
+    systems = generate(SimulationConfig(voters_per_state=2000), surroundings.home / "sources")
+    with sources(surroundings) as environment, applied(environment):
+        settings = Settings.load()
+        for month in (_EARLIER, _LATER):
+            systems.drop("NC", month, settings.landing)
+        on_time = [f"{month}|NC" for month in (_EARLIER, _LATER)]
+        with dg.DagsterInstance.from_config(str(surroundings.dagster_home)) as instance:
+            load([Batch("on time", SNAPSHOT_ASSETS, on_time)], instance, lambda *_: None)
+        # The month before the later one is missing, so there is nothing to compare it with.
+        assert _months(settings, variance.VOTER_CHANGES) == set()
+
+        with live.daemon(surroundings, environment):
+            systems.drop("NC", _LATE, settings.landing)
+            live.wait_for(
+                lambda: _months(settings, variance.VOTER_CHANGES) == {_LATE, _LATER},
+                seconds=240,
+                what="The changes of the late month and of the month after it",
+                pause=3.0,
+            )
+        assert _months(settings, features.DISTRICT_DEMOGRAPHICS) == {_EARLIER, _LATE, _LATER}
+        assert _months(settings, wrangled.ENTRY_FINDINGS) >= {_LATE}
