@@ -20,9 +20,8 @@ import duckdb
 import pyarrow as pa
 
 from mlops_assets.platform import ledger, rules
-from mlops_assets.platform.contract import LakeName
 from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.platform.stage import as_ibis, lease, relation_sql, stage
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.test_publishing import record
