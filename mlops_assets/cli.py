@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 failed, with one sentence that names source, culprit and r
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from datetime import timedelta
@@ -146,6 +147,40 @@ def token(
             lifetime=timedelta(hours=hours),
         )
     )
+
+
+@_app.command("docker-proxy")
+def docker_proxy(
+    policy: Annotated[Path, typer.Option(help="File with the policy (JSON): what may be asked of the engine.")],
+    listen: Annotated[Path, typer.Option(help="Socket to make; only this account may use it.")],
+    engine: Annotated[Path, typer.Option(help="The engine's own socket.")] = Path("/var/run/docker.sock"),
+) -> None:
+    """Stand between the deployment and the Docker engine: run containers, hardened, and nothing else."""
+    from mlops_assets.deployment.docker_proxy.policy import Policy  # noqa: PLC0415  only the proxy needs it
+    from mlops_assets.deployment.docker_proxy.server import serve as run  # noqa: PLC0415
+
+    _log_to_standard_error()
+    run(Policy.read(policy), listen=listen, engine=engine)
+
+
+@_app.command()
+def reaper(
+    deployment: Annotated[str, typer.Option(help="Name of the deployment.", envvar="MLOPS_ASSETS_DEPLOYMENT")],
+    interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = 1.0,
+    heartbeat: Annotated[Path | None, typer.Option(help="File to touch after each look, for a health check.")] = None,
+    *,
+    sweep_lakes: Annotated[bool, typer.Option(help="Remove staged files of runs that failed at once.")] = False,
+    once: Annotated[bool, typer.Option(help="Look once and exit.")] = False,
+) -> None:
+    """Tell runs how their containers ended, and leave no container behind (DAGSTER_HOME, DOCKER_HOST)."""
+    from mlops_assets.deployment.reaping import reap  # noqa: PLC0415  only the reaper needs Dagster and Docker
+
+    _log_to_standard_error()
+    reap(deployment=deployment, interval=interval, heartbeat=heartbeat, sweep_lakes=sweep_lakes, once=once)
+
+
+def _log_to_standard_error() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 @_keys.command("rotate")

@@ -39,3 +39,8 @@ def build_image() -> str:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return IMAGE
+
+
+def base_image() -> str:
+    """The image that ours is built on; the engine has it, as the script that starts an engine sees to it."""
+    return os.environ.get("BASE_IMAGE", "python:3.11-slim-bookworm")

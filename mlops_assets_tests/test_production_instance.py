@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import psycopg2.extensions
 import pytest
-from dagster_docker import DockerRunLauncher
 from dagster_postgres import PostgresRunStorage
 
+from mlops_assets.deployment.run_launcher import PhoenixRunLauncher
 from mlops_assets_tests.docker_engine import ROOT
 
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ def test_the_production_instance_stores_in_postgresql_and_runs_in_containers(
     postgres_database: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = psycopg2.extensions.parse_dsn(postgres_database.dsn)
-    monkeypatch.setenv("MLOPS_ASSETS_PG_HOST", parts["host"])
-    monkeypatch.setenv("MLOPS_ASSETS_PG_PORT", parts["port"])
-    monkeypatch.setenv("MLOPS_ASSETS_PG_DB", parts["dbname"])
-    monkeypatch.setenv("MLOPS_ASSETS_PG_USER", parts["user"])
-    monkeypatch.setenv("MLOPS_ASSETS_PG_PASSWORD", postgres_database.password)
+    passwords = tmp_path / "passwords"
+    passwords.write_text(f"*:*:*:*:{postgres_database.password}\n", encoding="utf-8")
+    passwords.chmod(0o600)
+    place = f"{parts['user']}@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    monkeypatch.setenv("MLOPS_ASSETS_PG_URL", f"postgresql+psycopg2://{place}?passfile={passwords}")
+    monkeypatch.setenv("MLOPS_ASSETS_DEPLOYMENT", "test")
     monkeypatch.setenv("MLOPS_ASSETS_RUN_NETWORK", "mlops-assets-runs")
     monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path))
     shutil.copy(ROOT / "dagster.yaml", tmp_path / "dagster.yaml")
@@ -40,7 +41,7 @@ def test_the_production_instance_stores_in_postgresql_and_runs_in_containers(
 
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert isinstance(instance.run_storage, PostgresRunStorage)
-        assert isinstance(instance.run_launcher, DockerRunLauncher)
+        assert isinstance(instance.run_launcher, PhoenixRunLauncher)
         assert instance.run_monitoring_enabled
         result = dg.materialize([stored], instance=instance, resources={"io_manager": dg.mem_io_manager})
         assert instance.get_latest_materialization_event(dg.AssetKey("stored")) is not None

@@ -157,6 +157,16 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
     """
     catalog = session.attach(lake)
     root = session.settings.lake_data_path(lake)
+    # Leases first, the catalog second: what was not leased any more when it was looked at had been committed by then,
+    # or never will be. The other way round a commit in between would lose its file.
+    left = [
+        folder
+        for folder in root.glob("*/*/*")
+        if folder.is_dir()
+        and not folder.parts[-3].startswith("_")
+        and _age(folder) >= older_than_seconds
+        and not _leased(root, folder.name.split("-")[0])
+    ]
     known = {
         row[0]
         for row in session.connection.execute(
@@ -164,20 +174,19 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
         ).fetchall()
     }
     removed: list[Path] = []
-    for folder in root.glob("*/*/*"):
-        if not folder.is_dir() or folder.parts[-3].startswith("_"):
-            continue
+    for folder in left:
         file = folder / FILE_NAME
-        names = {str(file), str(file.relative_to(root)), f"{folder.name}/{FILE_NAME}"}
-        if (
-            names & known
-            or time.time() - folder.stat().st_mtime < older_than_seconds
-            or _leased(root, folder.name.split("-")[0])
-        ):
-            continue
-        shutil.rmtree(folder, ignore_errors=True)
-        removed.append(folder)
+        if known.isdisjoint({str(file), str(file.relative_to(root)), f"{folder.name}/{FILE_NAME}"}):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
     return removed
+
+
+def _age(folder: Path) -> float:
+    try:
+        return time.time() - folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _leased(root: Path, attempt: str) -> bool:

@@ -1,0 +1,250 @@
+"""The policy: which run containers may be made, as data that an operator can read.
+
+Put here what the policy file holds and how a container to be made is judged. Keep out the HTTP interface around it.
+
+A container is judged by an allow-list: a field of the request that is not known here, and that asks for anything at
+all, is refused, so that a newer engine's new field cannot open what older ones closed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mlops_assets.platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+RUN_LABEL: Final = "dagster/run_id"
+"""Label that Dagster gives every run container; no other container is touched through the proxy."""
+
+_RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NO_NEW_PRIVILEGES: Final = ({"no-new-privileges"}, {"no-new-privileges:true"}, {"no-new-privileges=true"})
+_TMPFS_OPTION: Final = re.compile(r"rw|ro|nosuid|nodev|noexec|size=\d+[kmg]?|mode=1?7[0-7]{2}")
+
+
+class PolicyError(PlatformError):
+    """The policy file cannot be used."""
+
+
+class RefusedError(Exception):
+    """A request that the policy does not allow; its text says what and is safe to show."""
+
+
+class Policy(BaseModel):
+    """What may be made, and where it may reach.
+
+    Attributes:
+        images: references of the images that run containers may use, exactly as the code locations name them.
+        networks: names of the networks that they may join.
+        binds: volumes and secret files that they may mount, exactly as ``SOURCE:TARGET:MODE``.
+        user: user and group that they must run as.
+        commands: first words of the commands that they may run.
+        environment: names of the variables that they may get.
+        memory: most bytes of memory.
+        nano_cpus: most processors, in billionths.
+        pids: most processes.
+        label: a label and its value that every run container must have: the deployment.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: frozenset[str] = Field(min_length=1)
+    networks: frozenset[str] = frozenset()
+    binds: frozenset[str] = frozenset()
+    user: str = Field(default="10001:10001", pattern=r"^[1-9]\d*:[1-9]\d*$")
+    commands: tuple[tuple[str, ...], ...] = (("dagster", "api", "execute_run"),)
+    environment: frozenset[str] = frozenset()
+    memory: int = Field(gt=0)
+    nano_cpus: int = Field(gt=0)
+    pids: int = Field(gt=0)
+    label: tuple[str, str]
+
+    @classmethod
+    def read(cls, file: Path) -> Policy:
+        """The policy in a JSON file.
+
+        Raises:
+            PolicyError: the file is missing, or is no policy.
+        """
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except OSError as error:
+            raise PolicyError(
+                source=f"Policy file {file}",
+                culprit=f"it cannot be read ({error.strerror}).",
+                remedy="Name the policy with --policy; docs/deployment.md shows one.",
+            ) from error
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'the text'}: {p['msg']}" for p in error.errors())
+            raise PolicyError(
+                source=f"Policy file {file}", culprit=f"it is no policy ({problems}).", remedy="Correct these fields."
+            ) from None
+
+    def judge(self, container: Mapping[str, Any]) -> None:
+        """Let a container to be made pass, or refuse it.
+
+        Args:
+            container: the JSON body of the engine's ``POST /containers/create``.
+
+        Raises:
+            RefusedError: anything in it is not allowed.
+        """
+        _judge(container, _CONTAINER, self, "")
+        host = container.get("HostConfig")
+        if not isinstance(host, dict):
+            raise RefusedError("HostConfig is missing: a run container must be hardened.")
+        _judge(host, _HOST, self, "HostConfig.")
+
+    def is_ours(self, inspected: Mapping[str, Any]) -> bool:
+        """Whether an existing container is a run container of this deployment.
+
+        Args:
+            inspected: the JSON body of the engine's ``GET /containers/{id}/json``.
+        """
+        config = inspected.get("Config") or {}
+        labels = config.get("Labels") or {}
+        name, value = self.label
+        return bool(_RUN_ID.fullmatch(labels.get(RUN_LABEL, ""))) and labels.get(name) == value
+
+
+_Rule = tuple[bool, "Callable[[Policy, Any], bool]"]
+"""Whether the field must be there, and whether a value of it is allowed."""
+
+
+def _judge(fields: Mapping[str, Any], rules: Mapping[str, _Rule], policy: Policy, where: str) -> None:
+    for name, (_, allows) in rules.items():
+        if (name in fields or rules[name][0]) and not allows(policy, fields.get(name)):
+            raise RefusedError(f"{where}{name} is not allowed to be {_shown(fields.get(name))}.")
+    for name in fields.keys() - rules.keys():
+        if not _asks_nothing(fields[name]):
+            raise RefusedError(f"{where}{name} is not allowed to be set.")
+
+
+def _asks_nothing(value: object) -> bool:
+    """Whether a field is as good as absent."""
+    # Docker's clients send -1 for "as the engine does by default" in a few fields of old.
+    return value is None or value is False or value in (0, -1, "", [], {})
+
+
+def _shown(value: object) -> str:
+    return "absent" if value is None else repr(value)[:80]
+
+
+def _absent(_: Policy, value: object) -> bool:
+    return _asks_nothing(value)
+
+
+def _anything(_: Policy, value: object) -> bool:
+    return value is None or isinstance(value, bool | str)
+
+
+def _whole(value: object, most: int) -> bool:
+    return type(value) is int and 0 < value <= most
+
+
+def _command(policy: Policy, value: object) -> bool:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        return False
+    return any(tuple(value[: len(allowed)]) == allowed for allowed in policy.commands)
+
+
+def _environment(policy: Policy, value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, list) and all(
+        isinstance(entry, str) and entry.partition("=")[0] in policy.environment | {"DAGSTER_RUN_JOB_NAME"}
+        for entry in value
+    )
+
+
+def _labels(policy: Policy, value: object) -> bool:
+    if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
+        return False
+    name, wanted = policy.label
+    return bool(_RUN_ID.fullmatch(value.get(RUN_LABEL, ""))) and value.get(name) == wanted
+
+
+def _binds(policy: Policy, value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, list) and all(isinstance(bind, str) and bind in policy.binds for bind in value)
+
+
+def _volumes(policy: Policy, value: object) -> bool:
+    """Mount points are listed a second time here; one without a bind would be a fresh volume on the machine's disk."""
+    targets = {bind.split(":")[1] for bind in policy.binds}
+    return value is None or (
+        isinstance(value, dict) and all(path in targets and _asks_nothing(rest) for path, rest in value.items())
+    )
+
+
+def _tmpfs(_: Policy, value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, dict) and all(
+        path == "/tmp"  # noqa: S108  the one place a run may write beside its volumes
+        and isinstance(options, str)
+        and {"nosuid", "nodev"} <= set(options.split(","))
+        and all(_TMPFS_OPTION.fullmatch(option) for option in options.split(","))
+        for path, options in value.items()
+    )
+
+
+def _networks(policy: Policy, value: object) -> bool:
+    if _asks_nothing(value):
+        return True
+    ends = value.get("EndpointsConfig") if isinstance(value, dict) else None
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"EndpointsConfig"}
+        and isinstance(ends, dict)
+        and all(
+            name in policy.networks
+            and (settings is None or (isinstance(settings, dict) and all(map(_asks_nothing, settings.values()))))
+            for name, settings in ends.items()
+        )
+    )
+
+
+_CONTAINER: Final[Mapping[str, _Rule]] = {
+    "Image": (True, lambda policy, value: isinstance(value, str) and value in policy.images),
+    "User": (True, lambda policy, value: value == policy.user),
+    "Cmd": (True, _command),
+    "Env": (False, _environment),
+    "Volumes": (False, _volumes),
+    "Labels": (True, _labels),
+    "HostConfig": (True, lambda _, value: isinstance(value, dict)),
+    "NetworkingConfig": (False, _networks),
+    "Entrypoint": (False, _absent),
+    "AttachStdin": (False, _anything),
+    "AttachStdout": (False, _anything),
+    "AttachStderr": (False, _anything),
+    "StdinOnce": (False, _anything),
+    "Hostname": (False, _anything),
+    "NetworkDisabled": (False, _anything),
+}
+_HOST: Final[Mapping[str, _Rule]] = {
+    "NetworkMode": (
+        True,
+        lambda policy, value: value == "none" or (isinstance(value, str) and value in policy.networks),
+    ),
+    "ReadonlyRootfs": (True, lambda _, value: value is True),
+    "CapDrop": (True, lambda _, value: value == ["ALL"]),
+    "CapAdd": (False, _absent),
+    "Privileged": (False, _absent),
+    "SecurityOpt": (True, lambda _, value: isinstance(value, list) and set(map(str, value)) in _NO_NEW_PRIVILEGES),
+    "Memory": (True, lambda policy, value: _whole(value, policy.memory)),
+    "MemorySwap": (True, lambda policy, value: _whole(value, policy.memory)),
+    "NanoCpus": (True, lambda policy, value: _whole(value, policy.nano_cpus)),
+    "PidsLimit": (True, lambda policy, value: _whole(value, policy.pids)),
+    "Binds": (False, _binds),
+    "Tmpfs": (False, _tmpfs),
+    "Init": (False, _anything),
+    "RestartPolicy": (False, lambda _, value: not isinstance(value, dict) or value.get("Name") in {None, "", "no"}),
+    "LogConfig": (False, lambda _, value: not isinstance(value, dict) or _asks_nothing(value.get("Config"))),
+}

@@ -1,0 +1,188 @@
+"""Requests to the engine: which methods and paths pass, and what is asked first.
+
+Put here the table of routes. Keep out the judging of containers (the policy) and bytes on sockets (the server).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from mlops_assets.deployment.docker_proxy.policy import RUN_LABEL, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from mlops_assets.deployment.docker_proxy.policy import Policy
+
+_VERSION: Final = re.compile(r"/v1\.\d{1,3}(?=/)")
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
+_IMAGE: Final = r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,255}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to the engine, read whole.
+
+    Attributes:
+        method: method, in capital letters.
+        target: path and query.
+        body: body; the engine's are small but for archives, which do not pass.
+        content_type: value of the header; empty when absent.
+    """
+
+    method: str
+    target: str
+    body: bytes = b""
+    content_type: str = ""
+
+
+async def allowed(request: Request, policy: Policy, inspect: Callable[[str], Awaitable[Mapping[str, Any]]]) -> Request:
+    """The request to send to the engine, as the policy lets it pass.
+
+    Args:
+        request: what a client asks.
+        policy: what it may ask.
+        inspect: asks the engine for a container's JSON, by id or name; gives an empty mapping when there is none.
+
+    Returns:
+        The request, with the parameters of a listing narrowed to run containers of the deployment.
+
+    Raises:
+        RefusedError: the request does not pass; the text is what the client is told.
+    """
+    parts = urlsplit(request.target)
+    # A second decoding further on could read another path than the one judged here.
+    if parts.scheme or parts.netloc or parts.fragment or "%" in parts.path or unquote(parts.path) != parts.path:
+        raise RefusedError("The path must be plain.")
+    version = _VERSION.match(parts.path)
+    prefix = version[0] if version else ""
+    path = parts.path[len(prefix) :]
+    for method, pattern, parameters, check in _ROUTES:
+        found = re.fullmatch(pattern, path)
+        if method != request.method or found is None:
+            continue
+        try:
+            query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        except ValueError:
+            raise RefusedError(f"The parameters of {method} {path} cannot be read.") from None
+        if unknown := {name for name, _ in query} - parameters or len({name for name, _ in query}) < len(query):
+            raise RefusedError(f"The parameters of {method} {path} are not allowed ({unknown}).")
+        if check not in _WITH_BODY and request.body.strip() not in {b"", b"{}", b"null"}:
+            raise RefusedError(f"{method} {path} takes no body.")
+        changed = await check(_Asked(request, found.groupdict(), dict(query), policy, inspect))
+        target = f"{prefix}{path}" + (f"?{urlencode(changed)}" if changed else "")
+        return Request(request.method, target, request.body, request.content_type)
+    raise RefusedError(f"{request.method} {path[:80]} is not allowed.")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request whose route is known, and what judging it takes."""
+
+    request: Request
+    found: Mapping[str, str]
+    query: dict[str, str]
+    policy: Policy
+    inspect: Callable[[str], Awaitable[Mapping[str, Any]]]
+
+
+async def _pass(asked: _Asked) -> dict[str, str]:
+    return asked.query
+
+
+async def _image(asked: _Asked) -> dict[str, str]:
+    if asked.found["image"] not in asked.policy.images:
+        raise RefusedError(f"Image {asked.found['image'][:80]} is not allowed.")
+    return asked.query
+
+
+async def _list(asked: _Asked) -> dict[str, str]:
+    name, value = asked.policy.label
+    filters = _json_object(asked.query.get("filters", "{}").encode(), "filters")
+    named = filters.get("label", [])
+    # Docker's older form is a mapping of values to true.
+    labels = list(named) if isinstance(named, list | dict) else []
+    filters["label"] = sorted({*map(str, labels), RUN_LABEL, f"{name}={value}"})
+    return {**asked.query, "filters": json.dumps(filters)}
+
+
+async def _ours(asked: _Asked) -> dict[str, str]:
+    if not asked.policy.is_ours(await asked.inspect(asked.found["name"])):
+        raise RefusedError(f"{asked.found['name'][:80]} is no run container of this deployment.")
+    return asked.query
+
+
+async def _logs(asked: _Asked) -> dict[str, str]:
+    if asked.query.get("follow", "0").lower() not in {"0", "false"}:
+        raise RefusedError("Logs are read once, not followed.")
+    return await _ours(asked)
+
+
+async def _create(asked: _Asked) -> dict[str, str]:
+    if asked.request.content_type.partition(";")[0].strip().lower() != "application/json":
+        raise RefusedError("A container is described in JSON.")
+    asked.policy.judge(_json_object(asked.request.body, "the body"))
+    return asked.query
+
+
+async def _network(asked: _Asked) -> dict[str, str]:
+    if asked.found["name"] not in asked.policy.networks:
+        raise RefusedError(f"Network {asked.found['name'][:80]} is not allowed.")
+    return asked.query
+
+
+async def _connect(asked: _Asked) -> dict[str, str]:
+    await _network(asked)
+    joining = _json_object(asked.request.body, "the body")
+    if any(value for name, value in joining.items() if name != "Container"):
+        raise RefusedError("A container may join a network, but not choose its address.")
+    if not asked.policy.is_ours(await asked.inspect(str(joining.get("Container", "")))):
+        raise RefusedError("Only run containers of this deployment may join a network.")
+    return asked.query
+
+
+def _json_object(text: bytes, what: str) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # The engine, written in another language, may take another one of two equal or nearly equal names.
+        if len({name.lower() for name, _ in pairs}) < len(pairs):
+            raise RefusedError(f"A name stands twice in {what}.")
+        return dict(pairs)
+
+    try:
+        value = json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        raise RefusedError(f"JSON was expected in {what}.") from None
+    if not isinstance(value, dict):
+        raise RefusedError(f"A JSON object was expected in {what}.")
+    return value
+
+
+_LOGS: Final = frozenset({"stdout", "stderr", "timestamps", "tail", "since", "until", "follow"})
+_WITH_BODY: Final = (_create, _connect)
+_CONTAINERS: Final = rf"/containers/(?P<name>{_NAME})"
+_ROUTES: Final[tuple[tuple[str, str, frozenset[str], Any], ...]] = (
+    ("GET", "/_ping", frozenset(), _pass),
+    ("HEAD", "/_ping", frozenset(), _pass),
+    ("GET", "/version", frozenset(), _pass),
+    ("GET", rf"/images/(?P<image>{_IMAGE})/json", frozenset(), _image),
+    ("GET", "/containers/json", frozenset({"all", "limit", "size", "trunc_cmd", "filters", "since", "before"}), _list),
+    ("POST", "/containers/create", frozenset({"name", "platform"}), _create),
+    ("GET", rf"{_CONTAINERS}/json", frozenset({"size"}), _ours),
+    (
+        "GET",
+        rf"{_CONTAINERS}/logs",
+        frozenset({"stdout", "stderr", "timestamps", "tail", "since", "until", "follow"}),
+        _logs,
+    ),
+    ("POST", rf"{_CONTAINERS}/start", frozenset(), _ours),
+    ("POST", rf"{_CONTAINERS}/stop", frozenset({"t"}), _ours),
+    ("POST", rf"{_CONTAINERS}/kill", frozenset({"signal"}), _ours),
+    ("POST", rf"{_CONTAINERS}/wait", frozenset({"condition"}), _ours),
+    ("DELETE", _CONTAINERS, frozenset({"v", "force", "link"}), _ours),
+    ("GET", rf"/networks/(?P<name>{_NAME})", frozenset(), _network),
+    ("POST", rf"/networks/(?P<name>{_NAME})/connect", frozenset(), _connect),
+)

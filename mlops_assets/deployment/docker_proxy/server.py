@@ -1,0 +1,236 @@
+"""The proxy's server: a Unix socket for clients, the engine's socket behind it, one request per connection.
+
+Put here bytes on sockets. Keep out what passes (that is in ``requests`` and ``policy``).
+
+A request is parsed whole, judged, and written anew for the engine: nothing that a client sends reaches the engine as it
+is, so two readings of one text cannot differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import struct
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import httptools
+
+from mlops_assets.deployment.docker_proxy.policy import RefusedError
+from mlops_assets.deployment.docker_proxy.requests import Request, allowed
+from mlops_assets.platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mlops_assets.deployment.docker_proxy.policy import Policy
+
+_LOG: Final = logging.getLogger(__name__)
+_BLOCK: Final = 2**16
+_MOST_BYTES: Final = 2**20
+_REQUEST_SECONDS: Final = 10.0
+_MOST_CONNECTIONS: Final = 64
+_REASONS: Final = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway", 503: "Service Unavailable"}
+
+
+class EngineError(PlatformError):
+    """The engine, or the proxy's own socket, cannot be used."""
+
+
+@dataclass
+class _Message:
+    """A request or a response as it arrives; the parser calls back."""
+
+    url: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
+    content_type: str = ""
+    complete: bool = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"content-type":
+            self.content_type = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
+class DockerProxy:
+    """A Unix socket that takes the engine's requests and passes on what a policy allows."""
+
+    def __init__(self, policy: Policy, *, listen: Path, engine: Path) -> None:
+        """Remember policy, own socket and the engine's socket; nothing is opened."""
+        self._policy = policy
+        self._listen = listen
+        self._engine = engine
+        self._slots = asyncio.Semaphore(_MOST_CONNECTIONS)
+
+    async def start(self) -> asyncio.Server:
+        """Listen; the socket is for the account of this process alone.
+
+        Raises:
+            EngineError: the socket cannot be made.
+        """
+        before = os.umask(0o177)
+        try:
+            # What an earlier process left there belongs to nobody any more.
+            self._listen.unlink(missing_ok=True)
+            return await asyncio.start_unix_server(self._serve, path=str(self._listen), limit=_BLOCK)
+        except OSError as error:
+            raise EngineError(
+                source=f"Socket {self._listen}",
+                culprit=f"it cannot be made ({error.strerror}).",
+                remedy="Does its folder exist, and may this account write there?",
+            ) from error
+        finally:
+            os.umask(before)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with self._slots:
+                await self._answer(reader, writer)
+        except (ConnectionError, TimeoutError):
+            # The client is gone, or never finished asking.
+            _LOG.debug("connection lost")
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = _peer(writer)
+        try:
+            async with asyncio.timeout(_REQUEST_SECONDS):
+                request = await _read(reader)
+        except (httptools.HttpParserError, ValueError) as error:
+            _LOG.warning("refused unreadable request from %s: %s", peer, error)
+            await _refuse(writer, 400, "The request cannot be read.")
+            return
+        shown = f"{request.method} {request.target[:200]!r} from {peer}"
+        try:
+            passed = await allowed(request, self._policy, self._inspect)
+        except RefusedError as refused:
+            _LOG.warning("refused %s: %s", shown, refused)
+            await _refuse(writer, 403, f"Refused by the deployment's policy: {refused}")
+        except OSError as error:
+            _LOG.warning("engine unreachable for %s: %s", shown, error)
+            await _refuse(writer, 503, "The Docker engine does not answer.")
+        else:
+            _LOG.info("allowed %s", shown)
+            await self._forward(passed, reader, writer)
+
+    async def _forward(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            engine_reader, engine_writer = await asyncio.open_unix_connection(str(self._engine))
+        except OSError:
+            await _refuse(writer, 503, "The Docker engine does not answer.")
+            return
+        try:
+            engine_writer.write(_written(request))
+            await engine_writer.drain()
+            # A client that goes away while it waits for a container must not keep the engine's connection.
+            answer = asyncio.create_task(_pipe(engine_reader, writer))
+            gone = asyncio.create_task(reader.read(1))
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+            if not answer.done():
+                answer.cancel()
+            with suppress(asyncio.CancelledError, ConnectionError):
+                await answer
+        finally:
+            engine_writer.close()
+
+    async def _inspect(self, name: str) -> Mapping[str, Any]:
+        """The engine's JSON of a container; empty when there is none."""
+        if not name or "/" in name:
+            return {}
+        reader, writer = await asyncio.open_unix_connection(str(self._engine))
+        try:
+            writer.write(_written(Request("GET", f"/containers/{name}/json")))
+            await writer.drain()
+            message = _Message()
+            parser = httptools.HttpResponseParser(message)
+            while not message.complete and (block := await reader.read(_BLOCK)):
+                parser.feed_data(block)
+            found = json.loads(message.body) if parser.get_status_code() == 200 else {}  # noqa: PLR2004  OK
+            return found if isinstance(found, dict) else {}
+        finally:
+            writer.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> Request:
+    message = _Message()
+    parser = httptools.HttpRequestParser(message)
+    size = 0
+    while not message.complete:
+        block = await reader.read(_BLOCK)
+        size += len(block)
+        if not block or size > _MOST_BYTES:
+            raise ValueError("too long" if block else "cut off")
+        parser.feed_data(block)
+    return Request(
+        method=parser.get_method().decode("ascii"),
+        target=message.url.decode("ascii"),
+        body=bytes(message.body),
+        content_type=message.content_type,
+    )
+
+
+def _written(request: Request) -> bytes:
+    head = [f"{request.method} {request.target} HTTP/1.1", "Host: docker", "Connection: close"]
+    if request.method == "POST":
+        head.append(f"Content-Length: {len(request.body)}")
+        if request.body:
+            head.append("Content-Type: application/json")
+    return "\r\n".join([*head, "", ""]).encode("ascii") + request.body
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while block := await reader.read(_BLOCK):
+        writer.write(block)
+        await writer.drain()
+
+
+async def _refuse(writer: asyncio.StreamWriter, status: int, text: str) -> None:
+    # The engine's own form of an error, which its clients show.
+    body = json.dumps({"message": text}).encode()
+    writer.write(
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode("ascii")
+        + body
+    )
+    await writer.drain()
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    own: socket.socket = writer.get_extra_info("socket")
+    if not hasattr(socket, "SO_PEERCRED"):
+        return "an unknown process"
+    process, user, _ = struct.unpack("3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return f"process {process} of user {user}"
+
+
+def serve(policy: Policy, *, listen: Path, engine: Path) -> None:
+    """Serve until the process is told to end.
+
+    Raises:
+        EngineError: the socket cannot be made.
+    """
+
+    async def run() -> None:
+        server = await DockerProxy(policy, listen=listen, engine=engine).start()
+        _LOG.info("listening on %s for %s", listen, engine)
+        async with server:
+            await server.serve_forever()
+
+    asyncio.run(run())

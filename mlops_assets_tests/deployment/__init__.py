@@ -1,0 +1,1 @@
+"""Tests of the deployment, on a real Docker engine where one answers."""

@@ -1,0 +1,163 @@
+"""Which containers the policy lets be made: the hardened one, and nothing that differs from it for the worse."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_assets.deployment.docker_proxy.policy import Policy, PolicyError, RefusedError
+from mlops_assets_tests.deployment.docker_proxy.good import LABELS, POLICY, container
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_hardened_run_container_passes() -> None:
+    POLICY.judge(container())
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("Image", "debian:12"),
+        ("Image", "mlops-assets:1.0@sha256:" + "0" * 64),
+        ("Image", ...),
+        ("User", "0:0"),
+        ("User", "root"),
+        ("User", ...),
+        ("Cmd", ["sh", "-c", "id"]),
+        ("Cmd", "dagster api execute_run"),
+        ("Cmd", ["dagster", "api"]),
+        ("Cmd", ...),
+        ("Entrypoint", ["sh"]),
+        ("Env", ["LD_PRELOAD=/tmp/x.so"]),
+        ("Env", ["MLOPS_ASSETS_HOMELESS=1"]),
+        ("Env", {"MLOPS_ASSETS_HOME": "x"}),
+        ("Labels", {}),
+        ("Labels", {**LABELS, "mlops_assets/deployment": "other"}),
+        ("Labels", {**LABELS, "dagster/run_id": "x"}),
+        ("Volumes", {"/data": {}}),
+        ("ExposedPorts", {"80/tcp": {}}),
+        ("Healthcheck", {"Test": ["CMD", "true"]}),
+        ("StopSignal", "SIGKILL"),
+        ("HostConfig", ...),
+        ("HostConfig", None),
+        ("HostConfig.Privileged", True),
+        ("HostConfig.Privileged", 1),
+        ("HostConfig.ReadonlyRootfs", False),
+        ("HostConfig.ReadonlyRootfs", 1),
+        ("HostConfig.ReadonlyRootfs", ...),
+        ("HostConfig.CapDrop", ["NET_RAW"]),
+        ("HostConfig.CapDrop", ...),
+        ("HostConfig.CapAdd", ["SYS_ADMIN"]),
+        ("HostConfig.SecurityOpt", ["no-new-privileges:true", "seccomp=unconfined"]),
+        ("HostConfig.SecurityOpt", ["no-new-privileges:false"]),
+        ("HostConfig.SecurityOpt", ["apparmor=unconfined"]),
+        ("HostConfig.SecurityOpt", ...),
+        ("HostConfig.NetworkMode", "host"),
+        ("HostConfig.NetworkMode", "default"),
+        ("HostConfig.NetworkMode", "bridge"),
+        ("HostConfig.NetworkMode", "container:postgres"),
+        ("HostConfig.NetworkMode", ...),
+        ("NetworkingConfig", {"EndpointsConfig": {"storage": None}}),
+        ("NetworkingConfig", {"EndpointsConfig": {"mlops-runs": {"IPAMConfig": {"IPv4Address": "10.0.0.2"}}}}),
+        ("NetworkingConfig", {"EndpointsConfig": {"mlops-runs": {"Links": ["postgres"]}}}),
+        ("HostConfig.PidMode", "host"),
+        ("HostConfig.IpcMode", "host"),
+        ("HostConfig.UTSMode", "host"),
+        ("HostConfig.UsernsMode", "host"),
+        ("HostConfig.CgroupnsMode", "host"),
+        ("HostConfig.CgroupParent", "/system.slice"),
+        ("HostConfig.Runtime", "nvidia"),
+        ("HostConfig.Devices", [{"PathOnHost": "/dev/sda"}]),
+        ("HostConfig.DeviceRequests", [{"Count": -1}]),
+        ("HostConfig.DeviceCgroupRules", ["a *:* rwm"]),
+        ("HostConfig.Sysctls", {"net.ipv4.ip_forward": "1"}),
+        ("HostConfig.GroupAdd", ["docker"]),
+        ("HostConfig.VolumesFrom", ["postgres"]),
+        ("HostConfig.Links", ["postgres"]),
+        ("HostConfig.ExtraHosts", ["postgres:10.0.0.2"]),
+        ("HostConfig.Dns", ["10.0.0.2"]),
+        ("HostConfig.PortBindings", {"80/tcp": [{"HostPort": "80"}]}),
+        ("HostConfig.PublishAllPorts", True),
+        ("HostConfig.AutoRemove", True),
+        ("HostConfig.RestartPolicy", {"Name": "always"}),
+        ("HostConfig.OomKillDisable", True),
+        ("HostConfig.MaskedPaths", ["/proc/kcore"]),
+        ("HostConfig.Memory", 0),
+        ("HostConfig.Memory", 2**31 + 1),
+        ("HostConfig.Memory", ...),
+        ("HostConfig.MemorySwap", -1),
+        ("HostConfig.MemorySwap", ...),
+        ("HostConfig.NanoCpus", 3 * 10**9),
+        ("HostConfig.NanoCpus", ...),
+        ("HostConfig.PidsLimit", -1),
+        ("HostConfig.PidsLimit", True),
+        ("HostConfig.PidsLimit", ...),
+        ("HostConfig.Binds", ["/:/host:rw"]),
+        ("HostConfig.Binds", ["/var/run/docker.sock:/var/run/docker.sock"]),
+        ("HostConfig.Binds", ["lake:/var/lib/mlops-assets"]),
+        ("HostConfig.Binds", ["/etc/deployment/pseudonym:/run/secrets/pseudonym:rw"]),
+        ("HostConfig.Binds", ["/etc/deployment/../shadow:/run/secrets/pseudonym:ro"]),
+        ("HostConfig.Mounts", [{"Type": "bind", "Source": "/", "Target": "/host"}]),
+        ("HostConfig.Tmpfs", {"/usr": "rw,nosuid,nodev"}),
+        ("HostConfig.Tmpfs", {"/tmp": "rw,exec"}),  # noqa: S108  the container's own
+        ("HostConfig.Tmpfs", {"/tmp": "nosuid,nodev,exec"}),  # noqa: S108  likewise
+        ("HostConfig.LogConfig", {"Type": "syslog", "Config": {"syslog-address": "tcp://10.0.0.2"}}),
+        ("hostConfig", {"Privileged": True}),
+        ("HostConfig.privileged", True),
+        ("HostConfig.AFieldOfTheFuture", "on"),
+    ],
+)
+def test_one_change_for_the_worse_is_refused_and_named(path: str, value: object) -> None:
+    name = path.rpartition(".")[2]
+    with pytest.raises(RefusedError, match=name):
+        POLICY.judge(container(path, value))
+
+
+@given(
+    st.sampled_from(["", "HostConfig."]),
+    st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=12),
+    st.one_of(st.just(value=True), st.integers(min_value=1), st.text(min_size=1), st.lists(st.text(), min_size=1)),
+)
+def test_no_unknown_field_that_asks_for_anything_passes(place: str, name: str, value: object) -> None:
+    wanted = container()
+    known = wanted if not place else wanted["HostConfig"]
+    if name in {*known, "Entrypoint", "Hostname", "StdinOnce"}:
+        return
+    with pytest.raises(RefusedError):
+        POLICY.judge(container(place + name, value))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"images": []}', '{"unknown": 1}'])
+def test_a_file_that_is_no_policy_is_refused_by_its_fields(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "policy.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(PolicyError, match="it is no policy"):
+        Policy.read(file)
+
+
+def test_a_missing_policy_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=r"nowhere\.json: it cannot be read"):
+        Policy.read(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("user", ["0:0", "0:10001", "10001:0", "root"])
+def test_a_policy_cannot_allow_root(tmp_path: Path, user: str) -> None:
+    fields: dict[str, Any] = {**json.loads(POLICY.model_dump_json()), "user": user}
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(fields), encoding="utf-8")
+    with pytest.raises(PolicyError, match="user"):
+        Policy.read(file)
+
+
+def test_only_run_containers_of_the_same_deployment_are_ours() -> None:
+    assert POLICY.is_ours({"Config": {"Labels": LABELS}})
+    assert not POLICY.is_ours({"Config": {"Labels": {**LABELS, "mlops_assets/deployment": "other"}}})
+    assert not POLICY.is_ours({"Config": {"Labels": {"mlops_assets/deployment": "test"}}})
+    assert not POLICY.is_ours({"Config": {"Labels": None}})
+    assert not POLICY.is_ours({})

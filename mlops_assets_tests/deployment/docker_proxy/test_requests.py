@@ -1,0 +1,172 @@
+"""Which requests pass: the few that running and cleaning up need, on containers of the deployment alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from mlops_assets.deployment.docker_proxy.policy import RefusedError
+from mlops_assets.deployment.docker_proxy.requests import Request, allowed
+from mlops_assets_tests.deployment.docker_proxy.good import IMAGE, LABELS, NETWORK, POLICY, container
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OURS = "c" * 64
+_OTHERS = "d" * 64
+
+
+async def _inspect(name: str) -> Mapping[str, Any]:
+    return {"Config": {"Labels": LABELS}} if name == _OURS else {"Config": {"Labels": {}}} if name == _OTHERS else {}
+
+
+def _ask(method: str, target: str, body: object = None) -> Request:
+    content = b"" if body is None else json.dumps(body).encode()
+    kind = "application/json" if body is not None else ""
+    return asyncio.run(allowed(Request(method, target, content, kind), POLICY, _inspect))
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/_ping"),
+        ("HEAD", "/_ping"),
+        ("GET", "/version"),
+        ("GET", "/v1.41/version"),
+        ("GET", f"/v1.41/images/{IMAGE}/json"),
+        ("GET", f"/v1.41/containers/{_OURS}/json"),
+        ("GET", f"/containers/{_OURS}/logs?stdout=1&stderr=1&tail=40&follow=0"),
+        ("POST", f"/containers/{_OURS}/start"),
+        ("POST", f"/containers/{_OURS}/stop?t=30"),
+        ("POST", f"/containers/{_OURS}/kill?signal=SIGKILL"),
+        ("POST", f"/containers/{_OURS}/wait"),
+        ("DELETE", f"/containers/{_OURS}?v=True&force=False"),
+        ("GET", f"/networks/{NETWORK}"),
+    ],
+)
+def test_what_a_run_needs_passes_unchanged(method: str, target: str) -> None:
+    assert _ask(method, target).target == target
+
+
+def test_a_hardened_container_can_be_made() -> None:
+    assert _ask("POST", "/v1.41/containers/create?name=run", container()).target == "/v1.41/containers/create?name=run"
+
+
+def test_a_run_container_can_join_an_allowed_network() -> None:
+    assert _ask("POST", f"/networks/{NETWORK}/connect", {"Container": _OURS}).body
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/info"),
+        ("GET", "/events"),
+        ("GET", "/images/json"),
+        ("GET", "/images/debian:12/json"),
+        ("GET", f"/images/{IMAGE}/../../containers/{_OTHERS}/json"),
+        ("POST", "/images/create?fromImage=debian"),
+        ("POST", "/build"),
+        ("POST", "/commit"),
+        ("POST", "/auth"),
+        ("POST", "/session"),
+        ("POST", f"/containers/{_OURS}/exec"),
+        ("POST", "/exec/1/start"),
+        ("POST", f"/containers/{_OURS}/attach?stream=1"),
+        ("GET", f"/containers/{_OURS}/attach/ws"),
+        ("POST", f"/containers/{_OURS}/update"),
+        ("POST", f"/containers/{_OURS}/rename?name=x"),
+        ("POST", f"/containers/{_OURS}/restart"),
+        ("POST", f"/containers/{_OURS}/pause"),
+        ("GET", f"/containers/{_OURS}/export"),
+        ("GET", f"/containers/{_OURS}/archive?path=/"),
+        ("PUT", f"/containers/{_OURS}/archive?path=/"),
+        ("GET", f"/containers/{_OURS}/logs?stdout=1&follow=1"),
+        ("GET", f"/containers/{_OURS}/logs?stdout=1&stdout=0"),
+        ("GET", f"/containers/{_OURS}/json?x=1"),
+        ("GET", f"/containers/{_OURS}/json?%zz"),
+        ("GET", f"/containers/{_OURS}/json#x"),
+        ("POST", "/containers/prune"),
+        ("POST", "/volumes/create"),
+        ("GET", "/volumes"),
+        ("POST", "/networks/create"),
+        ("DELETE", f"/networks/{NETWORK}"),
+        ("GET", "/networks"),
+        ("GET", "/networks/bridge"),
+        ("POST", "/swarm/init"),
+        ("GET", "/secrets"),
+        ("POST", "/plugins/pull"),
+        ("GET", f"/containers/{_OTHERS}/json"),
+        ("GET", f"/containers/{_OTHERS}/logs?stdout=1"),
+        ("POST", f"/containers/{_OTHERS}/stop"),
+        ("DELETE", f"/containers/{_OTHERS}?force=1"),
+        ("POST", "/containers/nowhere/start"),
+        ("GET", f"//containers/{_OURS}/json"),
+        ("GET", f"http://engine/containers/{_OURS}/json"),
+        ("GET", f"/%63ontainers/{_OURS}/json"),
+        ("GET", f"/containers/../containers/{_OURS}/json"),
+        ("GET", f"/v1.41/v1.41/containers/{_OURS}/json"),
+        ("GET", f"/v2.0/containers/{_OURS}/json"),
+        ("get", "/version"),
+        ("TRACE", "/version"),
+    ],
+)
+def test_everything_else_is_refused(method: str, target: str) -> None:
+    with pytest.raises(RefusedError):
+        _ask(method, target)
+
+
+def test_a_body_where_none_belongs_is_refused() -> None:
+    with pytest.raises(RefusedError, match="takes no body"):
+        _ask("POST", f"/containers/{_OURS}/start", {"Binds": ["/:/host"]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"[" * 100_000,
+        b'{"HostConfig": {}, "HostConfig": {}}',
+        b'{"HostConfig": {}, "hostConfig": {}}',
+        b'{"HostConfig": {"Privileged": false, "privileged": true}}',
+    ],
+)
+def test_a_body_that_two_readers_could_read_differently_is_refused(text: bytes) -> None:
+    with pytest.raises(RefusedError, match="body"):
+        asyncio.run(allowed(Request("POST", "/containers/create", text, "application/json"), POLICY, _inspect))
+
+
+def test_a_container_that_is_not_described_in_json_is_refused() -> None:
+    request = Request("POST", "/containers/create", json.dumps(container()).encode(), "text/plain")
+    with pytest.raises(RefusedError, match="JSON"):
+        asyncio.run(allowed(request, POLICY, _inspect))
+
+
+@pytest.mark.parametrize(
+    ("network", "body"),
+    [
+        ("bridge", {"Container": _OURS}),
+        (NETWORK, {"Container": _OTHERS}),
+        (NETWORK, {"Container": ""}),
+        (NETWORK, {}),
+        (NETWORK, {"Container": _OURS, "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.0.0.2"}}}),
+    ],
+)
+def test_no_other_network_container_or_address_can_be_chosen(network: str, body: object) -> None:
+    with pytest.raises(RefusedError):
+        _ask("POST", f"/networks/{network}/connect", body)
+
+
+@pytest.mark.parametrize(
+    "filters", [None, {}, {"label": ["x=1"]}, {"label": {"dagster/run_id": True}}, {"status": ["exited"]}]
+)
+def test_a_listing_shows_run_containers_of_the_deployment_alone(filters: dict[str, Any] | None) -> None:
+    query = "" if filters is None else "&filters=" + json.dumps(filters).replace(" ", "").replace('"', "%22")
+    narrowed = _ask("GET", f"/containers/json?all=1{query}").target
+    labels = json.loads(parse_qs(urlsplit(narrowed).query)["filters"][0])["label"]
+    assert {"dagster/run_id", "mlops_assets/deployment=test"} <= set(labels)

@@ -1,0 +1,252 @@
+"""The proxy between Docker's own client and a real engine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import docker
+import pytest
+from docker.errors import APIError
+
+from mlops_assets.deployment.docker_proxy.policy import Policy
+from mlops_assets.deployment.docker_proxy.server import DockerProxy, EngineError
+from mlops_assets_tests.docker_engine import base_image, require_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from docker.models.containers import Container
+
+pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker"), pytest.mark.timeout(300)]
+
+ENGINE = Path("/var/run/docker.sock")
+DEPLOYMENT = f"test-{os.getpid()}"
+
+
+@contextlib.contextmanager
+def _served(listen: Path, policy: Policy, engine: Path) -> Iterator[None]:
+    """The proxy in a thread of its own."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+
+    async def serve() -> None:
+        server = await DockerProxy(policy, listen=listen, engine=engine).start()
+        ready.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await server.serve_forever()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for other in others:
+            other.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    task = loop.create_task(serve())
+    thread = threading.Thread(target=loop.run_until_complete, args=(task,))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(10)
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    require_engine()
+    return Policy(
+        images=frozenset({base_image()}),
+        commands=(("python3", "-c"),),
+        memory=2**28,
+        nano_cpus=10**9,
+        pids=64,
+        label=("mlops_assets/deployment", DEPLOYMENT),
+    )
+
+
+@pytest.fixture
+def client(policy: Policy, tmp_path: Path) -> Iterator[docker.DockerClient]:
+    """Docker's client, through the proxy."""
+    listen = tmp_path / "docker.sock"
+    with _served(listen, policy, ENGINE):
+        through = docker.DockerClient(base_url=f"unix://{listen}", timeout=60)
+        yield through
+        through.close()
+    direct = docker.from_env()
+    for left in direct.containers.list(all=True, filters={"label": f"mlops_assets/deployment={DEPLOYMENT}"}):
+        left.remove(force=True, v=True)
+    direct.close()
+
+
+def _hardened(**changes: Any) -> dict[str, Any]:  # noqa: ANN401  any argument of Docker's client
+    return {
+        "image": base_image(),
+        "command": ["python3", "-c", "print('done')"],
+        "user": "10001:10001",
+        "network_mode": "none",
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "mem_limit": 2**28,
+        "memswap_limit": 2**28,
+        "nano_cpus": 10**9,
+        "pids_limit": 64,
+        "labels": {
+            "dagster/run_id": str(uuid.uuid4()),
+            "dagster/job_name": "job",
+            "mlops_assets/deployment": DEPLOYMENT,
+        },
+        **changes,
+    }
+
+
+def test_a_run_container_is_made_started_watched_and_removed_by_dockers_own_client(client: docker.DockerClient) -> None:
+    assert client.ping()
+    container = client.containers.create(**_hardened())
+    container.start()
+    assert container.wait()["StatusCode"] == 0
+    assert container.logs(tail=10) == b"done\n"
+    container.reload()
+    assert container.attrs["State"]["Status"] == "exited"
+    assert [each.id for each in client.containers.list(all=True)] == [container.id]
+    container.remove(v=True)
+    assert client.containers.list(all=True) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"privileged": True}, "Privileged"),
+        ({"volumes": ["/:/host"]}, "Volumes|Binds"),
+        ({"network_mode": "host"}, "NetworkMode"),
+        ({"user": "0"}, "User"),
+        ({"cap_add": ["SYS_ADMIN"]}, "CapAdd"),
+        ({"command": ["sh"]}, "Cmd"),
+        ({"environment": {"LD_PRELOAD": "x"}}, "Env"),
+        ({"pid_mode": "host"}, "PidMode"),
+        ({"mem_limit": "10g"}, "Memory"),
+        ({"devices": ["/dev/kmsg"]}, "Devices"),
+        ({"ports": {"80/tcp": 80}}, "not allowed"),
+    ],
+)
+def test_a_softened_container_is_refused_and_the_client_is_told_why(
+    client: docker.DockerClient, change: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(APIError, match=named) as refused:
+        client.containers.create(**_hardened(**change))
+    assert refused.value.status_code == 403
+    assert client.containers.list(all=True) == []
+
+
+@pytest.fixture
+def stranger() -> Iterator[Container]:
+    """A container that is not the deployment's."""
+    require_engine()
+    direct = docker.from_env()
+    container = direct.containers.run(base_image(), ["sleep", "60"], detach=True, network_mode="none")
+    yield container
+    container.remove(force=True, v=True)
+    direct.close()
+
+
+def test_other_containers_are_out_of_reach_by_any_request(client: docker.DockerClient, stranger: Container) -> None:
+    through = client.api
+    for request in (through.inspect_container, through.logs, through.stop, through.kill, through.remove_container):
+        with pytest.raises(APIError, match="no run container of this deployment"):
+            request(stranger.id)
+    assert stranger.id not in [each.id for each in client.containers.list(all=True)]
+    stranger.reload()
+    assert stranger.status == "running"
+
+
+def test_nothing_is_executed_in_a_run_container(client: docker.DockerClient) -> None:
+    container = client.containers.create(**_hardened(command=["python3", "-c", "import time; time.sleep(60)"]))
+    container.start()
+    with pytest.raises(APIError, match="not allowed"):
+        container.exec_run(["id"])
+    container.remove(force=True, v=True)
+
+
+def test_images_cannot_be_pulled_or_built(client: docker.DockerClient) -> None:
+    with pytest.raises(APIError, match="Refused by the deployment's policy"):
+        client.images.pull("debian", tag="12")
+
+
+def _raw(listen: Path, sent: bytes, *, seconds: float = 5.0) -> bytes:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(seconds)
+        connection.connect(str(listen))
+        answer = b""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            connection.sendall(sent)
+            while block := connection.recv(65536):
+                answer += block
+        return answer
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"NOT HTTP\r\n\r\n",
+        b"POST /_ping HTTP/1.1\r\nHost: d\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\nContent-Length: 40\r\n\r\n{}",
+        b"GET /version HTTP/1.1\r\nHost: d\r\nX: " + b"a" * 2**21 + b"\r\n\r\n",
+    ],
+)
+def test_a_request_that_two_readers_could_read_differently_is_not_passed_on(
+    client: docker.DockerClient, tmp_path: Path, sent: bytes
+) -> None:
+    assert client.ping()
+    answer = _raw(tmp_path / "docker.sock", sent)
+    assert answer[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 403", b""}
+
+
+def test_a_second_request_on_one_connection_never_reaches_the_engine(
+    client: docker.DockerClient, tmp_path: Path
+) -> None:
+    assert client.ping()
+    first = b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
+    answer = _raw(tmp_path / "docker.sock", first + b"GET /info HTTP/1.1\r\nHost: d\r\n\r\n")
+    assert answer.count(b"HTTP/1.1") <= 1
+    assert b"ServerVersion" not in answer
+
+
+def test_the_socket_is_for_its_owner_alone(client: docker.DockerClient, tmp_path: Path) -> None:
+    assert client.ping()
+    assert stat.S_IMODE((tmp_path / "docker.sock").stat().st_mode) == 0o600
+
+
+def test_without_an_engine_the_client_is_told_so(policy: Policy, tmp_path: Path) -> None:
+    listen = tmp_path / "docker.sock"
+    with _served(listen, policy, tmp_path / "nowhere.sock"):
+        assert b"503 Service Unavailable" in _raw(listen, b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")
+
+
+def test_a_socket_that_cannot_be_made_is_an_error_that_names_it(policy: Policy, tmp_path: Path) -> None:
+    async def start() -> None:
+        await DockerProxy(policy, listen=tmp_path / "nowhere" / "docker.sock", engine=ENGINE).start()
+
+    with pytest.raises(EngineError, match=r"docker\.sock: it cannot be made"):
+        asyncio.run(start())
+
+
+def test_a_client_that_goes_away_while_waiting_leaves_the_proxy_serving(
+    client: docker.DockerClient, tmp_path: Path
+) -> None:
+    container = client.containers.create(**_hardened(command=["python3", "-c", "import time; time.sleep(20)"]))
+    container.start()
+    for _ in range(80):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(tmp_path / "docker.sock"))
+            connection.sendall(f"POST /containers/{container.id}/wait HTTP/1.1\r\nHost: d\r\n\r\n".encode())
+    time.sleep(0.5)
+    assert client.ping()
+    container.remove(force=True, v=True)

@@ -1,0 +1,273 @@
+"""The reaper on a real engine: every difference between containers and runs is settled, and nothing is left."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import docker
+import pytest
+from dagster._core.test_utils import create_run_for_test
+from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
+
+from mlops_assets.deployment.containers import RUN_LABEL
+from mlops_assets.deployment.reaper import Patience, Reaper
+from mlops_assets.deployment.run_launcher import DEPLOYMENT_LABEL
+from mlops_assets_tests.docker_engine import base_image, require_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from docker.models.containers import Container
+
+pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker"), pytest.mark.timeout(300)]
+
+_IMPATIENT = Patience(launching=0.5, vanished=0.2, finished=0.5, canceling=0.5, silent=3600)
+
+
+class Yard:
+    """An instance, an engine, and a reaper between them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.deployment = f"test-{uuid.uuid4().hex[:8]}"
+        self.engine = docker.from_env()
+        folder.mkdir(exist_ok=True)
+        self.instance = dg.DagsterInstance.local_temp(str(folder))
+        self.failures = 0
+        self.reaper = self.fresh_reaper()
+
+    def fresh_reaper(self, patience: Patience = _IMPATIENT) -> Reaper:
+        """A reaper that remembers nothing, as after a restart."""
+
+        def failed() -> None:
+            self.failures += 1
+
+        return Reaper(
+            instance=self.instance,
+            engine=self.engine,
+            deployment=self.deployment,
+            patience=patience,
+            after_failure=failed,
+        )
+
+    def container(self, run_id: str, command: str, *, start: bool = True, **settings: Any) -> Container:  # noqa: ANN401
+        """A container of a run, as the launcher makes them."""
+        made = self.engine.containers.create(
+            base_image(),
+            ["python3", "-c", command],
+            init=True,
+            network_mode="none",
+            labels={RUN_LABEL: run_id, DEPLOYMENT_LABEL: self.deployment},
+            **settings,
+        )
+        if start:
+            made.start()
+        return made
+
+    def run(
+        self, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED, tags: dict[str, str] | None = None
+    ) -> dg.DagsterRun:
+        """A run in that state."""
+        run: dg.DagsterRun = create_run_for_test(self.instance, job_name="job", status=status, tags=tags)
+        return run
+
+    def settle_until(self, status: dg.DagsterRunStatus, run: dg.DagsterRun, seconds: float = 20) -> None:
+        """Settle as the process does, until the run is in that state and no container is left."""
+        deadline = time.monotonic() + seconds
+        while self.status(run) is not status or self.left():
+            assert time.monotonic() < deadline, (self.status(run), self.left(), self.messages(run))
+            self.reaper.settle()
+            time.sleep(0.1)
+
+    def status(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+        found = self.instance.get_run_by_id(run.run_id)
+        assert found is not None
+        return found.status
+
+    def left(self) -> list[Container]:
+        """Containers of this deployment that are still there."""
+        found: list[Container] = self.engine.containers.list(
+            all=True, filters={"label": f"{DEPLOYMENT_LABEL}={self.deployment}"}
+        )
+        return found
+
+    def messages(self, run: dg.DagsterRun) -> str:
+        return "\n".join(entry.user_message or str(entry.message) for entry in self.instance.all_logs(run.run_id))
+
+    def told(self, run: dg.DagsterRun) -> dict[str, Any]:
+        """What the run was told of its container."""
+        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+            metadata = entry.get_dagster_event().engine_event_data.metadata
+            if "exit code" in metadata:
+                return {name: value.value for name, value in metadata.items()}
+        return {}
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    require_engine()
+    yard = Yard(tmp_path)
+    yield yard
+    for container in yard.left():
+        container.remove(force=True, v=True)
+    yard.engine.close()
+    yard.instance.dispose()
+
+
+def test_a_run_that_succeeded_keeps_its_state_and_is_told_its_containers_last_lines(yard: Yard) -> None:
+    run = yard.run(dg.DagsterRunStatus.SUCCESS)
+    yard.container(run.run_id, "print('all is well')").wait()
+    yard.settle_until(dg.DagsterRunStatus.SUCCESS, run)
+    assert yard.told(run)["exit code"] == 0
+    assert yard.told(run)["signal"] == "none"
+    assert "all is well" in yard.told(run)["last lines"]
+    assert yard.failures == 0
+
+
+def test_a_killed_container_fails_its_run_naming_the_signal(yard: Yard) -> None:
+    run = yard.run()
+    container = yard.container(run.run_id, "import time; print('working', flush=True); time.sleep(60)")
+    container.kill()
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
+    assert "exit code 137 (SIGKILL)" in yard.messages(run)
+    assert yard.told(run)["out of memory"] is False
+    assert yard.failures == 1
+
+
+def test_a_container_that_is_out_of_memory_fails_its_run_saying_so(yard: Yard) -> None:
+    run = yard.run()
+    hoard = "kept = []\nwhile True: kept.append(bytearray(2**20))"
+    yard.container(run.run_id, hoard, mem_limit=2**26, memswap_limit=2**26).wait()
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
+    assert yard.told(run)["out of memory"] is True
+    assert "it was out of memory" in yard.messages(run)
+
+
+def test_a_container_that_ends_before_its_run_has_ended_fails_it_even_with_exit_code_0(yard: Yard) -> None:
+    run = yard.run()
+    yard.container(run.run_id, "print('bye')").wait()
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
+    assert "its container ended before it did" in yard.messages(run)
+
+
+def test_a_run_that_is_being_canceled_becomes_canceled_not_failed(yard: Yard) -> None:
+    run = yard.run(dg.DagsterRunStatus.CANCELING)
+    yard.container(run.run_id, "pass").wait()
+    yard.settle_until(dg.DagsterRunStatus.CANCELED, run)
+
+
+def test_a_run_that_does_not_end_when_canceled_is_killed(yard: Yard) -> None:
+    run = yard.run(dg.DagsterRunStatus.CANCELING)
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+    yard.container(run.run_id, stubborn)
+    yard.settle_until(dg.DagsterRunStatus.CANCELED, run)
+
+
+def test_a_run_whose_container_vanished_fails(yard: Yard) -> None:
+    run = yard.run(tags={DOCKER_CONTAINER_ID_TAG: "f" * 64})
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
+    assert "its container ffffffffffff is gone" in yard.messages(run)
+
+
+def test_a_run_that_never_got_a_container_fails(yard: Yard) -> None:
+    run = yard.run(dg.DagsterRunStatus.STARTING)
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
+    assert "it got no container within 0.5 s" in yard.messages(run)
+
+
+def test_a_container_that_was_never_started_fails_its_run(yard: Yard) -> None:
+    run = yard.run(dg.DagsterRunStatus.STARTING)
+    container = yard.container(run.run_id, "pass", start=False)
+    yard.instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: str(container.id)})
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
+    assert "its container was made and never started" in yard.messages(run)
+
+
+def test_a_container_that_runs_on_after_its_run_is_stopped(yard: Yard) -> None:
+    run = yard.run()
+    yard.container(run.run_id, "import time; time.sleep(600)")
+    yard.instance.report_run_failed(run)
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run, seconds=30)
+
+
+def test_a_silent_run_fails_and_its_container_is_killed(yard: Yard) -> None:
+    run = yard.run()
+    yard.reaper = yard.fresh_reaper(Patience(silent=0.5))
+    yard.container(run.run_id, "import time; time.sleep(600)")
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
+    assert "it wrote no event for 0.5 s" in yard.messages(run)
+
+
+def test_a_run_at_work_is_left_alone(yard: Yard) -> None:
+    run = yard.run()
+    container = yard.container(run.run_id, "import time; time.sleep(600)")
+    yard.instance.add_run_tags(run.run_id, {DOCKER_CONTAINER_ID_TAG: str(container.id)})
+    for _ in range(8):
+        yard.reaper.settle()
+        time.sleep(0.1)
+    assert yard.status(run) is dg.DagsterRunStatus.STARTED
+    assert [each.id for each in yard.left()] == [container.id]
+
+
+def test_containers_of_another_deployment_are_left_alone(yard: Yard, tmp_path: Path) -> None:
+    other = Yard(tmp_path / "other")
+    try:
+        other.container(str(uuid.uuid4()), "pass").wait()
+        yard.reaper.settle()
+        assert len(other.left()) == 1
+    finally:
+        for container in other.left():
+            container.remove(force=True)
+
+
+def test_a_container_of_a_deleted_run_is_removed(yard: Yard) -> None:
+    yard.container(str(uuid.uuid4()), "import time; time.sleep(600)")
+    deadline = time.monotonic() + 10
+    while yard.left():
+        assert time.monotonic() < deadline
+        yard.reaper.settle()
+        time.sleep(0.2)
+
+
+def test_a_reaper_that_was_killed_before_removing_does_not_tell_the_end_twice(yard: Yard) -> None:
+    run = yard.run()
+    container = yard.container(run.run_id, "pass")
+    container.wait()
+    removed = yard.engine.containers.get(container.id)
+    container.remove = lambda **_: None
+    yard.reaper._bury(container, _described(removed), run)
+    yard.reaper = yard.fresh_reaper()
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
+    ends = [
+        entry
+        for entry in yard.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+        if "exit code" in entry.get_dagster_event().engine_event_data.metadata
+    ]
+    assert len(ends) == 1
+
+
+def _described(container: Container) -> Any:  # noqa: ANN401  private to the reaper
+    from mlops_assets.deployment.containers import RunContainer  # noqa: PLC0415  used once
+
+    return RunContainer.of(container.attrs)
+
+
+def test_two_reapers_at_once_settle_like_one(yard: Yard) -> None:
+    runs = [yard.run() for _ in range(6)]
+    for run in runs:
+        yard.container(run.run_id, "pass").wait()
+    other = yard.fresh_reaper()
+    for run in runs:
+        other.settle()
+        yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
+
+
+def test_no_volume_is_left(yard: Yard) -> None:
+    before = {volume.name for volume in yard.engine.volumes.list()}
+    run = yard.run(dg.DagsterRunStatus.SUCCESS)
+    yard.container(run.run_id, "pass", volumes=["/scratch"]).wait()
+    yard.settle_until(dg.DagsterRunStatus.SUCCESS, run)
+    assert {volume.name for volume in yard.engine.volumes.list()} <= before
