@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # A command that starts a program of two processes and waits for it, as `mlops-assets dev` does.
 _COMMAND = """
 import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 from pathlib import Path
 from mlops_assets import cli
 from mlops_assets.demo.surroundings import process
