@@ -77,8 +77,10 @@ class Page:
         self.call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:  # noqa: ANN401  whatever the script gives
-        """The value of a JavaScript expression."""
-        return self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+        """The value of a JavaScript expression; of a promise, what it promises."""
+        return self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"].get(
+            "value"
+        )
 
     def text(self) -> str:
         """All text that the page shows."""
@@ -103,12 +105,12 @@ class Page:
 
 
 @contextmanager
-def browser_page() -> Iterator[Page]:
-    """A tab of a fresh browser, ended at the end."""
+def browser_page(*flags: str) -> Iterator[Page]:
+    """A tab of a fresh browser with those flags beside the usual ones, ended at the end."""
     program = require_chromium()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
-            [program, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [program, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

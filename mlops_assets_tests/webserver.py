@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _READY_SECONDS: Final = 120.0
 
-_LAUNCH: Final = """
+LAUNCH: Final = """
 mutation Launch($params: ExecutionParams!) {
   launchPipelineExecution(executionParams: $params) {
     __typename
@@ -33,6 +33,22 @@ mutation Launch($params: ExecutionParams!) {
 }
 """
 _STATUS: Final = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+
+
+def launch_parameters(location: str, asset: list[str], partition: str) -> dict[str, Any]:
+    """The parameters of `LAUNCH` for the materialization of one partition."""
+    return {
+        "selector": {
+            "repositoryLocationName": location,
+            "repositoryName": "__repository__",
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": [{"path": asset}],
+            "assetCheckSelection": None,
+        },
+        "mode": "default",
+        "runConfigData": {},
+        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
+    }
 
 
 class WebServer:
@@ -55,19 +71,8 @@ class WebServer:
 
     def launch(self, location: str, asset: list[str], partition: str) -> str:
         """Launch the materialization of one partition, as the UI's button does; returns the run id."""
-        params = {
-            "selector": {
-                "repositoryLocationName": location,
-                "repositoryName": "__repository__",
-                "pipelineName": "__ASSET_JOB",
-                "assetSelection": [{"path": asset}],
-                "assetCheckSelection": None,
-            },
-            "mode": "default",
-            "runConfigData": {},
-            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
-        }
-        launched = self.ask(_LAUNCH, params=params)["launchPipelineExecution"]
+        params = launch_parameters(location, asset, partition)
+        launched = self.ask(LAUNCH, params=params)["launchPipelineExecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
 

@@ -46,7 +46,8 @@ async def allowed(request: Request, policy: Policy, inspect: Callable[[str], Awa
     Args:
         request: what a client asks.
         policy: what it may ask.
-        inspect: asks the engine for a container's JSON, by id or name; gives an empty mapping when there is none.
+        inspect: asks the engine for what is at a path, such as ``/networks/runs``; gives an empty mapping when there
+            is nothing.
 
     Returns:
         The request, with the parameters of a listing narrowed to run containers of the deployment.
@@ -111,7 +112,7 @@ async def _list(asked: _Asked) -> dict[str, str]:
 
 
 async def _ours(asked: _Asked) -> dict[str, str]:
-    if not asked.policy.is_ours(await asked.inspect(asked.found["name"])):
+    if not asked.policy.is_ours(await asked.inspect(f"/containers/{asked.found['name']}/json")):
         raise RefusedError(f"{asked.found['name'][:80]} is no run container of this deployment.")
     return asked.query
 
@@ -130,7 +131,8 @@ async def _create(asked: _Asked) -> dict[str, str]:
 
 
 async def _network(asked: _Asked) -> dict[str, str]:
-    if asked.found["name"] not in asked.policy.networks:
+    # Docker's client asks by name first, and by the id that it got from then on.
+    if (await asked.inspect(f"/networks/{asked.found['name']}")).get("Name") not in asked.policy.networks:
         raise RefusedError(f"Network {asked.found['name'][:80]} is not allowed.")
     return asked.query
 
@@ -140,7 +142,9 @@ async def _connect(asked: _Asked) -> dict[str, str]:
     joining = _json_object(asked.request.body, "the body")
     if any(value for name, value in joining.items() if name != "Container"):
         raise RefusedError("A container may join a network, but not choose its address.")
-    if not asked.policy.is_ours(await asked.inspect(str(joining.get("Container", "")))):
+    container = joining.get("Container")
+    known = isinstance(container, str) and re.fullmatch(_NAME, container)
+    if not known or not asked.policy.is_ours(await asked.inspect(f"/containers/{container}/json")):
         raise RefusedError("Only run containers of this deployment may join a network.")
     return asked.query
 

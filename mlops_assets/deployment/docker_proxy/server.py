@@ -150,13 +150,11 @@ class DockerProxy:
         finally:
             engine_writer.close()
 
-    async def _inspect(self, name: str) -> Mapping[str, Any]:
-        """The engine's JSON of a container; empty when there is none."""
-        if not name or "/" in name:
-            return {}
+    async def _inspect(self, path: str) -> Mapping[str, Any]:
+        """The engine's JSON at a path; empty when there is nothing."""
         reader, writer = await asyncio.open_unix_connection(str(self._engine))
         try:
-            writer.write(_written(Request("GET", f"/containers/{name}/json")))
+            writer.write(_written(Request("GET", path)))
             await writer.drain()
             message = _Message()
             parser = httptools.HttpResponseParser(message)

@@ -18,10 +18,18 @@ if TYPE_CHECKING:
 
 _OURS = "c" * 64
 _OTHERS = "d" * 64
+_NETWORK_ID = "e" * 64
+_ENGINE: dict[str, dict[str, Any]] = {
+    f"/containers/{_OURS}/json": {"Config": {"Labels": LABELS}},
+    f"/containers/{_OTHERS}/json": {"Config": {"Labels": {}}},
+    f"/networks/{NETWORK}": {"Name": NETWORK},
+    f"/networks/{_NETWORK_ID}": {"Name": NETWORK},
+    "/networks/bridge": {"Name": "bridge"},
+}
 
 
-async def _inspect(name: str) -> Mapping[str, Any]:
-    return {"Config": {"Labels": LABELS}} if name == _OURS else {"Config": {"Labels": {}}} if name == _OTHERS else {}
+async def _inspect(path: str) -> Mapping[str, Any]:
+    return _ENGINE.get(path, {})
 
 
 def _ask(method: str, target: str, body: object = None) -> Request:
@@ -56,8 +64,9 @@ def test_a_hardened_container_can_be_made() -> None:
     assert _ask("POST", "/v1.41/containers/create?name=run", container()).target == "/v1.41/containers/create?name=run"
 
 
-def test_a_run_container_can_join_an_allowed_network() -> None:
-    assert _ask("POST", f"/networks/{NETWORK}/connect", {"Container": _OURS}).body
+@pytest.mark.parametrize("network", [NETWORK, _NETWORK_ID])
+def test_a_run_container_can_join_an_allowed_network_by_name_and_by_id(network: str) -> None:
+    assert _ask("POST", f"/networks/{network}/connect", {"Container": _OURS, "EndpointConfig": {}}).body
 
 
 @pytest.mark.parametrize(
@@ -153,6 +162,7 @@ def test_a_container_that_is_not_described_in_json_is_refused() -> None:
         ("bridge", {"Container": _OURS}),
         (NETWORK, {"Container": _OTHERS}),
         (NETWORK, {"Container": ""}),
+        (NETWORK, {"Container": f"x/../{_OURS}"}),
         (NETWORK, {}),
         (NETWORK, {"Container": _OURS, "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.0.0.2"}}}),
     ],
