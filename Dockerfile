@@ -1,34 +1,126 @@
-# One image for code locations, runs and the service. It builds with the legacy builder and with BuildKit. Without a
-# network, fill ./wheelhouse (make wheelhouse) and build with
+# The platform's own images, one target each: `service` (REST service), `web` (web servers, daemon, Docker policy proxy)
+# and `runs` (code servers, runs, reaper; the default). Builds with the legacy builder and with BuildKit.
+#
+# Without a network, fill ./wheelhouse (see docs/deployment.md) and build with
 #   --network none --build-arg PIP_ARGS="--no-index --find-links /wheelhouse"
 ARG BASE_IMAGE=python:3.11-slim-bookworm
-FROM ${BASE_IMAGE}
 
-ARG PIP_ARGS=""
-ENV PATH=/opt/mlops-assets/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+FROM ${BASE_IMAGE} AS base
+# One unprivileged user, and the places where volumes are mounted: a new volume takes over the owner of its place.
+# Written by hand instead of by useradd, whose files hold the day of the build.
+RUN echo 'mlops:x:10001:10001::/var/lib/mlops-assets:/usr/sbin/nologin' >>/etc/passwd \
+ && echo 'mlops:x:10001:' >>/etc/group \
+ && home=/var/lib/mlops-assets \
+ && install -d -m 0750 -o 10001 -g 10001 "$home" "$home/landing" "$home/exports" "$home/cache" "$home/alerts" "$home/lakes" \
+      "$home/lakes/restricted" "$home/lakes/restricted/data" "$home/lakes/curated" "$home/lakes/curated/data" \
+ && install -d -m 0700 -o 10001 -g 10001 /run/docker-proxy /run/code /run/code/plumbing /run/code/wrangling \
+      /run/code/modeling /run/secrets /run/secrets/storage /run/secrets/own /secrets \
+ && for reader in authority clients tokens postgres proxy service storage plumbing wrangling modeling reaper; do \
+      install -d -m 0700 -o 10001 -g 10001 "/secrets/$reader"; done \
+ && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
+ && touch -d @0 /etc/passwd /etc/group /etc /run /var/lib / \
+ && find /run /secrets "$home" -exec touch -h -d @0 {} +
+ENV PATH=/opt/mlops-assets/code/bin:/opt/mlops-assets/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     DAGSTER_HOME=/opt/dagster \
+    MLOPS_ASSETS_HOME=/var/lib/mlops-assets \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1 \
-    PIP_NO_CACHE_DIR=1 \
-    PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN groupadd --gid 10001 mlops \
- && useradd --uid 10001 --gid 10001 --home-dir /var/lib/mlops-assets --create-home mlops
+    PYTHONUNBUFFERED=1
 
-# Dependencies first: a change of code reuses their layer.
+# Every dependency of every target, from the lock with hashes. A change of code reuses these layers.
+FROM base AS dependencies
+ARG PIP_ARGS=""
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONHASHSEED=0
 COPY requirements-runtime.lock wheelhous[e] /wheelhouse/
 RUN python3 -m venv /opt/mlops-assets \
- && python3 -m pip install --quiet ${PIP_ARGS} --no-deps --require-hashes --only-binary :all: -r /wheelhouse/requirements-runtime.lock \
+ && python3 -m pip install --quiet ${PIP_ARGS} --no-compile --no-deps --require-hashes --only-binary :all: \
+      -r /wheelhouse/requirements-runtime.lock \
+ && python3 -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "code.pth").write_text("/opt/mlops-assets/code\n")' \
  && rm -rf /wheelhouse
+COPY deploy/image/slim.py /build/slim.py
 
+FROM dependencies AS service-dependencies
+RUN python3 /build/slim.py \
+      --keep litestar uvicorn httptools uvloop msgspec 'pyjwt[crypto]' pydantic-settings typer rich \
+      --compile litestar litestar.openapi uvicorn uvloop httptools msgspec jwt cryptography.x509 pydantic_settings typer rich.console rich.table
+
+FROM dependencies AS web-dependencies
+RUN python3 /build/slim.py \
+      --keep dagster dagster-webserver dagster-docker dagster-postgres psycopg2-binary sqlalchemy 'pyjwt[crypto]' \
+        pydantic-settings typer rich \
+      --compile dagster_webserver.cli dagster._daemon.cli dagster_docker dagster_postgres sqlalchemy.dialects.postgresql \
+        psycopg2 pydantic_settings typer rich.console rich.table cryptography.x509
+
+FROM dependencies AS runs-dependencies
+RUN python3 /build/slim.py \
+      --keep dagster dagster-docker dagster-postgres duckdb duckdb-extension-ducklake duckdb-extension-postgres-scanner \
+        duckdb-extension-sqlite-scanner httpx 'ibis-framework[duckdb]' msgspec numpy onnx onnxruntime 'pandera[ibis]' \
+        psycopg2-binary pyarrow pydantic-settings 'pyjwt[crypto]' rich scikit-learn scipy skl2onnx sqlalchemy threadpoolctl typer \
+      --compile dagster._cli.api dagster._grpc.server dagster_docker dagster_postgres sqlalchemy.dialects.postgresql psycopg2 \
+        duckdb ibis ibis.backends.duckdb pandera.ibis pyarrow pyarrow.parquet pandas httpx onnx onnxruntime skl2onnx \
+        sklearn.linear_model sklearn.ensemble sklearn.isotonic scipy.optimize scipy.stats scipy.sparse threadpoolctl \
+        pydantic_settings typer rich.console rich.table
+
+# The package itself, compiled, in a folder of its own that the environment looks into.
+FROM dependencies AS code
 COPY pyproject.toml README.md LICENSE /build/
 COPY mlops_assets /build/mlops_assets
-COPY dagster.yaml /opt/dagster/dagster.yaml
-RUN python3 -m pip install --quiet --no-deps --no-build-isolation --no-index /build
+ARG SOURCE_DATE_EPOCH=0
+RUN python3 -m pip install --quiet --no-compile --no-deps --no-build-isolation --no-index --target /opt/mlops-assets/code /build \
+ && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/mlops-assets/code \
+ && find /opt/mlops-assets/code -exec touch -h -d "@${SOURCE_DATE_EPOCH}" {} +
 
+FROM base AS service
+COPY --from=service-dependencies /opt/mlops-assets /opt/mlops-assets
+COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
 ARG COMMIT=unknown
-LABEL org.opencontainers.image.title="mlops-assets" \
+ARG VERSION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="mlops-assets service" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="${COMMIT}"
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}" \
+      org.opencontainers.image.source="${SOURCE}"
+ENV HEALTH_URL=http://127.0.0.1:8089/health/live
+USER 10001:10001
+WORKDIR /var/lib/mlops-assets
+EXPOSE 8089
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+  CMD ["python3", "-I", "-S", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=4)"]
+CMD ["mlops-assets", "serve"]
+
+FROM base AS web
+COPY --from=web-dependencies /opt/mlops-assets /opt/mlops-assets
+COPY dagster.yaml /opt/dagster/dagster.yaml
+COPY deploy/workspace.yaml /opt/dagster/workspace.yaml
+COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
+ARG COMMIT=unknown
+ARG VERSION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="mlops-assets web server and daemon" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}" \
+      org.opencontainers.image.source="${SOURCE}"
+ENV HEALTH_URL=http://127.0.0.1:3000/server_info
+USER 10001:10001
+WORKDIR /opt/dagster
+EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
+  CMD ["python3", "-I", "-S", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=4)"]
+CMD ["dagster-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "127.0.0.1", "--port", "3000", "--read-only"]
+
+FROM base AS runs
+COPY --from=runs-dependencies /opt/mlops-assets /opt/mlops-assets
+COPY dagster.yaml /opt/dagster/dagster.yaml
+COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
+ARG COMMIT=unknown
+ARG VERSION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="mlops-assets code servers and runs" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${COMMIT}" \
+      org.opencontainers.image.source="${SOURCE}"
 USER 10001:10001
 WORKDIR /var/lib/mlops-assets
 CMD ["mlops-assets", "--help"]

@@ -7,7 +7,6 @@ Exit codes: 0 done; 1 failed, with one sentence that names source, culprit and r
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 from datetime import timedelta
@@ -18,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mlops_assets import __version__
+from mlops_assets import __version__, cli_deployment, cli_variance
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.settings import LakeName, Settings
 
@@ -38,6 +37,8 @@ _keys = typer.Typer(no_args_is_help=True, help="Make, rotate and retire the keys
 _lake = typer.Typer(no_args_is_help=True, help="Look into a lake and keep it tidy.")
 _app.add_typer(_keys, name="keys")
 _app.add_typer(_lake, name="lake")
+_app.add_typer(cli_variance.app, name="variance")
+_app.add_typer(cli_deployment.app)
 
 _HomeOption = Annotated[
     Path, typer.Option(help="Folder for everything the demonstration writes; it is emptied first.", show_default=True)
@@ -147,40 +148,6 @@ def token(
             lifetime=timedelta(hours=hours),
         )
     )
-
-
-@_app.command("docker-proxy")
-def docker_proxy(
-    policy: Annotated[Path, typer.Option(help="File with the policy (JSON): what may be asked of the engine.")],
-    listen: Annotated[Path, typer.Option(help="Socket to make; only this account may use it.")],
-    engine: Annotated[Path, typer.Option(help="The engine's own socket.")] = Path("/var/run/docker.sock"),
-) -> None:
-    """Stand between the deployment and the Docker engine: run containers, hardened, and nothing else."""
-    from mlops_assets.deployment.docker_proxy.policy import Policy  # noqa: PLC0415  only the proxy needs it
-    from mlops_assets.deployment.docker_proxy.server import serve as run  # noqa: PLC0415
-
-    _log_to_standard_error()
-    run(Policy.read(policy), listen=listen, engine=engine)
-
-
-@_app.command()
-def reaper(
-    deployment: Annotated[str, typer.Option(help="Name of the deployment.", envvar="MLOPS_ASSETS_DEPLOYMENT")],
-    interval: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = 1.0,
-    heartbeat: Annotated[Path | None, typer.Option(help="File to touch after each look, for a health check.")] = None,
-    *,
-    sweep_lakes: Annotated[bool, typer.Option(help="Remove staged files of runs that failed at once.")] = False,
-    once: Annotated[bool, typer.Option(help="Look once and exit.")] = False,
-) -> None:
-    """Tell runs how their containers ended, and leave no container behind (DAGSTER_HOME, DOCKER_HOST)."""
-    from mlops_assets.deployment.reaping import reap  # noqa: PLC0415  only the reaper needs Dagster and Docker
-
-    _log_to_standard_error()
-    reap(deployment=deployment, interval=interval, heartbeat=heartbeat, sweep_lakes=sweep_lakes, once=once)
-
-
-def _log_to_standard_error() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 @_keys.command("rotate")

@@ -29,8 +29,8 @@ _PASSWORD_BYTES: Final = 32
 
 ACCOUNTS: Final = {
     "storage": ("storage",),
-    "restricted": ("plumbing", "wrangling"),
-    "curated": ("wrangling", "modeling"),
+    "restricted": ("plumbing", "wrangling", "reaper"),
+    "curated": ("wrangling", "modeling", "reaper"),
 }
 """PostgreSQL accounts, each owner of the database of its name, and the folders that get its password."""
 

@@ -53,6 +53,7 @@ def test_each_reader_gets_what_it_needs_and_no_more(folder: Path) -> None:
             "mlops_assets_pseudonym_key",
         },
         "modeling": {"mlops_assets_curated__password"},
+        "reaper": {"mlops_assets_restricted__password", "mlops_assets_curated__password"},
         "service": {"jwks.json"},
         "tokens": {"jwks.json", "signing.pem"},
         "proxy": {"server.crt", "server.key", "viewers.crt", "operators.crt", "everybody.crt"},
@@ -71,7 +72,7 @@ def test_a_lost_file_is_replaced_and_the_others_stay(folder: Path) -> None:
     before = contents(folder)
     (folder / "modeling" / "mlops_assets_curated__password").unlink()
     made = secrets.create(folder)
-    assert [file.name for file in made] == ["mlops_assets_curated__password"]
+    assert made == [folder / "modeling" / "mlops_assets_curated__password"]
     assert contents(folder) == before
 
 

@@ -198,10 +198,12 @@ def _tmpfs(_: Policy, value: object) -> bool:
 def _networks(policy: Policy, value: object) -> bool:
     if _asks_nothing(value):
         return True
-    ends = value.get("EndpointsConfig") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return False
+    # Docker's client in Python puts the network's name here as well, with nothing under it; the engine ignores it.
+    ends = value.get("EndpointsConfig") or {}
     return (
-        isinstance(value, dict)
-        and value.keys() == {"EndpointsConfig"}
+        all(_asks_nothing(settings) for name, settings in value.items() if name != "EndpointsConfig")
         and isinstance(ends, dict)
         and all(
             name in policy.networks

@@ -21,8 +21,16 @@ def test_the_hardened_run_container_passes() -> None:
 
 
 @pytest.mark.parametrize(
+    "value", [None, {}, {"mlops-runs": None}, {"EndpointsConfig": {"mlops-runs": {"Links": None}}}]
+)
+def test_a_network_that_is_allowed_may_be_named_in_any_of_the_clients_ways(value: object) -> None:
+    POLICY.judge(container("NetworkingConfig", value))
+
+
+@pytest.mark.parametrize(
     ("path", "value"),
     [
+        ("NetworkingConfig", {"endpointsConfig": {"storage": {}}}),
         ("Image", "debian:12"),
         ("Image", "mlops-assets:1.0@sha256:" + "0" * 64),
         ("Image", ...),

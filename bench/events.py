@@ -1,0 +1,293 @@
+"""How well events are named: on elections, census profiles, editions of one record, simulated panels, and series.
+
+Prints tables and, last, one JSON line. Simulated panels have seeds drawn anew at every run. Parts whose public files
+are missing are left out, saying so.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from public_panels import DATA, MEASURES, annotated, house, profiles, redistricting
+
+from mlops_assets.variance.boundaries import DEFAULT, Ratios
+from mlops_assets.variance.changepoints import changepoints
+from mlops_assets.variance.detection import CAUSES, detect
+from mlops_assets.variance.evidence import evidence_of
+from mlops_assets.variance.panels import Columns, read_panel
+from mlops_assets.variance.steps import steps_of
+from mlops_assets_tests.variance import panel_world
+from mlops_assets_tests.variance.panel_world import World, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+HOUSE = Columns(unit="district", group="state", time="year", measures=("share", "dem", "rep", "total"), entity="winner")
+EDITION = Columns(unit="district", group="state", time="edition", measures=("dem", "rep", "total"))
+PROFILE = Columns(unit="district", group="state", time="time", measures=tuple(MEASURES))
+SIMULATED = Columns(unit="unit", group="group", time="time", measures=panel_world.MEASURES, entity="name")
+MARGIN = 5
+TRIALS = 6
+
+
+def found(table: pa.Table, columns: Columns, ratios: Ratios = DEFAULT) -> dict[tuple[str, str], str]:
+    """The cause of every group and time."""
+    rows = detect(read_panel(duckdb.from_arrow(table), columns), ratios)
+    keys = zip(rows["group"].to_pylist(), rows["time"].to_pylist(), strict=True)
+    return dict(zip(keys, rows["cause"].to_pylist(), strict=True))
+
+
+def where(table: pa.Table, condition: str) -> pa.Table:
+    """The rows of a table that meet an SQL condition."""
+    return duckdb.from_arrow(table).filter(condition).to_arrow_table()
+
+
+def scores(pairs: Iterable[tuple[bool, bool]]) -> dict[str, float]:
+    """F1, precision, recall and the share of false alarms, of (true, named)."""
+    count = Counter(pairs)
+    hit, missed, alarm, quiet = count[True, True], count[True, False], count[False, True], count[False, False]
+    return {
+        "events": hit + missed,
+        "f1": round(2 * hit / max(2 * hit + missed + alarm, 1), 3),
+        "precision": round(hit / max(hit + alarm, 1), 3),
+        "recall": round(hit / max(hit + missed, 1), 3),
+        "false_alarms": round(alarm / max(alarm + quiet, 1), 4),
+    }
+
+
+def fitted(table: pa.Table, truth: Mapping[tuple[str, str], str]) -> Ratios:
+    """The ratios as a part of the elections alone would give them."""
+    panel = read_panel(duckdb.from_arrow(table), HOUSE)
+    steps = steps_of(panel)
+    evidence = evidence_of(panel, steps, np.zeros(len(panel.unit), dtype=np.bool_))
+    labels = np.array([truth.get((state, year), "") for state in panel.groups for year in panel.times])
+    event, plain = labels == "event", labels == "no-event"
+    changed, moved = evidence.appeared + evidence.disappeared > 0, evidence.moved > 0
+
+    def ratio(sign: NDArray[np.bool_]) -> float:
+        return float(
+            np.log((sign[event].sum() + 0.5) / (event.sum() + 1) * (plain.sum() + 1) / (sign[plain].sum() + 0.5))
+        )
+
+    return Ratios(
+        set_changed=ratio(changed), set_unchanged=ratio(~changed), first_moved=ratio(moved), none_moved=ratio(~moved)
+    )
+
+
+def elections() -> dict[str, Any]:
+    """House returns 1976-2000, with the fixed ratios and with ratios fitted to other decades and other states."""
+    table, truth = where(house(), "year <= 2000"), redistricting()
+    judged = {key for key, label in truth.items() if label in {"event", "no-event"}}
+
+    def marks(part: pa.Table, ratios: Ratios = DEFAULT) -> list[tuple[bool, bool]]:
+        causes = found(part, HOUSE, ratios)
+        return [(truth[key] == "event", cause == "boundary") for key, cause in causes.items() if key in judged]
+
+    decades = ("year <= 1988", "year >= 1988")
+    halves = ("hash(state) % 2 = 0", "hash(state) % 2 = 1")
+    crossed: list[tuple[bool, bool]] = []
+    for decade, other_decade in (decades, decades[::-1]):
+        for half, other_half in (halves, halves[::-1]):
+            ratios = fitted(where(table, f"{other_decade} AND {other_half}"), truth)
+            crossed += marks(where(table, f"{decade} AND {half}"), ratios=ratios)
+    causes = found(table, HOUSE)
+    lone = {key for key in judged if key[1] not in {"1982", "1992"} and key in causes}
+    return {
+        "fixed": scores(marks(table)),
+        "cross_validated": scores(crossed),
+        "between_waves": scores([(truth[key] == "event", causes[key] == "boundary") for key in lone]),
+        "by_label": {
+            label: dict(Counter(causes[key] for key in causes if truth.get(key) == label))
+            for label in ("event", "no-event", "technical", "at-large")
+        },
+        "after_2000": sorted(
+            f"{state} {year}"
+            for (state, year), cause in found(house(), HOUSE).items()
+            if cause == "boundary" and year > "2000" and year not in {"2002", "2012"}
+        ),
+    }
+
+
+def censuses() -> dict[str, dict[str, int]]:
+    """How many states each cause was named for, from one profile to the next."""
+    pairs = (("2008", "2010"), ("2010", "2011"), ("2011", "2012"), ("census 2010", "2010"), ("2010", "2011", "2012"))
+    result = {}
+    for times in pairs:
+        causes = found(profiles(*times), PROFILE)
+        for step in range(1, len(times)):
+            own = Counter(cause for (_, when), cause in causes.items() if when == str(step))
+            result[f"{times[step - 1]} to {times[step]}" + (" of three" if len(times) > 2 else "")] = dict(own)  # noqa: PLR2004
+    return result
+
+
+def editions() -> dict[str, Any]:
+    """Two editions of the same elections as two times: of the states that differ, how many are named entry."""
+    pairs: list[tuple[bool, bool]] = []
+    named: Counter[str] = Counter()
+    texts = {name: house(name) for name in ("2018, doubled", "2018", "2020")}
+    for before, after in (("2018, doubled", "2018"), ("2018", "2020"), ("2018, doubled", "2020")):
+        for year in (1990, 2002, 2010, 2016, 2018):
+            parts = [
+                duckdb.from_arrow(where(texts[name], f"year = {year}"))
+                .project(f"*, {order} AS edition")
+                .to_arrow_table()
+                for order, name in enumerate((before, after))
+            ]
+            laid = pa.concat_tables(parts)
+            differ = duckdb.sql(
+                """SELECT state FROM laid GROUP BY state, district
+                   HAVING count(DISTINCT dem) > 1 OR count(DISTINCT rep) > 1 OR count(DISTINCT total) > 1"""
+            ).fetchall()
+            states = {row[0] for row in differ}
+            for (state, _), cause in found(laid, EDITION).items():
+                pairs.append((state in states, cause == "entry"))
+                named[cause] += state in states
+    causes = found(where(texts["2018, doubled"], "year <= 2018"), HOUSE)
+    return scores(pairs) | {
+        "doubled_2018": {state: causes[state, "2018"] for state in ("CA", "FL")},
+        "named": dict(named),
+    }
+
+
+def simulated(worlds: Sequence[World], seeds: Sequence[int]) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+    """Panels with truth: F1 by cause, their mean, false alarms, and the confusion matrix (true by named)."""
+    matrix = np.zeros((len(CAUSES), len(CAUSES)), dtype=int)
+    for world, seed in zip(worlds, seeds, strict=True):
+        table, truth = simulate(world, seed)
+        columns = SIMULATED if world.named else Columns(**{**vars(SIMULATED), "entity": None})
+        for key, cause in found(table, columns).items():
+            matrix[CAUSES.index(truth.get(key, "none")), CAUSES.index(cause)] += 1
+    f1 = {
+        cause: round(float(2 * matrix[at, at] / max(matrix[at].sum() + matrix[:, at].sum(), 1)), 3)
+        for at, cause in enumerate(CAUSES)
+        if cause != "none"
+    }
+    alarms = 1 - matrix[0, 0] / max(matrix[0].sum(), 1)
+    return {
+        "f1": f1,
+        "macro_f1": round(float(np.mean(list(f1.values()))), 3),
+        "false_alarms": round(float(alarms), 4),
+    }, matrix
+
+
+def power() -> dict[str, dict[str, float]]:
+    """Recall of boundaries by the people of a unit and the share of them that was exchanged."""
+    curve: dict[str, dict[str, float]] = {}
+    for people in (300, 3_000, 30_000):
+        for share in (0.02, 0.05, 0.1, 0.2, 0.3):
+            world = World(people=people, redrawn=share, named=False, groups=40, times=8, events=0.2)
+            matrix = simulated([world] * 2, [secrets.randbits(32) for _ in range(2)])[1]
+            row = matrix[CAUSES.index("boundary")]
+            curve.setdefault(str(people), {})[f"{share:.0%}"] = round(float(row[1] / max(row.sum(), 1)), 2)
+    return curve
+
+
+def sizes() -> dict[str, dict[str, float]]:
+    """False alarms and seconds on panels without events, by rows."""
+    result = {}
+    for rows in (1_000, 10_000, 100_000, 1_000_000):
+        units = rows // 10
+        table = duckdb.sql(
+            f"""SELECT unit % {max(units // 200, 5)} AS "group", unit, time,
+                  round(exp(8 + hash(unit) % 100 / 50.0 + (random() + random() + random() - 1.5) * 0.06)) AS a,
+                  round(exp(9 + hash(unit + 9) % 100 / 50.0 + (random() + random() + random() - 1.5) * 0.1)) AS b
+                FROM range({units}) AS units(unit), range(10) AS times(time)"""
+        ).to_arrow_table()
+        began = time.perf_counter()
+        causes = found(table, Columns(unit="unit", group="group", time="time", measures=("a", "b")))
+        alarms = float(np.mean([cause != "none" for cause in causes.values()]))
+        result[f"{rows:,}"] = {"false_alarms": round(alarms, 4), "seconds": round(time.perf_counter() - began, 1)}
+    return result
+
+
+def f1_and_cover(marks: Mapping[str, Sequence[int]], positions: Sequence[int], size: int) -> tuple[float, float]:
+    """The two figures of the Turing Change Point Dataset (van den Burg and Williams, 2020), margin 5."""
+    named = {0, *positions}
+    truths = [{0, *own} for own in marks.values()]
+    everything = set().union(*truths)
+    precision = len(_met(everything, named)) / len(named)
+    recall = float(np.mean([len(_met(own, named)) / len(own) for own in truths]))
+    ours = _segments(named, size)
+    covers = [
+        sum((stop - start) * max(_overlap((start, stop), one) for one in ours) for start, stop in _segments(own, size))
+        for own in truths
+    ]
+    return 2 * precision * recall / (precision + recall), float(np.mean(covers)) / size
+
+
+def _met(true: set[int], named: set[int]) -> set[int]:
+    left, met = set(named), set()
+    for position in sorted(true):
+        near = [(abs(position - other), other) for other in left if abs(position - other) <= MARGIN]
+        if near:
+            left.remove(min(near)[1])
+            met.add(position)
+    return met
+
+
+def _segments(positions: set[int], size: int) -> list[tuple[int, int]]:
+    edges = [*sorted(positions), size]
+    return list(pairwise(edges))
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> float:
+    shared = max(0, min(one[1], other[1]) - max(one[0], other[0]))
+    return shared / (max(one[1], other[1]) - min(one[0], other[0]))
+
+
+def series() -> dict[str, Any]:
+    """Mean F1 and cover on the annotated series, with the fixed default, and those of naming nothing."""
+    figures, nothing = {}, []
+    for name, (own, marks) in annotated().items():
+        positions = changepoints(own)["position"].to_pylist()
+        figures[name] = f1_and_cover(marks, positions, own.values.shape[1])
+        nothing.append(f1_and_cover(marks, [], own.values.shape[1]))
+    f1, cover = np.mean(list(figures.values()), axis=0).round(3).tolist()
+    none = np.mean(nothing, axis=0).round(3).tolist()
+    return {"series": len(figures), "f1": f1, "cover": cover, "f1_of_none": none[0], "cover_of_none": none[1],
+            "by_series": {name: [round(part, 2) for part in pair] for name, pair in figures.items()}}  # fmt: skip
+
+
+def shown(title: str, figures: Mapping[str, Any]) -> None:
+    """Print one part."""
+    print(f"\n{title}")
+    for name, value in figures.items():
+        print(f"{name:>28}  {value}")
+
+
+def main() -> None:
+    """Measure, print tables and, last, one JSON line."""
+    result: dict[str, Any] = {"bench": "events"}
+    seeds = [secrets.randbits(32) for _ in range(3 * TRIALS)]
+    worlds = [World(named=True)] * TRIALS + [World(named=False)] * TRIALS + [World(named=False, wave=True)] * TRIALS
+    result["simulated"], matrix = simulated(worlds, seeds)
+    confusion = {cause: dict(zip(CAUSES, matrix[at].tolist(), strict=True)) for at, cause in enumerate(CAUSES)}
+    result["simulated"]["confusion"] = confusion
+    result["seeds"] = seeds
+    overall = {name: value for name, value in result["simulated"].items() if name != "confusion"}
+    shown("Simulated panels (true cause by named cause)", confusion | {"all": overall})
+    result["power"] = power()
+    shown("Boundaries found, by people of a unit and share exchanged", result["power"])
+    result["sizes"] = sizes()
+    shown("Panels without events, by rows", result["sizes"])
+    if DATA.exists():
+        for part in (elections, censuses, editions, series):
+            result[part.__name__] = part()
+            shown(part.__name__.capitalize(), result[part.__name__])
+    else:
+        print(f"\nPublic files are not at {DATA}: elections, profiles, editions and series are left out.")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

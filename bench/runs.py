@@ -1,0 +1,160 @@
+"""What a container for every run costs: launch to success against a subprocess, a hundred runs at once, memory, builds.
+
+The deployment is brought up (or the one that is up is used). One asset, one small partition, the same file in both:
+launched over GraphQL, timed by the runs' own records from creation to end. ``COLD=1`` times an image build without any
+cached layer as well.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.demo.surroundings import Surroundings
+from mlops_assets.simulation.configuration import SimulationConfig
+from mlops_assets.simulation.sources import generate
+from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, Stack, copy_volume, deliver, docker, leftovers, make
+from mlops_assets_tests.docker_engine import ROOT
+from mlops_assets_tests.webserver import LAUNCH, launch_parameters, web_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Ask = Callable[[str, dict[str, Any]], Any]
+
+SINGLE = 10
+MANY = 100
+PARTITION = "2021-07|NC"
+_TIMES = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status creationTime endTime } } }"
+_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def launch(ask: Ask, partition: str) -> str:
+    """Launch a run; returns its id."""
+    answer = ask(LAUNCH, {"params": launch_parameters("plumbing", ["raw", "voter_file"], partition)})
+    return str(answer["launchPipelineExecution"]["run"]["runId"])
+
+
+def ended(ask: Ask, runs: Sequence[str], seconds: float) -> dict[str, tuple[str, float]]:
+    """Status and seconds from creation to end of each run, once all have ended."""
+    deadline = time.monotonic() + seconds
+    found: dict[str, tuple[str, float]] = {}
+    while len(found) < len(runs) and time.monotonic() < deadline:
+        for run in runs:
+            if run in found:
+                continue
+            told = ask(_TIMES, {"id": run})["runOrError"]
+            if told["status"] in {"SUCCESS", "FAILURE", "CANCELED"} and told["endTime"]:
+                found[run] = told["status"], told["endTime"] - told["creationTime"]
+        time.sleep(0.5)
+    return found
+
+
+def one_by_one(ask: Ask) -> list[float]:
+    """Seconds of runs launched one after the other."""
+    times = []
+    for _ in range(SINGLE + 1):
+        [(status, seconds)] = ended(ask, [launch(ask, PARTITION)], 180).values()
+        if status != "SUCCESS":
+            sys.exit(f"a run ended as {status}")
+        times.append(seconds)
+    # The first one warms up what both keep.
+    return times[1:]
+
+
+def memory() -> float:
+    """MiB that the deployment's containers use, page cache left out as Docker does."""
+    names = docker("ps", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}").split()
+    used = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *names).split("\n")
+    found = [re.match(r"([\d.]+)(B|KiB|MiB|GiB)", line) for line in used if line]
+    return sum(float(each[1]) * _UNITS[each[2]] for each in found if each) / 2**20
+
+
+def built(folder: Path, *flags: str) -> float:
+    """Seconds that building the image of runs takes."""
+    started = time.monotonic()
+    subprocess.run(
+        ["docker", "build", "--quiet", "--target", "runs", "--tag", "mlops-assets-bench", *flags, str(folder)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return time.monotonic() - started
+
+
+def builds() -> dict[str, float]:
+    """Seconds of a build after a change of code, and of a cold one if asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        for name in filter(None, listed.split("\0")):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+        cold = {"cold": built(copy, "--no-cache")} if os.environ.get("COLD") else {}
+        built(copy)
+        with (copy / "mlops_assets" / "__init__.py").open("a", encoding="utf-8") as file:
+            file.write("\n# changed\n")
+        return {**cold, "after a change of code": built(copy)}
+
+
+def main() -> None:
+    """Measure and print."""
+    started_here = not leftovers()
+    if started_here:
+        make("up")
+    stack = Stack()
+    with tempfile.TemporaryDirectory() as folder:
+        surroundings = Surroundings(Path(folder) / "home")
+        surroundings.prepare(["PSEUDONYM_KEY"])
+        systems = generate(SimulationConfig(seed=1, voters_per_state=600), Path(folder) / "sources")
+        landing = surroundings.home / "landing"
+        for month in systems.months:
+            for state in ("NC", "GA"):
+                systems.drop(state, month, landing)
+        idle = memory()
+        with web_server(ROOT / "workspace.yaml", surroundings.environment({}), surroundings.logs / "web.log") as server:
+            subprocesses = one_by_one(lambda query, variables: server.ask(query, **variables))
+        deliver(landing)
+        with stack.client(copy_volume("secrets-clients", Path(folder) / "clients"), OPERATOR, "operator") as client:
+
+            def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
+                return client.post("/graphql", json={"query": query, "variables": variables}).json()["data"]
+
+            time.sleep(60)  # the sensor's runs of what was delivered
+            containers = one_by_one(ask)
+            begun = time.monotonic()
+            runs = [launch(ask, f"{systems.months[n % len(systems.months)]}|NC") for n in range(MANY)]
+            outcomes = ended(ask, runs, 3600)
+            wall = time.monotonic() - begun
+    time.sleep(10)
+    left = docker("ps", "--all", "--quiet", "--filter", f"label=mlops_assets/deployment={PROJECT}").split()
+    image = builds()
+    figures = {
+        "subprocess_seconds": round(statistics.median(subprocesses), 2),
+        "container_seconds": round(statistics.median(containers), 2),
+        "ratio": round(statistics.median(containers) / statistics.median(subprocesses), 3),
+        "runs_at_once": MANY,
+        "runs_at_once_seconds": round(wall, 1),
+        "runs_at_once_states": dict(collections.Counter(status for status, _ in outcomes.values())),
+        "containers_left": len(left),
+        "idle_memory_mib": round(idle),
+        "build_seconds": {name: round(seconds, 1) for name, seconds in image.items()},
+    }
+    for name, value in figures.items():
+        print(f"{name:24} {value}")
+    if started_here:
+        make("down")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Runs of the whole deployment while its parts are killed at random: does every run end in a true state?
+
+Brings the deployment up (or uses the one that is up), lets files of many partitions arrive, launches runs, and kills
+run containers, code servers, daemon and PostgreSQL until all have ended. Then it looks whether every run ended and says
+why it failed, every published partition is whole, every publish has its event, and nothing is left: no container, no
+staged file. Prints a table and, last, one JSON line; exits with 1 if anything is wrong.
+
+RUNS (300), SEED (1) and EVERY (4, seconds between two kills) are read from the environment.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mlops_assets.simulation.configuration import SimulationConfig
+from mlops_assets.simulation.sources import generate
+from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, Stack, copy_volume, deliver, docker, leftovers, make
+from mlops_assets_tests.webserver import LAUNCH, launch_parameters
+
+VOTERS = 500
+MONTHS = 6
+STATES = ("NC", "GA")
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+SHARE_OF_RUNS = 0.6
+SERVICES = ("code-plumbing", "code-plumbing", "daemon", "postgres", "reaper", "docker-proxy")
+_RUNS = """
+query Runs($cursor: String) {
+  runsOrError(cursor: $cursor, limit: 500) { ... on Runs { results { runId status } } }
+}
+"""
+# Runs inside of the deployment, where the lakes and the storage are.
+_JUDGE = """
+import json
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterEventType, EventRecordsFilter
+from mlops_assets.platform import ledger
+from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.stage import sweep
+
+with LakeSession(Settings.load()) as session:
+    publishes = [entry.record for entry in ledger.since(session, LakeName.RESTRICTED, 0)]
+    staged = [str(folder) for folder in sweep(session, LakeName.RESTRICTED, older_than_seconds=0)]
+with DagsterInstance.get() as instance:
+    told = set()
+    for record in instance.fetch_materializations(AssetKey(["raw", "voter_file"]), limit=5000).records:
+        told.add(record.asset_materialization.metadata["publish_id"].value)
+    reasons = {}
+    for run in instance.get_runs():
+        failed = instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_FAILURE)
+        reasons[run.run_id] = [str(entry.message)[:120] for entry in failed]
+print(json.dumps({
+    "rows": {p.partition: p.rows for p in publishes},
+    "contents": {
+        key: len({p.content_hash for p in publishes if p.partition == key}) for key in {p.partition for p in publishes}
+    },
+    "publishes": len(publishes),
+    "doubled": len(publishes) - len({p.publish_id for p in publishes}),
+    "untold": [p.publish_id for p in publishes if p.publish_id not in told],
+    "staged": staged,
+    "reasons": reasons,
+}))
+"""
+
+
+class Vandal(threading.Thread):
+    """Kills something every few seconds, as a crash would: the process, not by asking the engine."""
+
+    def __init__(self, every: float, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.kills: collections.Counter[str] = collections.Counter()
+        self.over = threading.Event()
+        self._every = every
+        self._random = random.Random(seed)
+
+    def run(self) -> None:
+        """Kill until told that it is over."""
+        while not self.over.wait(self._random.uniform(0.5, 1.5) * self._every):
+            if self._random.random() < SHARE_OF_RUNS:
+                chosen = docker("ps", "--quiet", "--filter", f"label=mlops_assets/deployment={PROJECT}").split()
+                name = "run container"
+            else:
+                name = self._random.choice(SERVICES)
+                labels = ("--filter", f"label=com.docker.compose.service={name}")
+                chosen = docker("ps", "--quiet", *labels).split()
+            if chosen:
+                self.kills[name] += self._kill(self._random.choice(chosen))
+
+    @staticmethod
+    def _kill(container: str) -> bool:
+        process = int(docker("inspect", "--format", "{{.State.Pid}}", container, check=False) or 0)
+        if process <= 1:
+            return False
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def ask(client: httpx.Client, query: str, **variables: object) -> dict[str, Any]:
+    """The data of a GraphQL answer, asked again while the deployment recovers."""
+    deadline = time.monotonic() + 180
+    while True:
+        try:
+            body = client.post("/graphql", json={"query": query, "variables": variables}).json()
+            if "errors" not in body:
+                data: dict[str, Any] = body["data"]
+                return data
+            problem = str(body["errors"])[:300]
+        except (OSError, ValueError, httpx.HTTPError) as error:
+            problem = repr(error)
+        if time.monotonic() > deadline:
+            sys.exit(f"the UI does not answer: {problem}")
+        time.sleep(1)
+
+
+def main() -> None:
+    """Launch, kill, wait, judge."""
+    wanted, seed = int(os.environ.get("RUNS", "300")), int(os.environ.get("SEED", "1"))
+    every = float(os.environ.get("EVERY", "4"))
+    chance = random.Random(seed)
+    started_here = not leftovers()
+    if started_here:
+        make("up")
+    stack = Stack()
+    with tempfile.TemporaryDirectory() as folder:
+        clients = copy_volume("secrets-clients", Path(folder) / "clients")
+        systems = generate(
+            SimulationConfig(seed=seed, voters_per_state=VOTERS, months=MONTHS), Path(folder) / "sources"
+        )
+        for month in systems.months:
+            for state in STATES:
+                systems.drop(state, month, Path(folder) / "landing")
+        deliver(Path(folder) / "landing")
+        partitions = [f"{month}|{state}" for month in systems.months for state in STATES]
+        begun = time.monotonic()
+        with stack.client(clients, OPERATOR, "operator") as client:
+            launched = set()
+            vandal = Vandal(every, seed)
+            for number in range(wanted):
+                parameters = launch_parameters("plumbing", ["raw", "voter_file"], chance.choice(partitions))
+                answer = ask(client, LAUNCH, params=parameters)["launchPipelineExecution"]
+                if answer["__typename"] == "LaunchRunSuccess":
+                    launched.add(answer["run"]["runId"])
+                if number == 0:
+                    vandal.start()
+            states = wait(client, seconds=60 + 30 * wanted)
+            vandal.over.set()
+            vandal.join()
+            # What the last kill hit is settled, retried and reconciled.
+            time.sleep(30)
+            states = wait(client, seconds=300)
+        seconds = time.monotonic() - begun
+    judged = json.loads(docker("exec", stack.containers["reaper"]["Id"], "python3", "-c", _JUDGE).splitlines()[-1])
+    left = docker("ps", "--all", "--quiet", "--filter", f"label=mlops_assets/deployment={PROJECT}").split()
+    wrong = {
+        "launched and unknown": sorted(launched - states.keys()),
+        "not ended": sorted(run for run, status in states.items() if status not in ENDED),
+        "failed without reason": sorted(
+            r for r, s in states.items() if s == "FAILURE" and not judged["reasons"].get(r)
+        ),
+        "partial partitions": sorted(key for key, rows in judged["rows"].items() if rows != VOTERS),
+        "partitions of two contents": sorted(key for key, contents in judged["contents"].items() if contents > 1),
+        "doubled publishes": judged["doubled"],
+        "publishes without event": judged["untold"],
+        "staged files left": judged["staged"],
+        "containers left": left,
+    }
+    counted = collections.Counter(states.values())
+    print(f"{len(states)} runs, {len(launched)} launched here, others by sensor, automation, retry: {seconds:.0f} s")
+    print("ended as:", dict(counted), "   killed:", dict(vandal.kills), "   publishes:", judged["publishes"])
+    for what, found in wrong.items():
+        print(f"  {what:30} {found or 'none'}")
+    if started_here:
+        make("down")
+    ok = not any(wrong.values())
+    figures = {
+        "runs": len(states),
+        **counted,
+        "kills": vandal.kills,
+        "seconds": round(seconds),
+        "ok": ok,
+        "wrong": wrong,
+    }
+    print(json.dumps(figures))
+    sys.exit(0 if ok else 1)
+
+
+def wait(client: httpx.Client, *, seconds: float) -> dict[str, str]:
+    """Every run's state once none is under way any more, or when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        results = ask(client, _RUNS)["runsOrError"]["results"]
+        states = {run["runId"]: run["status"] for run in results}
+        if all(status in ENDED for status in states.values()) or time.monotonic() > deadline:
+            return states
+        time.sleep(2)
+
+
+if __name__ == "__main__":
+    main()

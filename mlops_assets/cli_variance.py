@@ -1,0 +1,125 @@
+"""The commands ``mlops-assets variance ...``: named events, change points and exact splits of anyone's tables.
+
+Put here their arguments and the files they read and write. Keep out the methods: each command calls the engine.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_assets.platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+app = typer.Typer(no_args_is_help=True, help="Name what changed in a table over time: anyone's CSV or Parquet files.")
+
+_TimeOption = Annotated[str, typer.Option(help="Column that orders the rows: numbers, dates, or texts.")]
+_OutOption = Annotated[Path, typer.Option(help="CSV file to write; replaced if it exists.")]
+
+
+@app.command()
+def detect(
+    panel: Annotated[Path, typer.Argument(help="CSV or Parquet file, one row per unit and time.")],
+    unit: Annotated[str, typer.Option(help="Column that names a unit within its group, such as a district.")],
+    group: Annotated[str, typer.Option(help="Column of what units belong to, such as a state.")],
+    time: _TimeOption,
+    measures: Annotated[str, typer.Option(help="Columns of numbers, separated by commas.")],
+    out: _OutOption,
+    weight: Annotated[str | None, typer.Option(help="Column of the number of cases behind a row's shares.")] = None,
+    entity: Annotated[str | None, typer.Option(help="Column of a name that should stay in its unit.")] = None,
+) -> None:
+    """Name what happened to each group from each time to the next.
+
+    Writes one row per group and time after the first: none, boundary, renumbering, entry or population, with its
+    probability, magnitude, the units concerned and the evidence.
+    """
+    from mlops_assets.variance.detection import detect as run  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.panels import Columns, read_panel  # noqa: PLC0415
+
+    with _refusals(panel):
+        columns = Columns(unit=unit, group=group, time=time, measures=_names(measures), weight=weight, entity=entity)
+        events = run(read_panel(panel, columns))
+    _write(events, out)
+    found = sum(cause != "none" for cause in events["cause"].to_pylist())
+    typer.echo(f"{found} of {events.num_rows} groups and times changed beyond the ordinary; see {out}")
+
+
+@app.command()
+def changepoints(
+    series: Annotated[Path, typer.Argument(help="CSV or Parquet file, one row per time.")],
+    time: _TimeOption,
+    value: Annotated[list[str], typer.Option(help="Column of numbers; may be given several times, or with commas.")],
+    out: _OutOption,
+) -> None:
+    """Find where one or several series changed in level, trend or scatter."""
+    from mlops_assets.variance.changepoints import changepoints as run  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.changepoints import read_series  # noqa: PLC0415
+
+    with _refusals(series):
+        points = run(read_series(series, time=time, values=_names(",".join(value))))
+    _write(points, out)
+    typer.echo(f"{points.num_rows} change points; see {out}")
+
+
+@app.command()
+def explain(
+    before: Annotated[Path, typer.Argument(help="CSV or Parquet file of the earlier snapshot, one row per entity.")],
+    after: Annotated[Path, typer.Argument(help="The later snapshot, with the same columns.")],
+    id_: Annotated[str, typer.Option("--id", help="Column that identifies an entity in both.")],
+    unit: Annotated[str, typer.Option(help="Column of the unit whose statistics are explained.")],
+    attributes: Annotated[str, typer.Option(help="Columns of classes, separated by commas.")],
+    out: _OutOption,
+    address: Annotated[
+        str | None, typer.Option(help="Columns that say where an entity is; without any, nobody counts as moved.")
+    ] = None,
+) -> None:
+    """Split the change of every count between two snapshots exactly by cause."""
+    from mlops_assets.variance.explanation import explain as run  # noqa: PLC0415  --help needs no engine
+
+    with _refusals(before):
+        split = run(
+            before,
+            after,
+            entity=id_,
+            unit=unit,
+            attributes=_names(attributes),
+            address=_names(address) if address else (),
+        )
+    _write(split, out)
+    typer.echo(f"{split.num_rows} counts of a unit and class; see {out}")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _write(table: pa.Table, out: Path) -> None:
+    from pyarrow import csv  # noqa: PLC0415  --help needs no engine
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        csv.write_csv(table, out)
+    except OSError as error:
+        raise PlatformError(
+            source=f"File {out}", culprit=f"cannot be written: {error.strerror}", remedy="Name another with --out."
+        ) from error
+
+
+@contextmanager
+def _refusals(source: Path) -> Iterator[None]:
+    """A refusal of the engine ends the command as one of the platform does."""
+    from mlops_assets.variance.panels import PanelError  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.snapshots import SnapshotError  # noqa: PLC0415
+
+    try:
+        yield
+    except (PanelError, SnapshotError) as error:
+        culprit, _, remedy = str(error).rstrip(".").rpartition(". ")
+        raise PlatformError(source=str(source), culprit=f"{culprit}.", remedy=f"{remedy}.") from error

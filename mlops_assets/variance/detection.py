@@ -1,0 +1,270 @@
+"""Detection: one named cause for every group and time of a panel.
+
+Put here how causes are ranked against each other and put into words. Keep out the statistics they rest on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+
+from mlops_assets.variance import entries
+from mlops_assets.variance.boundaries import DEFAULT, boundary_odds, boundary_probabilities, renumbering
+from mlops_assets.variance.evidence import evidence_of
+from mlops_assets.variance.steps import steps_of
+
+if TYPE_CHECKING:
+    from mlops_assets.variance.boundaries import Ratios, Renumbering
+    from mlops_assets.variance.entries import Finding
+    from mlops_assets.variance.evidence import Evidence
+    from mlops_assets.variance.panels import Codes, Floats, Panel
+    from mlops_assets.variance.steps import Steps
+
+CAUSES: Final = ("none", "boundary", "renumbering", "entry", "population")
+"""What may have happened; the first is nothing beyond ordinary change."""
+
+SCHEMA: Final = pa.schema(
+    [
+        ("group", pa.string()),
+        ("time", pa.string()),
+        ("cause", pa.string()),
+        ("probability", pa.float64()),
+        ("magnitude", pa.float64()),
+        ("units", pa.string()),
+        ("evidence", pa.string()),
+    ]
+)
+
+_DECIDED: Final = 0.5
+_POPULATION_SCORE: Final = 5.0
+_POPULATION_SIZE: Final = 0.03
+_TOGETHER: Final = 0.5
+_FAR: Final = 2.0
+_BACK: Final = 0.1
+_KEPT: Final = 0.02
+_MOST_LISTED: Final = 60
+_NOTHING: Final = "no change beyond the ordinary"
+_NO_OVERLAP: Final = "no unit of any group has the label it had before: nothing can be compared"
+_ABSENT: Final = "no rows at this time"
+_FIRST: Final = "no rows at an earlier time to compare with"
+
+
+def detect(panel: Panel, ratios: Ratios = DEFAULT) -> pa.Table:
+    """Name what happened to each group from each time to the next.
+
+    Args:
+        panel: one row per unit and time; one period, one group or one unit are allowed.
+        ratios: what changed units and entities weigh for a boundary.
+
+    Returns:
+        One row per group and time after the first, by group and time: ``group``, ``time``, ``cause`` (one of
+        ``CAUSES``), ``probability`` (of that cause, 0 to 1), ``magnitude`` (in logarithms, or in shares: for a
+        boundary the mean deviation of units from their group, for an entry or a population the change of the group
+        against the common swing, for a renumbering the share of units), ``units`` (those concerned, separated by
+        commas; ``all`` for a whole group) and ``evidence`` in words and figures.
+    """
+    steps = steps_of(panel)
+    evidence = evidence_of(panel, steps, entries.exact_rows(steps))
+    probability = boundary_probabilities(boundary_odds(panel, evidence, ratios), panel.cells)
+    verdicts = Verdicts(panel, steps, evidence, probability)
+    verdicts.renumberings()
+    verdicts.entries()
+    verdicts.boundaries()
+    verdicts.populations()
+    return verdicts.table()
+
+
+class Verdicts:
+    """The causes found so far, one per cell; what was found first stands."""
+
+    def __init__(self, panel: Panel, steps: Steps, evidence: Evidence, boundary: Floats) -> None:
+        self._panel, self._steps, self._evidence, self._boundary = panel, steps, evidence, boundary
+        size = evidence.units.size
+        self._cause = np.zeros(size, dtype=np.int8)
+        self._probability = 1 - boundary
+        self._magnitude = np.zeros(size)
+        self._units: dict[int, str] = {}
+        self._words: dict[int, str] = {}
+
+    def renumberings(self) -> None:
+        """Units that only changed their labels, among the cells in which units moved against each other."""
+        evidence = self._evidence
+        suspect = (self._boundary > _DECIDED / 5) | (evidence.dispersion > _FAR) | (evidence.moved > 0)
+        suspect |= ~evidence.continued
+        suspect &= (evidence.before > 1) & (evidence.units > 1)
+        times = len(self._panel.times)
+        for cell in np.flatnonzero(suspect).tolist():
+            if cell % times == 0:
+                continue
+            found = renumbering(self._panel, self._steps, self._steps.rows(cell - 1), self._steps.rows(cell))
+            if found is not None:
+                self._settle(
+                    cell,
+                    "renumbering",
+                    0.95,
+                    len(found.old) / found.units,
+                    self._listed(np.union1d(found.old, found.new)),
+                    _renumbered(self._panel, found),
+                )
+
+    def entries(self) -> None:
+        """Entry, but for cells whose units changed in number or were redrawn more clearly."""
+        panel, steps, evidence = self._panel, self._steps, self._evidence
+        for finding in entries.repeated(panel, steps):
+            self._enter(finding)
+        for finding in entries.vanished_or_default(panel, steps):
+            self._enter(finding)
+        same_set = evidence.appeared + evidence.disappeared == 0
+        open_entry: dict[int, int] = {}
+        times = len(panel.times)
+        sharp = sorted([*entries.factors(panel, steps, evidence), *entries.swapped(panel, steps, evidence)],
+                       key=lambda finding: (finding.cell, -finding.probability))  # fmt: skip
+        for finding in sharp:
+            cell = finding.cell
+            if not same_set[cell] or self._cause[cell] or cell in self._words:
+                continue
+            group = cell // times
+            if group in open_entry and self._undoes(open_entry[group], cell):
+                self._words[cell] = f"back to what it was before an entry: {finding.sentence}"
+                self._boundary[cell] = 0.0
+                del open_entry[group]
+                continue
+            open_entry[group] = cell
+            self._enter(finding)
+        for finding in entries.same_record(panel, steps):
+            if self._boundary[finding.cell] < _DECIDED or not self._conserved(finding.cell):
+                self._enter(finding)
+        for finding in entries.everywhere(panel, steps, evidence):
+            if self._boundary[finding.cell] < _DECIDED:
+                self._enter(finding)
+
+    def boundaries(self) -> None:
+        """Redrawn groups."""
+        for cell in np.flatnonzero((self._boundary > _DECIDED) & (self._cause == 0)).tolist():
+            if cell in self._words:
+                continue
+            evidence = self._evidence
+            self._settle(
+                cell,
+                "boundary",
+                float(self._boundary[cell]),
+                float(evidence.spread[cell]),
+                self._redrawn(cell),
+                _redrawn(self._panel, evidence, cell),
+            )
+
+    def populations(self) -> None:
+        """Groups whose measures moved together beyond the common swing; a lone jump is entry."""
+        panel, evidence = self._panel, self._evidence
+        for finding in entries.lone_jumps(panel, evidence):
+            self._enter(finding)
+        strength = np.abs(np.nan_to_num(evidence.scores))
+        far = (strength > _POPULATION_SCORE) & (np.abs(np.nan_to_num(evidence.shifts)) > _POPULATION_SIZE)
+        together = far.sum(axis=0) > np.isfinite(evidence.shifts).sum(axis=0) * _TOGETHER
+        for cell in np.flatnonzero(together & (self._cause == 0)).tolist():
+            if cell in self._words:
+                continue
+            strongest = int(np.where(far[:, cell], strength[:, cell], 0).argmax())
+            shift = float(evidence.shifts[strongest, cell])
+            self._settle(
+                cell,
+                "population",
+                0.8,
+                shift,
+                "all",
+                f"{far[:, cell].sum()} of {len(panel.measures)} measures moved with the whole group, most "
+                f"{panel.measures[strongest]} by {shift:+.3g} against the common swing "
+                f"({strength[strongest, cell]:.0f} standard deviations), without an exact factor",
+            )
+
+    def table(self) -> pa.Table:
+        """The rows of ``detect``."""
+        panel, evidence = self._panel, self._evidence
+        groups, times = panel.cells
+        cells = np.arange(groups * times).reshape(groups, times)[:, 1:].ravel()
+        plain = np.full(groups * times, _NOTHING, dtype=object)
+        plain[~evidence.continued] = _NO_OVERLAP
+        plain[evidence.before == 0] = _FIRST
+        plain[evidence.units == 0] = _ABSENT
+        units = np.full(groups * times, "", dtype=object)
+        for cell, words in self._words.items():
+            plain[cell] = words
+        for cell, listed in self._units.items():
+            units[cell] = listed
+        return pa.table(
+            [
+                pa.array(np.array(panel.groups, dtype=object)[cells // times]),
+                pa.array(np.array(panel.times, dtype=object)[cells % times]),
+                pa.array(np.array(CAUSES, dtype=object)[self._cause[cells]]),
+                pa.array(np.clip(self._probability[cells], 0, 1).round(4)),
+                pa.array(self._magnitude[cells].round(6)),
+                pa.array(units[cells]),
+                pa.array(plain[cells]),
+            ],
+            schema=SCHEMA,
+        )
+
+    def _enter(self, finding: Finding) -> None:
+        self._settle(finding.cell, "entry", finding.probability, finding.magnitude, "all", finding.sentence)
+
+    def _settle(self, cell: int, cause: str, probability: float, magnitude: float, units: str, words: str) -> None:
+        if self._cause[cell]:
+            if self._cause[cell] == CAUSES.index(cause):
+                self._words[cell] += f"; {words}"
+            return
+        self._cause[cell] = CAUSES.index(cause)
+        self._probability[cell], self._magnitude[cell] = probability, magnitude
+        self._units[cell], self._words[cell] = units, words
+
+    def _undoes(self, earlier: int, cell: int) -> bool:
+        """Whether the group's measures moved back by what they had moved at an earlier time."""
+        there, back = self._evidence.shifts[:, earlier], self._evidence.shifts[:, cell]
+        left = np.abs(there + back) - _BACK * np.abs(there)
+        return bool((left[np.isfinite(left)] < _BACK).all())
+
+    def _conserved(self, cell: int) -> bool:
+        """Whether the group's totals stayed while its units moved."""
+        rows = self._steps.rows(cell)
+        rows = rows[~self._steps.first[rows]]
+        gained = self._panel.values[:, rows] - self._panel.values[:, rows - 1]
+        net, gross = np.abs(np.nansum(gained, axis=1)), np.nansum(np.abs(gained), axis=1)
+        return bool((net <= _KEPT * gross).any() and (gross > 0).any())
+
+    def _redrawn(self, cell: int) -> str:
+        rows = self._steps.rows(cell)
+        own = np.abs(self._evidence.own[:, rows]) / self._steps.scale[:, rows]
+        far = (np.nan_to_num(own) > _FAR).mean(axis=0) > _TOGETHER
+        new = self._steps.first[rows]
+        return self._listed(self._panel.unit[rows[far | new]]) or "all"
+
+    def _listed(self, units: Codes) -> str:
+        names = [self._panel.units[unit] for unit in units[:_MOST_LISTED]]
+        return ",".join(dict.fromkeys(names)) + (",..." if len(units) > _MOST_LISTED else "")
+
+
+def _renumbered(panel: Panel, found: Renumbering) -> str:
+    ways = [f"{panel.units[old]}>{panel.units[new]}" for old, new in zip(found.old, found.new, strict=True)]
+    return (
+        f"{len(ways)} of {found.units} units are in all measures what another was before: "
+        + ", ".join(ways[:_MOST_LISTED])
+        + (", ..." if len(ways) > _MOST_LISTED else "")
+    )
+
+
+def _redrawn(panel: Panel, evidence: Evidence, cell: int) -> str:
+    parts = [
+        (
+            f"units moved against each other by {evidence.spread[cell]:.3g} in the middle, "
+            f"{evidence.dispersion[cell]:+.1f} standard deviations of ordinary times"
+        )
+    ]
+    if evidence.appeared[cell] + evidence.disappeared[cell]:
+        parts.append(
+            f"{evidence.units[cell]} units after {evidence.before[cell]} ({evidence.appeared[cell]} new, "
+            f"{evidence.disappeared[cell]} gone)"
+        )
+    if panel.entity is not None:
+        parts.append(f"{evidence.moved[cell]} entities turned up in another unit, {evidence.stayed[cell]} stayed")
+    return "; ".join(parts)

@@ -1,0 +1,132 @@
+"""The deployment under test: brought up from this checkout by its own command, looked into, taken down.
+
+Put here how tests reach the running deployment. Keep out assertions.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import ssl
+import subprocess
+import tarfile
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from mlops_assets_tests.docker_engine import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+PROJECT: Final = "mlops-assets"
+VIEWER: Final = 8443
+OPERATOR: Final = 8444
+SERVICE: Final = 8445
+
+PLATFORM_IMAGES: Final = ("mlops-assets-runs", "mlops-assets-web", "mlops-assets-service")
+IMAGES: Final = (*PLATFORM_IMAGES, "mlops-assets-postgres", "mlops-assets-proxy", "mlops-assets-egress")
+
+
+def docker(*words: str, check: bool = True) -> str:
+    """What a Docker command printed."""
+    result = subprocess.run(["docker", *words], check=False, capture_output=True, text=True)
+    assert not check or result.returncode == 0, f"docker {' '.join(words)[:300]}: {result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def make(target: str) -> None:
+    """Run one of the Makefile's targets."""
+    result = subprocess.run(["make", target], check=False, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
+
+
+def leftovers() -> list[str]:
+    """Containers, volumes and networks of the deployment that exist now."""
+    containers = docker("ps", "--all", "--format", "{{.Names}} {{.Labels}}").splitlines()
+    volumes = docker("volume", "ls", "--format", "{{.Name}}").splitlines()
+    networks = docker("network", "ls", "--format", "{{.Name}}").splitlines()
+    return [
+        *(line for line in containers if f"project={PROJECT}" in line or f"deployment={PROJECT}" in line),
+        *(name for name in [*volumes, *networks] if name.startswith(f"{PROJECT}-")),
+    ]
+
+
+def in_container(
+    program: str,
+    *,
+    network: str = "none",
+    volumes: Sequence[str] = (),
+    image: str = "mlops-assets-web",
+    arguments: Sequence[str] = (),
+) -> str:
+    """What a Python program printed in a throw-away container."""
+    mounts = [word for volume in volumes for word in ("--volume", volume)]
+    return docker(
+        *("run", "--rm", "--network", network, *mounts, f"{image}:latest", "python3", "-c", program, *arguments)
+    )
+
+
+class Stack:
+    """The running deployment."""
+
+    @cached_property
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """What the engine says about each service's container."""
+        names = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}").split()
+        found = json.loads(docker("inspect", *names))
+        return {entry["Config"]["Labels"]["com.docker.compose.service"]: entry for entry in found}
+
+    @property
+    def running(self) -> dict[str, dict[str, Any]]:
+        """Those that stay: all but the ones that make the secrets and the storage's tables."""
+        return {name: entry for name, entry in self.containers.items() if name not in {"secrets", "storage"}}
+
+    def address(self, service: str, network: str) -> str:
+        """The service's address on that network."""
+        networks = self.containers[service]["NetworkSettings"]["Networks"]
+        return str(networks[f"{PROJECT}-{network}"]["IPAddress"])
+
+    def members(self, network: str) -> set[str]:
+        """The services that are on that network."""
+        return {
+            name
+            for name, entry in self.running.items()
+            if f"{PROJECT}-{network}" in entry["NetworkSettings"]["Networks"]
+        }
+
+    def client(self, folder: Path, port: int, certificate: str | None) -> httpx.Client:
+        """A client of the reverse proxy that verifies it, and signs in with that certificate of ``folder``."""
+        context = ssl.create_default_context(cafile=str(folder / "services.crt"))
+        if certificate is not None:
+            context.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")
+        return httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=30, trust_env=False)
+
+
+def copy_volume(volume: str, folder: Path) -> Path:
+    """Copy what is in one of the deployment's volumes."""
+    command = ["docker", "run", "--rm", "--network", "none", "--volume", f"{PROJECT}-{volume}:/volume:ro"]
+    packed = subprocess.run(
+        [*command, "mlops-assets-web:latest", "tar", "-C", "/volume", "-c", "."], check=True, capture_output=True
+    )
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def deliver(folder: Path) -> None:
+    """Put the files of a landing folder into the deployment's, as a sender does."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(folder, arcname=".")
+    subprocess.run(
+        [
+            *("docker", "run", "--rm", "--interactive", "--network", "none", "--user", "10001:10001"),
+            *("--volume", f"{PROJECT}-landing:/landing", "mlops-assets-web:latest"),
+            *("tar", "-C", "/landing", "--no-same-owner", "--no-overwrite-dir", "--touch", "-x"),
+        ],
+        input=packed.getvalue(),
+        check=True,
+    )

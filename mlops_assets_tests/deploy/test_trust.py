@@ -1,0 +1,131 @@
+"""Nobody is believed without proof: certificates, passwords and roles, each tried with the wrong one."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING, Final
+
+import httpx
+import pytest
+
+from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, SERVICE, VIEWER, docker, in_container
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops_assets_tests.deploy.stack import Stack
+
+pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker"), pytest.mark.timeout(1800)]
+
+_STORAGE: Final = (f"{PROJECT}-secrets-storage:/s:ro", f"{PROJECT}-secrets-proxy:/other:ro")
+_CONNECT: Final = """
+import psycopg2, sys
+try:
+    connection = psycopg2.connect(sys.argv[1])
+except psycopg2.OperationalError as error:
+    print(error)
+else:
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, ssl, version "
+                       "FROM pg_roles, pg_stat_ssl WHERE rolname = current_user AND pid = pg_backend_pid()")
+        print(*cursor.fetchone())
+"""
+_RIGHT: Final = (
+    "host=postgres dbname=storage user=storage passfile=/s/pgpass sslmode=verify-full sslrootcert=/s/services.crt"
+)
+
+
+def connected(dsn: str) -> str:
+    return in_container(_CONNECT, network=f"{PROJECT}-runs", volumes=_STORAGE, arguments=[dsn])
+
+
+@pytest.mark.usefixtures("stack")
+class TestPostgres:
+    def test_an_account_has_its_database_over_verified_tls_and_no_further_right(self) -> None:
+        assert connected(_RIGHT).split() == [*["False"] * 5, "True", "TLSv1.3"]
+
+    @pytest.mark.parametrize(
+        ("right", "wrong", "answer"),
+        [
+            ("sslmode=verify-full", "sslmode=disable", "no encryption"),
+            ("sslrootcert=/s/services.crt", "sslrootcert=/other/operators.crt", "certificate verify failed"),
+            ("host=postgres", "host=postgres.mlops-assets-runs", "does not match host name"),
+            ("dbname=storage", "dbname=restricted", "no pg_hba.conf entry"),
+            ("dbname=storage", "dbname=postgres", "no pg_hba.conf entry"),
+            ("user=storage", "user=postgres", "no pg_hba.conf entry"),
+            ("passfile=/s/pgpass", "password=wrong", "password authentication failed"),
+        ],
+    )
+    def test_one_wrong_part_keeps_it_out(self, right: str, wrong: str, answer: str) -> None:
+        assert answer in connected(_RIGHT.replace(right, wrong))
+
+
+class TestReverseProxy:
+    @pytest.mark.parametrize(
+        ("port", "certificate", "status"),
+        [
+            (VIEWER, "viewer", 200),
+            (VIEWER, "operator", 200),
+            (VIEWER, None, 400),
+            (OPERATOR, "operator", 200),
+            (OPERATOR, "viewer", 400),
+            (OPERATOR, None, 400),
+        ],
+    )
+    def test_the_pages_open_to_certificates_of_their_role(
+        self, stack: Stack, clients: Path, port: int, certificate: str | None, status: int
+    ) -> None:
+        with stack.client(clients, port, certificate) as client:
+            assert client.get("/server_info").status_code == status
+
+    @pytest.mark.parametrize(("port", "role", "changes"), [(VIEWER, "viewer", False), (OPERATOR, "operator", True)])
+    def test_an_operator_may_change_things_and_a_viewer_may_not(
+        self, stack: Stack, clients: Path, port: int, role: str, *, changes: bool
+    ) -> None:
+        query = "{ permissions { permission value } }"
+        with stack.client(clients, port, role) as client:
+            answer = client.post("/graphql", json={"query": query}).json()["data"]
+        granted = {entry["permission"] for entry in answer["permissions"] if entry["value"]}
+        assert bool({name for name in granted if name.startswith(("launch", "terminate", "delete"))}) is changes
+
+    @pytest.mark.parametrize("header", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://elsewhere.example.org"}])
+    def test_another_site_cannot_use_an_operators_certificate(
+        self, stack: Stack, clients: Path, header: dict[str, str]
+    ) -> None:
+        with stack.client(clients, OPERATOR, "operator") as client:
+            assert client.post("/graphql", json={"query": "{ version }"}, headers=header).status_code == 403
+            own = {"Origin": f"https://localhost:{OPERATOR}", "Sec-Fetch-Site": "same-origin"}
+            assert client.post("/graphql", json={"query": "{ version }"}, headers=own).status_code == 200
+
+    @pytest.mark.usefixtures("stack")
+    @pytest.mark.parametrize("port", [VIEWER, OPERATOR, SERVICE])
+    def test_plain_http_is_refused(self, port: int) -> None:
+        assert httpx.get(f"http://localhost:{port}/", trust_env=False).status_code == 400
+
+    @pytest.mark.usefixtures("stack")
+    @pytest.mark.parametrize("port", [VIEWER, OPERATOR, SERVICE])
+    def test_older_tls_is_refused(self, clients: Path, port: int) -> None:
+        context = ssl.create_default_context(cafile=str(clients / "services.crt"))
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with socket.create_connection(("localhost", port)) as plain, pytest.raises(ssl.SSLError):
+            context.wrap_socket(plain, server_hostname="localhost")
+
+    def test_a_server_of_another_authority_is_not_believed(self, stack: Stack, clients: Path, tmp_path: Path) -> None:
+        (tmp_path / "services.crt").write_bytes((clients / "viewer.crt").read_bytes())
+        with stack.client(tmp_path, SERVICE, None) as client, pytest.raises(httpx.ConnectError, match="certificate"):
+            client.get("/health/live")
+
+    def test_the_service_asks_for_a_token(self, stack: Stack, clients: Path) -> None:
+        token = docker(
+            *("run", "--rm", "--network", "none", "--volume", f"{PROJECT}-secrets-tokens:/t:ro"),
+            *("--env", "MLOPS_ASSETS_SERVICE__KEYS=/t/jwks.json"),
+            *("--env", "MLOPS_ASSETS_SERVICE__SIGNING_KEY=/t/signing.pem"),
+            *("mlops-assets-service:latest", "mlops-assets", "token", "test-application"),
+        ).strip()
+        with stack.client(clients, SERVICE, None) as client:
+            assert client.get("/health/live").status_code == 200
+            assert client.get("/v1/export").status_code == 401
+            assert client.get("/v1/export", headers={"Authorization": f"Bearer {token}x"}).status_code == 401
+            # Accepted; there is no export to describe yet.
+            assert client.get("/v1/export", headers={"Authorization": f"Bearer {token}"}).status_code == 503
