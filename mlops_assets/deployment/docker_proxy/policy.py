@@ -3,7 +3,9 @@
 Put here what the policy file holds and how a container to be made is judged. Keep out the HTTP interface around it.
 
 A container is judged by an allow-list: a field of the request that is not known here, and that asks for anything at
-all, is refused, so that a newer engine's new field cannot open what older ones closed.
+all, is refused, so that a newer engine's new field cannot open what older ones closed. What passes is written anew from
+the fields that were judged: the engine takes names in any case, and a few letters beyond ASCII for those within, so
+that a second spelling of a name could undo the first.
 """
 
 from __future__ import annotations
@@ -85,20 +87,23 @@ class Policy(BaseModel):
                 source=f"Policy file {file}", culprit=f"it is no policy ({problems}).", remedy="Correct these fields."
             ) from None
 
-    def judge(self, container: Mapping[str, Any]) -> None:
+    def judged(self, container: Mapping[str, Any]) -> dict[str, Any]:
         """Let a container to be made pass, or refuse it.
 
         Args:
             container: the JSON body of the engine's ``POST /containers/create``.
 
+        Returns:
+            The body to send: the fields that were judged, and no others.
+
         Raises:
             RefusedError: anything in it is not allowed.
         """
-        _judge(container, _CONTAINER, self, "")
-        host = container.get("HostConfig")
-        if not isinstance(host, dict):
-            raise RefusedError("HostConfig is missing: a run container must be hardened.")
-        _judge(host, _HOST, self, "HostConfig.")
+        passed = _judged(container, _CONTAINER, self, "")
+        passed["HostConfig"] = _judged(container["HostConfig"], _HOST, self, "HostConfig.")
+        networks = container.get("NetworkingConfig") or {}
+        passed["NetworkingConfig"] = {"EndpointsConfig": dict.fromkeys(networks.get("EndpointsConfig") or {})}
+        return passed
 
     def is_ours(self, inspected: Mapping[str, Any]) -> bool:
         """Whether an existing container is a run container of this deployment.
@@ -116,13 +121,14 @@ _Rule = tuple[bool, "Callable[[Policy, Any], bool]"]
 """Whether the field must be there, and whether a value of it is allowed."""
 
 
-def _judge(fields: Mapping[str, Any], rules: Mapping[str, _Rule], policy: Policy, where: str) -> None:
+def _judged(fields: Mapping[str, Any], rules: Mapping[str, _Rule], policy: Policy, where: str) -> dict[str, Any]:
     for name, (_, allows) in rules.items():
         if (name in fields or rules[name][0]) and not allows(policy, fields.get(name)):
             raise RefusedError(f"{where}{name} is not allowed to be {_shown(fields.get(name))}.")
     for name in fields.keys() - rules.keys():
         if not _asks_nothing(fields[name]):
             raise RefusedError(f"{where}{name} is not allowed to be set.")
+    return {name: fields[name] for name in rules if name in fields}
 
 
 def _asks_nothing(value: object) -> bool:
@@ -247,6 +253,4 @@ _HOST: Final[Mapping[str, _Rule]] = {
     "Binds": (False, _binds),
     "Tmpfs": (False, _tmpfs),
     "Init": (False, _anything),
-    "RestartPolicy": (False, lambda _, value: not isinstance(value, dict) or value.get("Name") in {None, "", "no"}),
-    "LogConfig": (False, lambda _, value: not isinstance(value, dict) or _asks_nothing(value.get("Config"))),
 }

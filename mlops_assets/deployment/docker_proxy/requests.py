@@ -74,9 +74,10 @@ async def allowed(request: Request, policy: Policy, inspect: Callable[[str], Awa
             raise RefusedError(f"The parameters of {method} {path} are not allowed ({unknown}).")
         if check not in _WITH_BODY and request.body.strip() not in {b"", b"{}", b"null"}:
             raise RefusedError(f"{method} {path} takes no body.")
-        changed = await check(_Asked(request, found.groupdict(), dict(query), policy, inspect))
-        target = f"{prefix}{path}" + (f"?{urlencode(changed)}" if changed else "")
-        return Request(request.method, target, request.body, request.content_type)
+        passed = await check(_Asked(request, found.groupdict(), dict(query), policy, inspect))
+        target = f"{prefix}{path}" + (f"?{urlencode(passed.query)}" if passed.query else "")
+        body = b"" if passed.body is None else json.dumps(passed.body).encode()
+        return Request(request.method, target, body, request.content_type)
     raise RefusedError(f"{request.method} {path[:80]} is not allowed.")
 
 
@@ -91,53 +92,60 @@ class _Asked:
     inspect: Callable[[str], Awaitable[Mapping[str, Any]]]
 
 
-async def _pass(asked: _Asked) -> dict[str, str]:
-    return asked.query
+@dataclass(frozen=True)
+class _Passed:
+    """What is written to the engine: parameters, and a body made of what was judged."""
+
+    query: dict[str, str]
+    body: dict[str, Any] | None = None
 
 
-async def _image(asked: _Asked) -> dict[str, str]:
+async def _pass(asked: _Asked) -> _Passed:
+    return _Passed(asked.query)
+
+
+async def _image(asked: _Asked) -> _Passed:
     if asked.found["image"] not in asked.policy.images:
         raise RefusedError(f"Image {asked.found['image'][:80]} is not allowed.")
-    return asked.query
+    return _Passed(asked.query)
 
 
-async def _list(asked: _Asked) -> dict[str, str]:
+async def _list(asked: _Asked) -> _Passed:
     name, value = asked.policy.label
     filters = _json_object(asked.query.get("filters", "{}").encode(), "filters")
     named = filters.get("label", [])
     # Docker's older form is a mapping of values to true.
     labels = list(named) if isinstance(named, list | dict) else []
     filters["label"] = sorted({*map(str, labels), RUN_LABEL, f"{name}={value}"})
-    return {**asked.query, "filters": json.dumps(filters)}
+    return _Passed({**asked.query, "filters": json.dumps(filters)})
 
 
-async def _ours(asked: _Asked) -> dict[str, str]:
+async def _ours(asked: _Asked) -> _Passed:
     if not asked.policy.is_ours(await asked.inspect(f"/containers/{asked.found['name']}/json")):
         raise RefusedError(f"{asked.found['name'][:80]} is no run container of this deployment.")
-    return asked.query
+    return _Passed(asked.query)
 
 
-async def _logs(asked: _Asked) -> dict[str, str]:
+async def _logs(asked: _Asked) -> _Passed:
     if asked.query.get("follow", "0").lower() not in {"0", "false"}:
         raise RefusedError("Logs are read once, not followed.")
     return await _ours(asked)
 
 
-async def _create(asked: _Asked) -> dict[str, str]:
+async def _create(asked: _Asked) -> _Passed:
     if asked.request.content_type.partition(";")[0].strip().lower() != "application/json":
         raise RefusedError("A container is described in JSON.")
-    asked.policy.judge(_json_object(asked.request.body, "the body"))
-    return asked.query
+    return _Passed(asked.query, asked.policy.judged(_json_object(asked.request.body, "the body")))
 
 
-async def _network(asked: _Asked) -> dict[str, str]:
+async def _network(asked: _Asked) -> _Passed:
     # Docker's client asks by name first, and by the id that it got from then on.
     if (await asked.inspect(f"/networks/{asked.found['name']}")).get("Name") not in asked.policy.networks:
         raise RefusedError(f"Network {asked.found['name'][:80]} is not allowed.")
-    return asked.query
+    return _Passed(asked.query)
 
 
-async def _connect(asked: _Asked) -> dict[str, str]:
+async def _connect(asked: _Asked) -> _Passed:
     await _network(asked)
     joining = _json_object(asked.request.body, "the body")
     if any(value for name, value in joining.items() if name != "Container"):
@@ -146,7 +154,7 @@ async def _connect(asked: _Asked) -> dict[str, str]:
     known = isinstance(container, str) and re.fullmatch(_NAME, container)
     if not known or not asked.policy.is_ours(await asked.inspect(f"/containers/{container}/json")):
         raise RefusedError("Only run containers of this deployment may join a network.")
-    return asked.query
+    return _Passed(asked.query, {"Container": container})
 
 
 def _json_object(text: bytes, what: str) -> dict[str, Any]:

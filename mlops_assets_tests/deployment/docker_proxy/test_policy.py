@@ -16,15 +16,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_hardened_run_container_passes() -> None:
-    POLICY.judge(container())
+def test_the_hardened_run_container_passes_field_by_field() -> None:
+    passed = POLICY.judged(container())
+    wanted = container()
+    assert passed["HostConfig"] == wanted["HostConfig"]
+    assert {name: passed[name] for name in ("Image", "User", "Cmd", "Env", "Labels")} == {
+        name: wanted[name] for name in ("Image", "User", "Cmd", "Env", "Labels")
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("Ho\u017ftConfig", None), ("HostConfig.ReadonlyRootf\u017f", False), ("HostConfig.\u212aernelMemory", 0)],
+)
+def test_a_second_spelling_that_the_engine_would_take_for_the_first_does_not_reach_it(path: str, value: object) -> None:
+    passed = json.dumps(POLICY.judged(container(path, value)), ensure_ascii=False)
+    assert passed.isascii()
+    assert json.loads(passed)["HostConfig"]["ReadonlyRootfs"] is True
 
 
 @pytest.mark.parametrize(
     "value", [None, {}, {"mlops-runs": None}, {"EndpointsConfig": {"mlops-runs": {"Links": None}}}]
 )
 def test_a_network_that_is_allowed_may_be_named_in_any_of_the_clients_ways(value: object) -> None:
-    POLICY.judge(container("NetworkingConfig", value))
+    POLICY.judged(container("NetworkingConfig", value))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +109,8 @@ def test_a_network_that_is_allowed_may_be_named_in_any_of_the_clients_ways(value
         ("HostConfig.PublishAllPorts", True),
         ("HostConfig.AutoRemove", True),
         ("HostConfig.RestartPolicy", {"Name": "always"}),
+        ("HostConfig.RestartPolicy", {"name": "always"}),
+        ("HostConfig.LogConfig", {"type": "syslog", "config": {"syslog-address": "tcp://10.0.0.2"}}),
         ("HostConfig.OomKillDisable", True),
         ("HostConfig.MaskedPaths", ["/proc/kcore"]),
         ("HostConfig.Memory", 0),
@@ -124,7 +141,7 @@ def test_a_network_that_is_allowed_may_be_named_in_any_of_the_clients_ways(value
 def test_one_change_for_the_worse_is_refused_and_named(path: str, value: object) -> None:
     name = path.rpartition(".")[2]
     with pytest.raises(RefusedError, match=name):
-        POLICY.judge(container(path, value))
+        POLICY.judged(container(path, value))
 
 
 @given(
@@ -138,7 +155,7 @@ def test_no_unknown_field_that_asks_for_anything_passes(place: str, name: str, v
     if name in {*known, "Entrypoint", "Hostname", "StdinOnce"}:
         return
     with pytest.raises(RefusedError):
-        POLICY.judge(container(place + name, value))
+        POLICY.judged(container(place + name, value))
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"images": []}', '{"unknown": 1}'])

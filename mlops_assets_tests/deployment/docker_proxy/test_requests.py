@@ -66,7 +66,8 @@ def test_a_hardened_container_can_be_made() -> None:
 
 @pytest.mark.parametrize("network", [NETWORK, _NETWORK_ID])
 def test_a_run_container_can_join_an_allowed_network_by_name_and_by_id(network: str) -> None:
-    assert _ask("POST", f"/networks/{network}/connect", {"Container": _OURS, "EndpointConfig": {}}).body
+    passed = _ask("POST", f"/networks/{network}/connect", {"Container": _OURS, "EndpointConfig": {}})
+    assert json.loads(passed.body) == {"Container": _OURS}
 
 
 @pytest.mark.parametrize(
