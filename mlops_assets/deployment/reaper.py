@@ -64,7 +64,7 @@ class Patience:
         silent: a run writes no event.
     """
 
-    launching: float = 60.0
+    launching: float = 180.0
     vanished: float = 3.0
     finished: float = 30.0
     canceling: float = 60.0
@@ -101,26 +101,27 @@ class Reaper:
         """
         removed = 0
         present: set[str] = set()
-        self._failed = False
         # Runs first: a run that gets its container meanwhile is not taken for one that lost it.
         unfinished = self.instance.get_run_records(RunsFilter(statuses=_UNFINISHED))
         for listed in self.engine.containers.list(
             all=True, sparse=True, filters={"label": [RUN_LABEL, f"{DEPLOYMENT_LABEL}={self.deployment}"]}
         ):
-            present.add(str(listed.id))
+            # By label: a retried run has its parent's tags, the parent's container among them.
+            present.add(listed.attrs["Labels"][RUN_LABEL])
             try:
                 removed += self._settle_container(self.engine.containers.get(listed.id))
             except docker.errors.NotFound:
                 _LOG.debug("container %s is gone already", listed.id)
+            except docker.errors.APIError as error:
+                # One container that the engine cannot deal with must not keep the others waiting.
+                _LOG.warning("container %s is looked at again: %s", listed.id, error)
         for record in unfinished:
             self._settle_run(record, present)
-        self._missing_since = {
-            run: since
-            for run, since in self._missing_since.items()
-            if run in {record.dagster_run.run_id for record in unfinished}
-        }
+        known = {record.dagster_run.run_id for record in unfinished}
+        self._missing_since = {run: since for run, since in self._missing_since.items() if run in known}
         if self._failed:
             self.after_failure()
+            self._failed = False
         return removed
 
     def _settle_container(self, container: Container) -> bool:
@@ -152,8 +153,8 @@ class Reaper:
             if now - updated > self.patience.canceling:
                 container.kill()
         elif now - updated > self.patience.silent and now - self._last_word(run) > self.patience.silent:
-            self._fail(run, f"it wrote no event for {self.patience.silent:g} s")
             container.kill()
+            self._fail(run, f"it wrote no event for {self.patience.silent:g} s")
 
     def _remove_unknown(self, container: Container, found: RunContainer) -> bool:
         """Remove a container whose run was deleted."""
@@ -161,23 +162,23 @@ class Reaper:
             return False
         _LOG.warning("container %s is of run %s, which is not known: removing it", found.id[:12], found.run_id)
         container.remove(force=True, v=True)
+        self._failed = True
         return True
 
     def _settle_run(self, record: RunRecord, present: set[str]) -> None:
         run, now = record.dagster_run, self.clock()
-        container = run.tags.get(DOCKER_CONTAINER_ID_TAG)
-        if container in present:
+        if run.run_id in present:
             self._missing_since.pop(run.run_id, None)
-        elif container is not None:
+        elif run.status is DagsterRunStatus.STARTED:
             if now - self._missing_since.setdefault(run.run_id, now) >= self.patience.vanished:
-                self._fail(run, f"its container {container[:12]} is gone")
+                self._fail(run, f"its container {run.tags.get(DOCKER_CONTAINER_ID_TAG, '')[:12]} is gone")
         elif now - record.update_timestamp.timestamp() > self.patience.launching:
-            self._fail(run, f"it got no container within {self.patience.launching:g} s")
+            self._fail(run, f"it had no container for {self.patience.launching:g} s")
 
     def _bury(self, container: Container, found: RunContainer, run: DagsterRun, reason: str | None = None) -> None:
         """Write the end into the run, end the run if it has not ended, remove the container and its volumes."""
         if not self._told(run, found):
-            lines = container.logs(tail=_LAST_LINES).decode("utf-8", errors="replace")[-_MOST_CHARACTERS:]
+            lines = self._last_lines(container)
             self.instance.report_engine_event(
                 found.end(),
                 dagster_run=run,
@@ -194,6 +195,15 @@ class Reaper:
             )
         self._fail(run, reason or f"its container ended before it did. {found.end()}")
         container.remove(force=True, v=True)
+
+    @staticmethod
+    def _last_lines(container: Container) -> str:
+        try:
+            lines: bytes = container.logs(tail=_LAST_LINES)
+        except docker.errors.APIError as error:
+            return f"(not readable: {error})"
+        # A fence of its own would end ours, and the rest would be taken for Markdown.
+        return lines.decode("utf-8", errors="replace")[-_MOST_CHARACTERS:].replace("```", "'''")
 
     def _fail(self, run: DagsterRun, reason: str) -> None:
         """End a run that has not ended by itself; canceled if that was asked, failed otherwise."""

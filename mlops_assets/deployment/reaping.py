@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import docker
 import docker.errors
+import duckdb
 import requests.exceptions
 import sqlalchemy.exc
 from dagster import DagsterInstance
+from dagster_postgres.utils import DagsterPostgresException
 
 from mlops_assets.deployment.reaper import Patience, Reaper
+from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.lake import LakeSession
 from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.platform.stage import sweep
@@ -24,7 +27,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOG: Final = logging.getLogger(__name__)
-_AWAY: Final = (docker.errors.DockerException, requests.exceptions.RequestException, sqlalchemy.exc.SQLAlchemyError)
+_AWAY: Final = (
+    docker.errors.DockerException,
+    requests.exceptions.RequestException,
+    sqlalchemy.exc.SQLAlchemyError,
+    DagsterPostgresException,
+    duckdb.Error,
+    PlatformError,
+)
+"""What ends a look and not the process: the engine, the storage or a lake does not answer."""
+
 _MOST_PAUSE: Final = 30.0
 
 

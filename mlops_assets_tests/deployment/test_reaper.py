@@ -175,7 +175,7 @@ def test_a_run_whose_container_vanished_fails(yard: Yard) -> None:
 def test_a_run_that_never_got_a_container_fails(yard: Yard) -> None:
     run = yard.run(dg.DagsterRunStatus.STARTING)
     yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
-    assert "it got no container within 0.5 s" in yard.messages(run)
+    assert "it had no container for 0.5 s" in yard.messages(run)
 
 
 def test_a_container_that_was_never_started_fails_its_run(yard: Yard) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 RUN_LABEL: Final = "dagster/run_id"
 """Label that Dagster gives every run container; no other container is touched through the proxy."""
 
+_JOB_LABEL: Final = "dagster/job_name"
+_LOGS: Final = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+"""Where a run's output goes, whatever the engine does by default: readable at the end, and bounded."""
+
 _RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_NEW_PRIVILEGES: Final = ({"no-new-privileges"}, {"no-new-privileges:true"}, {"no-new-privileges=true"})
 _TMPFS_OPTION: Final = re.compile(r"rw|ro|nosuid|nodev|noexec|size=\d+[kmg]?|mode=1?7[0-7]{2}")
@@ -100,9 +104,15 @@ class Policy(BaseModel):
             RefusedError: anything in it is not allowed.
         """
         passed = _judged(container, _CONTAINER, self, "")
-        passed["HostConfig"] = _judged(container["HostConfig"], _HOST, self, "HostConfig.")
-        networks = container.get("NetworkingConfig") or {}
-        passed["NetworkingConfig"] = {"EndpointsConfig": dict.fromkeys(networks.get("EndpointsConfig") or {})}
+        # Mount points that the binds name already.
+        passed.pop("Volumes", None)
+        host = passed["HostConfig"] = _judged(container["HostConfig"], _HOST, self, "HostConfig.")
+        if host["MemorySwap"] != host["Memory"]:
+            raise RefusedError("HostConfig.MemorySwap has to equal Memory: no swap.")
+        host["LogConfig"] = _LOGS
+        networks = container.get("NetworkingConfig")
+        ends = networks.get("EndpointsConfig") if isinstance(networks, dict) else None
+        passed["NetworkingConfig"] = {"EndpointsConfig": dict.fromkeys(ends or {})}
         return passed
 
     def is_ours(self, inspected: Mapping[str, Any]) -> bool:
@@ -127,7 +137,7 @@ def _judged(fields: Mapping[str, Any], rules: Mapping[str, _Rule], policy: Polic
             raise RefusedError(f"{where}{name} is not allowed to be {_shown(fields.get(name))}.")
     for name in fields.keys() - rules.keys():
         if not _asks_nothing(fields[name]):
-            raise RefusedError(f"{where}{name} is not allowed to be set.")
+            raise RefusedError(f"{where}{name!r:.80} is not allowed to be set.")
     return {name: fields[name] for name in rules if name in fields}
 
 
@@ -172,7 +182,9 @@ def _labels(policy: Policy, value: object) -> bool:
     if not isinstance(value, dict) or not all(isinstance(entry, str) for entry in value.values()):
         return False
     name, wanted = policy.label
-    return bool(_RUN_ID.fullmatch(value.get(RUN_LABEL, ""))) and value.get(name) == wanted
+    # Others could make another program take the container for its own.
+    known = value.keys() <= {RUN_LABEL, _JOB_LABEL, name}
+    return known and bool(_RUN_ID.fullmatch(value.get(RUN_LABEL, ""))) and value.get(name) == wanted
 
 
 def _binds(policy: Policy, value: object) -> bool:
@@ -233,7 +245,7 @@ _CONTAINER: Final[Mapping[str, _Rule]] = {
     "AttachStdout": (False, _anything),
     "AttachStderr": (False, _anything),
     "StdinOnce": (False, _anything),
-    "Hostname": (False, _anything),
+    "Hostname": (False, _absent),
     "NetworkDisabled": (False, _anything),
 }
 _HOST: Final[Mapping[str, _Rule]] = {

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _VERSION: Final = re.compile(r"/v1\.\d{1,3}(?=/)")
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"
+_ID: Final = re.compile(r"[0-9a-f]{64}")
+_MOST_STOP_SECONDS: Final = 120
+_FILTERS: Final = frozenset({"label", "status", "id"})
 _IMAGE: Final = r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,255}"
 
 
@@ -46,16 +49,19 @@ async def allowed(request: Request, policy: Policy, inspect: Callable[[str], Awa
     Args:
         request: what a client asks.
         policy: what it may ask.
-        inspect: asks the engine for what is at a path, such as ``/networks/runs``; gives an empty mapping when there
-            is nothing.
+        inspect: asks the engine for what is at a path, such as ``/networks/runs``.
 
     Returns:
-        The request, with the parameters of a listing narrowed to run containers of the deployment.
+        The request, containers and networks by the id that was judged, and a listing narrowed to run containers of the
+        deployment.
 
     Raises:
         RefusedError: the request does not pass; the text is what the client is told.
     """
-    parts = urlsplit(request.target)
+    try:
+        parts = urlsplit(request.target)
+    except ValueError:
+        raise RefusedError("The path cannot be read.") from None
     # A second decoding further on could read another path than the one judged here.
     if parts.scheme or parts.netloc or parts.fragment or "%" in parts.path or unquote(parts.path) != parts.path:
         raise RefusedError("The path must be plain.")
@@ -75,6 +81,10 @@ async def allowed(request: Request, policy: Policy, inspect: Callable[[str], Awa
         if check not in _WITH_BODY and request.body.strip() not in {b"", b"{}", b"null"}:
             raise RefusedError(f"{method} {path} takes no body.")
         passed = await check(_Asked(request, found.groupdict(), dict(query), policy, inspect))
+        if passed.id is not None:
+            # A name could be another container's by now; an id that the engine gave is this one's for ever.
+            start, end = found.span("name")
+            path = path[:start] + passed.id + path[end:]
         target = f"{prefix}{path}" + (f"?{urlencode(passed.query)}" if passed.query else "")
         body = b"" if passed.body is None else json.dumps(passed.body).encode()
         return Request(request.method, target, body, request.content_type)
@@ -98,6 +108,7 @@ class _Passed:
 
     query: dict[str, str]
     body: dict[str, Any] | None = None
+    id: str | None = None
 
 
 async def _pass(asked: _Asked) -> _Passed:
@@ -113,6 +124,8 @@ async def _image(asked: _Asked) -> _Passed:
 async def _list(asked: _Asked) -> _Passed:
     name, value = asked.policy.label
     filters = _json_object(asked.query.get("filters", "{}").encode(), "filters")
+    if unknown := filters.keys() - _FILTERS:
+        raise RefusedError(f"A listing cannot be filtered by {min(unknown)!r:.80}.")
     named = filters.get("label", [])
     # Docker's older form is a mapping of values to true.
     labels = list(named) if isinstance(named, list | dict) else []
@@ -121,9 +134,31 @@ async def _list(asked: _Asked) -> _Passed:
 
 
 async def _ours(asked: _Asked) -> _Passed:
-    if not asked.policy.is_ours(await asked.inspect(f"/containers/{asked.found['name']}/json")):
-        raise RefusedError(f"{asked.found['name'][:80]} is no run container of this deployment.")
-    return _Passed(asked.query)
+    return _Passed(asked.query, id=await _id_of_ours(asked, asked.found["name"]))
+
+
+async def _id_of_ours(asked: _Asked, name: object) -> str:
+    """The full id of a run container of the deployment."""
+    if isinstance(name, str) and re.fullmatch(_NAME, name):
+        inspected = await asked.inspect(f"/containers/{name}/json")
+        identity = str(inspected.get("Id"))
+        if asked.policy.is_ours(inspected) and _ID.fullmatch(identity):
+            return identity
+    raise RefusedError(f"{name!r:.80} is no run container of this deployment.")
+
+
+async def _stop(asked: _Asked) -> _Passed:
+    seconds = asked.query.get("t", "0")
+    if not (seconds.isascii() and seconds.isdigit() and int(seconds) <= _MOST_STOP_SECONDS):
+        raise RefusedError(f"A container is stopped within {_MOST_STOP_SECONDS} seconds.")
+    return await _ours(asked)
+
+
+async def _remove(asked: _Asked) -> _Passed:
+    query = dict(asked.query)
+    if query.pop("link", "0").lower() not in {"0", "false"}:
+        raise RefusedError("A link cannot be removed.")
+    return _Passed(query, id=await _id_of_ours(asked, asked.found["name"]))
 
 
 async def _logs(asked: _Asked) -> _Passed:
@@ -140,21 +175,24 @@ async def _create(asked: _Asked) -> _Passed:
 
 async def _network(asked: _Asked) -> _Passed:
     # Docker's client asks by name first, and by the id that it got from then on.
-    if (await asked.inspect(f"/networks/{asked.found['name']}")).get("Name") not in asked.policy.networks:
+    inspected = await asked.inspect(f"/networks/{asked.found['name']}")
+    identity = inspected.get("Id")
+    if (
+        inspected.get("Name") not in asked.policy.networks
+        or not isinstance(identity, str)
+        or not _ID.fullmatch(identity)
+    ):
         raise RefusedError(f"Network {asked.found['name'][:80]} is not allowed.")
-    return _Passed(asked.query)
+    return _Passed(asked.query, id=identity)
 
 
 async def _connect(asked: _Asked) -> _Passed:
-    await _network(asked)
+    network = await _network(asked)
     joining = _json_object(asked.request.body, "the body")
     if any(value for name, value in joining.items() if name != "Container"):
         raise RefusedError("A container may join a network, but not choose its address.")
-    container = joining.get("Container")
-    known = isinstance(container, str) and re.fullmatch(_NAME, container)
-    if not known or not asked.policy.is_ours(await asked.inspect(f"/containers/{container}/json")):
-        raise RefusedError("Only run containers of this deployment may join a network.")
-    return _Passed(asked.query, {"Container": container})
+    container = await _id_of_ours(asked, joining.get("Container"))
+    return _Passed(asked.query, {"Container": container}, id=network.id)
 
 
 def _json_object(text: bytes, what: str) -> dict[str, Any]:
@@ -181,8 +219,8 @@ _ROUTES: Final[tuple[tuple[str, str, frozenset[str], Any], ...]] = (
     ("HEAD", "/_ping", frozenset(), _pass),
     ("GET", "/version", frozenset(), _pass),
     ("GET", rf"/images/(?P<image>{_IMAGE})/json", frozenset(), _image),
-    ("GET", "/containers/json", frozenset({"all", "limit", "size", "trunc_cmd", "filters", "since", "before"}), _list),
-    ("POST", "/containers/create", frozenset({"name", "platform"}), _create),
+    ("GET", "/containers/json", frozenset({"all", "limit", "size", "trunc_cmd", "filters"}), _list),
+    ("POST", "/containers/create", frozenset(), _create),
     ("GET", rf"{_CONTAINERS}/json", frozenset({"size"}), _ours),
     (
         "GET",
@@ -191,10 +229,10 @@ _ROUTES: Final[tuple[tuple[str, str, frozenset[str], Any], ...]] = (
         _logs,
     ),
     ("POST", rf"{_CONTAINERS}/start", frozenset(), _ours),
-    ("POST", rf"{_CONTAINERS}/stop", frozenset({"t"}), _ours),
+    ("POST", rf"{_CONTAINERS}/stop", frozenset({"t"}), _stop),
     ("POST", rf"{_CONTAINERS}/kill", frozenset({"signal"}), _ours),
     ("POST", rf"{_CONTAINERS}/wait", frozenset({"condition"}), _ours),
-    ("DELETE", _CONTAINERS, frozenset({"v", "force", "link"}), _ours),
+    ("DELETE", _CONTAINERS, frozenset({"v", "force", "link"}), _remove),
     ("GET", rf"/networks/(?P<name>{_NAME})", frozenset(), _network),
     ("POST", rf"/networks/(?P<name>{_NAME})/connect", frozenset(), _connect),
 )

@@ -35,7 +35,19 @@ _BLOCK: Final = 2**16
 _MOST_BYTES: Final = 2**20
 _REQUEST_SECONDS: Final = 10.0
 _MOST_CONNECTIONS: Final = 64
-_REASONS: Final = {400: "Bad Request", 403: "Forbidden", 502: "Bad Gateway", 503: "Service Unavailable"}
+_ENGINE_SECONDS: Final = 30.0
+_OK, _NOT_FOUND = 200, 404
+_REASONS: Final = {
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+}
+
+
+class _AbsentError(Exception):
+    """What was asked for is not there; the client is told as the engine tells it."""
 
 
 class EngineError(PlatformError):
@@ -97,6 +109,9 @@ class DockerProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if self._slots.locked():
+                await _refuse(writer, 503, "Too many requests are under way.")
+                return
             async with self._slots:
                 await self._answer(reader, writer)
         except (ConnectionError, TimeoutError):
@@ -112,7 +127,7 @@ class DockerProxy:
         try:
             async with asyncio.timeout(_REQUEST_SECONDS):
                 request = await _read(reader)
-        except (httptools.HttpParserError, ValueError) as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, ValueError) as error:
             _LOG.warning("refused unreadable request from %s: %s", peer, error)
             await _refuse(writer, 400, "The request cannot be read.")
             return
@@ -122,9 +137,15 @@ class DockerProxy:
         except RefusedError as refused:
             _LOG.warning("refused %s: %s", shown, refused)
             await _refuse(writer, 403, f"Refused by the deployment's policy: {refused}")
-        except OSError as error:
+        except _AbsentError:
+            _LOG.info("nothing there: %s", shown)
+            await _refuse(writer, 404, "No such container or network.")
+        except (OSError, TimeoutError) as error:
             _LOG.warning("engine unreachable for %s: %s", shown, error)
             await _refuse(writer, 503, "The Docker engine does not answer.")
+        except (ValueError, httptools.HttpParserError) as error:
+            _LOG.warning("engine's answer cannot be read for %s: %s", shown, error)
+            await _refuse(writer, 502, "The Docker engine's answer cannot be read.")
         else:
             _LOG.info("allowed %s", shown)
             await self._forward(passed, reader, writer)
@@ -140,7 +161,7 @@ class DockerProxy:
             await engine_writer.drain()
             # A client that goes away while it waits for a container must not keep the engine's connection.
             answer = asyncio.create_task(_pipe(engine_reader, writer))
-            gone = asyncio.create_task(reader.read(1))
+            gone = asyncio.create_task(_until_closed(reader))
             await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
             gone.cancel()
             if not answer.done():
@@ -151,19 +172,25 @@ class DockerProxy:
             engine_writer.close()
 
     async def _inspect(self, path: str) -> Mapping[str, Any]:
-        """The engine's JSON at a path; empty when there is nothing."""
-        reader, writer = await asyncio.open_unix_connection(str(self._engine))
-        try:
-            writer.write(_written(Request("GET", path)))
-            await writer.drain()
-            message = _Message()
-            parser = httptools.HttpResponseParser(message)
-            while not message.complete and (block := await reader.read(_BLOCK)):
-                parser.feed_data(block)
-            found = json.loads(message.body) if parser.get_status_code() == 200 else {}  # noqa: PLR2004  OK
-            return found if isinstance(found, dict) else {}
-        finally:
-            writer.close()
+        """The engine's JSON at a path."""
+        async with asyncio.timeout(_ENGINE_SECONDS):
+            reader, writer = await asyncio.open_unix_connection(str(self._engine))
+            try:
+                writer.write(_written(Request("GET", path)))
+                await writer.drain()
+                message = _Message()
+                parser = httptools.HttpResponseParser(message)
+                while not message.complete and (block := await reader.read(_BLOCK)):
+                    parser.feed_data(block)
+            finally:
+                writer.close()
+        status = parser.get_status_code()
+        if status == _NOT_FOUND:
+            raise _AbsentError
+        found = json.loads(message.body)
+        if status != _OK or not isinstance(found, dict):
+            raise ValueError(f"status {status}")
+        return found
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:
@@ -191,6 +218,12 @@ def _written(request: Request) -> bytes:
         if request.body:
             head.append("Content-Type: application/json")
     return "\r\n".join([*head, "", ""]).encode("ascii") + request.body
+
+
+async def _until_closed(reader: asyncio.StreamReader) -> None:
+    while await reader.read(_BLOCK):
+        # More than one request on a connection is not answered.
+        pass
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

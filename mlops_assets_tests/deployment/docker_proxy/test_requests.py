@@ -20,11 +20,12 @@ _OURS = "c" * 64
 _OTHERS = "d" * 64
 _NETWORK_ID = "e" * 64
 _ENGINE: dict[str, dict[str, Any]] = {
-    f"/containers/{_OURS}/json": {"Config": {"Labels": LABELS}},
-    f"/containers/{_OTHERS}/json": {"Config": {"Labels": {}}},
-    f"/networks/{NETWORK}": {"Name": NETWORK},
-    f"/networks/{_NETWORK_ID}": {"Name": NETWORK},
-    "/networks/bridge": {"Name": "bridge"},
+    f"/containers/{_OURS}/json": {"Id": _OURS, "Config": {"Labels": LABELS}},
+    "/containers/named/json": {"Id": _OURS, "Config": {"Labels": LABELS}},
+    f"/containers/{_OTHERS}/json": {"Id": _OTHERS, "Config": {"Labels": {}}},
+    f"/networks/{NETWORK}": {"Id": _NETWORK_ID, "Name": NETWORK},
+    f"/networks/{_NETWORK_ID}": {"Id": _NETWORK_ID, "Name": NETWORK},
+    "/networks/bridge": {"Id": "f" * 64, "Name": "bridge"},
 }
 
 
@@ -53,15 +54,21 @@ def _ask(method: str, target: str, body: object = None) -> Request:
         ("POST", f"/containers/{_OURS}/kill?signal=SIGKILL"),
         ("POST", f"/containers/{_OURS}/wait"),
         ("DELETE", f"/containers/{_OURS}?v=True&force=False"),
-        ("GET", f"/networks/{NETWORK}"),
+        ("GET", f"/networks/{_NETWORK_ID}"),
     ],
 )
 def test_what_a_run_needs_passes_unchanged(method: str, target: str) -> None:
     assert _ask(method, target).target == target
 
 
+def test_a_name_is_replaced_by_the_id_that_was_judged() -> None:
+    assert _ask("POST", "/containers/named/stop?t=10").target == f"/containers/{_OURS}/stop?t=10"
+    assert _ask("DELETE", "/containers/named?force=1&link=False").target == f"/containers/{_OURS}?force=1"
+    assert _ask("GET", f"/networks/{NETWORK}").target == f"/networks/{_NETWORK_ID}"
+
+
 def test_a_hardened_container_can_be_made() -> None:
-    assert _ask("POST", "/v1.41/containers/create?name=run", container()).target == "/v1.41/containers/create?name=run"
+    assert _ask("POST", "/v1.41/containers/create", container()).target == "/v1.41/containers/create"
 
 
 @pytest.mark.parametrize("network", [NETWORK, _NETWORK_ID])
@@ -100,6 +107,12 @@ def test_a_run_container_can_join_an_allowed_network_by_name_and_by_id(network: 
         ("GET", f"/containers/{_OURS}/json?%zz"),
         ("GET", f"/containers/{_OURS}/json#x"),
         ("POST", "/containers/prune"),
+        ("POST", "/containers/create?name=postgres"),
+        ("POST", f"/containers/{_OURS}/stop?t=-1"),
+        ("POST", f"/containers/{_OURS}/stop?t=9999"),
+        ("DELETE", f"/containers/{_OURS}?link=1"),
+        ("GET", "/containers/json?filters=%7B%22ancestor%22:%5B%22x%22%5D%7D"),
+        ("GET", "//["),
         ("POST", "/volumes/create"),
         ("GET", "/volumes"),
         ("POST", "/networks/create"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import pytest
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from mlops_assets.deployment.docker_proxy.policy import Policy
 from mlops_assets.deployment.docker_proxy.server import DockerProxy, EngineError
@@ -250,3 +250,14 @@ def test_a_client_that_goes_away_while_waiting_leaves_the_proxy_serving(
     time.sleep(0.5)
     assert client.ping()
     container.remove(force=True, v=True)
+
+
+def test_a_container_that_is_not_there_is_told_as_the_engine_tells_it(client: docker.DockerClient) -> None:
+    with pytest.raises(NotFound):
+        client.containers.get("f" * 64)
+
+
+def test_an_upgrade_of_the_connection_is_refused(client: docker.DockerClient, tmp_path: Path) -> None:
+    assert client.ping()
+    sent = b"POST /session HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    assert _raw(tmp_path / "docker.sock", sent)[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 403"}
