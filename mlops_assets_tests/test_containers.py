@@ -22,7 +22,7 @@ from mlops_assets_tests.webserver import web_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 INSTANCE = """
 telemetry:

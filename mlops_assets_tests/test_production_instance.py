@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mlops_assets_tests.postgres import PostgresDatabase
 
-pytestmark = [pytest.mark.postgres, pytest.mark.xdist_group("postgres")]
+pytestmark = [pytest.mark.postgres]
 
 
 def test_the_production_instance_stores_in_postgresql_and_runs_in_containers(

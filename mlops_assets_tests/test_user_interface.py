@@ -22,7 +22,7 @@ from mlops_assets_tests.webserver import WebServer, web_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.chromium, pytest.mark.xdist_group("chromium"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chromium, pytest.mark.timeout(600)]
 
 PICTURES = ROOT / "screenshots"
 MONTHS = ("2021-07", "2021-08")

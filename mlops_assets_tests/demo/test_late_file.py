@@ -30,7 +30,6 @@ def _months(settings: Settings, contract: Contract) -> set[Any]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("processes")
 def test_a_late_file_of_an_old_month_changes_its_own_and_the_next_months_tables_without_a_hand(tmp_path: Path) -> None:
     surroundings = Surroundings(tmp_path / "home")
     surroundings.prepare(["PSEUDONYM_KEY", "SOURCES__PROFILES_KEY"])

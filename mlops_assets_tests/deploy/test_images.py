@@ -12,7 +12,6 @@ from mlops_assets_tests.docker_engine import ROOT
 
 pytestmark = [
     pytest.mark.docker,
-    pytest.mark.xdist_group("docker"),
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("images"),
 ]

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.chromium,
-    pytest.mark.xdist_group("docker"),
     pytest.mark.timeout(1500),
 ]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlops_assets_tests.deploy.stack import Stack
 
-pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
 _STORAGE: Final = (f"{PROJECT}-secrets-storage:/s:ro", f"{PROJECT}-secrets-proxy:/other:ro")
 _CONNECT: Final = """

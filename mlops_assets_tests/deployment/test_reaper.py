@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from docker.models.containers import Container
 
-pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 _IMPATIENT = Patience(launching=0.5, vanished=0.2, finished=0.5, canceling=0.5, silent=3600)
 

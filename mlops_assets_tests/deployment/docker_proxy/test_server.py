@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from docker.models.containers import Container
 
-pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("docker"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 ENGINE = Path("/var/run/docker.sock")
 DEPLOYMENT = f"test-{os.getpid()}"
