@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -73,7 +74,7 @@ class File:
     path: Path
 
 
-class Server:
+class Server(ABC):
     """A server that runs in a thread while its ``with`` block runs.
 
     Attributes:
@@ -89,9 +90,9 @@ class Server:
         self._faults = deque(faults)
         self.requests: list[str] = []
 
+    @abstractmethod
     def respond(self, path: str, query: Mapping[str, Sequence[str]]) -> Answer | File:
         """The right answer to a GET request."""
-        raise NotImplementedError
 
     def inject(self, *faults: Fault) -> None:
         """Let the next requests meet these faults, after those still queued."""

@@ -31,15 +31,13 @@ _OUTER: Final = 0x5C
 
 
 @ibis.udf.scalar.builtin(name="hex", signature=(("string",), "string"))  # type: ignore[untyped-decorator]
-def _bytes_in_hex(text: str) -> str:
-    """The UTF-8 bytes of a text in hexadecimal digits; of this name in DuckDB and Spark."""
-    raise NotImplementedError
+def _bytes_in_hex(text: object) -> object:
+    """The engine's UTF-8 bytes of a text in hexadecimal digits; of this name in DuckDB and Spark."""
 
 
 @ibis.udf.scalar.builtin(name="unhex", signature=(("string",), "binary"))  # type: ignore[untyped-decorator]
-def _bytes_of_hex(digits: str) -> bytes:
-    """The bytes that hexadecimal digits stand for; of this name in DuckDB and Spark."""
-    raise NotImplementedError
+def _bytes_of_hex(digits: object) -> object:
+    """The engine's bytes that hexadecimal digits stand for; of this name in DuckDB and Spark."""
 
 
 class _Sealed(PyArrowTableProxy):  # type: ignore[misc]  # ibis publishes no types

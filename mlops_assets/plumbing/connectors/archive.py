@@ -54,6 +54,7 @@ def read_only_member(archive: IO[bytes], source: str) -> Iterator[bytes]:
             culprit=f"reading it failed half-way ({error.strerror or type(error).__name__}).",
             remedy="Check the file system that it lies on, then try again.",
         ) from error
+    # What zipfile raises for a method that it cannot unpack.
     except NotImplementedError as error:
         raise SourceError(
             source=source,
