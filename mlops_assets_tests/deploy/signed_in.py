@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from mlops_assets_tests.background import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,34 +33,14 @@ def signed_in(folder: Path, port: int, certificate: str) -> Iterator[str]:
     # The browser is told not to mind whose certificate this is.
     inward = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     inward.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")
-    loop, ready, chosen = asyncio.new_event_loop(), threading.Event(), []
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             behind = await asyncio.open_connection("localhost", port, ssl=outward)
             await asyncio.gather(_pipe(reader, behind[1]), _pipe(behind[0], writer))
 
-    async def serve() -> None:
-        server = await asyncio.start_server(forward, "localhost", 0, ssl=inward)
-        chosen.append(server.sockets[0].getsockname()[1])
-        ready.set()
-        with suppress(asyncio.CancelledError):
-            await server.serve_forever()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for other in others:
-            other.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
-    task = loop.create_task(serve())
-    thread = threading.Thread(target=loop.run_until_complete, args=(task,))
-    thread.start()
-    try:
-        assert ready.wait(10)
-        yield f"https://localhost:{chosen[0]}"
-    finally:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join(10)
-        loop.close()
+    with served(lambda: asyncio.start_server(forward, "localhost", 0, ssl=inward)) as server:
+        yield f"https://localhost:{server.sockets[0].getsockname()[1]}"
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

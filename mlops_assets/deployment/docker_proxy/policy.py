@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mlops_assets.deployment.containers import RUN_LABEL
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-
-RUN_LABEL: Final = "dagster/run_id"
-"""Label that Dagster gives every run container; no other container is touched through the proxy."""
 
 _JOB_LABEL: Final = "dagster/job_name"
 _LOGS: Final = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}

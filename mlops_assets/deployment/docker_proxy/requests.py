@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from mlops_assets.deployment.docker_proxy.policy import RUN_LABEL, RefusedError
+from mlops_assets.deployment.containers import RUN_LABEL
+from mlops_assets.deployment.docker_proxy.policy import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

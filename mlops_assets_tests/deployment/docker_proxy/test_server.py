@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import stat
-import threading
 import time
 import uuid
 from pathlib import Path
@@ -19,6 +18,7 @@ from docker.errors import APIError, NotFound
 
 from mlops_assets.deployment.docker_proxy.policy import Policy
 from mlops_assets.deployment.docker_proxy.server import DockerProxy, EngineError
+from mlops_assets_tests.background import served
 from mlops_assets_tests.docker_engine import base_image, require_engine
 
 if TYPE_CHECKING:
@@ -30,33 +30,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
 ENGINE = Path("/var/run/docker.sock")
 DEPLOYMENT = f"test-{os.getpid()}"
-
-
-@contextlib.contextmanager
-def _served(listen: Path, policy: Policy, engine: Path) -> Iterator[None]:
-    """The proxy in a thread of its own."""
-    ready, loop = threading.Event(), asyncio.new_event_loop()
-
-    async def serve() -> None:
-        server = await DockerProxy(policy, listen=listen, engine=engine).start()
-        ready.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await server.serve_forever()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for other in others:
-            other.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
-    task = loop.create_task(serve())
-    thread = threading.Thread(target=loop.run_until_complete, args=(task,))
-    thread.start()
-    assert ready.wait(10)
-    try:
-        yield
-    finally:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join(10)
-        loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +49,7 @@ def policy() -> Policy:
 def client(policy: Policy, tmp_path: Path) -> Iterator[docker.DockerClient]:
     """Docker's client, through the proxy."""
     listen = tmp_path / "docker.sock"
-    with _served(listen, policy, ENGINE):
+    with served(DockerProxy(policy, listen=listen, engine=ENGINE).start):
         through = docker.DockerClient(base_url=f"unix://{listen}", timeout=60)
         yield through
         through.close()
@@ -226,7 +199,7 @@ def test_the_socket_is_for_its_owner_alone(client: docker.DockerClient, tmp_path
 
 def test_without_an_engine_the_client_is_told_so(policy: Policy, tmp_path: Path) -> None:
     listen = tmp_path / "docker.sock"
-    with _served(listen, policy, tmp_path / "nowhere.sock"):
+    with served(DockerProxy(policy, listen=listen, engine=tmp_path / "nowhere.sock").start):
         assert b"503 Service Unavailable" in _raw(listen, b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")
 
 
