@@ -5,10 +5,8 @@ Put here what is read from the engine's JSON. Keep out what is done about it.
 
 from __future__ import annotations
 
-import re
 import signal
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ RUN_LABEL: Final = "dagster/run_id"
 """Label that Dagster gives every run container, with the id of the run."""
 
 _SIGNALLED: Final = 128
-_FRACTION: Final = re.compile(r"(\.\d{1,6})\d*")
 _ENDED: Final = frozenset({"exited", "dead", "removing"})
 
 
@@ -34,7 +31,6 @@ class RunContainer:
         exit_code: of its first process; meaningless while it runs.
         out_of_memory: whether the kernel killed it for want of memory.
         error: why the engine could not start it; empty otherwise.
-        created: when it was made, in seconds of the epoch, by the engine's clock.
     """
 
     id: str
@@ -44,7 +40,6 @@ class RunContainer:
     exit_code: int
     out_of_memory: bool
     error: str
-    created: float
 
     @classmethod
     def of(cls, inspected: Mapping[str, Any]) -> RunContainer:
@@ -58,7 +53,6 @@ class RunContainer:
             exit_code=state["ExitCode"],
             out_of_memory=state["OOMKilled"],
             error=state.get("Error") or "",
-            created=_seconds(inspected["Created"]),
         )
 
     @property
@@ -85,7 +79,3 @@ class RunContainer:
             words += f": {self.error}"
         return words + "."
 
-
-def _seconds(text: str) -> float:
-    # The engine writes nanoseconds, which Python's parser does not take.
-    return datetime.fromisoformat(_FRACTION.sub(r"\1", text)).astimezone(UTC).timestamp()

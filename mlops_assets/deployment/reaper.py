@@ -20,6 +20,8 @@ run that does not end when canceled       kills the container; the run is cancel
 ========================================  ============================================================================
 
 Every step can be repeated: killed anywhere, it goes on where it was; two of them at once do each thing once or twice.
+How long a state lasts is measured here, from when it was first seen: engine, storage and this machine may disagree
+about the time of day. A restarted reaper is therefore patient anew.
 """
 
 from __future__ import annotations
@@ -54,13 +56,13 @@ _CONTAINER: Final = "container"
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """How many seconds each state may last before it counts as wrong.
+    """How many seconds each state may be seen before it counts as wrong.
 
     Attributes:
-        launching: a run without container, or a container that is made and not started.
-        vanished: an unfinished run's container is not there.
+        launching: a run that is starting has no container, or a container is made and not started, or of no known run.
+        vanished: the container of a run that had started is not there.
         finished: a container runs although its run is over.
-        canceling: a run was asked to end.
+        canceling: a run was asked to end, and has not.
         silent: a run writes no event.
     """
 
@@ -81,7 +83,7 @@ class Reaper:
         deployment: the deployment's name; containers of others are not looked at.
         patience: how long each state may last.
         after_failure: called after a look that settled a run without success, such as to sweep staged files.
-        clock: seconds of the epoch.
+        clock: seconds since any moment; only their differences count.
     """
 
     instance: DagsterInstance
@@ -89,8 +91,9 @@ class Reaper:
     deployment: str
     patience: Patience = field(default_factory=Patience)
     after_failure: Callable[[], None] = lambda: None
-    clock: Callable[[], float] = time.time
-    _missing_since: dict[str, float] = field(default_factory=dict, init=False)
+    clock: Callable[[], float] = time.monotonic
+    _since: dict[tuple[object, ...], float] = field(default_factory=dict, init=False)
+    _seen: set[tuple[object, ...]] = field(default_factory=set, init=False)
     _failed: bool = field(default=False, init=False)
 
     def settle(self) -> int:
@@ -117,12 +120,17 @@ class Reaper:
                 _LOG.warning("container %s is looked at again: %s", listed.id, error)
         for record in unfinished:
             self._settle_run(record, present)
-        known = {record.dagster_run.run_id for record in unfinished}
-        self._missing_since = {run: since for run, since in self._missing_since.items() if run in known}
+        self._since = {state: since for state, since in self._since.items() if state in self._seen}
+        self._seen.clear()
         if self._failed:
             self.after_failure()
             self._failed = False
         return removed
+
+    def _lasts(self, *state: object) -> float:
+        """Seconds since this state was first seen, without a look that did not see it."""
+        self._seen.add(state)
+        return self.clock() - self._since.setdefault(state, self.clock())
 
     def _settle_container(self, container: Container) -> bool:
         """Whether the container was removed."""
@@ -137,28 +145,28 @@ class Reaper:
         if found.status != "created":
             self._settle_running(container, found, record)
             return False
-        if run.is_finished or self.clock() - found.created > self.patience.launching:
+        if run.is_finished or self._lasts("created", found.id) > self.patience.launching:
             self._bury(container, found, run, reason="its container was made and never started")
             return True
         return False
 
     def _settle_running(self, container: Container, found: RunContainer, record: RunRecord) -> None:
         """End a container that should have ended; the next look finds it so."""
-        run, now, updated = record.dagster_run, self.clock(), record.update_timestamp.timestamp()
+        run = record.dagster_run
         if run.is_finished:
-            if now - (record.end_time or 0.0) > self.patience.finished:
+            if self._lasts("finished", found.id) > self.patience.finished:
                 _LOG.warning("container %s runs though run %s is over: stopping it", found.id[:12], run.run_id)
                 container.stop(timeout=_STOP_SECONDS)
         elif run.status is DagsterRunStatus.CANCELING:
-            if now - updated > self.patience.canceling:
+            if self._lasts("canceling", found.id) > self.patience.canceling:
                 container.kill()
-        elif now - updated > self.patience.silent and now - self._last_word(run) > self.patience.silent:
+        elif self._lasts("silent", found.id, self._last_word(run)) > self.patience.silent:
             container.kill()
             self._fail(run, f"it wrote no event for {self.patience.silent:g} s")
 
     def _remove_unknown(self, container: Container, found: RunContainer) -> bool:
         """Remove a container whose run was deleted."""
-        if self.clock() - found.created < self.patience.launching:
+        if self._lasts("unknown", found.id) <= self.patience.launching:
             return False
         _LOG.warning("container %s is of run %s, which is not known: removing it", found.id[:12], found.run_id)
         container.remove(force=True, v=True)
@@ -166,13 +174,17 @@ class Reaper:
         return True
 
     def _settle_run(self, record: RunRecord, present: set[str]) -> None:
-        run, now = record.dagster_run, self.clock()
+        run = record.dagster_run
         if run.run_id in present:
-            self._missing_since.pop(run.run_id, None)
-        elif run.status is DagsterRunStatus.STARTED:
-            if now - self._missing_since.setdefault(run.run_id, now) >= self.patience.vanished:
+            return
+        lasts = self._lasts("absent", run.run_id, run.status)
+        if run.status is DagsterRunStatus.STARTED:
+            if lasts >= self.patience.vanished:
                 self._fail(run, f"its container {run.tags.get(DOCKER_CONTAINER_ID_TAG, '')[:12]} is gone")
-        elif now - record.update_timestamp.timestamp() > self.patience.launching:
+        elif run.status is DagsterRunStatus.CANCELING:
+            if lasts >= self.patience.canceling:
+                self._fail(run, "it has no container")
+        elif lasts >= self.patience.launching:
             self._fail(run, f"it had no container for {self.patience.launching:g} s")
 
     def _bury(self, container: Container, found: RunContainer, run: DagsterRun, reason: str | None = None) -> None:
@@ -229,7 +241,7 @@ class Reaper:
                 return True
         return False
 
-    def _last_word(self, run: DagsterRun) -> float:
-        """When the run's newest event was written."""
+    def _last_word(self, run: DagsterRun) -> int:
+        """Number of the run's newest event."""
         newest = self.instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
-        return newest[0].event_log_entry.timestamp if newest else 0.0
+        return newest[0].storage_id if newest else 0

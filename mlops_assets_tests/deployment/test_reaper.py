@@ -213,6 +213,27 @@ def test_a_run_at_work_is_left_alone(yard: Yard) -> None:
     assert [each.id for each in yard.left()] == [container.id]
 
 
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_clocks_that_disagree_by_hours_end_no_run(yard: Yard, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    yard.reaper = yard.fresh_reaper(Patience(silent=3600))
+    starting, working = yard.run(dg.DagsterRunStatus.STARTING), yard.run()
+    yard.container(starting.run_id, "pass", start=False)
+    yard.container(working.run_id, "import time; time.sleep(600)")
+    true_time = time.time
+    monkeypatch.setattr(time, "time", lambda: true_time() + hours * 3600)
+    for _ in range(5):
+        yard.reaper.settle()
+    assert yard.status(starting) is dg.DagsterRunStatus.STARTING
+    assert yard.status(working) is dg.DagsterRunStatus.STARTED
+    assert len(yard.left()) == 2
+
+
+def test_a_run_canceled_before_it_had_a_container_becomes_canceled(yard: Yard) -> None:
+    run = yard.run(dg.DagsterRunStatus.CANCELING)
+    yard.settle_until(dg.DagsterRunStatus.CANCELED, run)
+    assert "it has no container" in yard.messages(run)
+
+
 def test_containers_of_another_deployment_are_left_alone(yard: Yard, tmp_path: Path) -> None:
     other = Yard(tmp_path / "other")
     try:
