@@ -24,15 +24,25 @@ _NamesOption = Annotated[
 @app.command("docker-proxy")
 def docker_proxy(
     policy: Annotated[Path, typer.Option(help="File with the policy (JSON): what may be asked of the engine.")],
-    listen: Annotated[Path, typer.Option(help="Socket to make; only this account may use it.")],
+    listen: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ROLE=SOCKET",
+            help="Socket to make for the clients of a role (launch, end or reap); only this account may use it.",
+        ),
+    ],
     engine: Annotated[Path, typer.Option(help="The engine's own socket.")] = Path("/var/run/docker.sock"),
 ) -> None:
     """Stand between the deployment and the Docker engine: run containers, hardened, and nothing else."""
-    from mlops_assets.deployment.docker_proxy.policy import Policy  # noqa: PLC0415  only the proxy needs it
+    from mlops_assets.deployment.docker_proxy.policy import Policy, Role  # noqa: PLC0415  only the proxy needs it
     from mlops_assets.deployment.docker_proxy.server import serve as run  # noqa: PLC0415
 
     _log_to_standard_error()
-    run(Policy.read(policy), listen=listen, engine=engine)
+    try:
+        sockets = {Role(role): Path(own) for role, _, own in (each.partition("=") for each in listen)}
+    except ValueError as error:
+        raise typer.BadParameter(f"{error} (ROLE=SOCKET is expected)", param_hint="--listen") from None
+    run(Policy.read(policy), listen=sockets, engine=engine)
 
 
 @app.command()

@@ -78,4 +78,3 @@ class RunContainer:
         if self.error:
             words += f": {self.error}"
         return words + "."
-

@@ -1,4 +1,4 @@
-"""The policy: which run containers may be made, as data that an operator can read.
+"""The policy: which run containers may be made, and who may ask for what, as data that an operator can read.
 
 Put here what the policy file holds and how a container to be made is judged. Keep out the HTTP interface around it.
 
@@ -11,6 +11,8 @@ that a second spelling of a name could undo the first.
 from __future__ import annotations
 
 import re
+from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,7 +21,7 @@ from mlops_assets.deployment.containers import RUN_LABEL
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
 _JOB_LABEL: Final = "dagster/job_name"
@@ -39,16 +41,41 @@ class RefusedError(Exception):
     """A request that the policy does not allow; its text says what and is safe to show."""
 
 
+class Role(StrEnum):
+    """What a client of the proxy is there for; each role has a socket of its own."""
+
+    LAUNCH = "launch"
+    """Makes and starts run containers, and looks after them: the daemon."""
+    END = "end"
+    """Stops run containers on request: the operator's web server."""
+    REAP = "reap"
+    """Stops and removes run containers, and reads how they ended: the reaper."""
+
+
+class Profile(BaseModel):
+    """What the runs of one code location may reach; a run has all of it from one profile.
+
+    Attributes:
+        networks: names of the networks that they may join.
+        binds: volumes and secret files that they may mount, exactly as ``SOURCE:TARGET:MODE``.
+        environment: names of the variables that they may get.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    networks: frozenset[str] = frozenset()
+    binds: frozenset[str] = frozenset()
+    environment: frozenset[str] = frozenset()
+
+
 class Policy(BaseModel):
     """What may be made, and where it may reach.
 
     Attributes:
         images: references of the images that run containers may use, exactly as the code locations name them.
-        networks: names of the networks that they may join.
-        binds: volumes and secret files that they may mount, exactly as ``SOURCE:TARGET:MODE``.
-        user: user and group that they must run as.
+        profiles: what may be reached together, by the name of a code location.
+        user: user and group that run containers must run as.
         commands: first words of the commands that they may run.
-        environment: names of the variables that they may get.
         memory: most bytes of memory.
         nano_cpus: most processors, in billionths.
         pids: most processes.
@@ -58,11 +85,9 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: frozenset[str] = Field(min_length=1)
-    networks: frozenset[str] = frozenset()
-    binds: frozenset[str] = frozenset()
+    profiles: dict[str, Profile] = Field(min_length=1)
     user: str = Field(default="10001:10001", pattern=r"^[1-9]\d*:[1-9]\d*$")
     commands: tuple[tuple[str, ...], ...] = (("dagster", "api", "execute_run"),)
-    environment: frozenset[str] = frozenset()
     memory: int = Field(gt=0)
     nano_cpus: int = Field(gt=0)
     pids: int = Field(gt=0)
@@ -89,6 +114,21 @@ class Policy(BaseModel):
                 source=f"Policy file {file}", culprit=f"it is no policy ({problems}).", remedy="Correct these fields."
             ) from None
 
+    @cached_property
+    def networks(self) -> frozenset[str]:
+        """The networks of all profiles."""
+        return frozenset().union(*(profile.networks for profile in self.profiles.values()))
+
+    @cached_property
+    def binds(self) -> frozenset[str]:
+        """The mounts of all profiles."""
+        return frozenset().union(*(profile.binds for profile in self.profiles.values()))
+
+    @cached_property
+    def environment(self) -> frozenset[str]:
+        """The variables of all profiles."""
+        return frozenset().union(*(profile.environment for profile in self.profiles.values()))
+
     def judged(self, container: Mapping[str, Any]) -> dict[str, Any]:
         """Let a container to be made pass, or refuse it.
 
@@ -111,7 +151,29 @@ class Policy(BaseModel):
         networks = container.get("NetworkingConfig")
         ends = networks.get("EndpointsConfig") if isinstance(networks, dict) else None
         passed["NetworkingConfig"] = {"EndpointsConfig": dict.fromkeys(ends or {})}
+        self.demand_one_profile(passed, networks=ends or ())
         return passed
+
+    def demand_one_profile(self, container: Mapping[str, Any], *, networks: Collection[str]) -> None:
+        """Refuse a container that takes some of what it reaches from one profile and some from another.
+
+        Args:
+            container: a container as it is to be made, its fields allowed one by one; or with the same fields under
+                the same names, as it exists.
+            networks: names of the networks that it is to join beside its first.
+
+        Raises:
+            RefusedError: no profile has it all.
+        """
+        host = container["HostConfig"]
+        binds = set(host.get("Binds") or ())
+        joined = {*networks, host["NetworkMode"]} - {"none"}
+        names = {entry.partition("=")[0] for entry in container.get("Env") or ()} & self.environment
+        for profile in self.profiles.values():
+            if binds <= profile.binds and joined <= profile.networks and names <= profile.environment:
+                return
+        known = ", ".join(sorted(self.profiles))
+        raise RefusedError(f"HostConfig.Binds, networks and Env are not allowed together by any one of {known}.")
 
     def is_ours(self, inspected: Mapping[str, Any]) -> bool:
         """Whether an existing container is a run container of this deployment.

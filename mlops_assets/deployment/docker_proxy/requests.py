@@ -1,4 +1,4 @@
-"""Requests to the engine: which methods and paths pass, and what is asked first.
+"""Requests to the engine: which methods and paths pass for whom, and what is asked first.
 
 Put here the table of routes. Keep out the judging of containers (the policy) and bytes on sockets (the server).
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from mlops_assets.deployment.containers import RUN_LABEL
-from mlops_assets.deployment.docker_proxy.policy import RefusedError
+from mlops_assets.deployment.docker_proxy.policy import RefusedError, Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -44,12 +44,15 @@ class Request:
     content_type: str = ""
 
 
-async def allowed(request: Request, policy: Policy, inspect: Callable[[str], Awaitable[Mapping[str, Any]]]) -> Request:
+async def allowed(
+    request: Request, role: Role, policy: Policy, inspect: Callable[[str], Awaitable[Mapping[str, Any]]]
+) -> Request:
     """The request to send to the engine, as the policy lets it pass.
 
     Args:
         request: what a client asks.
-        policy: what it may ask.
+        role: what the client is there for.
+        policy: what may be asked.
         inspect: asks the engine for what is at a path, such as ``/networks/runs``.
 
     Returns:
@@ -69,10 +72,12 @@ async def allowed(request: Request, policy: Policy, inspect: Callable[[str], Awa
     version = _VERSION.match(parts.path)
     prefix = version[0] if version else ""
     path = parts.path[len(prefix) :]
-    for method, pattern, parameters, check in _ROUTES:
+    for roles, method, pattern, parameters, check in _ROUTES:
         found = re.fullmatch(pattern, path)
         if method != request.method or found is None:
             continue
+        if role not in roles:
+            raise RefusedError(f"{method} {path[:80]} is not allowed to a client that is there to {role}.")
         try:
             query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         except ValueError:
@@ -135,16 +140,15 @@ async def _list(asked: _Asked) -> _Passed:
 
 
 async def _ours(asked: _Asked) -> _Passed:
-    return _Passed(asked.query, id=await _id_of_ours(asked, asked.found["name"]))
+    return _Passed(asked.query, id=(await _ours_named(asked, asked.found["name"]))["Id"])
 
 
-async def _id_of_ours(asked: _Asked, name: object) -> str:
-    """The full id of a run container of the deployment."""
+async def _ours_named(asked: _Asked, name: object) -> Mapping[str, Any]:
+    """What the engine says about a run container of the deployment."""
     if isinstance(name, str) and re.fullmatch(_NAME, name):
         inspected = await asked.inspect(f"/containers/{name}/json")
-        identity = str(inspected.get("Id"))
-        if asked.policy.is_ours(inspected) and _ID.fullmatch(identity):
-            return identity
+        if asked.policy.is_ours(inspected) and _ID.fullmatch(str(inspected.get("Id"))):
+            return inspected
     raise RefusedError(f"{name!r:.80} is no run container of this deployment.")
 
 
@@ -159,7 +163,7 @@ async def _remove(asked: _Asked) -> _Passed:
     query = dict(asked.query)
     if query.pop("link", "0").lower() not in {"0", "false"}:
         raise RefusedError("A link cannot be removed.")
-    return _Passed(query, id=await _id_of_ours(asked, asked.found["name"]))
+    return _Passed(query, id=(await _ours_named(asked, asked.found["name"]))["Id"])
 
 
 async def _logs(asked: _Asked) -> _Passed:
@@ -171,29 +175,35 @@ async def _logs(asked: _Asked) -> _Passed:
 async def _create(asked: _Asked) -> _Passed:
     if asked.request.content_type.partition(";")[0].strip().lower() != "application/json":
         raise RefusedError("A container is described in JSON.")
-    return _Passed(asked.query, asked.policy.judged(_json_object(asked.request.body, "the body")))
+    container = asked.policy.judged(_json_object(asked.request.body, "the body"))
+    # The engine keeps names apart: a run that two daemons launch gets one container.
+    return _Passed({"name": f"{asked.policy.label[1]}-run-{container['Labels'][RUN_LABEL]}"}, container)
 
 
 async def _network(asked: _Asked) -> _Passed:
+    return _Passed(asked.query, id=(await _network_named(asked))[0])
+
+
+async def _network_named(asked: _Asked) -> tuple[str, str]:
+    """Id and name of an allowed network."""
     # Docker's client asks by name first, and by the id that it got from then on.
     inspected = await asked.inspect(f"/networks/{asked.found['name']}")
-    identity = inspected.get("Id")
-    if (
-        inspected.get("Name") not in asked.policy.networks
-        or not isinstance(identity, str)
-        or not _ID.fullmatch(identity)
-    ):
+    identity, name = str(inspected.get("Id")), inspected.get("Name")
+    if name not in asked.policy.networks or not _ID.fullmatch(identity):
         raise RefusedError(f"Network {asked.found['name'][:80]} is not allowed.")
-    return _Passed(asked.query, id=identity)
+    return identity, str(name)
 
 
 async def _connect(asked: _Asked) -> _Passed:
-    network = await _network(asked)
+    network, name = await _network_named(asked)
     joining = _json_object(asked.request.body, "the body")
     if any(value for name, value in joining.items() if name != "Container"):
         raise RefusedError("A container may join a network, but not choose its address.")
-    container = await _id_of_ours(asked, joining.get("Container"))
-    return _Passed(asked.query, {"Container": container}, id=network.id)
+    container = await _ours_named(asked, joining.get("Container"))
+    joined = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    made = {"HostConfig": container["HostConfig"], "Env": container["Config"].get("Env")}
+    asked.policy.demand_one_profile(made, networks={*joined, name} - {"none"})
+    return _Passed(asked.query, {"Container": container["Id"]}, id=network)
 
 
 def _json_object(text: bytes, what: str) -> dict[str, Any]:
@@ -212,28 +222,26 @@ def _json_object(text: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-_LOGS: Final = frozenset({"stdout", "stderr", "timestamps", "tail", "since", "until", "follow"})
 _WITH_BODY: Final = (_create, _connect)
+_ALL: Final = frozenset(Role)
+_LAUNCH: Final = frozenset({Role.LAUNCH})
+_REAP: Final = frozenset({Role.REAP})
+_LOGS: Final = frozenset({"stdout", "stderr", "timestamps", "tail", "since", "until", "follow"})
 _CONTAINERS: Final = rf"/containers/(?P<name>{_NAME})"
-_ROUTES: Final[tuple[tuple[str, str, frozenset[str], Any], ...]] = (
-    ("GET", "/_ping", frozenset(), _pass),
-    ("HEAD", "/_ping", frozenset(), _pass),
-    ("GET", "/version", frozenset(), _pass),
-    ("GET", rf"/images/(?P<image>{_IMAGE})/json", frozenset(), _image),
-    ("GET", "/containers/json", frozenset({"all", "limit", "size", "trunc_cmd", "filters"}), _list),
-    ("POST", "/containers/create", frozenset(), _create),
-    ("GET", rf"{_CONTAINERS}/json", frozenset({"size"}), _ours),
-    (
-        "GET",
-        rf"{_CONTAINERS}/logs",
-        frozenset({"stdout", "stderr", "timestamps", "tail", "since", "until", "follow"}),
-        _logs,
-    ),
-    ("POST", rf"{_CONTAINERS}/start", frozenset(), _ours),
-    ("POST", rf"{_CONTAINERS}/stop", frozenset({"t"}), _stop),
-    ("POST", rf"{_CONTAINERS}/kill", frozenset({"signal"}), _ours),
-    ("POST", rf"{_CONTAINERS}/wait", frozenset({"condition"}), _ours),
-    ("DELETE", _CONTAINERS, frozenset({"v", "force", "link"}), _remove),
-    ("GET", rf"/networks/(?P<name>{_NAME})", frozenset(), _network),
-    ("POST", rf"/networks/(?P<name>{_NAME})/connect", frozenset(), _connect),
+_ROUTES: Final[tuple[tuple[frozenset[Role], str, str, frozenset[str], Any], ...]] = (
+    (_ALL, "GET", "/_ping", frozenset(), _pass),
+    (_ALL, "HEAD", "/_ping", frozenset(), _pass),
+    (_ALL, "GET", "/version", frozenset(), _pass),
+    (_ALL, "GET", rf"{_CONTAINERS}/json", frozenset({"size"}), _ours),
+    (_ALL, "GET", rf"{_CONTAINERS}/logs", _LOGS, _logs),
+    (_ALL, "POST", rf"{_CONTAINERS}/stop", frozenset({"t"}), _stop),
+    (_ALL, "POST", rf"{_CONTAINERS}/wait", frozenset({"condition"}), _ours),
+    (_LAUNCH, "GET", rf"/images/(?P<image>{_IMAGE})/json", frozenset(), _image),
+    (_LAUNCH, "POST", "/containers/create", frozenset(), _create),
+    (_LAUNCH, "POST", rf"{_CONTAINERS}/start", frozenset(), _ours),
+    (_LAUNCH, "GET", rf"/networks/(?P<name>{_NAME})", frozenset(), _network),
+    (_LAUNCH, "POST", rf"/networks/(?P<name>{_NAME})/connect", frozenset(), _connect),
+    (_REAP, "GET", "/containers/json", frozenset({"all", "limit", "size", "trunc_cmd", "filters"}), _list),
+    (_REAP, "POST", rf"{_CONTAINERS}/kill", frozenset({"signal"}), _ours),
+    (_REAP, "DELETE", _CONTAINERS, frozenset({"v", "force", "link"}), _remove),
 )

@@ -1,4 +1,4 @@
-"""The proxy's server: a Unix socket for clients, the engine's socket behind it, one request per connection.
+"""The proxy's server: a Unix socket for each role of clients, the engine's behind them, one request per connection.
 
 Put here bytes on sockets. Keep out what passes (that is in ``requests`` and ``policy``).
 
@@ -9,12 +9,12 @@ is, so two readings of one text cannot differ.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import socket
 import struct
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from mlops_assets.deployment.docker_proxy.policy import Policy
+    from mlops_assets.deployment.docker_proxy.policy import Policy, Role
 
 _LOG: Final = logging.getLogger(__name__)
 _BLOCK: Final = 2**16
@@ -36,6 +36,8 @@ _MOST_BYTES: Final = 2**20
 _REQUEST_SECONDS: Final = 10.0
 _MOST_CONNECTIONS: Final = 64
 _ENGINE_SECONDS: Final = 30.0
+_LONGEST_SECONDS: Final = 3600.0
+"""How long a client may wait for a container in one request."""
 _OK, _NOT_FOUND = 200, 404
 _REASONS: Final = {
     400: "Bad Request",
@@ -78,11 +80,12 @@ class _Message:
 
 
 class DockerProxy:
-    """A Unix socket that takes the engine's requests and passes on what a policy allows."""
+    """A Unix socket that takes the engine's requests and passes on what a policy allows to clients of one role."""
 
-    def __init__(self, policy: Policy, *, listen: Path, engine: Path) -> None:
-        """Remember policy, own socket and the engine's socket; nothing is opened."""
+    def __init__(self, policy: Policy, role: Role, *, listen: Path, engine: Path) -> None:
+        """Remember policy, role, own socket and the engine's socket; nothing is opened."""
         self._policy = policy
+        self._role = role
         self._listen = listen
         self._engine = engine
         self._slots = asyncio.Semaphore(_MOST_CONNECTIONS)
@@ -119,7 +122,7 @@ class DockerProxy:
             _LOG.debug("connection lost")
         finally:
             writer.close()
-            with suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,9 +134,9 @@ class DockerProxy:
             _LOG.warning("refused unreadable request from %s: %s", peer, error)
             await _refuse(writer, 400, "The request cannot be read.")
             return
-        shown = f"{request.method} {request.target[:200]!r} from {peer}"
+        shown = f"{request.method} {request.target[:200]!r} to {self._role} from {peer}"
         try:
-            passed = await allowed(request, self._policy, self._inspect)
+            passed = await allowed(request, self._role, self._policy, self._inspect)
         except RefusedError as refused:
             _LOG.warning("refused %s: %s", shown, refused)
             await _refuse(writer, 403, f"Refused by the deployment's policy: {refused}")
@@ -162,11 +165,11 @@ class DockerProxy:
             # A client that goes away while it waits for a container must not keep the engine's connection.
             answer = asyncio.create_task(_pipe(engine_reader, writer))
             gone = asyncio.create_task(_until_closed(reader))
-            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({answer, gone}, timeout=_LONGEST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             gone.cancel()
             if not answer.done():
                 answer.cancel()
-            with suppress(asyncio.CancelledError, ConnectionError):
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError, TimeoutError):
                 await answer
         finally:
             engine_writer.close()
@@ -229,7 +232,9 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while block := await reader.read(_BLOCK):
         writer.write(block)
-        await writer.drain()
+        # A client that does not read must not hold its slot for ever.
+        async with asyncio.timeout(_REQUEST_SECONDS):
+            await writer.drain()
 
 
 async def _refuse(writer: asyncio.StreamWriter, status: int, text: str) -> None:
@@ -251,17 +256,23 @@ def _peer(writer: asyncio.StreamWriter) -> str:
     return f"process {process} of user {user}"
 
 
-def serve(policy: Policy, *, listen: Path, engine: Path) -> None:
+def serve(policy: Policy, *, listen: Mapping[Role, Path], engine: Path) -> None:
     """Serve until the process is told to end.
 
+    Args:
+        policy: what may be asked.
+        listen: the socket to make for the clients of each role.
+        engine: the engine's own socket.
+
     Raises:
-        EngineError: the socket cannot be made.
+        EngineError: a socket cannot be made.
     """
 
     async def run() -> None:
-        server = await DockerProxy(policy, listen=listen, engine=engine).start()
-        _LOG.info("listening on %s for %s", listen, engine)
-        async with server:
-            await server.serve_forever()
+        async with contextlib.AsyncExitStack() as servers:
+            for role, own in listen.items():
+                await servers.enter_async_context(await DockerProxy(policy, role, listen=own, engine=engine).start())
+                _LOG.info("listening on %s for clients that %s", own, role)
+            await asyncio.Event().wait()
 
     asyncio.run(run())

@@ -9,15 +9,24 @@ import copy
 import uuid
 from typing import Any
 
-from mlops_assets.deployment.docker_proxy.policy import Policy
+from mlops_assets.deployment.docker_proxy.policy import Policy, Profile
 
 IMAGE = "mlops-assets:1.0"
 NETWORK = "mlops-runs"
 POLICY = Policy(
     images=frozenset({IMAGE}),
-    networks=frozenset({NETWORK}),
-    binds=frozenset({"lake:/var/lib/mlops-assets:rw", "/etc/deployment/pseudonym:/run/secrets/pseudonym:ro"}),
-    environment=frozenset({"MLOPS_ASSETS_HOME"}),
+    profiles={
+        "here": Profile(
+            networks=frozenset({NETWORK}),
+            binds=frozenset({"lake:/var/lib/mlops-assets:rw", "/etc/deployment/pseudonym:/run/secrets/pseudonym:ro"}),
+            environment=frozenset({"MLOPS_ASSETS_HOME"}),
+        ),
+        "there": Profile(
+            networks=frozenset({NETWORK, "mlops-egress"}),
+            binds=frozenset({"landing:/var/lib/landing:ro"}),
+            environment=frozenset({"HTTPS_PROXY"}),
+        ),
+    },
     memory=2**31,
     nano_cpus=2 * 10**9,
     pids=256,

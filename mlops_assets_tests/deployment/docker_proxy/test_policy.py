@@ -29,6 +29,28 @@ def test_the_hardened_run_container_passes_field_by_field() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
+        ("HostConfig.Binds", ["landing:/var/lib/landing:ro"]),
+        ("HostConfig.Binds", ["lake:/var/lib/mlops-assets:rw", "landing:/var/lib/landing:ro"]),
+        ("HostConfig.NetworkMode", "mlops-egress"),
+        ("NetworkingConfig", {"EndpointsConfig": {"mlops-egress": None}}),
+        ("Env", ["MLOPS_ASSETS_HOME=/h", "HTTPS_PROXY=http://egress:8888"]),
+    ],
+)
+def test_a_run_cannot_take_something_from_each_of_two_profiles(path: str, value: object) -> None:
+    with pytest.raises(RefusedError, match="not allowed together by any one of here, there"):
+        POLICY.judged(container(path, value))
+
+
+def test_a_run_of_another_profile_passes_with_what_that_one_has() -> None:
+    other = container("HostConfig.Binds", ["landing:/var/lib/landing:ro"])
+    other["Env"] = ["HTTPS_PROXY=http://egress:8888"]
+    other["HostConfig"]["NetworkMode"] = "mlops-egress"
+    assert POLICY.judged(other)["HostConfig"]["NetworkMode"] == "mlops-egress"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
         ("HostConfig.MaskedPaths", []),
         ("HostConfig.ReadonlyPaths", []),
         ("HostConfig.CpuQuota", -1),

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mlops_assets.deployment.docker_proxy.policy import RefusedError
+from mlops_assets.deployment.docker_proxy.policy import RefusedError, Role
 from mlops_assets.deployment.docker_proxy.requests import Request, allowed
 from mlops_assets_tests.deployment.docker_proxy.good import IMAGE, LABELS, NETWORK, POLICY, container
 
@@ -19,10 +19,17 @@ if TYPE_CHECKING:
 _OURS = "c" * 64
 _OTHERS = "d" * 64
 _NETWORK_ID = "e" * 64
+_RUN: dict[str, Any] = {
+    "Id": _OURS,
+    "Config": {"Labels": LABELS, "Env": ["MLOPS_ASSETS_HOME=/h", "PATH=/bin"]},
+    "HostConfig": container()["HostConfig"],
+    "NetworkSettings": {"Networks": {NETWORK: {}}},
+}
 _ENGINE: dict[str, dict[str, Any]] = {
-    f"/containers/{_OURS}/json": {"Id": _OURS, "Config": {"Labels": LABELS}},
-    "/containers/named/json": {"Id": _OURS, "Config": {"Labels": LABELS}},
+    f"/containers/{_OURS}/json": _RUN,
+    "/containers/named/json": _RUN,
     f"/containers/{_OTHERS}/json": {"Id": _OTHERS, "Config": {"Labels": {}}},
+    "/networks/mlops-egress": {"Id": "a" * 64, "Name": "mlops-egress"},
     f"/networks/{NETWORK}": {"Id": _NETWORK_ID, "Name": NETWORK},
     f"/networks/{_NETWORK_ID}": {"Id": _NETWORK_ID, "Name": NETWORK},
     "/networks/bridge": {"Id": "f" * 64, "Name": "bridge"},
@@ -34,9 +41,16 @@ async def _inspect(path: str) -> Mapping[str, Any]:
 
 
 def _ask(method: str, target: str, body: object = None) -> Request:
+    """The request as it passes for the role that is there for it; refused if for none."""
     content = b"" if body is None else json.dumps(body).encode()
     kind = "application/json" if body is not None else ""
-    return asyncio.run(allowed(Request(method, target, content, kind), POLICY, _inspect))
+    for role in Role:
+        try:
+            return asyncio.run(allowed(Request(method, target, content, kind), role, POLICY, _inspect))
+        except RefusedError as error:
+            if "a client that is there to" not in str(error):
+                raise
+    raise RefusedError("no role")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +82,17 @@ def test_a_name_is_replaced_by_the_id_that_was_judged() -> None:
 
 
 def test_a_hardened_container_can_be_made() -> None:
-    assert _ask("POST", "/v1.41/containers/create", container()).target == "/v1.41/containers/create"
+    assert _ask("POST", "/v1.41/containers/create", container()).target.startswith("/v1.41/containers/create?")
+
+
+def test_the_engine_names_the_container_by_its_run_so_that_a_run_has_one() -> None:
+    passed = urlsplit(_ask("POST", "/containers/create", container()).target)
+    assert parse_qs(passed.query) == {"name": [f"test-run-{LABELS['dagster/run_id']}"]}
+
+
+def test_a_run_container_cannot_join_a_network_of_another_profile() -> None:
+    with pytest.raises(RefusedError, match="not allowed together by any one of here, there"):
+        _ask("POST", "/networks/mlops-egress/connect", {"Container": _OURS})
 
 
 @pytest.mark.parametrize("network", [NETWORK, _NETWORK_ID])
@@ -161,13 +185,15 @@ def test_a_body_where_none_belongs_is_refused() -> None:
 )
 def test_a_body_that_two_readers_could_read_differently_is_refused(text: bytes) -> None:
     with pytest.raises(RefusedError, match="body"):
-        asyncio.run(allowed(Request("POST", "/containers/create", text, "application/json"), POLICY, _inspect))
+        asyncio.run(
+            allowed(Request("POST", "/containers/create", text, "application/json"), Role.LAUNCH, POLICY, _inspect)
+        )
 
 
 def test_a_container_that_is_not_described_in_json_is_refused() -> None:
     request = Request("POST", "/containers/create", json.dumps(container()).encode(), "text/plain")
     with pytest.raises(RefusedError, match="JSON"):
-        asyncio.run(allowed(request, POLICY, _inspect))
+        asyncio.run(allowed(request, Role.LAUNCH, POLICY, _inspect))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import docker
 import pytest
 from docker.errors import APIError, NotFound
 
-from mlops_assets.deployment.docker_proxy.policy import Policy
+from mlops_assets.deployment.docker_proxy.policy import Policy, Profile, Role
 from mlops_assets.deployment.docker_proxy.server import DockerProxy, EngineError
 from mlops_assets_tests.background import served
 from mlops_assets_tests.docker_engine import base_image, require_engine
@@ -37,6 +37,7 @@ def policy() -> Policy:
     require_engine()
     return Policy(
         images=frozenset({base_image()}),
+        profiles={"here": Profile()},
         commands=(("python3", "-c"),),
         memory=2**28,
         nano_cpus=10**9,
@@ -45,18 +46,39 @@ def policy() -> Policy:
     )
 
 
-@pytest.fixture
-def client(policy: Policy, tmp_path: Path) -> Iterator[docker.DockerClient]:
-    """Docker's client, through the proxy."""
-    listen = tmp_path / "docker.sock"
-    with served(DockerProxy(policy, listen=listen, engine=ENGINE).start):
-        through = docker.DockerClient(base_url=f"unix://{listen}", timeout=60)
+@contextlib.contextmanager
+def _clients(policy: Policy, folder: Path) -> Iterator[dict[Role, docker.DockerClient]]:
+    """Docker's clients, each through the proxy's socket for its role."""
+    with contextlib.ExitStack() as stack:
+        through = {}
+        for role in Role:
+            listen = folder / f"{role}.sock"
+            stack.enter_context(served(DockerProxy(policy, role, listen=listen, engine=ENGINE).start))
+            through[role] = docker.DockerClient(base_url=f"unix://{listen}", timeout=60)
+            stack.callback(through[role].close)
         yield through
-        through.close()
     direct = docker.from_env()
     for left in direct.containers.list(all=True, filters={"label": f"mlops_assets/deployment={DEPLOYMENT}"}):
         left.remove(force=True, v=True)
     direct.close()
+
+
+@pytest.fixture
+def clients(policy: Policy, tmp_path: Path) -> Iterator[dict[Role, docker.DockerClient]]:
+    with _clients(policy, tmp_path) as clients:
+        yield clients
+
+
+@pytest.fixture
+def client(clients: dict[Role, docker.DockerClient]) -> docker.DockerClient:
+    """The client that launches."""
+    return clients[Role.LAUNCH]
+
+
+@pytest.fixture
+def reaping(clients: dict[Role, docker.DockerClient]) -> docker.DockerClient:
+    """The client that removes."""
+    return clients[Role.REAP]
 
 
 def _hardened(**changes: Any) -> dict[str, Any]:  # noqa: ANN401  any argument of Docker's client
@@ -81,7 +103,9 @@ def _hardened(**changes: Any) -> dict[str, Any]:  # noqa: ANN401  any argument o
     }
 
 
-def test_a_run_container_is_made_started_watched_and_removed_by_dockers_own_client(client: docker.DockerClient) -> None:
+def test_a_run_container_is_made_started_watched_and_removed_by_dockers_own_client(
+    client: docker.DockerClient, reaping: docker.DockerClient
+) -> None:
     assert client.ping()
     container = client.containers.create(**_hardened())
     container.start()
@@ -89,9 +113,32 @@ def test_a_run_container_is_made_started_watched_and_removed_by_dockers_own_clie
     assert container.logs(tail=10) == b"done\n"
     container.reload()
     assert container.attrs["State"]["Status"] == "exited"
-    assert [each.id for each in client.containers.list(all=True)] == [container.id]
-    container.remove(v=True)
-    assert client.containers.list(all=True) == []
+    (listed,) = reaping.containers.list(all=True)
+    assert listed.id == container.id
+    listed.remove(v=True)
+    assert reaping.containers.list(all=True) == []
+
+
+def test_a_run_gets_one_container_however_often_it_is_launched(client: docker.DockerClient) -> None:
+    asked = _hardened()
+    client.containers.create(**asked)
+    with pytest.raises(APIError, match="already in use") as refused:
+        client.containers.create(**asked)
+    assert refused.value.status_code == 409
+
+
+def test_each_role_is_refused_what_the_others_are_there_for(clients: dict[Role, docker.DockerClient]) -> None:
+    container = clients[Role.LAUNCH].containers.create(**_hardened())
+    for role in (Role.END, Role.REAP):
+        with pytest.raises(APIError, match=f"not allowed to a client that is there to {role}"):
+            clients[role].containers.create(**_hardened())
+        with pytest.raises(APIError, match=f"not allowed to a client that is there to {role}"):
+            clients[role].api.start(container.id)
+    for role in (Role.LAUNCH, Role.END):
+        with pytest.raises(APIError, match=f"not allowed to a client that is there to {role}"):
+            clients[role].api.remove_container(container.id)
+        with pytest.raises(APIError, match=f"not allowed to a client that is there to {role}"):
+            clients[role].containers.list(all=True)
 
 
 @pytest.mark.parametrize(
@@ -111,12 +158,12 @@ def test_a_run_container_is_made_started_watched_and_removed_by_dockers_own_clie
     ],
 )
 def test_a_softened_container_is_refused_and_the_client_is_told_why(
-    client: docker.DockerClient, change: dict[str, Any], named: str
+    client: docker.DockerClient, reaping: docker.DockerClient, change: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(APIError, match=named) as refused:
         client.containers.create(**_hardened(**change))
     assert refused.value.status_code == 403
-    assert client.containers.list(all=True) == []
+    assert reaping.containers.list(all=True) == []
 
 
 @pytest.fixture
@@ -130,12 +177,12 @@ def stranger() -> Iterator[Container]:
     direct.close()
 
 
-def test_other_containers_are_out_of_reach_by_any_request(client: docker.DockerClient, stranger: Container) -> None:
-    through = client.api
+def test_other_containers_are_out_of_reach_by_any_request(reaping: docker.DockerClient, stranger: Container) -> None:
+    through = reaping.api
     for request in (through.inspect_container, through.logs, through.stop, through.kill, through.remove_container):
         with pytest.raises(APIError, match="no run container of this deployment"):
             request(stranger.id)
-    assert stranger.id not in [each.id for each in client.containers.list(all=True)]
+    assert stranger.id not in [each.id for each in reaping.containers.list(all=True)]
     stranger.reload()
     assert stranger.status == "running"
 
@@ -145,7 +192,6 @@ def test_nothing_is_executed_in_a_run_container(client: docker.DockerClient) -> 
     container.start()
     with pytest.raises(APIError, match="not allowed"):
         container.exec_run(["id"])
-    container.remove(force=True, v=True)
 
 
 def test_images_cannot_be_pulled_or_built(client: docker.DockerClient) -> None:
@@ -178,7 +224,7 @@ def test_a_request_that_two_readers_could_read_differently_is_not_passed_on(
     client: docker.DockerClient, tmp_path: Path, sent: bytes
 ) -> None:
     assert client.ping()
-    answer = _raw(tmp_path / "docker.sock", sent)
+    answer = _raw(tmp_path / "launch.sock", sent)
     assert answer[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 403", b""}
 
 
@@ -187,25 +233,25 @@ def test_a_second_request_on_one_connection_never_reaches_the_engine(
 ) -> None:
     assert client.ping()
     first = b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
-    answer = _raw(tmp_path / "docker.sock", first + b"GET /info HTTP/1.1\r\nHost: d\r\n\r\n")
+    answer = _raw(tmp_path / "launch.sock", first + b"GET /info HTTP/1.1\r\nHost: d\r\n\r\n")
     assert answer.count(b"HTTP/1.1") <= 1
     assert b"ServerVersion" not in answer
 
 
 def test_the_socket_is_for_its_owner_alone(client: docker.DockerClient, tmp_path: Path) -> None:
     assert client.ping()
-    assert stat.S_IMODE((tmp_path / "docker.sock").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "launch.sock").stat().st_mode) == 0o600
 
 
 def test_without_an_engine_the_client_is_told_so(policy: Policy, tmp_path: Path) -> None:
     listen = tmp_path / "docker.sock"
-    with served(DockerProxy(policy, listen=listen, engine=tmp_path / "nowhere.sock").start):
+    with served(DockerProxy(policy, Role.LAUNCH, listen=listen, engine=tmp_path / "nowhere.sock").start):
         assert b"503 Service Unavailable" in _raw(listen, b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")
 
 
 def test_a_socket_that_cannot_be_made_is_an_error_that_names_it(policy: Policy, tmp_path: Path) -> None:
     async def start() -> None:
-        await DockerProxy(policy, listen=tmp_path / "nowhere" / "docker.sock", engine=ENGINE).start()
+        await DockerProxy(policy, Role.LAUNCH, listen=tmp_path / "nowhere" / "docker.sock", engine=ENGINE).start()
 
     with pytest.raises(EngineError, match=r"docker\.sock: it cannot be made"):
         asyncio.run(start())
@@ -218,11 +264,10 @@ def test_a_client_that_goes_away_while_waiting_leaves_the_proxy_serving(
     container.start()
     for _ in range(80):
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(tmp_path / "docker.sock"))
+            connection.connect(str(tmp_path / "launch.sock"))
             connection.sendall(f"POST /containers/{container.id}/wait HTTP/1.1\r\nHost: d\r\n\r\n".encode())
     time.sleep(0.5)
     assert client.ping()
-    container.remove(force=True, v=True)
 
 
 def test_a_container_that_is_not_there_is_told_as_the_engine_tells_it(client: docker.DockerClient) -> None:
@@ -233,4 +278,4 @@ def test_a_container_that_is_not_there_is_told_as_the_engine_tells_it(client: do
 def test_an_upgrade_of_the_connection_is_refused(client: docker.DockerClient, tmp_path: Path) -> None:
     assert client.ping()
     sent = b"POST /session HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
-    assert _raw(tmp_path / "docker.sock", sent)[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 403"}
+    assert _raw(tmp_path / "launch.sock", sent)[:12] in {b"HTTP/1.1 400", b"HTTP/1.1 403"}
