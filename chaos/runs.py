@@ -156,12 +156,15 @@ def main() -> None:
         with stack.client(clients, OPERATOR, "operator") as client:
             launched = set()
             vandal = Vandal(every, seed)
-            for number in range(wanted):
+            while len(launched) < wanted:
                 parameters = launch_parameters("plumbing", ["raw", "voter_file"], chance.choice(partitions))
                 answer = ask(client, LAUNCH, params=parameters)["launchPipelineExecution"]
                 if answer["__typename"] == "LaunchRunSuccess":
                     launched.add(answer["run"]["runId"])
-                if number == 0:
+                else:
+                    # The code server is starting again.
+                    time.sleep(1)
+                if launched and not vandal.is_alive():
                     vandal.start()
             states = wait(client, seconds=60 + 30 * wanted)
             vandal.over.set()
