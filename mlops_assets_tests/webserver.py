@@ -35,8 +35,9 @@ mutation Launch($params: ExecutionParams!) {
 _STATUS: Final = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
-def launch_parameters(location: str, asset: list[str], partition: str) -> dict[str, Any]:
-    """The parameters of `LAUNCH` for the materialization of one partition."""
+def launch_parameters(location: str, asset: list[str], partition: str | None) -> dict[str, Any]:
+    """The parameters of `LAUNCH` for the materialization of one partition, or of an asset without partitions."""
+    tags = [] if partition is None else [{"key": "dagster/partition", "value": partition}]
     return {
         "selector": {
             "repositoryLocationName": location,
@@ -47,7 +48,7 @@ def launch_parameters(location: str, asset: list[str], partition: str) -> dict[s
         },
         "mode": "default",
         "runConfigData": {},
-        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
+        "executionMetadata": {"tags": tags},
     }
 
 

@@ -116,4 +116,6 @@ def _reason(result: ExecuteInProcessResult) -> str:
             while cause is not None and cause.cause is not None:
                 cause = cause.cause
             return cause.message.strip() if cause is not None else "the step failed."
+        if event.is_run_failure and (failure := event.job_failure_data.error) is not None:
+            return failure.message.strip()
     return "the run failed."

@@ -132,7 +132,13 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_nested_delimiter="__", extra="ignore", frozen=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_nested_delimiter="__",
+        # A compose file can pass a variable on, but not leave out one that is not set.
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     home: Path = Path(".mlops_assets")

@@ -105,6 +105,16 @@ class Stack:
         return httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=30, trust_env=False)
 
 
+def token(name: str) -> str:
+    """A bearer token of the deployment's service for that application."""
+    return docker(
+        *("run", "--rm", "--network", "none", "--volume", f"{PROJECT}-secrets-tokens:/t:ro"),
+        *("--env", "MLOPS_ASSETS_SERVICE__KEYS=/t/jwks.json"),
+        *("--env", "MLOPS_ASSETS_SERVICE__SIGNING_KEY=/t/signing.pem"),
+        *("mlops-assets-service:latest", "mlops-assets", "token", name),
+    ).strip()
+
+
 def copy_volume(volume: str, folder: Path) -> Path:
     """Copy what is in one of the deployment's volumes."""
     command = ["docker", "run", "--rm", "--network", "none", "--volume", f"{PROJECT}-{volume}:/volume:ro"]

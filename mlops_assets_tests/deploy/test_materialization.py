@@ -12,7 +12,7 @@ from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
 from mlops_assets_tests.browser import browser_page, require_chromium
 from mlops_assets_tests.deploy.signed_in import signed_in
-from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, Stack, deliver, docker
+from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, SERVICE, Stack, deliver, docker, token
 from mlops_assets_tests.docker_engine import ROOT
 from mlops_assets_tests.webserver import LAUNCH, launch_parameters
 
@@ -29,6 +29,7 @@ pytestmark = [
 
 PICTURES = ROOT / "screenshots"
 VOTERS = 600
+OK = 200
 _PUBLISHED = """
 import json
 from mlops_assets.contracts import raw
@@ -39,6 +40,38 @@ with LakeSession(Settings.load()) as session:
     entries = ledger.current(session, raw.VOTER_FILE, ["2021-07|NC"])
 print(json.dumps({key: entry.record.rows for key, entry in entries.items()}))
 """
+# The years before: a person would let the schedules bring them. It runs beside the deployment, with wrangling's
+# accounts and an instance of its own, since the reaper ends runs that have no container.
+_HISTORY = """
+import pathlib, tempfile
+import dagster as dg
+from mlops_assets.demo.history import Batch, load
+from mlops_assets.demo.surroundings import applied
+from mlops_assets.simulation.configuration import SimulationConfig
+from mlops_assets.simulation.servers import FolderServer
+from mlops_assets.simulation.sources import generate
+folder = pathlib.Path(tempfile.mkdtemp())
+systems = generate(SimulationConfig(seed=1, voters_per_state=600, months=1), folder)
+held = [str(year) for year in range(2010, 2024, 2)]
+instance = dg.DagsterInstance.local_temp(tempfile.mkdtemp(), overrides={"telemetry": {"enabled": False}})
+with FolderServer(systems.house_returns.parent) as server:
+    with applied({"MLOPS_ASSETS_SOURCES__HOUSE_RETURNS_URL": f"{server.url}/{systems.house_returns.name}"}):
+        load([
+            Batch("returns", ["raw/house_returns", "wrangled/house_results"], held),
+            Batch("features", ["features/district_election"], [*held, "2024"]),
+        ], instance, lambda *_: None)
+"""
+
+
+def _load_history(stack: Stack) -> None:
+    inside = stack.containers["code-wrangling"]
+    mounts = [mount for mount in inside["Mounts"] if mount["Destination"] != "/run/code/wrangling"]
+    docker(
+        *("run", "--rm", "--network", f"{PROJECT}-runs", "--tmpfs", "/tmp:rw,mode=1777"),  # noqa: S108  the container's own
+        *(word for entry in inside["Config"]["Env"] for word in ("--env", entry)),
+        *(word for mount in mounts for word in ("--volume", f"{mount['Name']}:{mount['Destination']}")),
+        *("mlops-assets-runs:latest", "python3", "-c", _HISTORY),
+    )
 
 
 def _ask(page: Page, query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
@@ -56,6 +89,22 @@ def _run_containers() -> list[str]:
     return docker("ps", "--all", *shown, "--filter", f"label=mlops_assets/deployment={PROJECT}").split()
 
 
+def _materialize(page: Page, address: str, location: str, asset: str, partition: str | None) -> None:
+    """Materialize from the asset's page, look at the run's page until it has succeeded and its container is gone."""
+    page.open(f"{address}/assets/{asset}")
+    page.wait_for("Materialize", seconds=120)
+    launched = _ask(page, LAUNCH, {"params": launch_parameters(location, asset.split("/"), partition)})
+    run_id = launched["data"]["launchPipelineExecution"]["run"]["runId"]
+    page.open(f"{address}/runs/{run_id}")
+    page.wait_for("RUN_SUCCESS", seconds=180)
+    # The reaper's last word, after which the container is gone.
+    page.wait_for("ended with exit code 0", seconds=60)
+    deadline = time.monotonic() + 60
+    while run_id in _run_containers():
+        assert time.monotonic() < deadline, "the run's container is still there"
+        time.sleep(0.5)
+
+
 def test_a_materialization_asked_for_in_the_browser_runs_in_a_container_that_is_gone_afterwards(
     stack: Stack, clients: Path, tmp_path: Path
 ) -> None:
@@ -64,18 +113,26 @@ def test_a_materialization_asked_for_in_the_browser_runs_in_a_container_that_is_
     systems.drop("NC", "2021-07", tmp_path / "landing")
     deliver(tmp_path / "landing")
     with signed_in(clients, OPERATOR, "operator") as address, browser_page("--ignore-certificate-errors") as page:
-        page.open(f"{address}/assets/raw/voter_file")
-        page.wait_for("Materialize", seconds=120)
-        launched = _ask(page, LAUNCH, {"params": launch_parameters("plumbing", ["raw", "voter_file"], "2021-07|NC")})
-        run_id = launched["data"]["launchPipelineExecution"]["run"]["runId"]
-        page.open(f"{address}/runs/{run_id}")
-        page.wait_for("RUN_SUCCESS", seconds=180)
-        # The reaper's last word, after which the container is gone.
-        page.wait_for("ended with exit code 0", seconds=60)
+        _materialize(page, address, "plumbing", "raw/voter_file", "2021-07|NC")
         page.picture(PICTURES / "deployment-run.png")
-    deadline = time.monotonic() + 60
-    while run_id in _run_containers():
-        assert time.monotonic() < deadline, "the run's container is still there"
-        time.sleep(0.5)
     published = json.loads(docker("exec", f"{stack.containers['code-plumbing']['Id']}", "python3", "-c", _PUBLISHED))
     assert published == {"2021-07|NC": VOTERS}
+
+
+def test_models_and_predictions_asked_for_in_the_browser_are_served_to_a_client(stack: Stack, clients: Path) -> None:
+    require_chromium()
+    _load_history(stack)
+    with signed_in(clients, OPERATOR, "operator") as address, browser_page("--ignore-certificate-errors") as page:
+        _materialize(page, address, "modeling", "models/district_votes", "2024")
+        _materialize(page, address, "modeling", "predictions/district_votes", "2024")
+        _materialize(page, address, "modeling", "serving/export", None)
+        page.picture(PICTURES / "deployment-export.png")
+    headers = {"Authorization": f"Bearer {token('test-application')}"}
+    deadline = time.monotonic() + 60
+    with stack.client(clients, SERVICE, None) as client:
+        while (answer := client.get("/v1/predictions?state=NC&election=2024", headers=headers)).status_code != OK:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.5)
+    first = answer.json()["items"][0]
+    assert first["lower"] <= first["value"] <= first["upper"]
+    assert first["model_version"]

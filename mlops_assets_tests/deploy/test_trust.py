@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 import pytest
 
-from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, SERVICE, VIEWER, docker, in_container
+from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, SERVICE, VIEWER, in_container, token
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,15 +117,10 @@ class TestReverseProxy:
             client.get("/health/live")
 
     def test_the_service_asks_for_a_token(self, stack: Stack, clients: Path) -> None:
-        token = docker(
-            *("run", "--rm", "--network", "none", "--volume", f"{PROJECT}-secrets-tokens:/t:ro"),
-            *("--env", "MLOPS_ASSETS_SERVICE__KEYS=/t/jwks.json"),
-            *("--env", "MLOPS_ASSETS_SERVICE__SIGNING_KEY=/t/signing.pem"),
-            *("mlops-assets-service:latest", "mlops-assets", "token", "test-application"),
-        ).strip()
+        bearer = token("test-application")
         with stack.client(clients, SERVICE, None) as client:
             assert client.get("/health/live").status_code == 200
             assert client.get("/v1/export").status_code == 401
-            assert client.get("/v1/export", headers={"Authorization": f"Bearer {token}x"}).status_code == 401
+            assert client.get("/v1/export", headers={"Authorization": f"Bearer {bearer}x"}).status_code == 401
             # Accepted; there is no export to describe yet.
-            assert client.get("/v1/export", headers={"Authorization": f"Bearer {token}"}).status_code == 503
+            assert client.get("/v1/export", headers={"Authorization": f"Bearer {bearer}"}).status_code == 503
