@@ -43,8 +43,8 @@ def detect(
     from mlops_assets.variance.detection import detect as run  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.panels import Columns, read_panel  # noqa: PLC0415
 
-    with _refusals(panel):
-        columns = Columns(unit=unit, group=group, time=time, measures=_names(measures), weight=weight, entity=entity)
+    with refusals(panel):
+        columns = Columns(unit=unit, group=group, time=time, measures=names(measures), weight=weight, entity=entity)
         events = run(read_panel(panel, columns))
     _write(events, out)
     found = sum(cause != "none" for cause in events["cause"].to_pylist())
@@ -62,8 +62,8 @@ def changepoints(
     from mlops_assets.variance.changepoints import changepoints as run  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.changepoints import read_series  # noqa: PLC0415
 
-    with _refusals(series):
-        points = run(read_series(series, time=time, values=_names(",".join(value))))
+    with refusals(series):
+        points = run(read_series(series, time=time, values=names(",".join(value))))
     _write(points, out)
     typer.echo(f"{points.num_rows} change points; see {out}")
 
@@ -83,20 +83,50 @@ def explain(
     """Split the change of every count between two snapshots exactly by cause."""
     from mlops_assets.variance.explanation import explain as run  # noqa: PLC0415  --help needs no engine
 
-    with _refusals(before):
+    with refusals(before):
         split = run(
             before,
             after,
             entity=id_,
             unit=unit,
-            attributes=_names(attributes),
-            address=_names(address) if address else (),
-        )
+            attributes=names(attributes),
+            address=names(address) if address else (),
+        ).split
     _write(split, out)
     typer.echo(f"{split.num_rows} counts of a unit and class; see {out}")
 
 
-def _names(text: str) -> tuple[str, ...]:
+@app.command()
+def drift(
+    before: Annotated[Path, typer.Argument(help="CSV or Parquet file of the earlier state of a table.")],
+    after: Annotated[Path, typer.Argument(help="The later one.")],
+    out: _OutOption,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns to compare, separated by commas; all when not given.")
+    ] = None,
+) -> None:
+    """Tell how far each column moved, and whether all of them together tell the two apart.
+
+    Writes one row per column with its distances, their chance and a verdict, and one row for all columns together.
+    """
+    from mlops_assets.variance.drift import SAMPLED  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.drift import drift as run  # noqa: PLC0415
+    from mlops_assets.variance.summary_files import summarise_file  # noqa: PLC0415
+
+    chosen = names(columns) if columns is not None else None
+    summaries = []
+    for place, path in enumerate((before, after)):
+        with refusals(path):
+            summaries.append(summarise_file(path, chosen, sampled=SAMPLED, seed=place))
+    labels = ("before", "after")
+    found = run(dict(zip(labels, summaries, strict=True)), [labels])
+    _write(found, out)
+    moved = sum(verdict not in {"none", "unknown"} for verdict in found["drift"].to_pylist())
+    typer.echo(f"{moved} of {found.num_rows} rows tell of drift; see {out}")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names in a text, separated by commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
@@ -113,13 +143,14 @@ def _write(table: pa.Table, out: Path) -> None:
 
 
 @contextmanager
-def _refusals(source: Path) -> Iterator[None]:
+def refusals(source: Path) -> Iterator[None]:
     """A refusal of the engine ends the command as one of the platform does."""
     from mlops_assets.variance.panels import PanelError  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.snapshots import SnapshotError  # noqa: PLC0415
+    from mlops_assets.variance.summaries import SummaryError  # noqa: PLC0415
 
     try:
         yield
-    except (PanelError, SnapshotError) as error:
+    except (PanelError, SnapshotError, SummaryError) as error:
         culprit, _, remedy = str(error).rstrip(".").rpartition(". ")
         raise PlatformError(source=str(source), culprit=f"{culprit}.", remedy=f"{remedy}.") from error

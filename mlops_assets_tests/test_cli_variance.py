@@ -82,6 +82,24 @@ def test_without_an_address_nobody_counts_as_moved(tmp_path: Path) -> None:
     assert all(row["movers"] == "0" for row in _rows(out))
 
 
+def test_drift_writes_one_row_per_column_and_one_for_all_together(tmp_path: Path) -> None:
+    before, after, out = tmp_path / "before.csv", tmp_path / "after.parquet", tmp_path / "found" / "drift.csv"
+    ages = [18 + n % 70 for n in range(400)]
+    before.write_text("age,party\n" + "".join(f"{age},UNA\n" for age in ages), encoding="utf-8")
+    parquet.write_table(pa.table({"age": ages, "party": ["NPA"] * 400}), after)
+    done = _run("drift", str(before), str(after), "--columns", "party, age", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 of 3 rows tell of drift")
+    rows = {row["column"]: row for row in _rows(out)}
+    assert {name: row["drift"] for name, row in rows.items()} == {
+        "party": "strong",
+        "age": "none",
+        "(all columns)": "strong",
+    }
+    assert rows["party"]["largest_change"] in {"UNA: 100.00% to 0.00%", "NPA: 0.00% to 100.00%"}
+    assert (float(rows["age"]["ks"]), float(rows["(all columns)"]["auc"])) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -89,12 +107,64 @@ def test_without_an_address_nobody_counts_as_moved(tmp_path: Path) -> None:
         (["detect", "gone.csv", "--unit", "u", "--group", "g", "--time", "t", "--measures", "x"], "does not exist"),
         (["changepoints", "panel.csv", "--time", "t", "--value", "nope"], "no column nope"),
         (["explain", "panel.csv", "panel.csv", "--id", "u", "--unit", "g", "--attributes", "nope"], "no column nope"),
+        (["drift", "panel.csv", "panel.csv", "--columns", "nope"], "no column nope"),
+        (["drift", "panel.csv", "gone.csv"], "does not exist"),
+        (["drift", "panel.csv", "broken.parquet"], "cannot be read as CSV or Parquet"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence_without_traceback(tmp_path: Path, arguments: list[str], words: str) -> None:
     (tmp_path / "panel.csv").write_text("u,g,t,x\n1,a,1,5\n", encoding="utf-8")
-    named = [str(tmp_path / part) if part.endswith(".csv") else part for part in arguments]
+    (tmp_path / "broken.parquet").write_text("no table", encoding="utf-8")
+    files = (".csv", ".parquet")
+    named = [str(tmp_path / part) if part.endswith(files) else part for part in arguments]
     done = _run(*named, "--out", str(tmp_path / "out.csv"))
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_report_writes_a_page_on_the_history_of_a_file(tmp_path: Path) -> None:
+    table, truth = simulate(World(groups=12, times=6, events=0.1), 5)
+    panel, out = tmp_path / "panel.parquet", tmp_path / "found" / "history.html"
+    parquet.write_table(table, panel)
+    done = _run("report", "history", str(panel), "--unit", "unit", "--group", "group", "--time", "time",
+                "--measures", ", ".join(MEASURES), "--entity", "name", "--title", "Ours",
+                "--out", str(out))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    page = out.read_text(encoding="utf-8")
+    assert "<h1>Ours</h1>" in page
+    assert any(cause in page for cause in set(truth.values()) - {"none"})
+
+
+def test_report_writes_a_page_on_two_snapshots_with_their_flows(tmp_path: Path) -> None:
+    before, after, out = tmp_path / "may.csv", tmp_path / "june.csv", tmp_path / "page.html"
+    rows = [(number, "A" if number < 60 else "B", "x", f"s{number}") for number in range(120)]
+    for path, units in ((before, {}), (after, dict.fromkeys(range(30), "B"))):
+        lines = [f"{number},{units.get(number, unit)},{party},{street}" for number, unit, party, street in rows]
+        path.write_text("id,unit,party,street\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    done = _run("report", "comparison", str(before), str(after), "--id", "id", "--unit", "unit",
+                "--attributes", "party", "--address", "street", "--out", str(out))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    page = out.read_text(encoding="utf-8")
+    assert "june compared with may" in page
+    assert "30 are in another unit, most 30 from A to B" in page
+
+
+def test_report_refuses_a_file_that_is_not_there_in_one_sentence(tmp_path: Path) -> None:
+    done = _run("report", "history", str(tmp_path / "none.csv"), "--unit", "u", "--group", "g", "--time", "t",
+                "--measures", "m", "--out", str(tmp_path / "page.html"))  # fmt: skip
+    assert done.returncode == 1
+    assert "does not exist" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_verdict_on_an_event_that_nobody_knows_is_refused_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path))
+    done = _run("judge", "0123456789ab", "reject", "--by", "Ann")
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "Event 0123456789ab: variance/events holds no event. Materialize it first." in said
+    assert _run("judge", "0123456789ab", "forget", "--by", "Ann").returncode == 2
+    assert _run("events", "--json").stdout == ""

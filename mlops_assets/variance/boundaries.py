@@ -202,7 +202,9 @@ def _unlikeness(old: Floats, new: Floats, scale: Floats) -> Floats:
     total = np.zeros((old.shape[1], new.shape[1]))
     count = np.zeros_like(total)
     for before, after, width in zip(old, new, scale, strict=True):
-        weight = np.log1p(((after[None, :] - before[:, None]) / width[None, :]) ** 2 / 4)
+        # A measure without any scatter makes a difference infinite, which is not counted below.
+        with np.errstate(over="ignore"):
+            weight = np.log1p(((after[None, :] - before[:, None]) / width[None, :]) ** 2 / 4)
         total += np.nan_to_num(weight)
         count += np.isfinite(weight)
     return np.where(count > 0, total / np.maximum(count, 1), np.inf).clip(max=1e6)

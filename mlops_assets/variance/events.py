@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 EVENT_CAUSES: Final = ("boundary", "renumbering", "entry", "population")
 """Causes of events: the map, the numbers, how records were entered or loaded, and the people themselves."""
 
+KINDS: Final = ("redrawn", "renumbered", "recoded", "reclassed", "repeated", "joiners", "leavers")
+"""What happened, more closely than the cause: a recoding that changed a class is ``reclassed``, a double load
+``repeated``."""
+
 _NEARLY_ALL: Final = 0.99
 
 
@@ -35,10 +39,11 @@ def events(kinds: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) ->
         thresholds: what is beyond ordinary.
 
     Returns:
-        One row per event: ``cause``, ``name`` (both together are the key), ``units`` (sorted, separated by commas;
-        ``all`` if no unit is left out), ``persons`` (entities to whom it was seen to happen), ``share`` (of the
-        entities of the later snapshot) and ``evidence``. Units are called by their number in the later snapshot, and
-        renumbered ones by both.
+        One row per event: ``cause``, ``kind`` (one of ``KINDS``), ``name`` (cause and name are the key), ``units``
+        (sorted, separated by commas; ``all`` if no unit is left out), ``persons`` (entities to whom it was seen to
+        happen), ``share`` (of the entities of the later snapshot) and ``evidence``. Units are called by their number in
+        the later snapshot, and renumbered ones by both. A later snapshot alone (nobody was in an earlier one) shows
+        repeated records only.
     """
     sizes = _sizes(kinds)
     found = [
@@ -51,7 +56,7 @@ def events(kinds: ir.Table, layout: Layout, thresholds: Thresholds = DEFAULT) ->
     ]
     rows = ibis.union(*found).cross_join(sizes.select("entities"))
     whole = ibis.greatest(rows.entities, 1).cast("float64")
-    return rows.select("cause", "name", "units", "persons", share=rows.persons / whole, evidence=rows.evidence)
+    return rows.select("cause", "kind", "name", "units", "persons", share=rows.persons / whole, evidence=rows.evidence)
 
 
 def _sizes(kinds: ir.Table) -> ir.Table:
@@ -66,6 +71,7 @@ def _sizes(kinds: ir.Table) -> ir.Table:
 def _event(rows: ir.Table, cause: str, **columns: ir.Value) -> ir.Table:
     return rows.select(
         cause=ibis.literal(cause),
+        kind=columns["kind"],
         name=columns["name"],
         units=columns["units"],
         persons=columns["persons"].cast("int64"),
@@ -92,7 +98,15 @@ def _renumbered(kinds: ir.Table, thresholds: Thresholds) -> ir.Table:
     both = ways.cross_join(named.agg(units=_listed(named.unit, ",")))
     both = both.filter(both.persons.notnull())
     name = ibis.literal("renumbered ") + both.way
-    return _event(both, "renumbering", name=name, units=both.units, persons=both.persons, evidence=both.evidence)
+    return _event(
+        both,
+        "renumbering",
+        kind=ibis.literal("renumbered"),
+        name=name,
+        units=both.units,
+        persons=both.persons,
+        evidence=both.evidence,
+    )
 
 
 def _redrawn(kinds: ir.Table, layout: Layout, sizes: ir.Table, thresholds: Thresholds) -> ir.Table:
@@ -113,6 +127,7 @@ def _redrawn(kinds: ir.Table, layout: Layout, sizes: ir.Table, thresholds: Thres
     return _event(
         row,
         "boundary",
+        kind=ibis.literal("redrawn"),
         name=_sentence("redrawn: ", row.units_after, plural, row.units_before),
         units=row.units,
         persons=row.persons,
@@ -134,6 +149,7 @@ def _recoded(kinds: ir.Table, layout: Layout, thresholds: Thresholds) -> ir.Tabl
     became = _sentence("the class of ", found.attribute, " became ", found.class_after, ", was ", found.class_before)
     stayed = _sentence("the class of ", found.attribute, " stayed ", found.class_before)
     said = found.mutate(
+        same_class=same_class,
         name=ibis.ifelse(same_code, reread, recoded),
         evidence=_sentence(
             found.entities, " of those in both snapshots, ", _percent(found.share), " of all with the old value; ",
@@ -141,9 +157,17 @@ def _recoded(kinds: ir.Table, layout: Layout, thresholds: Thresholds) -> ir.Tabl
         ),
     )  # fmt: skip
     # Two attributes may be read from one code: that is one event.
-    named = said.group_by("name").agg(persons=said.entities.max(), evidence=_listed(said.evidence, "; "))
+    named = said.group_by("name").agg(
+        persons=said.entities.max(), evidence=_listed(said.evidence, "; "), same_classes=said.same_class.all()
+    )
     return _event(
-        named, "entry", name=named.name, units=ibis.literal(ALL), persons=named.persons, evidence=named.evidence
+        named,
+        "entry",
+        kind=named.same_classes.ifelse("recoded", "reclassed"),
+        name=named.name,
+        units=ibis.literal(ALL),
+        persons=named.persons,
+        evidence=named.evidence,
     )
 
 
@@ -170,12 +194,14 @@ def _repeated(kinds: ir.Table, sizes: ir.Table, thresholds: Thresholds) -> ir.Ta
     return _event(
         row,
         "entry",
+        kind=ibis.literal("repeated"),
         name=ibis.ifelse(every, _sentence("every record loaded ", often), "records loaded more than once"),
         units=row.units,
         persons=row.persons,
         evidence=_sentence(
             row.rows, " rows for ", row.of, " entities; ", _percent(row.persons / row.of),
-            " of the entities came more than once, which was not so before",
+            " of the entities came more than once",
+            ibis.ifelse(row.units_before > 0, ", which was not so before", ""),
         ),
     )  # fmt: skip
 
@@ -212,6 +238,7 @@ def _population(kinds: ir.Table, layout: Layout, kind: str, thresholds: Threshol
     return _event(
         units,
         "population",
+        kind=ibis.literal(kind),
         name=_sentence(f"{kind} in ", units.unit),
         units=units.unit,
         persons=units["count"],

@@ -5,11 +5,14 @@ Put here how files are laid out and linked for the split. Keep out the split its
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import duckdb
 import ibis
 
+from mlops_assets.variance.crosswalk import flows
+from mlops_assets.variance.events import events
 from mlops_assets.variance.kinds import condense
 from mlops_assets.variance.linked import PARTS, changes
 from mlops_assets.variance.panels import PanelError, quoted, relation_of
@@ -24,10 +27,25 @@ if TYPE_CHECKING:
 _COPIES: Final = "copies_of_this_entity"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Explained:
+    """What happened between two snapshots.
+
+    Attributes:
+        split: the table of ``linked.changes`` by unit, attribute and category: ``before``, the seven parts, ``after``.
+        events: the table of ``events.events``.
+        flows: the table of ``crosswalk.flows``.
+    """
+
+    split: pa.Table
+    events: pa.Table
+    flows: pa.Table
+
+
 def explain(
     before: Path, after: Path, *, entity: str, unit: str, attributes: Sequence[str], address: Sequence[str] = ()
-) -> pa.Table:
-    """Split the change of every count of entities by unit and class exactly by cause.
+) -> Explained:
+    """Split the change of every count of entities by unit and class exactly by cause, and name what happened.
 
     Args:
         before: CSV or Parquet file of the earlier snapshot, one row per entity. An identifier that repeats counts
@@ -39,7 +57,7 @@ def explain(
         address: columns that together say where an entity is. Without any, whoever changed the unit was redrawn.
 
     Returns:
-        The table of ``linked.changes`` by unit, attribute and category: ``before``, the seven parts, ``after``.
+        The split, the events and the flows between units.
 
     Raises:
         PanelError: a file cannot be read, or lacks a column.
@@ -62,7 +80,11 @@ def explain(
         pairs = link(engine.table("earlier"), engine.table("later"), layout)
         kinds = engine.create_table("kinds", condense(pairs, layout), temp=True)
         split = changes(kinds, layout).order_by("unit", "attribute", "category")
-        return split.select("unit", "attribute", "category", "before", *PARTS, "after").to_pyarrow()
+        return Explained(
+            split=split.select("unit", "attribute", "category", "before", *PARTS, "after").to_pyarrow(),
+            events=events(kinds, layout).order_by("cause", "name").to_pyarrow(),
+            flows=flows(kinds).order_by("unit_before", "unit_after").to_pyarrow(),
+        )
     finally:
         connection.close()
 
