@@ -44,3 +44,19 @@ FIPS_BY_STATE: Final = {
     "VT": "50", "VA": "51", "WA": "53", "WV": "54", "WI": "55", "WY": "56",
 }  # fmt: skip
 STATE_BY_FIPS: Final = {fips: state for state, fips in FIPS_BY_STATE.items()}
+
+# US Census Bureau, Census Regions and Divisions of the United States.
+_STATES_BY_REGION: Final = {
+    "NORTHEAST": "CT ME MA NH NJ NY PA RI VT",
+    "MIDWEST": "IL IN IA KS MI MN MO NE ND OH SD WI",
+    "SOUTH": "AL AR DE DC FL GA KY LA MD MS NC OK SC TN TX VA WV",
+    "WEST": "AK AZ CA CO HI ID MT NV NM OR UT WA WY",
+}
+REGION_BY_STATE: Final = {state: region for region, states in _STATES_BY_REGION.items() for state in states.split()}
+
+DEMOCRATIC_PRESIDENT_AT: Final = frozenset(
+    str(year)
+    for first, last in ((1978, 1980), (1994, 2000), (2010, 2016), (2022, 2024))
+    for year in range(first, last + 1, 2)
+)
+"""The general elections since 1976 on whose day the president in office was a Democrat; a Republican at the others."""

@@ -11,6 +11,7 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
+from mlops_assets.contracts.gates import ENTRY_GATES, ENTRY_WARNINGS
 from mlops_assets.contracts.partitions import (
     ELECTION_BY_STATE,
     ELECTION_YEARS,
@@ -58,6 +59,8 @@ DISTRICT_DEMOGRAPHICS: Final = Contract(
     owners=WRANGLERS,
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
+    judged=ENTRY_GATES,
+    judged_warnings=ENTRY_WARNINGS,
 )
 
 
@@ -103,6 +106,8 @@ PERSON_TURNOUT: Final = Contract(
     partitions_def=ELECTION_BY_STATE,
     partition_columns={"election": "election", "state": "state"},
     quantise={"place_turnout": 6},
+    judged=ENTRY_GATES,
+    judged_warnings=ENTRY_WARNINGS,
 )
 
 
@@ -122,6 +127,17 @@ class DistrictElectionModel(pa.DataFrameModel):
     state_votes_last: dt.Float64 = pa.Field(nullable=True, ge=0)
     """Mean votes per district of the state two years before."""
     state_votes_second_last: dt.Float64 = pa.Field(nullable=True, ge=0)
+    share_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    """Democratic share of the votes for the two large parties two years before; NULL where not both had candidates."""
+    share_second_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    share_third_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    state_share_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    """The same share of the whole state's votes two years before, seats with one of the parties left out."""
+    nation_share_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    unopposed_last: dt.Int64 = pa.Field(nullable=False, isin=[-1, 0, 1])
+    """Two years before, of the two large parties only the Democratic (1) or only the Republican (-1) had votes."""
+    president_democratic: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
+    """The president in office before the election is a Democrat; his party tends to lose at midterms."""
     profile_year: dt.String = pa.Field(nullable=True)
     """Year of the latest profile before the election year on the same map, if any."""
     population: dt.Float64 = pa.Field(nullable=True, ge=0)
@@ -144,5 +160,16 @@ DISTRICT_ELECTION: Final = Contract(
     owners=WRANGLERS,
     partitions_def=ELECTIONS,
     partition_columns={"election": "election"},
-    quantise={"state_votes_last": 3, "state_votes_second_last": 3, "share_65_and_over": 6},
+    quantise={
+        "state_votes_last": 3,
+        "state_votes_second_last": 3,
+        "share_last": 6,
+        "share_second_last": 6,
+        "share_third_last": 6,
+        "state_share_last": 6,
+        "nation_share_last": 6,
+        "share_65_and_over": 6,
+    },
+    judged=ENTRY_GATES,
+    judged_warnings=ENTRY_WARNINGS,
 )

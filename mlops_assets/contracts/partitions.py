@@ -139,10 +139,16 @@ RESULTS_TO_FEATURES: Final = dg.StaticPartitionMapping(
 )
 """Results of an election are features of the districts before the next three."""
 
-RESULTS_TO_CHANGES: Final = dg.StaticPartitionMapping(
-    {election: [election, *elections_after(election, most=2)] for election in ELECTION_YEARS}
-)
-"""Results of an election are compared with those four years before; the election between bears witness."""
+
+def _own_and_next(keys: Sequence[str], most: int) -> dg.StaticPartitionMapping:
+    return dg.StaticPartitionMapping({key: list(keys[place : place + 1 + most]) for place, key in enumerate(keys)})
+
+
+ELECTIONS_COMPARED: Final = 12
+"""How many elections after its own a result is still part of what is ordinary: a generation of maps and incumbents."""
+
+RESULTS_TO_CHANGES: Final = _own_and_next(ELECTION_YEARS, ELECTIONS_COMPARED)
+"""Results of an election are compared with those before them, and are what later ones are compared with."""
 
 PROFILE_YEARS_BACK: Final = 6
 """A census profile older than this many years tells nothing of an election any more."""
@@ -171,6 +177,12 @@ def elections_informed_by_profile(year: str) -> tuple[str, ...]:
     return tuple(e for e in ELECTION_YEARS if 0 < int(e) - int(year) <= PROFILE_YEARS_BACK)
 
 
+PROFILES_TO_CHANGES: Final = _own_and_next(PROFILE_YEARS, ELECTIONS_COMPARED)
+"""A census profile is compared with those of the twelve years before it."""
+
+REGISTRATIONS_TO_CHANGES: Final = _own_and_next(REGISTRATION_MONTHS, 12 * ELECTIONS_COMPARED)
+"""A registration statistic is compared with those of the twelve years before it."""
+
 PROFILES_TO_FEATURES: Final = dg.StaticPartitionMapping(
     {year: list(elections_informed_by_profile(year)) for year in PROFILE_YEARS}
 )
@@ -196,3 +208,8 @@ FORECASTS_TO_STATES: Final = _to_states("election")
 def elections_before(forecast: str, elections_by_state: Sequence[str]) -> list[str]:
     """Of partition keys such as ``2020|NC``, those of elections before the forecast's."""
     return [key for key in elections_by_state if key.split("|")[0] < forecast]
+
+
+def election_itself(forecast: str, elections_by_state: Sequence[str]) -> list[str]:
+    """Of partition keys such as ``2020|NC``, those of the forecast's own election."""
+    return [key for key in elections_by_state if key.split("|")[0] == forecast]

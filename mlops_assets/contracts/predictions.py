@@ -1,6 +1,6 @@
 """Contracts of the predictions: one row per district, measure and election, with interval and provenance.
 
-Put here what the service may show to a client. Keep out anything about a person.
+Put here what the service may show to a client, and how good it turned out. Keep out anything about a person.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from mlops_assets.contracts.wrangled import DISTRICT_PATTERN
 from mlops_assets.platform.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
+MEASURES: Final = ("turnout", "total_votes", "democratic_share")
+"""Share of registered voters who vote; votes for the House; Democratic share of the votes for the two large parties."""
+
 
 class PredictionsModel(pa.DataFrameModel):
     """One row per district: the predicted value with its interval."""
@@ -24,8 +27,7 @@ class PredictionsModel(pa.DataFrameModel):
     election: dt.String = pa.Field(nullable=False, isin=FORECAST_YEARS)
     state: dt.String = pa.Field(nullable=False, isin=list(codes.FIPS_BY_STATE))
     district: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
-    measure: dt.String = pa.Field(nullable=False, isin=["turnout", "total_votes"])
-    """``turnout``: share of registered voters who vote; ``total_votes``: votes for the House."""
+    measure: dt.String = pa.Field(nullable=False, isin=MEASURES)
     value: dt.Float64 = pa.Field(nullable=False, ge=0)
     lower: dt.Float64 = pa.Field(nullable=False, ge=0)
     upper: dt.Float64 = pa.Field(nullable=False, ge=0)
@@ -37,6 +39,10 @@ class PredictionsModel(pa.DataFrameModel):
     model_version: dt.String = pa.Field(nullable=False)
     features_version: dt.String = pa.Field(nullable=False)
     """Content hash of the feature partition that was scored."""
+    expected_error: dt.Float64 = pa.Field(nullable=False, ge=0)
+    """Mean absolute error that the interval lets expect, in the unit of the value."""
+    expected_brier: dt.Float64 = pa.Field(nullable=True, ge=0, le=0.25)
+    """Brier score of its persons that their probabilities let expect, where they are what is averaged."""
 
     class Config:
         """Strict, keyed by district and measure."""
@@ -51,7 +57,30 @@ class PredictionsModel(pa.DataFrameModel):
         return (data.table.lower <= data.table.value) & (data.table.value <= data.table.upper)
 
 
-_QUANTISE: Final = {"value": 6, "lower": 6, "upper": 6, "coverage": 3, "basis": 3}
+class MonitoringModel(pa.DataFrameModel):
+    """One row per metric of the predictions of one measure: as they let expect it, and as outcomes show it."""
+
+    election: dt.String = pa.Field(nullable=False, isin=FORECAST_YEARS)
+    measure: dt.String = pa.Field(nullable=False, isin=MEASURES)
+    model_version: dt.String = pa.Field(nullable=False)
+    known_by: dt.String = pa.Field(nullable=False, isin=["estimate", "outcome"])
+    """``estimate``: from the predictions alone; ``outcome``: from what happened, where it is known."""
+    segment: dt.String = pa.Field(nullable=False)
+    """``all``, or one state: ``state=NC``."""
+    metric: dt.String = pa.Field(nullable=False)
+    value: dt.Float64 = pa.Field(nullable=False)
+    rows: dt.Int64 = pa.Field(nullable=False, ge=1)
+
+    class Config:
+        """Strict, keyed by metric."""
+
+        strict = True
+        unique = ("election", "measure", "model_version", "known_by", "segment", "metric")
+
+
+_QUANTISE: Final = {
+    "value": 6, "lower": 6, "upper": 6, "coverage": 3, "basis": 3, "expected_error": 6, "expected_brier": 6,
+}  # fmt: skip
 
 DISTRICT_TURNOUT: Final = Contract(
     layer="predictions",
@@ -75,4 +104,28 @@ DISTRICT_VOTES: Final = Contract(
     partitions_def=FORECASTS,
     partition_columns={"election": "election"},
     quantise=_QUANTISE,
+)
+
+DISTRICT_SHARE: Final = Contract(
+    layer="predictions",
+    table="district_share",
+    model=PredictionsModel,
+    lake=LakeName.CURATED,
+    description="Predicted Democratic share of each district's two-party House vote, if both run, with an interval.",
+    owners=MODELERS,
+    partitions_def=FORECASTS,
+    partition_columns={"election": "election"},
+    quantise=_QUANTISE,
+)
+
+MONITORING: Final = Contract(
+    layer="predictions",
+    table="monitoring",
+    model=MonitoringModel,
+    lake=LakeName.CURATED,
+    description="How good the published predictions of one election are: as estimated, and as measured on outcomes.",
+    owners=MODELERS,
+    partitions_def=FORECASTS,
+    partition_columns={"election": "election"},
+    quantise={"value": 6},
 )

@@ -5,25 +5,46 @@ Put here comparisons between partitions. Keep out the statistics of a single one
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import ibis
 import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
-from mlops_assets.contracts.partitions import ELECTION_YEARS, ELECTIONS, MONTH_BY_STATE, SNAPSHOT_MONTHS, STATES
+from mlops_assets.contracts.features import SMALLEST_CELL
+from mlops_assets.contracts.partitions import (
+    ELECTION_YEARS,
+    ELECTIONS,
+    MONTH_BY_STATE,
+    PROFILE_YEARS,
+    REGISTRATION_MONTHS,
+    REGISTRATIONS,
+    SNAPSHOT_MONTHS,
+    STATES,
+    YEARS,
+)
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contract import Contract
 from mlops_assets.platform.settings import LakeName
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 CAUSES: Final = ("boundary", "renumbering", "movers", "joiners", "leavers", "attributes", "entry")
 """Parts of a change between two linked snapshots; together they are the whole change."""
 
 EVENT_CAUSES: Final = ("boundary", "renumbering", "entry", "population")
 
+VOTER_EVENT_KINDS: Final = ("redrawn", "renumbered", "recoded", "reclassed", "repeated", "joiners", "leavers")
+"""What happened to a voter file; ``recoded`` values kept their class, ``reclassed`` ones did not."""
+
+DETECTED: Final = ("none", *EVENT_CAUSES)
+"""Causes of changes that are detected in aggregates."""
+
 
 class VoterChangesModel(pa.DataFrameModel):
-    """One row per district and statistic: its change since the snapshot before, split by cause."""
+    """One row per district and statistic: its change since the snapshot before by cause; small cells withheld."""
 
     state: dt.String = pa.Field(nullable=False, isin=STATES)
     month: dt.String = pa.Field(nullable=False, isin=SNAPSHOT_MONTHS)
@@ -31,15 +52,17 @@ class VoterChangesModel(pa.DataFrameModel):
     district: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
     attribute: dt.String = pa.Field(nullable=False)
     category: dt.String = pa.Field(nullable=False)
-    before: dt.Int64 = pa.Field(nullable=False, ge=0)
-    after: dt.Int64 = pa.Field(nullable=False, ge=0)
-    boundary: dt.Int64 = pa.Field(nullable=False)
-    renumbering: dt.Int64 = pa.Field(nullable=False)
-    movers: dt.Int64 = pa.Field(nullable=False)
-    joiners: dt.Int64 = pa.Field(nullable=False)
-    leavers: dt.Int64 = pa.Field(nullable=False)
-    attributes: dt.Int64 = pa.Field(nullable=False)
-    entry: dt.Int64 = pa.Field(nullable=False)
+    before: dt.Int64 = pa.Field(nullable=True, ge=0)
+    after: dt.Int64 = pa.Field(nullable=True, ge=0)
+    boundary: dt.Int64 = pa.Field(nullable=True)
+    renumbering: dt.Int64 = pa.Field(nullable=True)
+    movers: dt.Int64 = pa.Field(nullable=True)
+    joiners: dt.Int64 = pa.Field(nullable=True)
+    leavers: dt.Int64 = pa.Field(nullable=True)
+    attributes: dt.Int64 = pa.Field(nullable=True)
+    entry: dt.Int64 = pa.Field(nullable=True)
+    suppressed: dt.Boolean = pa.Field(nullable=False)
+    """Whether the row's counts are withheld (NULL), because the cell is small in either snapshot, or would tell one."""
 
     class Config:
         """Strict, keyed by statistic."""
@@ -52,7 +75,19 @@ class VoterChangesModel(pa.DataFrameModel):
     def parts_add_up(cls, data: pa.IbisData) -> object:
         """The parts of a change are the whole of it."""
         parts = sum((data.table[cause] for cause in CAUSES[1:]), data.table[CAUSES[0]])
-        return data.table.before + parts == data.table.after
+        return data.table.suppressed | (data.table.before + parts == data.table.after)
+
+    @pa.dataframe_check(name="no_small_cell")
+    @classmethod
+    def no_small_cell(cls, data: pa.IbisData) -> object:
+        """A snapshot's count of few persons is never published."""
+        table = data.table
+
+        def large(count: ir.IntegerColumn) -> ir.BooleanValue:
+            return (count == 0) | (count >= SMALLEST_CELL)
+
+        withheld = table.before.isnull() & table.after.isnull()
+        return ibis.ifelse(table.suppressed, withheld, large(table.before) & large(table.after))
 
 
 VOTER_CHANGES: Final = Contract(
@@ -73,6 +108,7 @@ class VoterEventsModel(pa.DataFrameModel):
     state: dt.String = pa.Field(nullable=False, isin=STATES)
     month: dt.String = pa.Field(nullable=False, isin=SNAPSHOT_MONTHS)
     cause: dt.String = pa.Field(nullable=False, isin=list(EVENT_CAUSES))
+    kind: dt.String = pa.Field(nullable=False, isin=list(VOTER_EVENT_KINDS))
     name: dt.String = pa.Field(nullable=False)
     """What happened, in a few words, such as ``party_code UNA recoded to NPA``."""
     units: dt.String = pa.Field(nullable=False)
@@ -102,39 +138,122 @@ VOTER_EVENTS: Final = Contract(
 )
 
 
-class ResultChangesModel(pa.DataFrameModel):
-    """One row per district: how its House vote changed since the election of the same kind four years before."""
+class DistrictFlowsModel(pa.DataFrameModel):
+    """One row per pair of districts between which unmoved persons changed, or in which they stayed."""
 
-    election: dt.String = pa.Field(nullable=False, isin=ELECTION_YEARS)
-    previous_election: dt.String = pa.Field(nullable=False)
-    state: dt.String = pa.Field(nullable=False, isin=list(codes.FIPS_BY_STATE))
-    district: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
-    before: dt.Float64 = pa.Field(nullable=True, ge=0)
-    after: dt.Float64 = pa.Field(nullable=True, ge=0)
-    log_change: dt.Float64 = pa.Field(nullable=True)
-    """Natural logarithm of after over before."""
-    national_log_change: dt.Float64 = pa.Field(nullable=True)
-    """Median of all districts of that election."""
-    score: dt.Float64 = pa.Field(nullable=True)
-    """Distance from the national change in robust standard deviations (1.4826 times the median absolute deviation)."""
-    cause: dt.String = pa.Field(nullable=False, isin=["none", "boundary", "entry", "uncontested", "unknown"])
-    evidence: dt.String = pa.Field(nullable=False)
+    state: dt.String = pa.Field(nullable=False, isin=STATES)
+    month: dt.String = pa.Field(nullable=False, isin=SNAPSHOT_MONTHS)
+    district_before: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
+    district_after: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
+    persons: dt.Int64 = pa.Field(nullable=False, ge=SMALLEST_CELL)
+    """Persons at an unchanged address; pairs of fewer than the smallest cell are left out."""
 
     class Config:
-        """Strict, keyed by district."""
+        """Strict, keyed by pair."""
 
         strict = True
-        unique = ("election", "state", "district")
+        unique = ("state", "month", "district_before", "district_after")
 
+
+DISTRICT_FLOWS: Final = Contract(
+    layer="variance",
+    table="district_flows",
+    model=DistrictFlowsModel,
+    lake=LakeName.CURATED,
+    description="Where the persons of each district went when the map or its numbers changed: a crosswalk.",
+    owners=WRANGLERS,
+    partitions_def=MONTH_BY_STATE,
+    partition_columns={"month": "month", "state": "state"},
+)
+
+
+class DetectedModel(pa.DataFrameModel):
+    """One row per state and time: what happened to its districts or counties since the time before, by detection."""
+
+    state: dt.String = pa.Field(nullable=False, isin=list(codes.FIPS_BY_STATE))
+    compared_with: dt.String = pa.Field(nullable=False)
+    """The time before of that source."""
+    states: dt.Int64 = pa.Field(nullable=False, ge=1)
+    """How many states were compared; a wave cannot be learned from few."""
+    cause: dt.String = pa.Field(nullable=False, isin=list(DETECTED))
+    probability: dt.Float64 = pa.Field(nullable=False, ge=0, le=1)
+    magnitude: dt.Float64 = pa.Field(nullable=False)
+    """In natural logarithms; of a renumbering the share of units."""
+    units: dt.String = pa.Field(nullable=False)
+    """Those concerned, separated by commas; ``all`` for the whole state; empty for ``none``."""
+    evidence: dt.String = pa.Field(nullable=False)
+
+
+class ResultChangesModel(DetectedModel):
+    """Changes of House results."""
+
+    election: dt.String = pa.Field(nullable=False, isin=ELECTION_YEARS)
+
+    class Config:
+        """Strict, keyed by state and election."""
+
+        strict = True
+        unique = ("election", "state")
+
+
+class ProfileChangesModel(DetectedModel):
+    """Changes of census profiles."""
+
+    year: dt.String = pa.Field(nullable=False, isin=PROFILE_YEARS)
+
+    class Config:
+        """Strict, keyed by state and year."""
+
+        strict = True
+        unique = ("year", "state")
+
+
+class RegistrationChangesModel(DetectedModel):
+    """Changes of county registrations."""
+
+    month: dt.String = pa.Field(nullable=False, isin=REGISTRATION_MONTHS)
+
+    class Config:
+        """Strict, keyed by state and month."""
+
+        strict = True
+        unique = ("month", "state")
+
+
+_DETECTED_DECIMALS: Final = {"probability": 4, "magnitude": 6}
 
 RESULT_CHANGES: Final = Contract(
     layer="variance",
     table="result_changes",
     model=ResultChangesModel,
     lake=LakeName.CURATED,
-    description="How each district's House vote changed since four years before, beside the nation's, with the cause.",
+    description="What happened to each state's House districts since the election before, detected in their results.",
     owners=WRANGLERS,
     partitions_def=ELECTIONS,
     partition_columns={"election": "election"},
-    quantise={"log_change": 6, "national_log_change": 6, "score": 4},
+    quantise=_DETECTED_DECIMALS,
+)
+
+PROFILE_CHANGES: Final = Contract(
+    layer="variance",
+    table="profile_changes",
+    model=ProfileChangesModel,
+    lake=LakeName.CURATED,
+    description="What happened to each state's districts since the census profile before, detected in their measures.",
+    owners=WRANGLERS,
+    partitions_def=YEARS,
+    partition_columns={"year": "year"},
+    quantise=_DETECTED_DECIMALS,
+)
+
+REGISTRATION_CHANGES: Final = Contract(
+    layer="variance",
+    table="registration_changes",
+    model=RegistrationChangesModel,
+    lake=LakeName.CURATED,
+    description="What happened to each state's counties since the registration statistic before, detected in counts.",
+    owners=WRANGLERS,
+    partitions_def=REGISTRATIONS,
+    partition_columns={"month": "month"},
+    quantise=_DETECTED_DECIMALS,
 )

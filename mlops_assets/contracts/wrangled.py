@@ -151,6 +151,8 @@ class HouseResultsModel(pa.DataFrameModel):
     """Votes cast for all candidates; NULL where the source has no count (uncontested seats coded as one vote)."""
     democratic_votes: dt.Int64 = pa.Field(nullable=True, ge=0)
     republican_votes: dt.Int64 = pa.Field(nullable=True, ge=0)
+    winner_token: dt.String = pa.Field(nullable=True, str_matches=r"^[0-9a-f]{16}$")
+    """Tells whether two seats had the same winner without naming anybody; NULL where nobody is named."""
     candidates: dt.Int64 = pa.Field(nullable=False, ge=0)
     uncontested: dt.Boolean = pa.Field(nullable=False)
     stage: dt.String = pa.Field(nullable=False, isin=["GEN", "SPECIAL", "PRI"])

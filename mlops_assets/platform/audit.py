@@ -6,6 +6,7 @@ an outcome (``published``).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import ibis
 
 from mlops_assets.platform import rules
 from mlops_assets.platform.content_hash import format_hash, hash_total
+from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import literal
 
 if TYPE_CHECKING:
@@ -45,6 +47,21 @@ class Broken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a step found of its own table where a rule over rows cannot (see ``Contract.judged``).
+
+    Attributes:
+        passed: whether the table may be published.
+        reason: why, in one sentence with the numbers.
+        measured: what was compared, by name; JSON values, never personal ones.
+    """
+
+    passed: bool
+    reason: str
+    measured: Mapping[str, float | str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckOutcome:
     """The outcome of one named check.
 
@@ -55,6 +72,7 @@ class CheckOutcome:
         problem: what is wrong when no row can be named, such as a missing column.
         sample: failing rows, personal values masked.
         quarantined: whether the failing rows were set aside, so that the failure warns.
+        judgement: what the step itself found, for a check that it judges.
     """
 
     name: str
@@ -63,6 +81,7 @@ class CheckOutcome:
     problem: str | None = None
     sample: tuple[Mapping[str, str | None], ...] = ()
     quarantined: bool = False
+    judgement: Judgement | None = None
 
     @property
     def passed(self) -> bool:
@@ -87,6 +106,7 @@ class CheckOutcome:
             "blocking": self.blocking and not self.quarantined,
             "problem": self.problem,
             "broken": [[broken.column, broken.text, broken.rows] for broken in self.broken],
+            **({"judgement": dataclasses.asdict(self.judgement)} if self.judgement is not None else {}),
         }
 
     @classmethod
@@ -97,6 +117,7 @@ class CheckOutcome:
             blocking=record["blocking"],
             problem=record["problem"],
             broken=tuple(Broken(column, text, rows) for column, text, rows in record["broken"]),
+            judgement=Judgement(**record["judgement"]) if "judgement" in record else None,
         )
 
     def metadata(self, contract: Contract, partition_key: str | None) -> dict[str, Any]:
@@ -106,6 +127,9 @@ class CheckOutcome:
             metadata["partition"] = partition_key
         if self.problem is not None:
             metadata["problem"] = self.problem
+        if self.judgement is not None:
+            metadata["reason"] = self.judgement.reason
+            metadata["measured"] = dg.MetadataValue.json(dict(self.judgement.measured))
         if self.broken:
             metadata["failing_rows"] = self.failing_rows
             metadata["broken_rules"] = dg.TableMetadataValue(
@@ -133,7 +157,7 @@ class Audit:
     Attributes:
         rows: number of rows; ``None`` when the shape was wrong and nothing was scanned.
         content_hash: content hash of the rows; ``None`` likewise.
-        outcomes: one outcome for each check of the contract, in its order.
+        outcomes: one outcome for each check of the contract, in its order; those that the step judges come last.
     """
 
     rows: int | None
@@ -185,6 +209,29 @@ def not_evaluated(contract: Contract, problem: str) -> Audit:
     )
 
 
+def judged_outcomes(contract: Contract, judgements: Mapping[str, Judgement]) -> tuple[CheckOutcome, ...]:
+    """The outcomes of the checks that the step judges itself.
+
+    Raises:
+        ContractError: a judged check of the contract has no judgement, or a judgement has no check.
+    """
+    if set(judgements) != set(contract.judged):
+        raise ContractError(
+            source=f"Asset {contract.layer}/{contract.table}",
+            culprit=f"it judged {sorted(judgements) or 'nothing'}, its contract asks for {sorted(contract.judged)}.",
+            remedy="Return one judgement for each judged check of the contract.",
+        )
+    return tuple(
+        CheckOutcome(
+            name=name,
+            blocking=name not in contract.judged_warnings,
+            problem=None if judged.passed else judged.reason,
+            judgement=judged,
+        )
+        for name, judged in ((name, judgements[name]) for name in contract.judged)
+    )
+
+
 def audit(session: LakeSession, contract: Contract, staged: StagedFile, partition: Mapping[str, str]) -> Audit:
     """Check the staged rows against the contract: every count, the key and the content hash in one query.
 
@@ -211,6 +258,8 @@ def audit(session: LakeSession, contract: Contract, staged: StagedFile, partitio
 
     outcomes = []
     for name, blocking in rules.check_names(contract).items():
+        if name in contract.judged:
+            continue
         broken: list[Broken] = []
         if name == rules.KEYS and found["keys"] != found["rows"]:
             broken.append(Broken(", ".join(keys), "no two rows have the same key", found["rows"] - found["keys"]))

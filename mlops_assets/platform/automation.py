@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 TICK_SECONDS: Final = 5
 
 
-def on_new_data(*, needs_all: bool = False, at_most: str | None = None) -> dg.AutomationCondition[Any]:
+def on_new_data(
+    *,
+    needs_all: bool = False,
+    at_most: str | None = None,
+    last_good: Sequence[dg.AssetKey] = (),
+    after: Sequence[dg.AssetKey] = (),
+) -> dg.AutomationCondition[Any]:
     """Materialize a partition when the data of one of its inputs has changed, whichever partition that is.
 
     Differences from ``AutomationCondition.eager()``, each needed here:
@@ -28,22 +34,33 @@ def on_new_data(*, needs_all: bool = False, at_most: str | None = None) -> dg.Au
     Args:
         needs_all: wait until every mapped input partition exists, as a comparison of two months must.
         at_most: a cron expression (UTC) whose ticks alone start a run; for steps too dear to follow each change.
+        last_good: inputs whose last good partition is to be used on, although a newer candidate has failed its checks
+            (a promoted model).
+        after: inputs by which the step is judged, made in runs of their own from what it reads too: it waits until
+            they have followed the same news.
     """
     condition = dg.AutomationCondition
     handled = condition.newly_requested() | condition.newly_updated()
     changed = condition.any_deps_match(condition.data_version_changed() | condition.will_be_requested()).with_label(
         "the data of an input changed"
     )
-    audited = condition.all_deps_match(
+    passed = condition.all_deps_match(
         condition.missing()
         | condition.all_checks_match(condition.check_passed() | condition.will_be_requested(), blocking_only=True)
-    ).with_label("every input has passed its blocking checks")
+    )
+    if last_good:
+        passed = passed.ignore(dg.AssetSelection.assets(*last_good))
+    audited = passed.with_label("every input has passed its blocking checks")
     follow: Any = (
         changed.since(handled).with_label("not yet followed")
         & audited
         & ~condition.any_deps_in_progress()
         & ~condition.in_progress()
     )
+    if after:
+        # Asked of the input, whose own inputs it has not followed yet: will_be_requested() is of the same run only.
+        behind = condition.any_deps_match(condition.data_version_changed()).since(handled)
+        follow &= ~condition.any_deps_match(behind).allow(dg.AssetSelection.assets(*after))
     if needs_all:
         follow &= ~condition.any_deps_missing()
     if at_most is not None:

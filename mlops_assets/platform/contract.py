@@ -75,6 +75,9 @@ class Contract:
         duplicate_keys_warn: whether a repeated key warns (raw data) instead of blocking.
         quantise: decimals to which float columns are rounded when staged, so that equal inputs give equal hashes.
         quarantine: what to do with failing rows; ``None`` means that one failing row blocks the publish.
+        judged: blocking checks that no rule over rows can decide (is a candidate as good as what it would replace?), by
+            name with what they ask; the step returns a `Judgement` for each.
+        judged_warnings: those of the judged checks that warn instead of blocking.
         tags: Dagster tags of the asset.
     """
 
@@ -90,6 +93,8 @@ class Contract:
     duplicate_keys_warn: bool = False
     quantise: Mapping[str, int] = field(default_factory=dict)
     quarantine: Quarantine | None = None
+    judged: Mapping[str, str] = field(default_factory=dict)
+    judged_warnings: frozenset[str] = frozenset()
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,7 +103,7 @@ class Contract:
         Raises:
             ContractError: a name is not an identifier, or a partition dimension has no column.
         """
-        for name in (self.layer, self.table):
+        for name in (self.layer, self.table, *self.judged):
             if not _NAME.fullmatch(name):
                 raise ContractError(
                     source=f"Contract {self.layer}/{self.table}",
@@ -156,3 +161,14 @@ class Contract:
     def spec(self) -> dg.AssetSpec:
         """The asset as another code location sees it: key, partitions and nothing about how it is made."""
         return dg.AssetSpec(key=self.key, partitions_def=self.partitions_def)
+
+    def described_spec(self) -> dg.AssetSpec:
+        """The asset as people see it who look after it, for a table that no asset makes."""
+        return dg.AssetSpec(
+            key=self.key,
+            partitions_def=self.partitions_def,
+            description=self.description,
+            owners=list(self.owners),
+            group_name=self.layer,
+            tags=dict(self.tags),
+        )

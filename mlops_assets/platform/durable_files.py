@@ -6,11 +6,14 @@ hold.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 STAGED_PREFIX = ".staged-"
@@ -46,6 +49,23 @@ def replace_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         staged.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def taking_turns(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, so that processes which read, change and replace a file in it do so one after another.
+
+    The kernel releases the lock when its holder dies. Readers need none.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_file(path: Path) -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import re
 import shutil
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
@@ -25,6 +24,7 @@ from mlops_assets.platform.durable_files import (
     sync_folder,
 )
 from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.export_history import EXPORT_ID, POINTER, note_move
 from mlops_assets.platform.export_manifest import ExportManifest, FileRecord, export_id_of
 from mlops_assets.platform.export_tables import PreparedTable, check_table, fill_table, prepare, rows_digest
 
@@ -36,11 +36,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DEFAULT_KEEP: Final = 5
-_POINTER: Final = "current"
 _LOCK: Final = ".lock"
 _DATA: Final = "data.sqlite"
 _MANIFEST: Final = "manifest.json"
-_EXPORT_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +70,7 @@ class Export:
 
 def pointer_path(folder: Path) -> Path:
     """The file that names the current export; it is replaced whenever another export becomes current."""
-    return folder / _POINTER
+    return folder / POINTER
 
 
 def current_export_id(folder: Path) -> str:
@@ -92,7 +90,7 @@ def current_export_id(folder: Path) -> str:
         raise ArtifactError(
             source=str(pointer), culprit=f"it cannot be read ({type(error).__name__}).", remedy="Write a new export."
         ) from error
-    if not _EXPORT_ID.fullmatch(text):
+    if not EXPORT_ID.fullmatch(text):
         raise ArtifactError(source=str(pointer), culprit="it does not hold an export id.", remedy="Write a new export.")
     return text
 
@@ -150,7 +148,9 @@ def write_export(
         if manifest is None:
             manifest = _publish(folder, export_id, prepared, provenance)
         if not _is_current(folder, export_id):
+            note_move(folder)
             replace_durably(pointer_path(folder), f"{export_id}\n".encode("ascii"))
+        note_move(folder)
         _retire(folder, export_id, keep)
     return manifest
 
@@ -162,6 +162,32 @@ def open_export(folder: Path) -> Export:
         ArtifactError: there is none, or its file, manifest or row counts are not what its id and manifest promise.
     """
     return _open_verified(folder / current_export_id(folder))
+
+
+def open_kept_export(folder: Path, export_id: str) -> Export:
+    """Verify an export that is kept, current or not, and open it read-only.
+
+    Raises:
+        ArtifactError: it is not what its id and manifest promise.
+        FileNotFoundError: it is not kept, or never was.
+    """
+    path = folder / export_id
+    if not EXPORT_ID.fullmatch(export_id) or not path.is_dir():
+        raise FileNotFoundError(f"no export {export_id[:32]!r} is kept")
+    return _open_verified(path)
+
+
+def kept_exports(folder: Path) -> tuple[ExportManifest, ...]:
+    """The manifests of the exports that are kept and readable, oldest first; the data files are not verified."""
+    if not folder.is_dir():
+        return ()
+    found = []
+    for path in folder.iterdir():
+        if EXPORT_ID.fullmatch(path.name):
+            # A damaged one is reported when somebody opens it.
+            with suppress(ArtifactError):
+                found.append(_read_manifest(path))
+    return tuple(sorted(found, key=lambda manifest: manifest.created))
 
 
 @contextmanager
@@ -297,7 +323,7 @@ def _compare_counts(path: Path, connection: sqlite3.Connection, manifest: Export
 
 def _retire(folder: Path, current: str, keep: int) -> None:
     """Delete all but the newest exports; a damaged one counts as the oldest."""
-    exports = [path for path in folder.iterdir() if _EXPORT_ID.fullmatch(path.name)]
+    exports = [path for path in folder.iterdir() if EXPORT_ID.fullmatch(path.name)]
     newest_first = sorted(exports, key=_created, reverse=True)
     for path in newest_first[keep:]:
         if path.name != current:

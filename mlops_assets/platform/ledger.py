@@ -55,6 +55,7 @@ class PublishRecord(BaseModel):
         inputs: what was read, by name.
         checks: outcomes of the audit as plain records.
         published_at: seconds since the epoch.
+        snapshots: for each input the version (DuckLake snapshot) of its lake that was read.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -72,6 +73,7 @@ class PublishRecord(BaseModel):
     inputs: Mapping[str, InputRecord]
     checks: Sequence[Mapping[str, Any]]
     published_at: float
+    snapshots: Mapping[str, int] = {}
 
     def same_result(self, other: PublishRecord) -> bool:
         """Whether both hold the same rows, made by the same code from the same inputs."""
@@ -127,6 +129,26 @@ def current(
         [list(by_message)],
     ).fetchall()
     return {by_message[text]: _entry(found, extra) for text, found, extra in rows}
+
+
+def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, str]) -> dict[str, Entry]:
+    """The newest publish of each partition that had that content.
+
+    Args:
+        session: a session that may read the contract's lake.
+        contract: the table.
+        contents: for each partition key (empty for an unpartitioned table) the content hash asked for.
+
+    Returns:
+        A publish for each of the keys that ever had it, whatever has replaced it since.
+    """
+    found: dict[str, Entry] = {}
+    asset = contract.key.to_user_string()
+    for entry in since(session, contract.lake, 0):
+        key = entry.record.partition or ""
+        if entry.record.asset == asset and contents.get(key) == entry.record.content_hash:
+            found[key] = entry
+    return found
 
 
 def since(session: LakeSession, lake: LakeName, version: int) -> list[Entry]:

@@ -19,6 +19,8 @@ from mlops_assets.platform.reconcile import reconciler
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlops_assets.platform.contract import Contract
+
 
 def location(
     *,
@@ -27,8 +29,11 @@ def location(
     schedules: Sequence[dg.ScheduleDefinition] = (),
     sensors: Sequence[dg.SensorDefinition] = (),
     jobs: Sequence[dg.JobDefinition] = (),
+    by_hand: Sequence[Contract] = (),
 ) -> dg.Definitions:
     """The definitions of one code location.
+
+    Tables written by hand (``addition``) are made by no asset here; their specs are added and their publishes reported.
 
     Adds the specs of upstream tables that other locations make (without their partitions Dagster could not map ours),
     the automation sensor, the reconciler of lost events and the alert sensor of these assets.
@@ -41,19 +46,20 @@ def location(
         for read in reads_of(definition)
         if read.contract.key not in own
     }
+    described = {contract.key: contract.described_spec() for contract in by_hand}
     with warnings.catch_warnings():
         # Automation sensors with a name of their own are in beta; Dagster's default one would start stopped.
         warnings.simplefilter("ignore", BetaWarning)
         automation = automation_sensor(f"{name}_automation", sorted(own))
     return dg.Definitions(
-        assets=[*assets, *foreign.values()],
+        assets=[*assets, *{**foreign, **described}.values()],
         # Runs have one step or a few short ones; a process for each would cost more than it gives.
         executor=dg.in_process_executor,
         schedules=list(schedules),
         jobs=list(jobs),
         sensors=[
             automation,
-            reconciler(f"{name}_reconciler", contracts),
+            reconciler(f"{name}_reconciler", [*contracts, *by_hand]),
             alert_sensor(f"{name}_alerts", [spec for definition in assets for spec in definition.specs]),
             *sensors,
         ],

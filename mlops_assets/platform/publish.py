@@ -29,6 +29,10 @@ _ATTEMPTS: Final = 5
 _PAUSE_SECONDS: Final = 0.1
 
 
+class OvertakenError(LakeError):
+    """The partition was published by somebody else since it was read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a publish did.
@@ -50,6 +54,7 @@ def publish(
     *,
     record: PublishRecord,
     quarantined: StagedFile | None = None,
+    instead_of: int | None = None,
 ) -> Outcome:
     """Make the staged file the partition's content, unless an equal publish is current already.
 
@@ -57,12 +62,28 @@ def publish(
     commits with the record. After an error that leaves open whether the commit happened, the lake is asked for the
     publish id before another attempt. The data is never computed again.
 
+    Args:
+        session: a session that may write the contract's lake.
+        contract: the table.
+        partition: for each partition column its value.
+        staged: the rows.
+        record: of this publish.
+        quarantined: rows set aside.
+        instead_of: the lake version of the publish that must still be current, 0 for none; not looked at if not given.
+
     Raises:
+        OvertakenError: another publish is current than the one that must be.
         LakeError: the lake refused the publish in every attempt.
     """
     session.attach(contract.lake)
     with publish_lock(session.settings, contract.lake):
         previous = ledger.current(session, contract, [record.partition]).get(record.partition)
+        if instead_of is not None and instead_of != (previous.version if previous is not None else 0):
+            raise OvertakenError(
+                source=f"Lake {contract.lake}, table {contract.layer}/{contract.table}",
+                culprit="somebody else published it meanwhile.",
+                remedy="Read it again and try again.",
+            )
         if previous is not None and previous.record.same_result(record):
             return Outcome(entry=previous, adopted=True)
         for attempt in range(1, _ATTEMPTS + 1):

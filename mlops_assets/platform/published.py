@@ -5,6 +5,7 @@ Put here the life of one step: read, stage, audit, publish, report. Keep out how
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import resource
@@ -30,7 +31,7 @@ from mlops_assets.platform.settings import Settings
 from mlops_assets.platform.stage import as_ibis, lease, relation_sql, stage
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.audit import Audit, CheckOutcome
+    from mlops_assets.platform.audit import Audit, CheckOutcome, Judgement
     from mlops_assets.platform.contract import Contract
     from mlops_assets.platform.ledger import Entry
     from mlops_assets.platform.reads import Input
@@ -59,10 +60,12 @@ class WithMetadata:
     Attributes:
         table: the rows.
         metadata: entries for the materialization's page; never personal values.
+        judgements: one for each judged check of the contract.
     """
 
     table: Table
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    judgements: Mapping[str, Judgement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +217,8 @@ def _stage_audit_publish(step: _Step, context: dg.AssetExecutionContext) -> Iter
         files = {staged}
         try:
             audited, good, bad = audit.audit(session, contract, staged, partition.values), staged, None
+            judged = audit.judged_outcomes(contract, result.judgements)
+            audited = dataclasses.replace(audited, outcomes=(*audited.outcomes, *judged))
             if audited.stops:
                 settled = set_aside(session, contract, staged, partition.values, found=audited)
                 if settled is None:
@@ -268,6 +273,7 @@ def _record(
         inputs={name: read.record for name, read in inputs.items()},
         checks=[outcome.as_record() for outcome in audited.outcomes],
         published_at=time.time(),
+        snapshots={name: read.snapshot for name, read in inputs.items()},
     )
 
 
@@ -304,6 +310,7 @@ def materialization_metadata(entry: Entry) -> dict[str, Any]:
         "environment": record.environment,
         "bytes": record.bytes,
         "inputs": dg.MetadataValue.json({name: read.model_dump() for name, read in record.inputs.items()}),
+        "input_snapshots": dg.MetadataValue.json(dict(record.snapshots)),
     }
 
 

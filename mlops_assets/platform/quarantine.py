@@ -67,7 +67,8 @@ def set_aside(
     """
     if contract.quarantine is None or not found.rows:
         return None
-    if any(outcome.stops and outcome.name in {rules.SHAPE, rules.KEYS} for outcome in found.outcomes):
+    whole = {rules.SHAPE, rules.KEYS, *contract.judged}
+    if any(outcome.stops and outcome.name in whole for outcome in found.outcomes):
         return None
     table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(staged.path))})")
     judged = _judgements(table, contract, partition)

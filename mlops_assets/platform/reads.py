@@ -62,10 +62,12 @@ class Input:
     Attributes:
         table: the rows of the partitions read.
         record: which partitions were read, with their content hashes.
+        snapshot: the lake's version at which all of them can be read.
     """
 
     table: ir.Table
     record: InputRecord
+    snapshot: int
 
 
 def upstream_keys(read: Read, own: Contract, own_key: str | None) -> list[str | None]:
@@ -127,7 +129,33 @@ def read_input(
         asset=asset, partitions={key or "": entries[key].record.content_hash for key in chosen if key in entries}
     )
     found = {key: entries[key] for key in chosen if key in entries}
-    return Input(table=published_table(session, contract, found, version=pinned), record=record)
+    return Input(
+        table=published_table(session, contract, found, version=pinned),
+        record=record,
+        snapshot=max([pinned, *(entry.version for entry in found.values())]),
+    )
+
+
+def read_as_recorded(session: LakeSession, contract: Contract, record: InputRecord) -> ir.Table:
+    """The rows that a step read once, as its record names them, whatever has been published since.
+
+    Args:
+        session: a session that may read the contract's lake.
+        contract: the table that was read.
+        record: what was read of it.
+
+    Raises:
+        MissingInputError: the lake no longer holds a partition with that content.
+    """
+    found = ledger.of_content(session, contract, record.partitions)
+    if lost := sorted(set(record.partitions) - set(found)):
+        raise MissingInputError(
+            source=f"Table {contract.layer}/{contract.table}",
+            culprit=f"partition {lost[0]} with the content {record.partitions[lost[0]]} is not in the lake any more.",
+            remedy="Restore it from a backup; expired snapshots cannot be read again.",
+        )
+    entries = {(key or None): entry for key, entry in found.items()}
+    return published_table(session, contract, entries, version=0)
 
 
 def _chosen(
@@ -150,6 +178,13 @@ def _chosen(
             remedy="Materialize it first, or look at its failed checks.",
         )
     return chosen
+
+
+def current_table(session: LakeSession, contract: Contract) -> ir.Table:
+    """All rows of a table that are visible now; none when it has never been published."""
+    keys = contract.partitions_def.get_partition_keys() if contract.partitions_def is not None else [None]
+    entries = ledger.current(session, contract, list(keys))
+    return published_table(session, contract, entries, version=ledger.latest_version(session, contract.lake))
 
 
 def published_table(

@@ -160,7 +160,11 @@ def _rule(contract: Contract, check: pa.Check, column: str | None) -> Rule:
 
 
 def check_names(contract: Contract) -> dict[str, bool]:
-    """The names of the contract's Dagster checks in order, and whether each blocks."""
+    """The names of the contract's Dagster checks in order, and whether each blocks.
+
+    Raises:
+        ContractError: a rule is unusable, or a judged check has the name of a rule.
+    """
     names = {SHAPE: True}
     if key_columns(contract):
         names[KEYS] = not contract.duplicate_keys_warn
@@ -168,7 +172,13 @@ def check_names(contract: Contract) -> dict[str, bool]:
         names[MEMBERSHIP] = True
     for rule in row_rules(contract):
         names.setdefault(rule.group, not rule.warn)
-    return names
+    if taken := sorted(set(names).intersection(contract.judged)):
+        raise ContractError(
+            source=f"Contract {contract.layer}/{contract.table}",
+            culprit=f"{', '.join(taken)} are both rules and judged checks.",
+            remedy="Rename the judged ones.",
+        )
+    return {**names, **{name: name not in contract.judged_warnings for name in contract.judged}}
 
 
 def check_specs(contract: Contract) -> list[dg.AssetCheckSpec]:
@@ -178,7 +188,7 @@ def check_specs(contract: Contract) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             name=name,
             asset=contract.key,
-            description=_describe(name, rules),
+            description=contract.judged.get(name) or _describe(name, rules),
             blocking=blocking,
             partitions_def=contract.partitions_def,
         )

@@ -95,29 +95,122 @@ class AlertSettings(BaseModel):
     log: Path | None = None
 
 
+class Authentication(StrEnum):
+    """How clients of the service prove who they are.
+
+    ``both``: by a token that is bound to the client certificate it comes with (RFC 8705).
+    """
+
+    TOKEN = "token"  # noqa: S105  a way, not a password
+    CERTIFICATE = "certificate"
+    BOTH = "both"
+
+
 class ServiceSettings(BaseModel):
-    """The REST service.
+    """The REST service: where it listens, whom it believes, what it bears.
 
     Attributes:
         host: address to listen on.
         port: port to listen on.
+        workers: processes that serve; above one, a parent watches over them and replaces those that die.
+        plain_http: speak plain HTTP instead of TLS; on loopback only.
+        tls_certificate: PEM file with the server's certificate chain; when not set, one for loopback is made in the
+            home folder.
+        tls_key: PEM file with its private key.
+        client_ca: PEM file with the authorities that sign client certificates.
+        authentication: how clients prove who they are.
+        certificate_principals: TOML file that says which client certificate is which principal.
         issuer: issuer that tokens must name.
         audience: audience that tokens must name.
         keys: file with the public keys (JWKS) that verify tokens; in the home folder when not set.
+        keys_url: https address of an identity provider's JWKS, in place of that file.
+        keys_url_ca: PEM file with the authority of that address; the system's when not set.
+        keys_refresh_seconds: how often that address is asked.
+        algorithms: signature algorithms accepted: ``EdDSA``, ``ES256``, ``RS256``.
+        revoked: file with the revoked tokens and keys; beside ``keys`` when not set.
         signing_key: file with the private key (PEM) that signs tokens; only the ``token`` command reads it.
-        allow_plain_http: whether the service may listen on other addresses than loopback although it speaks plain
-            HTTP; for a closed network whose proxy ends TLS.
         public_documentation: whether the OpenAPI document and its page are served without a token.
+        person_features: whether exports carry the features of persons, by pseudonym, for look-up; modeling reads it.
+        rate_per_second: requests that one principal may send, over all workers; ``burst`` of them at once.
+        burst: see ``rate_per_second``.
+        concurrency: requests of one principal that one worker answers at a time.
+        connections: open connections of one worker; beyond them the one that has been idle longest is closed.
+        max_body_bytes: largest body of a request.
+        max_header_bytes: largest head of a request.
+        header_seconds: within which the head of a request must have come.
+        body_seconds: within which its body must have come.
+        request_seconds: within which it must be answered.
+        drain_seconds: how long a service that is told to end says so at ``/health/ready`` before it stops listening.
+        traces_url: address (OTLP over HTTP) to which traces are sent; needs the extra ``tracing``.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8089, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    plain_http: bool = False
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+    authentication: Authentication = Authentication.TOKEN
+    certificate_principals: Path | None = None
     issuer: str = "mlops-assets"
     audience: str = "mlops-assets-service"
     keys: Path | None = None
+    keys_url: str | None = None
+    keys_url_ca: Path | None = None
+    keys_refresh_seconds: float = Field(default=60.0, ge=1)
+    algorithms: tuple[str, ...] = ("EdDSA",)
+    revoked: Path | None = None
     signing_key: Path | None = None
-    allow_plain_http: bool = False
     public_documentation: bool = False
+    person_features: bool = False
+    rate_per_second: float = Field(default=1000.0, gt=0)
+    burst: int = Field(default=2000, ge=1)
+    concurrency: int = Field(default=64, ge=1)
+    connections: int = Field(default=2000, ge=1)
+    max_body_bytes: int = Field(default=1_048_576, ge=0)
+    max_header_bytes: int = Field(default=16_384, ge=1024)
+    header_seconds: float = Field(default=10.0, gt=0)
+    body_seconds: float = Field(default=20.0, gt=0)
+    request_seconds: float = Field(default=30.0, gt=0)
+    drain_seconds: float = Field(default=2.0, ge=0)
+    traces_url: str | None = None
+
+
+class ModelSettings(BaseModel):
+    """Signing of models.
+
+    Attributes:
+        signing_key: file with the private key (PEM) that signs models; only modeling reads it. When not set, a key in
+            the home folder, made on first use.
+        keys: file with the public keys (JWKS) whose models may be loaded; in the home folder when not set.
+    """
+
+    signing_key: Path | None = None
+    keys: Path | None = None
+
+
+class EntryAction(StrEnum):
+    """What an entry event does to the features made from the data that it is in."""
+
+    WARN = "warn"
+    BLOCK = "block"
+
+
+class EntryPolicy(BaseModel):
+    """Which entry events warn and which keep features from being made, until somebody rejects the event.
+
+    Attributes:
+        repeated: records that were loaded more than once; wrangling counts each once.
+        recoded: codes that changed while their class stayed.
+        reclassed: codes whose class changed, so that counts by class do not mean what they meant.
+        detected: entry changes detected in aggregates.
+    """
+
+    repeated: EntryAction = EntryAction.WARN
+    recoded: EntryAction = EntryAction.WARN
+    reclassed: EntryAction = EntryAction.BLOCK
+    detected: EntryAction = EntryAction.WARN
 
 
 class Settings(BaseSettings):
@@ -127,6 +220,8 @@ class Settings(BaseSettings):
 
     Attributes:
         home: folder for everything that has no place of its own: embedded lakes, landing folder, exports, keys.
+        entry_policy: what entry events do to features.
+        reports_address: address under which the folder of reports is served; links lead to the files when not set.
         pseudonym_key: key of the pseudonyms, at least 32 characters.
         environment: digest of the image or hash of the lock that the code runs in; read from the lock when not set.
     """
@@ -147,6 +242,9 @@ class Settings(BaseSettings):
     sources: SourceSettings = SourceSettings()
     alerts: AlertSettings = AlertSettings()
     service: ServiceSettings = ServiceSettings()
+    models: ModelSettings = ModelSettings()
+    entry_policy: EntryPolicy = EntryPolicy()
+    reports_address: str | None = None
     pseudonym_key: SecretStr | None = Field(default=None, min_length=32)
     environment: str | None = None
 
@@ -200,6 +298,11 @@ class Settings(BaseSettings):
         return (self.sources.landing or self.home / "landing").absolute()
 
     @property
+    def reports(self) -> Path:
+        """The folder of the reports on what changed."""
+        return (self.home / "reports").absolute()
+
+    @property
     def exports(self) -> Path:
         """The folder of the service's exports."""
         return (self.home / "exports").absolute()
@@ -215,9 +318,29 @@ class Settings(BaseSettings):
         return (self.service.keys or self.home / "keys" / "jwks.json").absolute()
 
     @property
+    def revoked(self) -> Path:
+        """The file with the revoked tokens and keys."""
+        return (self.service.revoked or self.token_keys.with_name("revoked.json")).absolute()
+
+    @property
+    def service_tls(self) -> Path:
+        """The folder of the certificate that the service makes for itself on loopback."""
+        return (self.home / "tls").absolute()
+
+    @property
     def token_signing_key(self) -> Path:
         """The file with the private key that signs tokens."""
         return (self.service.signing_key or self.home / "keys" / "signing.pem").absolute()
+
+    @property
+    def model_keys(self) -> Path:
+        """The file with the public keys whose models may be loaded."""
+        return (self.models.keys or self.home / "keys" / "models.json").absolute()
+
+    @property
+    def model_signing_key(self) -> Path:
+        """The file with the private key that signs models."""
+        return (self.models.signing_key or self.home / "keys" / "models.pem").absolute()
 
     def secret(self, value: SecretStr | None, variable: str) -> str:
         """The secret's text.

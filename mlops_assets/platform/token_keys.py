@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from mlops_assets.platform.durable_files import replace_durably
+from mlops_assets.platform.durable_files import replace_durably, taking_turns
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -68,11 +68,14 @@ def rotate_keys(signing_key: Path, keys: Path) -> str:
     """
     private = Ed25519PrivateKey.generate()
     key_id = key_id_of(private.public_key())
-    public_keys = read_keys(keys) if keys.exists() else {}
     for folder in (keys.parent, signing_key.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    _write_keys(keys, {**public_keys, key_id: private.public_key()})
-    replace_durably(signing_key, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    # A key that is retired meanwhile must not come back with what was read before.
+    with taking_turns(keys.parent):
+        public_keys = read_keys(keys) if keys.exists() else {}
+        _write_keys(keys, {**public_keys, key_id: private.public_key()})
+        replace_durably(signing_key, pem, mode=0o600)
     return key_id
 
 
@@ -82,14 +85,17 @@ def retire_key(keys: Path, key_id: str) -> None:
     Raises:
         KeyFileError: the file is missing or damaged, the key is not in it, or it is the only one.
     """
-    public_keys = dict(read_keys(keys))
-    if public_keys.pop(key_id, None) is None:
-        raise KeyFileError(
-            source=str(keys), culprit=f"it holds no key {key_id}.", remedy=f"Name one of {sorted(public_keys)}."
-        )
-    if not public_keys:
-        raise KeyFileError(source=str(keys), culprit=f"{key_id} is its only key.", remedy="Rotate the keys first.")
-    _write_keys(keys, public_keys)
+    # Says what lacks where there is no folder to lock.
+    read_keys(keys)
+    with taking_turns(keys.parent):
+        public_keys = dict(read_keys(keys))
+        if public_keys.pop(key_id, None) is None:
+            raise KeyFileError(
+                source=str(keys), culprit=f"it holds no key {key_id}.", remedy=f"Name one of {sorted(public_keys)}."
+            )
+        if not public_keys:
+            raise KeyFileError(source=str(keys), culprit=f"{key_id} is its only key.", remedy="Rotate the keys first.")
+        _write_keys(keys, public_keys)
 
 
 def read_signing_key(signing_key: Path) -> Ed25519PrivateKey:

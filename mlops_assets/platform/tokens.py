@@ -1,44 +1,47 @@
 """Access tokens: signed statements of which application asks, what it may do and which objects it may see.
 
-Put here issuing and verifying. Keep out what a scope or a limit means (the service knows) and any web framework: the
-service's request path imports this module.
+Put here what a token says, and issuing. Keep out verifying (``token_verifier``), what a scope or a limit means (the
+service knows) and any web framework: the service's request path imports this module.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import jwt
 
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.token_keys import key_id_of, read_keys, read_signing_key
+from mlops_assets.platform.token_keys import key_id_of, read_signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 MAX_LIFETIME: Final = timedelta(days=90)
 """A leaked token cannot be called back without retiring its key, so none lives longer."""
 
+TYPE: Final = "at+jwt"
+"""The header's ``typ`` after RFC 9068: no other kind of JWT, such as an identity token, passes for an access token."""
+
+REQUIRED_CLAIMS: Final = ("exp", "nbf", "iat", "iss", "aud", "sub", "jti", "scope")
+"""Claims without which a token is refused."""
+
+CONFIRMATION: Final = "cnf"
+"""The claim that binds a token to a key of its holder (RFC 7800)."""
+
+THUMBPRINT: Final = "x5t#S256"
+"""Its member for a client certificate: the SHA-256 of the certificate, base64url without padding (RFC 8705)."""
+
 _ALGORITHM: Final = "EdDSA"
-_TYPE: Final = "at+jwt"
-_LEEWAY_SECONDS: Final = 5
-_RELOAD_SECONDS: Final = 1.0
-_MAX_TOKEN_CHARACTERS: Final = 4096
-_MAX_REMEMBERED: Final = 1024
-_REQUIRED_CLAIMS: Final = ("exp", "nbf", "iat", "iss", "aud", "sub", "jti", "scope")
 _PRINCIPAL: Final = re.compile(r"[a-z][a-z0-9-]{1,62}")
 _SCOPE: Final = re.compile(r"[a-z][a-z0-9_.:-]*")
-_TOKEN_ID: Final = re.compile(r"[0-9a-f-]{32,36}")
+_THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Refusal(StrEnum):
@@ -53,6 +56,8 @@ class Refusal(StrEnum):
     ISSUER = "issuer"
     AUDIENCE = "audience"
     CLAIMS = "claims"
+    REVOKED = "revoked"
+    BINDING = "binding"
 
 
 class TokenError(PlatformError):
@@ -69,23 +74,26 @@ class TokenError(PlatformError):
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
-    """Who asks, as a verified token says.
+    """Who asks, as a verified token or client certificate says.
 
     Attributes:
         name: name of the application, never of a person.
         scopes: what it may do.
         limits: for each limited kind of object the values it may see; a kind that is absent is not limited.
-        token_id: id of the token (``jti``), to find it in a log without logging it.
-        key_id: id of the key that signed it.
+        token_id: id of the token (``jti``), to find it in a log without logging it; ``None`` without a token.
+        key_id: id of the key that signed it; ``None`` without a token.
         expires: when it ends, seconds since 1970.
+        certificate: thumbprint of the client certificate that the principal must show, or has shown; ``None`` for a
+            token that anybody may bear.
     """
 
     name: str
     scopes: frozenset[str]
     limits: Mapping[str, frozenset[str]]
-    token_id: str
-    key_id: str
+    token_id: str | None
+    key_id: str | None
     expires: float
+    certificate: str | None = None
 
     def may_see(self, kind: str, value: str) -> bool:
         """Whether the token's limits let it see that object."""
@@ -102,6 +110,7 @@ def issue_token(
     issuer: str,
     audience: str,
     limits: Mapping[str, Iterable[str]] | None = None,
+    certificate: str | None = None,
 ) -> str:
     """Sign a token (a JWT of RFC 9068's type) for an application.
 
@@ -114,9 +123,11 @@ def issue_token(
         audience: the service it is for.
         limits: for each kind of object to limit (the claim's name) the values it may see. A limit without values
             lets it see none.
+        certificate: thumbprint of the client certificate without which the token is worth nothing; ``None`` for a
+            token that whoever bears it may use.
 
     Raises:
-        TokenError: name, scopes, limits or lifetime are not acceptable.
+        TokenError: name, scopes, limits, thumbprint or lifetime are not acceptable.
         KeyFileError: the signing key cannot be used.
     """
     scope = sorted(set(scopes))
@@ -127,10 +138,13 @@ def issue_token(
         )
     if not scope or not all(_SCOPE.fullmatch(name) for name in scope):
         raise _not_issued(f"the scopes are {scope}", "Give scopes such as predictions:read.")
-    if reserved := set(claims) & set(_REQUIRED_CLAIMS):
+    if reserved := set(claims) & {*REQUIRED_CLAIMS, CONFIRMATION}:
         raise _not_issued(f"limits {sorted(reserved)} are claims of every token", "Name the limits otherwise.")
     if not timedelta(0) < lifetime <= MAX_LIFETIME:
         raise _not_issued(f"the lifetime is {lifetime}", f"Choose one above zero, up to {MAX_LIFETIME.days} days.")
+    if certificate is not None and not _THUMBPRINT.fullmatch(certificate):
+        raise _not_issued("the thumbprint is no SHA-256 in base64url", "Name the certificate's file.")
+    binding = {} if certificate is None else {CONFIRMATION: {THUMBPRINT: certificate}}
     private = read_signing_key(signing_key)
     now = int(time.time())
     return jwt.encode(
@@ -144,151 +158,11 @@ def issue_token(
             "exp": now + int(lifetime.total_seconds()),
             "jti": str(uuid.uuid4()),
             **claims,
+            **binding,
         },
         private,
         algorithm=_ALGORITHM,
-        headers={"kid": key_id_of(private.public_key()), "typ": _TYPE},
-    )
-
-
-@dataclass
-class TokenVerifier:
-    """Verifies tokens against a JWKS file, and follows that file as keys are rotated and retired.
-
-    Not for use by several threads at once.
-
-    Attributes:
-        keys: the JWKS file; looked at again at most once a second.
-        issuer: the only issuer accepted.
-        audience: the audience a token must name.
-        limits: the claims that limit objects; each is a list of text when present.
-    """
-
-    keys: Path
-    issuer: str
-    audience: str
-    limits: tuple[str, ...] = ()
-    _public: Mapping[str, Ed25519PublicKey] = field(default_factory=dict, init=False)
-    _seen: tuple[int, int, int] | None = field(default=None, init=False)
-    _look_again: float = field(default=0.0, init=False)
-    _verified: dict[bytes, Principal] = field(default_factory=dict, init=False)
-
-    def verify(self, token: str) -> Principal:
-        """Who the token speaks for.
-
-        A token verified before is remembered by its hash until it expires or the keys change: an Ed25519 check takes
-        longer than the rest of a request.
-
-        Raises:
-            TokenError: the token is refused; its ``reason`` says why.
-            KeyFileError: the JWKS file is missing or damaged: nobody can be let in.
-        """
-        self.refresh()
-        if not token.isascii() or len(token) > _MAX_TOKEN_CHARACTERS:
-            raise _refused(Refusal.MALFORMED)
-        digest = hashlib.sha256(token.encode("ascii")).digest()
-        known = self._verified.get(digest)
-        if known is not None:
-            if known.expires + _LEEWAY_SECONDS > time.time():
-                return known
-            del self._verified[digest]
-        principal = self._principal(token)
-        if len(self._verified) >= _MAX_REMEMBERED:
-            self._verified.clear()
-        self._verified[digest] = principal
-        return principal
-
-    def refresh(self) -> None:
-        """Read the JWKS file again if it changed.
-
-        Raises:
-            KeyFileError: it is missing or damaged. Keys read before are forgotten, or a retired one might live on.
-        """
-        now = time.monotonic()
-        if self._seen is not None and now < self._look_again:
-            return
-        self._look_again = now + _RELOAD_SECONDS
-        try:
-            status = self.keys.stat()
-            seen = (status.st_mtime_ns, status.st_size, status.st_ino)
-        except OSError:
-            seen = (0, 0, 0)
-        if seen == self._seen:
-            return
-        self._seen, self._public = None, {}
-        self._verified.clear()
-        self._public = read_keys(self.keys)
-        self._seen = seen
-
-    def _principal(self, token: str) -> Principal:
-        try:
-            header = jwt.get_unverified_header(token)
-        except jwt.InvalidTokenError as error:
-            raise _refused(Refusal.MALFORMED) from error
-        if header.get("alg") != _ALGORITHM:
-            raise _refused(Refusal.ALGORITHM)
-        if str(header.get("typ")).lower() != _TYPE:
-            raise _refused(Refusal.MALFORMED)
-        key_id = str(header.get("kid"))
-        public = self._public.get(key_id)
-        if public is None:
-            raise _refused(Refusal.UNKNOWN_KEY)
-        return self._from_claims(self._claims(token, public), key_id)
-
-    def _claims(self, token: str, public: Ed25519PublicKey) -> dict[str, Any]:
-        try:
-            return jwt.decode(
-                token,
-                public,
-                algorithms=[_ALGORITHM],
-                issuer=self.issuer,
-                audience=self.audience,
-                leeway=_LEEWAY_SECONDS,
-                options={"require": list(_REQUIRED_CLAIMS), "strict_aud": True},
-            )
-        except jwt.ExpiredSignatureError as error:
-            raise _refused(Refusal.EXPIRED) from error
-        except jwt.ImmatureSignatureError as error:
-            raise _refused(Refusal.NOT_YET_VALID) from error
-        except jwt.InvalidIssuerError as error:
-            raise _refused(Refusal.ISSUER) from error
-        except jwt.InvalidAudienceError as error:
-            raise _refused(Refusal.AUDIENCE) from error
-        except jwt.InvalidSignatureError as error:
-            raise _refused(Refusal.SIGNATURE) from error
-        except jwt.MissingRequiredClaimError as error:
-            raise _refused(Refusal.CLAIMS) from error
-        except jwt.InvalidTokenError as error:
-            raise _refused(Refusal.MALFORMED) from error
-
-    def _from_claims(self, claims: Mapping[str, Any], key_id: str) -> Principal:
-        limits = {}
-        for kind in self.limits:
-            values = claims.get(kind, [])
-            if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-                raise _refused(Refusal.CLAIMS)
-            if kind in claims:
-                limits[kind] = frozenset(values)
-        name, token_id, scope = claims["sub"], claims["jti"], claims["scope"]
-        # Name and token id go to the log, so they may hold nothing but what an issuer of ours writes.
-        if not isinstance(scope, str) or not _PRINCIPAL.fullmatch(name) or not _TOKEN_ID.fullmatch(token_id):
-            raise _refused(Refusal.CLAIMS)
-        return Principal(
-            name=name,
-            scopes=frozenset(scope.split()),
-            limits=limits,
-            token_id=token_id,
-            key_id=key_id,
-            expires=float(claims["exp"]),
-        )
-
-
-def _refused(reason: Refusal) -> TokenError:
-    return TokenError(
-        source="Access token",
-        culprit=f"it is refused ({reason}).",
-        remedy="Ask the service's operator for a new one.",
-        reason=reason,
+        headers={"kid": key_id_of(private.public_key()), "typ": TYPE},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from mlops_assets.platform.automation import on_new_data
 from mlops_assets_tests.platform import orchard
 
 
@@ -85,3 +86,40 @@ def test_a_failed_blocking_check_holds_consumers_back_until_it_passes(farm: Farm
     assert "wrangled/yields" not in farm.tick()
     assert farm.harvest("w1", kilos=2.0)
     assert farm.tick()["wrangled/yields"] == {"w1"}
+
+
+def test_a_step_waits_for_what_it_is_judged_by_to_follow_the_same_news(instance: dg.DagsterInstance) -> None:
+    days = dg.StaticPartitionsDefinition(["monday", "tuesday"])
+    week = dg.StaticPartitionsDefinition(["week"])
+    whole_week = dg.StaticPartitionMapping({"monday": "week", "tuesday": "week"})
+
+    @dg.asset(partitions_def=days)
+    def letters() -> None: ...
+
+    @dg.asset(partitions_def=days, deps=[letters], automation_condition=on_new_data())
+    def opinions() -> None: ...
+
+    @dg.asset(
+        partitions_def=week,
+        deps=[dg.AssetDep(letters, partition_mapping=whole_week), dg.AssetDep(opinions, partition_mapping=whole_week)],
+        automation_condition=on_new_data(after=[opinions.key]),
+    )
+    def answers() -> None: ...
+
+    defs = dg.Definitions(assets=[letters, opinions, answers])
+    cursor = None
+
+    def requested() -> list[dg.AssetKey]:
+        nonlocal cursor
+        result = dg.evaluate_automation_conditions(defs=defs, instance=instance, cursor=cursor)
+        cursor = result.cursor
+        return [definition.key for definition in (opinions, answers) if result.get_requested_partitions(definition.key)]
+
+    def make(definition: dg.AssetsDefinition) -> None:
+        instance.report_runless_asset_event(dg.AssetMaterialization(definition.key, partition="monday"))
+
+    requested()
+    make(letters)
+    assert requested() == [opinions.key]
+    make(opinions)
+    assert requested() == [answers.key]
