@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import ibis
 
+from mlops_assets.contracts import codes
 from mlops_assets.contracts.partitions import PROFILE_YEARS_BACK, congress_elected_in, first_election_of_the_maps_of
 
 if TYPE_CHECKING:
@@ -48,11 +49,14 @@ def district_election(house_results: ir.Table, district_profiles: ir.Table, *, e
                 **{
                     f"votes_{name}": then.total_votes.cast("float64"),
                     f"uncontested_{name}": then.uncontested.cast("int64"),
+                    f"share_{name}": _democratic_share(then),
+                    f"unopposed_{name}": _unopposed(then),
                 },
             ),
         )
         by_state = then.group_by("state").aggregate(**{f"state_votes_{name}": then.total_votes.cast("float64").mean()})
         rows = _beside(rows, by_state, keys=("state",))
+    rows = _with_wider_shares(rows, results.filter(results.election == _before(election, LAGS["last"])))
     rows = _beside(rows, _profiles(district_profiles, election=election))
     return rows.select(
         *_KEYS,
@@ -61,18 +65,47 @@ def district_election(house_results: ir.Table, district_profiles: ir.Table, *, e
         "votes_third_last",
         "state_votes_last",
         "state_votes_second_last",
+        "share_last",
+        "share_second_last",
+        "share_third_last",
+        "state_share_last",
+        "nation_share_last",
         "profile_year",
         "population",
         "population_18_and_over",
         election=ibis.literal(election),
         presidential=ibis.literal(int(int(election) % 4 == 0)).cast("int64"),
         uncontested_last=rows.uncontested_last.fill_null(0),
+        unopposed_last=rows.unopposed_last.fill_null(0),
+        president_democratic=ibis.literal(int(election in codes.DEMOCRATIC_PRESIDENT_AT)).cast("int64"),
         share_65_and_over=rows.population_65_and_over / rows.population.nullif(0.0),
     )
 
 
 def _before(election: str, years: int) -> str:
     return str(int(election) - years)
+
+
+def _democratic_share(results: ir.Table) -> ir.FloatingColumn:
+    """The Democratic share of the votes for the two large parties; NULL where not both had votes."""
+    democratic, republican = results.democratic_votes.cast("float64"), results.republican_votes.cast("float64")
+    contested = (democratic > 0) & (republican > 0)
+    return contested.ifelse(democratic / (democratic + republican), None)
+
+
+def _unopposed(results: ir.Table) -> ir.IntegerColumn:
+    """1 where of the two large parties only the Democratic had votes, -1 where only the Republican, else 0."""
+    democratic, republican = results.democratic_votes > 0, results.republican_votes > 0
+    return ibis.cases((democratic & ~republican, 1), (republican & ~democratic, -1), else_=0).cast("int64")
+
+
+def _with_wider_shares(rows: ir.Table, last: ir.Table) -> ir.Table:
+    """The share of state and nation at the last election, of the seats for which both large parties ran."""
+    contested = last.filter((last.democratic_votes > 0) & (last.republican_votes > 0))
+    democratic = contested.democratic_votes.cast("float64").sum()
+    share = democratic / (democratic + contested.republican_votes.cast("float64").sum())
+    rows = _beside(rows, contested.group_by("state").aggregate(state_share_last=share), keys=("state",))
+    return rows.cross_join(contested.aggregate(nation_share_last=share))
 
 
 def _beside(left: ir.Table, right: ir.Table, keys: tuple[str, ...] = _KEYS) -> ir.Table:

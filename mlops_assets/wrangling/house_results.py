@@ -45,6 +45,8 @@ _COUNT: Final = r"^-?[0-9]+(\.[0-9]+)?$"
 _SMALLEST_COUNT: Final = 2
 """Seats without a count are coded 1, 0.5, 0 or -1."""
 
+_TOKEN_WIDTH: Final = 16
+
 _DISTRICT: Final = ("election", "state", "district")
 _ROUND: Final = (*_DISTRICT, "round")
 
@@ -113,7 +115,7 @@ def _rounds(lines: ir.Table) -> ir.Table:
 
 
 def _candidates(lines: ir.Table) -> ir.Table:
-    """One row per district and round: votes of the two large parties, and how many candidates ran."""
+    """One row per district and round: the winner, votes of the two large parties, and how many candidates ran."""
     named = lines.filter(lines.named)
     by_name = named.group_by([*_ROUND, "candidate"]).aggregate(
         democratic=named.votes.sum(where=named.party == "DEMOCRATIC").fill_null(0.0),
@@ -125,7 +127,12 @@ def _candidates(lines: ir.Table) -> ir.Table:
     # A candidate of both parties keeps each party's own lines there; minor lines follow the stronger one.
     for_democrats = by_name.is_democratic & (~by_name.is_republican | (by_name.democratic >= by_name.republican))
     for_republicans = by_name.is_republican & ~for_democrats
+    by_name = by_name.mutate(votes=by_name.democratic + by_name.republican + by_name.other)
+    by_name = by_name.mutate(most=by_name.votes.max().over(ibis.window(group_by=list(_ROUND))))
+    # Of candidates with equal votes always the same one.
+    winner = by_name.candidate.max(where=by_name.votes == by_name.most)
     return by_name.group_by(list(_ROUND)).aggregate(
+        winner=winner,
         democratic=(by_name.democratic + for_democrats.ifelse(by_name.other, 0.0)).sum(),
         republican=(by_name.republican + for_republicans.ifelse(by_name.other, 0.0)).sum(),
         candidates=by_name.count(),
@@ -223,6 +230,7 @@ def _described(chosen: ir.Table) -> ir.Table:
         total_votes=has_count.ifelse(total, None).round().cast("int64"),
         democratic_votes=has_count.ifelse(chosen.democratic.fill_null(0.0), None).round().cast("int64"),
         republican_votes=has_count.ifelse(chosen.republican.fill_null(0.0), None).round().cast("int64"),
+        winner_token=chosen.winner.re_replace("[^A-Z]+", " ").strip().hexdigest("sha256").left(_TOKEN_WIDTH),
         candidates=chosen.candidates.fill_null(0).cast("int64"),
         uncontested=chosen.candidates.fill_null(0) <= 1,
         stage=ibis.cases(

@@ -25,8 +25,8 @@ def seat(election: str, district: str, votes: int | None, *, state: str = "NC", 
     """One row of ``wrangled/house_results``."""
     return {
         "election": election, "state": state, "district": district, "total_votes": votes, "democratic_votes": None,
-        "republican_votes": None, "candidates": 1 if uncontested else 2, "uncontested": uncontested, "stage": "GEN",
-        "note": "",
+        "republican_votes": None, "winner_token": None, "candidates": 1 if uncontested else 2,
+        "uncontested": uncontested, "stage": "GEN", "note": "",
     }  # fmt: skip
 
 

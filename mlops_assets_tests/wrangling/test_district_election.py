@@ -63,6 +63,13 @@ def test_the_three_elections_before_and_the_latest_profile_become_one_row() -> N
         "uncontested_last": 0,
         "state_votes_last": 300_000.0,
         "state_votes_second_last": 200_000.0,
+        "share_last": None,
+        "share_second_last": None,
+        "share_third_last": None,
+        "state_share_last": None,
+        "nation_share_last": None,
+        "unopposed_last": 0,
+        "president_democratic": 0,
         "profile_year": "2012",
         "population": 700_000.0,
         "population_18_and_over": 500_000.0,
@@ -158,3 +165,29 @@ def test_every_real_election_has_435_districts_to_forecast() -> None:
         rows = kept_rows(district_election(results, _NO_PROFILES, election=election), DISTRICT_ELECTION)
         assert len(rows) == 435
         assert sum(row["votes_last"] is None for row in rows) <= 20
+
+
+def _contested(election: str, district: str, democratic: int, republican: int, *, state: str = "NC") -> Row:
+    votes = {"democratic_votes": democratic, "republican_votes": republican}
+    return {**seat(election, district, democratic + republican, state=state), **votes}
+
+
+def test_shares_of_the_two_large_parties_are_those_of_seats_for_which_both_ran() -> None:
+    rows = [
+        _contested("2016", "01", 60, 40),
+        _contested("2016", "02", 0, 300),
+        _contested("2016", "03", 100, 300),
+        _contested("2016", "01", 500, 500, state="VT"),
+        _contested("2014", "02", 30, 70),
+    ]
+    first, second, *_ = _features(rows)
+    assert (first["share_last"], first["share_second_last"], first["unopposed_last"]) == (0.6, None, 0)
+    assert (second["share_last"], second["share_second_last"], second["unopposed_last"]) == (None, 0.3, -1)
+    assert first["state_share_last"] == second["state_share_last"] == 0.32
+    assert first["nation_share_last"] == 0.44
+
+
+@pytest.mark.parametrize(("election", "democratic"), [("1978", 1), ("1990", 0), ("2010", 1), ("2018", 0), ("2022", 1)])
+def test_the_president_in_office_is_known_before_the_election(election: str, democratic: int) -> None:
+    rows = nation(str(int(election) - 2), {"NC": [10]})
+    assert _feature(rows, election=election)["president_democratic"] == democratic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from typing import Any
 
@@ -58,6 +59,7 @@ def test_two_candidates_become_one_row() -> None:
         "total_votes": 100,
         "democratic_votes": 60,
         "republican_votes": 40,
+        "winner_token": hashlib.sha256(b"ANN ASH").hexdigest()[:16],
         "candidates": 2,
         "uncontested": False,
         "stage": "GEN",

@@ -9,8 +9,16 @@ import dagster as dg
 import ibis
 import pytest
 
+from mlops_assets.contracts.features import DISTRICT_DEMOGRAPHICS
 from mlops_assets.contracts.partitions import MONTH_AND_NEXT, SNAPSHOT_MONTHS, month_before
-from mlops_assets.contracts.variance import CAUSES, EVENT_CAUSES, VOTER_CHANGES, VOTER_EVENTS
+from mlops_assets.contracts.variance import (
+    CAUSES,
+    DISTRICT_FLOWS,
+    EVENT_CAUSES,
+    VOTER_CHANGES,
+    VOTER_EVENT_KINDS,
+    VOTER_EVENTS,
+)
 from mlops_assets.contracts.wrangled import VOTERS
 from mlops_assets.platform import rules
 from mlops_assets.platform.lake import LakeSession
@@ -18,7 +26,7 @@ from mlops_assets.platform.published import Partition, published
 from mlops_assets.platform.reads import Read, upstream_keys
 from mlops_assets.platform.settings import Settings
 from mlops_assets.variance import events, linked
-from mlops_assets.wrangling import voter_comparison
+from mlops_assets.wrangling import demographics, voter_comparison
 from mlops_assets.wrangling.assets.voter_changes import voter_changes
 from mlops_assets.wrangling.assets.voter_events import voter_events
 from mlops_assets_tests.wrangling.kept_contract import kept_rows
@@ -70,6 +78,7 @@ def _months(before: ir.Table, after: ir.Table) -> dict[str, Any]:
 def test_the_engine_and_the_contracts_name_the_same_causes() -> None:
     assert CAUSES == linked.PARTS
     assert EVENT_CAUSES == events.EVENT_CAUSES
+    assert VOTER_EVENT_KINDS == events.KINDS
 
 
 def test_changes_keep_their_contract() -> None:
@@ -161,3 +170,63 @@ def test_a_month_that_has_not_arrived_is_not_compared(instance: dg.DagsterInstan
     assert not result.success
     (failure,) = [event for event in result.all_events if event.is_step_failure]
     assert "partition 2022-02|NC has never been published" in str(failure.step_failure_data.error)
+
+
+def _crossed(month: str, sizes: dict[tuple[str, str], int]) -> ir.Table:
+    """Voters of districts and parties in those numbers, the same persons every month."""
+    columns = rules.columns_of(VOTERS)
+    parts = []
+    for (district, party), size in sizes.items():
+        rows = _voters(month, district=district).head(size).to_pyarrow().to_pylist()
+        parts += [
+            {**row, "party": party, "person_token": _token(f"{district} {party} {n}")} for n, row in enumerate(rows)
+        ]
+    return ibis.memtable([tuple(row[name] for name in columns) for row in parts], schema=dict(columns))
+
+
+def test_changes_withhold_exactly_the_cells_that_demographics_withhold() -> None:
+    before = _crossed(
+        "2022-01", {("04", "GREEN"): 3, ("04", "DEMOCRATIC"): 20, ("04", "REPUBLICAN"): 9, ("05", "GREEN"): 8}
+    )
+    after = _crossed(
+        "2022-02", {("04", "GREEN"): 9, ("04", "DEMOCRATIC"): 20, ("04", "REPUBLICAN"): 9, ("05", "GREEN"): 8}
+    )
+    rows = kept_rows(voter_comparison.voter_changes(**_months(before, after)), VOTER_CHANGES)
+    parties = {(row["district"], row["category"]): row for row in rows if row["attribute"] == "party"}
+    cells = [kept_rows(demographics.district_demographics(month), DISTRICT_DEMOGRAPHICS) for month in (before, after)]
+    hidden = {
+        (row["district"], row["category"])
+        for month in cells
+        for row in month
+        if row["attribute"] == "party" and row["suppressed"]
+    }
+    assert hidden == {("04", "GREEN"), ("04", "REPUBLICAN")}
+    assert {key for key, row in parties.items() if row["suppressed"]} == hidden
+    assert {parties[key][name] for key in hidden for name in (*CAUSES, "before", "after")} == {None}
+    assert parties["04", "DEMOCRATIC"]["after"] == 20
+
+
+def test_a_first_month_shows_records_loaded_twice() -> None:
+    alone = voter_comparison.voter_events(
+        _voters("2021-07", copies=2), state="NC", month="2021-07", previous_month=None
+    )
+    (event,) = kept_rows(alone, VOTER_EVENTS)
+    assert (event["kind"], event["name"]) == ("repeated", "every record loaded twice")
+    assert "not so before" not in event["evidence"]
+
+
+def test_a_class_that_changed_with_its_code_is_told_from_one_that_stayed() -> None:
+    stayed = kept_rows(
+        voter_comparison.voter_events(**_months(_voters("2022-01"), _voters("2022-02", party_code="NPA"))), VOTER_EVENTS
+    )
+    reread = _voters("2022-02", party_code="NPA").mutate(party=ibis.literal("UNRECOGNISED"))
+    changed = kept_rows(voter_comparison.voter_events(**_months(_voters("2022-01"), reread)), VOTER_EVENTS)
+    assert [row["kind"] for row in stayed + changed] == ["recoded", "reclassed"]
+
+
+def test_flows_are_counted_where_the_map_changed_and_nowhere_else() -> None:
+    redrawn = _months(_voters("2022-01"), _voters("2022-02", district="05"))
+    (flow,) = kept_rows(voter_comparison.district_flows(**redrawn), DISTRICT_FLOWS)
+    assert (flow["district_before"], flow["district_after"], flow["persons"]) == ("04", "05", SIZE)
+    calm = _months(_voters("2022-01"), _voters("2022-02"))
+    assert kept_rows(voter_comparison.district_flows(**calm), DISTRICT_FLOWS) == []

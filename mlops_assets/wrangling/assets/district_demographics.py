@@ -7,22 +7,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.contracts import features, wrangled
+from mlops_assets.contracts import events, features, variance, wrangled
 from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import published
+from mlops_assets.platform.published import WithMetadata, published
 from mlops_assets.platform.reads import Read
-from mlops_assets.wrangling import demographics
+from mlops_assets.wrangling import demographics, entry_gates
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    from mlops_assets.platform.settings import Settings
+
 
 @published(
     contract=features.DISTRICT_DEMOGRAPHICS,
-    reads={"voters": Read(wrangled.VOTERS)},
+    reads={
+        "voters": Read(wrangled.VOTERS),
+        "voter_events": Read(variance.VOTER_EVENTS),
+        "voter_verdicts": Read(events.VOTER_VERDICTS, optional=True),
+    },
     code_version="1",
     automation_condition=on_new_data(),
 )
-def district_demographics(voters: ir.Table) -> ir.Table:
-    """Registered voters of each district by class, small cells suppressed."""
-    return demographics.district_demographics(voters)
+def district_demographics(
+    voters: ir.Table, voter_events: ir.Table, voter_verdicts: ir.Table, settings: Settings
+) -> WithMetadata:
+    """Registered voters of each district by class, small cells suppressed; stopped by entry events of the policy."""
+    return WithMetadata(
+        demographics.district_demographics(voters),
+        judgements=entry_gates.of_voter_events(voter_events, voter_verdicts, settings.entry_policy),
+    )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.contracts import features, partitions, wrangled
+from mlops_assets.contracts import events, features, partitions, variance, wrangled
 from mlops_assets.platform.automation import on_new_data
 from mlops_assets.platform.published import WithMetadata, published
 from mlops_assets.platform.reads import Read
 from mlops_assets.wrangling import district_election as transform
+from mlops_assets.wrangling import entry_gates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,19 +20,28 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.settings import Settings
 
 
 @published(
     contract=features.DISTRICT_ELECTION,
     reads={
         "house_results": Read(wrangled.HOUSE_RESULTS, partitions=partitions.RESULTS_TO_FEATURES, optional=True),
+        "changes": Read(variance.RESULT_CHANGES, partitions=partitions.RESULTS_TO_FEATURES, optional=True),
+        "verdicts": Read(events.RESULT_VERDICTS, partitions=partitions.RESULTS_TO_FEATURES, optional=True),
         "profiles": Read(wrangled.DISTRICT_PROFILES, partitions=partitions.PROFILES_TO_FEATURES, optional=True),
     },
-    code_version="1",
-    automation_condition=on_new_data(),
+    code_version="2",
+    automation_condition=on_new_data(after=[variance.RESULT_CHANGES.key]),
 )
 def district_election(
-    house_results: ir.Table, profiles: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]
+    house_results: ir.Table,
+    changes: ir.Table,
+    verdicts: ir.Table,
+    profiles: ir.Table,
+    partition: Partition,
+    settings: Settings,
+    versions: Mapping[str, Mapping[str, str]],
 ) -> WithMetadata:
     """What was known of each district before the election; no rows where no earlier result is there."""
     rows = transform.district_election(house_results, profiles, election=partition.values["election"])
@@ -39,4 +49,11 @@ def district_election(
         name: ", ".join(sorted(keys)) or "none"
         for name, keys in (("elections", versions["house_results"]), ("profile_years", versions["profiles"]))
     }
-    return WithMetadata(rows, used)
+    judged = entry_gates.of_detected_changes(
+        changes,
+        verdicts,
+        settings.entry_policy,
+        table=variance.RESULT_CHANGES.table,
+        unseen=versions["house_results"].keys() - versions["changes"].keys(),
+    )
+    return WithMetadata(rows, used, judgements=judged)

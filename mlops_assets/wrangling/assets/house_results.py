@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @published(
     contract=wrangled.HOUSE_RESULTS,
     reads={"house_returns": Read(raw.HOUSE_RETURNS)},
-    code_version="1",
+    code_version="2",
     automation_condition=on_new_data(),
 )
 def house_results(house_returns: ir.Table) -> ir.Table:

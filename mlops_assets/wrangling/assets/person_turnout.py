@@ -7,28 +7,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.contracts import features, wrangled
+from mlops_assets.contracts import events, features, variance, wrangled
 from mlops_assets.contracts.partitions import HISTORY_TO_ELECTIONS, SNAPSHOTS_TO_ELECTIONS
 from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import published
+from mlops_assets.platform.published import WithMetadata, published
 from mlops_assets.platform.reads import Read
+from mlops_assets.wrangling import entry_gates
 from mlops_assets.wrangling import person_turnout as transform
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import ibis.expr.types as ir
 
     from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.settings import Settings
 
 
 @published(
     contract=features.PERSON_TURNOUT,
     reads={
         "voters": Read(wrangled.VOTERS, partitions=SNAPSHOTS_TO_ELECTIONS, choose=transform.latest_snapshot),
+        "voter_events": Read(
+            variance.VOTER_EVENTS, partitions=SNAPSHOTS_TO_ELECTIONS, choose=transform.latest_snapshot, optional=True
+        ),
+        "voter_verdicts": Read(events.VOTER_VERDICTS, partitions=SNAPSHOTS_TO_ELECTIONS, optional=True),
         "voting_history": Read(wrangled.VOTING_HISTORY, partitions=HISTORY_TO_ELECTIONS, optional=True),
     },
     code_version="1",
-    automation_condition=on_new_data(),
+    automation_condition=on_new_data(after=[variance.VOTER_EVENTS.key]),
 )
-def person_turnout(voters: ir.Table, voting_history: ir.Table, partition: Partition) -> ir.Table:
-    """Persons registered before one election day: what was known then and, later, whether they voted."""
-    return transform.person_turnout(voters, voting_history, election=partition.values["election"])
+def person_turnout(
+    voters: ir.Table,
+    voter_events: ir.Table,
+    voter_verdicts: ir.Table,
+    voting_history: ir.Table,
+    partition: Partition,
+    settings: Settings,
+    versions: Mapping[str, Mapping[str, str]],
+) -> WithMetadata:
+    """Persons registered before one election day: what was known then and, later, whether they voted.
+
+    Entry events of the policy in the snapshot used stop it.
+    """
+    rows = transform.person_turnout(voters, voting_history, election=partition.values["election"])
+    # Of an older snapshot's events nothing follows for the one that is used.
+    unseen = versions["voters"].keys() - versions["voter_events"].keys()
+    return WithMetadata(
+        rows,
+        judgements=entry_gates.of_voter_events(voter_events, voter_verdicts, settings.entry_policy, unseen=unseen),
+    )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
             choose=voter_comparison.this_month_and_before,
         )
     },
-    code_version="1",
+    code_version="2",
     automation_condition=on_new_data(needs_all=True),
 )
 def voter_changes(voters: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]) -> WithMetadata:

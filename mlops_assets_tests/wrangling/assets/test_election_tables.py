@@ -9,15 +9,16 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.contracts import features, raw, variance, wrangled
+from mlops_assets.contracts.events import RESULT_VERDICTS
 from mlops_assets.platform import rules
 from mlops_assets.platform.lake import LakeSession
 from mlops_assets.platform.published import Partition, published
 from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.wrangling.assets.county_registrations import county_registrations
+from mlops_assets.wrangling.assets.detected_changes import profile_changes, registration_changes, result_changes
 from mlops_assets.wrangling.assets.district_election import district_election
 from mlops_assets.wrangling.assets.district_profiles import district_profiles
 from mlops_assets.wrangling.assets.house_results import house_results
-from mlops_assets.wrangling.assets.result_changes import result_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +102,8 @@ _ALL = {
     county_registrations: wrangled.COUNTY_REGISTRATIONS,
     district_election: features.DISTRICT_ELECTION,
     result_changes: variance.RESULT_CHANGES,
+    profile_changes: variance.PROFILE_CHANGES,
+    registration_changes: variance.REGISTRATION_CHANGES,
 }
 
 
@@ -116,7 +119,11 @@ def _materialize(
     instance: dg.DagsterInstance, assets: list[dg.AssetsDefinition], partition: str, *, raise_on_error: bool = True
 ) -> dg.ExecuteInProcessResult:
     return dg.materialize(
-        [*assets, *(contract.spec() for definition, contract in _ALL.items() if definition not in assets)],
+        [
+            *assets,
+            *(contract.spec() for definition, contract in _ALL.items() if definition not in assets),
+            RESULT_VERDICTS.spec(),
+        ],
         partition_key=partition,
         instance=instance,
         raise_on_error=raise_on_error,
@@ -151,7 +158,7 @@ def test_results_become_features_of_the_next_election_and_named_changes_of_their
     )
     assert _metadata(forecast, "features__district_election")["elections"] == "2014, 2016"
     assert _metadata(forecast, "features__district_election")["profile_years"] == "2012"
-    assert _metadata(compared, "variance__result_changes")["elections"] == "2014, 2016, 2018"
+    assert _metadata(compared, "variance__result_changes")["compared"] == "2014, 2016, 2018"
 
     known = _rows(features.DISTRICT_ELECTION)
     assert len(known) == 9
@@ -160,8 +167,8 @@ def test_results_become_features_of_the_next_election_and_named_changes_of_their
     }  # fmt: skip
     (profiled_district,) = [row for row in known if row["profile_year"] is not None]
     assert (profiled_district["state"], profiled_district["share_65_and_over"]) == ("NC", 0.146667)
-    causes = {(row["state"], row["cause"]) for row in _rows(variance.RESULT_CHANGES)}
-    assert causes == {("GA", "entry"), ("NC", "none"), ("VA", "none")}
+    causes = {(row["state"], row["cause"], row["compared_with"]) for row in _rows(variance.RESULT_CHANGES)}
+    assert causes == {("GA", "entry", "2016"), ("NC", "none", "2016"), ("VA", "none", "2016")}
 
 
 def test_an_election_without_any_before_publishes_no_rows(instance: dg.DagsterInstance) -> None:
@@ -172,7 +179,8 @@ def test_an_election_without_any_before_publishes_no_rows(instance: dg.DagsterIn
 
 
 def test_registrations_are_published_by_class(instance: dg.DagsterInstance) -> None:
-    _materialize(instance, [arrived_registrations, county_registrations], "2018-01")
+    _materialize(instance, [arrived_registrations, county_registrations, registration_changes], "2018-01")
+    assert _rows(variance.REGISTRATION_CHANGES) == []
     assert [(row["party"], row["registered"]) for row in _rows(wrangled.COUNTY_REGISTRATIONS)] == [
         ("DEMOCRATIC", 13864),
         ("REPUBLICAN", 21284),

@@ -8,12 +8,14 @@ import dagster as dg
 import pytest
 
 from mlops_assets.contracts import features, raw, wrangled
+from mlops_assets.contracts.events import VOTER_VERDICTS
 from mlops_assets.platform.lake import LakeSession
 from mlops_assets.platform.published import Partition, published
 from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.wrangling.assets.district_demographics import district_demographics
 from mlops_assets.wrangling.assets.entry_findings import entry_findings
 from mlops_assets.wrangling.assets.person_turnout import person_turnout
+from mlops_assets.wrangling.assets.voter_events import voter_events
 from mlops_assets.wrangling.assets.voters import voters
 from mlops_assets.wrangling.assets.voting_history import voting_history
 from mlops_assets.wrangling.pseudonyms import pads
@@ -74,7 +76,7 @@ def _materialize(
 ) -> dg.ExecuteInProcessResult:
     others = [definition for definition in _ALL if definition not in assets]
     return dg.materialize(
-        [*assets, *(spec for definition in others for spec in definition.specs)],
+        [*assets, *(spec for definition in others for spec in definition.specs), VOTER_VERDICTS.spec()],
         partition_key=partition,
         instance=instance,
         raise_on_error=raise_on_error,
@@ -87,6 +89,7 @@ _ALL = [
     voters,
     entry_findings,
     voting_history,
+    voter_events,
     district_demographics,
     person_turnout,
 ]
@@ -104,7 +107,7 @@ def _rows(contract: Contract) -> list[dict[str, Any]]:
 
 
 def test_tables_of_persons_pass_their_audits_and_hold_nothing_personal(instance: dg.DagsterInstance) -> None:
-    month = [arrived_voter_file, voters, entry_findings, district_demographics]
+    month = [arrived_voter_file, voters, entry_findings, voter_events, district_demographics]
     monthly = _materialize(instance, month, "2022-10|NC")
     for election in ("2018", "2020"):
         _materialize(instance, [arrived_history, voting_history], f"{election}|NC")
@@ -132,8 +135,22 @@ def test_tables_of_persons_pass_their_audits_and_hold_nothing_personal(instance:
             assert value.casefold() not in text.casefold(), f"{name} in {place}"
 
 
+def test_a_snapshot_in_which_nobody_looked_for_events_becomes_no_features(instance: dg.DagsterInstance) -> None:
+    _materialize(instance, [arrived_voter_file, voters, voter_events], "2022-09|NC")
+    _materialize(instance, [arrived_voter_file, voters], "2022-10|NC")
+    stopped = _materialize(instance, [person_turnout], "2022|NC", raise_on_error=False)
+    (check,) = [c for c in stopped.get_asset_check_evaluations() if c.check_name == "no_blocking_entry_event"]
+    assert not stopped.success
+    assert not check.passed
+    assert "2022-10|NC: nobody has looked for entry events yet" in str(check.metadata["reason"].value)
+    _materialize(instance, [voter_events], "2022-10|NC")
+    assert _materialize(instance, [person_turnout], "2022|NC").success
+
+
 def test_catalog_and_files_of_the_curated_lake_hold_nothing_personal(instance: dg.DagsterInstance, home: Path) -> None:
-    _materialize(instance, [arrived_voter_file, voters, entry_findings, district_demographics], "2022-10|NC")
+    _materialize(
+        instance, [arrived_voter_file, voters, entry_findings, voter_events, district_demographics], "2022-10|NC"
+    )
     files = [file for file in (home / "home" / "lakes" / "curated").rglob("*") if file.is_file()]
     assert any(file.suffix == ".parquet" for file in files)
     for file in files:

@@ -1,0 +1,69 @@
+"""The assets ``variance/result_changes``, ``variance/profile_changes`` and ``variance/registration_changes``.
+
+Put here their wiring. Keep out the comparison, which is `mlops_assets.wrangling.detected_changes`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.contracts import partitions, variance, wrangled
+from mlops_assets.platform.automation import on_new_data
+from mlops_assets.platform.published import WithMetadata, published
+from mlops_assets.platform.reads import Read
+from mlops_assets.wrangling import detected_changes as transform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.types as ir
+
+    from mlops_assets.platform.published import Partition
+
+
+def _compared(versions: Mapping[str, str]) -> dict[str, str]:
+    return {"compared": ", ".join(sorted(versions)) or "none"}
+
+
+@published(
+    contract=variance.RESULT_CHANGES,
+    reads={"house_results": Read(wrangled.HOUSE_RESULTS, partitions=partitions.RESULTS_TO_CHANGES, optional=True)},
+    code_version="2",
+    automation_condition=on_new_data(),
+)
+def result_changes(
+    house_results: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]
+) -> WithMetadata:
+    """What happened to each state's districts since the election before; no rows where too few are known."""
+    rows = transform.result_changes(house_results, election=partition.values["election"])
+    return WithMetadata(rows, _compared(versions["house_results"]))
+
+
+@published(
+    contract=variance.PROFILE_CHANGES,
+    reads={"profiles": Read(wrangled.DISTRICT_PROFILES, partitions=partitions.PROFILES_TO_CHANGES, optional=True)},
+    automation_condition=on_new_data(),
+)
+def profile_changes(
+    profiles: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]
+) -> WithMetadata:
+    """What happened to each state's districts since the profile before; no rows where too few are known."""
+    rows = transform.profile_changes(profiles, year=partition.values["year"])
+    return WithMetadata(rows, _compared(versions["profiles"]))
+
+
+@published(
+    contract=variance.REGISTRATION_CHANGES,
+    reads={
+        "registrations": Read(
+            wrangled.COUNTY_REGISTRATIONS, partitions=partitions.REGISTRATIONS_TO_CHANGES, optional=True
+        )
+    },
+    automation_condition=on_new_data(),
+)
+def registration_changes(
+    registrations: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]
+) -> WithMetadata:
+    """What happened to each state's counties since the statistic before; no rows where too few are known."""
+    rows = transform.registration_changes(registrations, month=partition.values["month"])
+    return WithMetadata(rows, _compared(versions["registrations"]))

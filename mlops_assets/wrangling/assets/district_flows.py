@@ -1,0 +1,39 @@
+"""The asset ``variance/district_flows``.
+
+Put here its wiring. Keep out the comparison, which is `mlops_assets.wrangling.voter_comparison`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.contracts import partitions, variance, wrangled
+from mlops_assets.platform.automation import on_new_data
+from mlops_assets.platform.published import published
+from mlops_assets.platform.reads import Read
+from mlops_assets.wrangling import voter_comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import ibis.expr.types as ir
+
+    from mlops_assets.platform.published import Partition
+
+
+@published(
+    contract=variance.DISTRICT_FLOWS,
+    reads={
+        "voters": Read(
+            wrangled.VOTERS,
+            partitions=partitions.MONTH_AND_NEXT,
+            choose=voter_comparison.this_month_and_before,
+        )
+    },
+    automation_condition=on_new_data(needs_all=True),
+)
+def district_flows(voters: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]) -> ir.Table:
+    """Where the persons of each district went when the map or its numbers changed; no rows when neither did."""
+    month, state = partition.values["month"], partition.values["state"]
+    previous_month = voter_comparison.month_to_compare(month, state, versions["voters"])
+    return voter_comparison.district_flows(voters, state=state, month=month, previous_month=previous_month)

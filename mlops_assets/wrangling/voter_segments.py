@@ -1,0 +1,141 @@
+"""Voter segments: registered persons in the finest cells, on maps of known vintage, for choosing a segmentation.
+
+Put here which classes of persons are candidates and which map their districts are of. Keep out the choosing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import ibis
+import pyarrow as pa
+
+from mlops_assets.contracts import segmentation as contract
+from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, elections_before
+from mlops_assets.contracts.variance import VOTER_EVENTS
+from mlops_assets.platform import rules
+from mlops_assets.platform.contract import PARTITION_SEPARATOR
+from mlops_assets.variance.crosswalk import shares
+from mlops_assets.variance.segmentation import Cells, segmentation
+from mlops_assets.wrangling.demographics import AGE_GROUPS
+from mlops_assets.wrangling.person_turnout import snapshots_in_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import ibis.expr.types as ir
+
+    from mlops_assets.variance.crosswalk import Shares
+
+FEWEST_ELECTIONS: Final = 2
+DIMENSIONS: Final = ("age_group", "race", "party", "county")
+"""Beside the district; the county is the region."""
+
+_UNKNOWN: Final = "UNKNOWN"
+
+
+def earlier_elections(forecast: str, elections_by_state: Sequence[str]) -> Sequence[str]:
+    """Of the features of persons those of elections before the forecast's."""
+    return elections_before(forecast, elections_by_state)
+
+
+def snapshots_used(forecast: str, snapshots: Sequence[str]) -> Sequence[str]:
+    """The snapshots that features of earlier elections are made from: of each state the first, and the latest in time.
+
+    Args:
+        forecast: the election to be forecast.
+        snapshots: partitions ``month|state`` that exist.
+    """
+    chosen = set()
+    for election in (str(year) for year in range(int(forecast) - 2, 2008, -2)):
+        in_time = snapshots_in_time(election) or SNAPSHOT_MONTHS[:1]
+        for state in {key.split(PARTITION_SEPARATOR)[1] for key in snapshots}:
+            own = [key for key in snapshots if key in {f"{month}{PARTITION_SEPARATOR}{state}" for month in in_time}]
+            chosen.update(own[-1:])
+    return sorted(chosen)
+
+
+def voter_segmentation(
+    person_turnout: ir.Table,
+    voters: ir.Table,
+    flows: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
+    *,
+    election: str,
+) -> pa.Table:
+    """Compare ways of telling registered persons apart by how they turned out before an election.
+
+    Args:
+        person_turnout: ``features/person_turnout`` of earlier elections; later ones are ignored.
+        voters: ``wrangled/voters`` of the snapshots that those were made from.
+        flows: rows of ``variance/district_flows``.
+        events: rows of ``variance/events``.
+        election: the election to be forecast.
+
+    Returns:
+        Rows of ``variance/segmentation``; none where fewer than two earlier elections are known.
+    """
+    cells = _counted(person_turnout, voters, election)
+    if len(set(cells.column("time").to_pylist())) < FEWEST_ELECTIONS:
+        columns = rules.columns_of(contract.SEGMENTATION)
+        return pa.schema([(name, kind.to_pyarrow()) for name, kind in columns.items()]).empty_table()
+    cuts = _cuts(events)
+    vintages = [
+        sum(month <= snapshot for month in cuts.get(state, ()))
+        for state, snapshot in zip(cells.column("group").to_pylist(), cells.column("snapshot").to_pylist(), strict=True)
+    ]
+    found = segmentation(
+        Cells(
+            table=cells.drop_columns(["snapshot"]).append_column("vintage", pa.array(vintages, pa.int64())),
+            dimensions=DIMENSIONS,
+            crosswalks=_crosswalks(cuts, flows),
+        )
+    )
+    named = [name.replace("unit", "district") for name in found.column("candidate").to_pylist()]
+    found = found.set_column(0, "candidate", pa.array(named, pa.string()))
+    return found.append_column("election", pa.array([election] * found.num_rows, pa.string()))
+
+
+def _counted(person_turnout: ir.Table, voters: ir.Table, election: str) -> pa.Table:
+    known = person_turnout.filter(person_turnout.voted.notnull(), person_turnout.election < election)
+    people = voters.select("state", "person_token", "race", "county", snapshot_month="month")
+    joined = known.inner_join(people, ["state", "person_token", "snapshot_month"])
+    ages = ((joined.age < end, group) for group, end in AGE_GROUPS.items())
+    described = joined.mutate(
+        age_group=ibis.cases((joined.age.isnull(), _UNKNOWN), *ages, else_="75+"), party=joined.party_last
+    )
+    counted = described.group_by(
+        time=described.election,
+        group=described.state,
+        unit=described.district,
+        snapshot=described.snapshot_month,
+        age_group=described.age_group,
+        race=described.race,
+        party=described.party,
+        county=described.county,
+    ).agg(cases=described.count(), successes=described.voted.sum().cast("int64"))
+    table: pa.Table = counted.order_by("time", "group", "unit", *DIMENSIONS).to_pyarrow()
+    return table
+
+
+def _cuts(events: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """For each state the months in which its series are cut. Labels of elections before the first snapshot are its."""
+    found: dict[str, set[str]] = {}
+    for event in events:
+        if event["cuts"] and event["source"] == VOTER_EVENTS.table:
+            found.setdefault(event["state"], set()).add(event["time"])
+    return {state: sorted(months) for state, months in found.items()}
+
+
+def _crosswalks(cuts: Mapping[str, Sequence[str]], flows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], Shares]:
+    found = {}
+    for state, months in cuts.items():
+        for vintage, month in enumerate(months, start=1):
+            own = [
+                (row["district_before"], row["district_after"], row["persons"])
+                for row in flows
+                if (row["state"], row["month"]) == (state, month)
+            ]
+            if own:
+                found[state, vintage] = shares(own)
+    return found
