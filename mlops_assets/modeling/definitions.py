@@ -7,31 +7,44 @@ from __future__ import annotations
 
 import dagster as dg
 
+from mlops_assets.modeling.assets.district_share import (
+    district_share,
+    district_share_evaluation,
+    district_share_model,
+)
 from mlops_assets.modeling.assets.district_votes import (
     district_votes,
     district_votes_evaluation,
     district_votes_model,
 )
 from mlops_assets.modeling.assets.export import export
+from mlops_assets.modeling.assets.monitoring import monitoring
 from mlops_assets.modeling.assets.person_turnout import (
     district_turnout,
     person_turnout,
     person_turnout_evaluation,
 )
+from mlops_assets.modeling.assets.training_sets import district_elections_set, person_turnout_set
 from mlops_assets.platform.location import location
 
 
 def definitions() -> dg.Definitions:
-    """The assets of modeling, from models to the service's export."""
+    """The assets of modeling, from training sets to the service's export."""
     return location(
         name="modeling",
         assets=[
-            person_turnout,
+            person_turnout_set,
             person_turnout_evaluation,
+            person_turnout,
             district_turnout,
-            district_votes_model,
+            district_elections_set,
             district_votes_evaluation,
+            district_votes_model,
             district_votes,
+            district_share_evaluation,
+            district_share_model,
+            district_share,
+            monitoring,
             export,
         ],
     )

@@ -12,14 +12,15 @@ import pyarrow as pa
 
 from mlops_assets.modeling.errors import TrainingError
 from mlops_assets.modeling.person_turnout import by_district
-from mlops_assets.modeling.predicted import predictions_table, recorded_interval
+from mlops_assets.modeling.predicted import expected_error, predictions_table, recorded_interval
 from mlops_assets.modeling.turnout_cells import HISTORY, turnout_cells
 from mlops_assets.scoring.scorer import load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import ibis.expr.types as ir
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from mlops_assets.scoring.records import ModelRecord
 
@@ -29,7 +30,14 @@ _NORMAL_90: Final = 1.6448536269514722
 """Half width of the central 90 % of the standard normal distribution."""
 
 
-def predict(features: ir.Table, record: ModelRecord, *, election: str, features_version: str) -> pa.Table:
+def predict(
+    features: ir.Table,
+    record: ModelRecord,
+    *,
+    trusted: Mapping[str, Ed25519PublicKey],
+    election: str,
+    features_version: str,
+) -> pa.Table:
     """Predict the turnout of each district.
 
     The interval is as wide as past errors of districts, and at least as wide as chance makes the turnout of that many
@@ -38,6 +46,7 @@ def predict(features: ir.Table, record: ModelRecord, *, election: str, features_
     Args:
         features: rows of ``features/person_turnout`` of one election and state.
         record: the turnout model of that election.
+        trusted: the keys whose models may be loaded.
         election: the election.
         features_version: content hash of the features.
 
@@ -46,27 +55,33 @@ def predict(features: ir.Table, record: ModelRecord, *, election: str, features_
         shares of registered persons, basis is their number.
 
     Raises:
+        SignatureError: no trusted key has signed the model.
         ArtifactError: the model is not what its record says.
         TrainingError: an earlier election that the model reads is not in the voting history of the features.
     """
-    scorer = load(record)
+    scorer = load(record, trusted)
     interval = recorded_interval(record)
     cells = turnout_cells(features)
     _refuse_unknown_history(cells, [column for column in HISTORY if column in scorer.input_columns], election)
-    districts = by_district(cells, scorer.score(cells.select(scorer.input_columns)))
+    probabilities = scorer.score(cells.select(scorer.input_columns))
+    districts = by_district(cells, probabilities)
     chance = _NORMAL_90 * np.sqrt(districts.predicted * (1.0 - districts.predicted) / districts.voters)
     reach = np.maximum(interval.half_width, chance)
+    lower = np.clip(districts.predicted - reach, 0.0, 1.0)
+    upper = np.clip(districts.predicted + reach, 0.0, 1.0)
     return predictions_table(
         record,
         election=election,
         measure=MEASURE,
         keys=districts.keys,
         value=districts.predicted,
-        lower=np.clip(districts.predicted - reach, 0.0, 1.0),
-        upper=np.clip(districts.predicted + reach, 0.0, 1.0),
+        lower=lower,
+        upper=upper,
         coverage=interval.coverage,
         basis=pa.array(districts.voters),
         features_version=features_version,
+        expected_error=expected_error(lower, upper, interval.coverage),
+        expected_brier=by_district(cells, probabilities * (1.0 - probabilities)).predicted,
     )
 
 

@@ -1,10 +1,12 @@
-"""Fitting linear models so that equal rows give equal bytes, and turning them into verified ONNX files.
+"""Fitting models so that equal rows give equal bytes, and turning them into verified ONNX files.
 
 Put here what all models share between an encoded matrix and a file. Keep out which features and which rows.
 
 Solvers run on one thread: sums over several threads are added in another order, and the last bits of a coefficient
 would depend on the machine. Newton's method (logistic) and Cholesky (ridge) converge to far below the precision of the
-file (float32), so that also other processors give the same file but where a coefficient lies on a rounding edge.
+file (float32), so that also other processors give the same file but where a coefficient lies on a rounding edge. Trees
+are grown without early stopping and with a fixed seed, on numbers rounded as the file sees them: a threshold then lies
+between two numbers of the file, and no row changes its branch.
 
 scikit-learn and what it stands on take three seconds to import, so they are imported where something is trained: every
 process that loads the code location would pay for them otherwise.
@@ -20,14 +22,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from mlops_assets.modeling.errors import TrainingError
 from mlops_assets.scoring.records import ENCODING, ModelRecord, file_version
-from mlops_assets.scoring.scorer import load
+from mlops_assets.scoring.scorer import load_unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
     import pyarrow as pa
-    from sklearn.pipeline import Pipeline
+    from sklearn.base import BaseEstimator
 
     from mlops_assets.scoring.encoding import Encoding
 
@@ -36,7 +38,12 @@ if TYPE_CHECKING:
 MOST_DIFFERENCE: Final = 1e-5
 """The largest difference that a file may have from the model it was made of, in units of its output."""
 
-_RIDGE_PENALTY: Final = 30.0
+_SEED: Final = 20260101
+_MOST_BOOSTED_ROWS: Final = 120_000
+"""Above this many rows trees grow on every n-th of them (rows are sorted by their features, so that is a fair draw)."""
+_PROBABILITY_TREES: Final = {"max_iter": 60, "learning_rate": 0.15, "max_leaf_nodes": 16, "min_samples_leaf": 100}
+_VALUE_TREES: Final = {"max_iter": 60, "learning_rate": 0.12, "max_leaf_nodes": 4, "min_samples_leaf": 40}
+_TREES: Final = {"early_stopping": False, "max_bins": 64, "random_state": _SEED}
 _OPSETS: Final = {"": 18, "ai.onnx.ml": 3}
 
 
@@ -46,40 +53,43 @@ class Fitted:
 
     Attributes:
         encoding: how raw columns become its input.
-        pipeline: scaling and linear model of scikit-learn, on the encoded matrix.
+        estimator: fitted estimator of scikit-learn, on the encoded matrix.
     """
 
     encoding: Encoding
-    pipeline: Pipeline
+    estimator: BaseEstimator
 
     def outputs(self, matrix: Numbers) -> Numbers:
         """The model's output for each row of an encoded matrix: a probability, or the bare regression value."""
+        seen = _as_in_file(matrix)
+        if not len(seen):
+            return np.empty(0)
         with threadpool_limits(limits=1):
-            if hasattr(self.pipeline, "predict_proba"):
-                probabilities: Numbers = self.pipeline.predict_proba(matrix)[:, 1]
+            if hasattr(self.estimator, "predict_proba"):
+                probabilities: Numbers = self.estimator.predict_proba(seen)[:, 1]
                 return probabilities
-            values: Numbers = self.pipeline.predict(matrix)
+            values: Numbers = self.estimator.predict(seen)
             return values
 
     def scores(self, table: pa.Table) -> Numbers:
         """The score of each raw row, as :meth:`mlops_assets.scoring.scorer.Scorer.score` gives it from the file."""
-        outputs = self.outputs(self.encoding.matrix(table))
-        anchors = self.encoding.anchors(table)
-        return outputs if anchors is None else anchors * np.exp(outputs)
+        return self.encoding.score(table, self.outputs(self.encoding.matrix(table)))
 
 
-def fit_probability(encoding: Encoding, rows: pa.Table, happened: Numbers, trials: Numbers) -> Fitted:
-    """Logistic regression on rows that stand for several trials each.
+def fit_probability(encoding: Encoding, rows: pa.Table, happened: Numbers, trials: Numbers, *, boosted: bool) -> Fitted:
+    """Logistic regression, or boosted trees, on rows that stand for several trials each.
 
     Args:
         encoding: how the rows become features.
         rows: one row per distinct combination of raw values; the order matters for the last bits, so sort them.
         happened: for each row, in how many trials the event happened.
         trials: for each row, how many trials it stands for.
+        boosted: whether to grow trees instead.
 
     Raises:
         TrainingError: the event happened always or never.
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: PLC0415
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.pipeline import Pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
@@ -90,32 +100,69 @@ def fit_probability(encoding: Encoding, rows: pa.Table, happened: Numbers, trial
             culprit=f"the event happened in {int(happened.sum())} of {int(trials.sum())} cases.",
             remedy="Train on rows of both outcomes; is a label missing?",
         )
+    if boosted and len(happened) > _MOST_BOOSTED_ROWS:
+        drawn = np.linspace(0, len(happened) - 1, _MOST_BOOSTED_ROWS).astype(np.int64)
+        rows, happened, trials = rows.take(drawn), happened[drawn], trials[drawn]
     matrix = encoding.matrix(rows)
-    weights = np.concatenate([trials - happened, happened])
-    used = weights > 0
-    both = np.concatenate([matrix, matrix])[used]
-    labels = np.concatenate([np.zeros(len(matrix), dtype=np.int64), np.ones(len(matrix), dtype=np.int64)])[used]
-    model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100)
-    pipeline = Pipeline([("scale", StandardScaler()), ("model", model)])
+    missed = trials - happened
+    # Most cells of a large electorate hold one person, so of twice as many rows only those with weight are made.
+    some_missed, some_happened = missed > 0, happened > 0
+    both = np.concatenate([matrix[some_missed], matrix[some_happened]])
+    del matrix
+    weights = np.concatenate([missed[some_missed], happened[some_happened]])
+    labels = np.concatenate([np.zeros(some_missed.sum(), dtype=np.int64), np.ones(some_happened.sum(), dtype=np.int64)])
     with threadpool_limits(limits=1):
-        pipeline.fit(both, labels, scale__sample_weight=weights[used], model__sample_weight=weights[used])
-    return Fitted(encoding=encoding, pipeline=pipeline)
+        if boosted:
+            trees = HistGradientBoostingClassifier(**_TREES, **_PROBABILITY_TREES)
+            trees.fit(_as_in_file(both), labels, sample_weight=weights)
+            return Fitted(encoding=encoding, estimator=trees)
+        model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100)
+        pipeline = Pipeline([("scale", StandardScaler()), ("model", model)])
+        pipeline.fit(both, labels, scale__sample_weight=weights, model__sample_weight=weights)
+    return Fitted(encoding=encoding, estimator=pipeline)
 
 
-def fit_value(encoding: Encoding, rows: pa.Table, target: Numbers) -> Fitted:
-    """Ridge regression of a target on the encoded rows; sort the rows, their order matters for the last bits."""
+def fit_value(encoding: Encoding, rows: pa.Table, target: Numbers, *, boosted: bool, penalty: float = 30.0) -> Fitted:
+    """Ridge regression, or boosted trees, of a target; sort the rows, their order matters for the last bits.
+
+    Args:
+        encoding: how the rows become features.
+        rows: raw rows.
+        target: one number per row.
+        boosted: whether to grow trees instead.
+        penalty: penalty of the ridge regression on standardised features.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415
     from sklearn.linear_model import Ridge  # noqa: PLC0415
     from sklearn.pipeline import Pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
-    pipeline = Pipeline([("scale", StandardScaler()), ("model", Ridge(alpha=_RIDGE_PENALTY, solver="cholesky"))])
+    matrix = encoding.matrix(rows)
     with threadpool_limits(limits=1):
-        pipeline.fit(encoding.matrix(rows), target)
-    return Fitted(encoding=encoding, pipeline=pipeline)
+        if boosted:
+            trees = HistGradientBoostingRegressor(**_TREES, **_VALUE_TREES).fit(_as_in_file(matrix), target)
+            return Fitted(encoding=encoding, estimator=trees)
+        ridge = Ridge(alpha=penalty, solver="cholesky")
+        pipeline = Pipeline([("scale", StandardScaler()), ("model", ridge)]).fit(matrix, target)
+    return Fitted(encoding=encoding, estimator=pipeline)
+
+
+def no_change(encoding: Encoding) -> Fitted:
+    """The model whose output is always 0, so that its score is the anchor itself: nothing changes since then."""
+    from sklearn.linear_model import LinearRegression  # noqa: PLC0415
+
+    width = len(encoding.feature_names)
+    model = LinearRegression().fit(np.zeros((1, width)), np.zeros(1))
+    return Fitted(encoding=encoding, estimator=model)
+
+
+def _as_in_file(matrix: Numbers) -> Numbers:
+    """The numbers as the file sees them: rounded to float32."""
+    return matrix.astype(np.float32).astype(np.float64)
 
 
 def model_record(name: str, fitted: Fitted, rows: pa.Table, parameters: Mapping[str, Any]) -> ModelRecord:
-    """The fitted model as a file with its record, verified on rows.
+    """The fitted model as a file with its unsigned record, verified on rows.
 
     Args:
         name: name of the model.
@@ -135,7 +182,7 @@ def model_record(name: str, fitted: Fitted, rows: pa.Table, parameters: Mapping[
         parameters={ENCODING: fitted.encoding.model_dump(mode="json"), **parameters},
     )
     matrix = fitted.encoding.matrix(rows)
-    difference = float(np.max(np.abs(load(record).score(matrix) - fitted.outputs(matrix)), initial=0.0))
+    difference = float(np.max(np.abs(load_unsigned(record).score(matrix) - fitted.outputs(matrix)), initial=0.0))
     if difference > MOST_DIFFERENCE:
         raise TrainingError(
             source=f"Model {name}",
@@ -151,11 +198,11 @@ def _file(fitted: Fitted) -> bytes:
     from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
 
     width = len(fitted.encoding.feature_names)
-    classifies = hasattr(fitted.pipeline, "predict_proba")
+    classifies = hasattr(fitted.estimator, "predict_proba")
     model = to_onnx(
-        fitted.pipeline,
+        fitted.estimator,
         initial_types=[("features", FloatTensorType([None, width]))],
-        options={id(fitted.pipeline): {"zipmap": False}} if classifies else None,
+        options={id(fitted.estimator): {"zipmap": False}} if classifies else None,
         target_opset=_OPSETS,
         name="model",
     )

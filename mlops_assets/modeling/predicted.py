@@ -5,6 +5,8 @@ Put here the form in which modeling hands over predictions. Keep out how a value
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -45,6 +47,25 @@ def only_version(versions: Mapping[str, str]) -> str:
     return "+".join(sorted(versions.values()))
 
 
+def expected_error(lower: Numbers, upper: Numbers, coverage: float) -> Numbers:
+    """The mean absolute error that an interval lets expect, if errors are normally distributed.
+
+    Intervals that were widened for the swings of whole elections promise more than most elections need; so this errs on
+    the cautious side.
+
+    Args:
+        lower: lower ends.
+        upper: upper ends.
+        coverage: share of outcomes that the intervals should hold.
+
+    Returns:
+        For each interval its half width times the ratio of a normal distribution's mean absolute deviation to its
+        quantile, in the unit of the ends.
+    """
+    deviation = (upper - lower) / (2.0 * NormalDist().inv_cdf((1.0 + coverage) / 2.0))
+    return deviation * math.sqrt(2.0 / math.pi)
+
+
 def predictions_table(
     record: ModelRecord,
     *,
@@ -57,6 +78,8 @@ def predictions_table(
     coverage: float,
     basis: pa.Array,
     features_version: str,
+    expected_error: Numbers,
+    expected_brier: Numbers | None,
 ) -> pa.Table:
     """Predictions as a table (contract ``PredictionsModel``): one row per state and district of ``keys``."""
     count = len(keys)
@@ -74,5 +97,7 @@ def predictions_table(
             "model_name": pa.array([record.name] * count, pa.string()),
             "model_version": pa.array([record.version] * count, pa.string()),
             "features_version": pa.array([features_version] * count, pa.string()),
+            "expected_error": pa.array(expected_error, pa.float64()),
+            "expected_brier": pa.nulls(count, pa.float64()) if expected_brier is None else pa.array(expected_brier),
         }
     )

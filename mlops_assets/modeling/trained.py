@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
+ALL: Final = "all"
+"""All tested elections together, or everybody of one."""
+
+DECIMALS: Final = 6
+"""Places of an evaluation's values, so that who reads it from the lake reads what was written."""
+
+MODEL: Final = "model"
+"""Estimator of an evaluation: the form that the elections before the tested one would have chosen."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """A model made for one election.
@@ -27,12 +37,16 @@ class Trained:
     Attributes:
         election: the election that the model is for.
         record: file, features and parameters.
+        form: baseline, linear or boosted.
+        training_set: content hash of the rows it was trained on.
         trained_on: the elections it was trained on, oldest first.
         rows: how many labelled cases it was trained on.
     """
 
     election: str
     record: ModelRecord
+    form: str
+    training_set: str
     trained_on: tuple[str, ...]
     rows: int
 
@@ -41,6 +55,8 @@ class Trained:
         row = {
             "election": self.election,
             **self.record.row(),
+            "form": self.form,
+            "training_set": self.training_set,
             "trained_on": json.dumps(list(self.trained_on)),
             "rows": self.rows,
         }
@@ -48,27 +64,16 @@ class Trained:
             [row], schema=pa.schema([*((name, pa.string()) for name in row if name != "rows"), ("rows", pa.int64())])
         )
 
-    def metadata(self) -> dict[str, Any]:
-        """What the materialization's page shows."""
-        interval = self.record.parameters.get("interval", {})
-        return {
-            "model_version": self.record.version,
-            "model_bytes": len(self.record.onnx),
-            "trained_on": ", ".join(self.trained_on),
-            "training_cases": self.rows,
-            "interval_half_width": float(interval.get("half_width", 0.0)),
-            "interval_evidence": str(interval.get("evidence", "")),
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """Errors of one estimator on one election that it had not seen.
 
     Attributes:
-        tested_on: that election.
-        estimator: ``model`` or a naive baseline.
+        tested_on: that election, or :data:`ALL`.
+        estimator: a form, ``model`` or a naive guess.
         level: ``person`` or ``district``.
+        segment: the group that was measured, or :data:`ALL`.
         metrics: values by name.
         rows: how many persons or districts they were measured on.
     """
@@ -78,28 +83,20 @@ class Measured:
     level: str
     metrics: Mapping[str, float]
     rows: int
+    segment: str = ALL
 
 
 def evaluation_table(election: str, measured: Sequence[Measured]) -> pa.Table:
-    """One row per metric (contract ``EvaluationModel``), sorted by its key.
-
-    Raises:
-        TrainingError: nothing was measured.
-    """
-    if not measured:
-        raise TrainingError(
-            source=f"Evaluation of the model for {election}",
-            culprit="no election before it can be predicted from elections before that one.",
-            remedy="Publish features and results of at least two earlier elections.",
-        )
+    """One row per metric (contract ``EvaluationModel``), sorted by its key; none where nothing could be tested."""
     rows = [
         {
             "election": election,
             "tested_on": one.tested_on,
             "estimator": one.estimator,
             "level": one.level,
+            "segment": one.segment,
             "metric": metric,
-            "value": value,
+            "value": round(value, DECIMALS),
             "rows": one.rows,
         }
         for one in measured
@@ -107,22 +104,22 @@ def evaluation_table(election: str, measured: Sequence[Measured]) -> pa.Table:
     ]
     schema = pa.schema(
         [
-            *((name, pa.string()) for name in ("election", "tested_on", "estimator", "level", "metric")),
+            *((name, pa.string()) for name in ("election", "tested_on", "estimator", "level", "segment", "metric")),
             ("value", pa.float64()),
             ("rows", pa.int64()),
         ]
     )
-    keys = ("tested_on", "level", "metric", "estimator")
+    keys = ("tested_on", "level", "segment", "metric", "estimator")
     return pa.Table.from_pylist(rows, schema=schema).sort_by([(key, "ascending") for key in keys])
 
 
 def headline(measured: Sequence[Measured], metric: str) -> dict[str, float]:
     """One metric of each estimator at district level on the newest election tested, for a materialization's page."""
-    newest = max((one.tested_on for one in measured), default="")
+    newest = max((one.tested_on for one in measured if one.tested_on != ALL), default="")
     return {
         f"{metric}_{one.estimator}": round(one.metrics[metric], 6)
         for one in measured
-        if one.tested_on == newest and one.level == "district" and metric in one.metrics
+        if one.tested_on == newest and one.level == "district" and one.segment == ALL and metric in one.metrics
     }
 
 

@@ -100,6 +100,12 @@ def training_cells(features: ir.Table, election: str) -> pa.Table:
     return known
 
 
+def stored_cells(training_set: ir.Table) -> pa.Table:
+    """The cells of a published training set, in the order of :func:`turnout_cells`, whatever order the lake gives."""
+    cells = training_set.drop("forecast").to_pyarrow()
+    return cells.sort_by([(key, "ascending") for key in (*DISTRICT, *FEATURES)])
+
+
 def elections_of(cells: pa.Table) -> tuple[str, ...]:
     """The elections in the cells, oldest first."""
     return tuple(sorted(pc.unique(cells.column("election")).to_pylist()))

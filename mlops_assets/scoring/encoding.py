@@ -6,6 +6,7 @@ domain's columns: a model's declaration holds them.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -151,6 +152,31 @@ class LogRatio(_Declared):
         return (self.name,)
 
 
+class FirstKnown(_Declared):
+    """The first known of several numbers.
+
+    Attributes:
+        name: the feature's name.
+        of: columns of numbers, preferred first; null where unknown.
+        fill: value where none is known.
+    """
+
+    kind: Literal["first_known"] = "first_known"
+    name: str
+    of: tuple[str, ...]
+    fill: float
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns read."""
+        return self.of
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Features given."""
+        return (self.name,)
+
+
 class Product(_Declared):
     """The product of features given by terms before this one.
 
@@ -172,19 +198,21 @@ class Product(_Declared):
         return ("_x_".join(self.factors),)
 
 
-Term = Annotated[Number | Missing | OneOf | Cycle | LogRatio | Product, Field(discriminator="kind")]
+Term = Annotated[Number | Missing | OneOf | Cycle | LogRatio | FirstKnown | Product, Field(discriminator="kind")]
 
 
 class Anchor(_Declared):
-    """What the model's output is relative to: the score is ``anchor * exp(output)``.
+    """What the model's output is relative to: the score is ``anchor * exp(output)``, or ``anchor + output``.
 
     Attributes:
         columns: columns, preferred first: the first known positive one is the anchor.
         fill: the anchor where none is known.
+        scale: whether the output is the logarithm of a ratio, or a difference.
     """
 
     columns: tuple[str, ...]
     fill: float = Field(gt=0)
+    scale: Literal["log_ratio", "difference"] = "log_ratio"
 
 
 class Encoding(_Declared):
@@ -193,10 +221,12 @@ class Encoding(_Declared):
     Attributes:
         terms: the terms, in the order of the model's input.
         anchor: what the output is relative to; ``None`` where the output is the score.
+        limits: the least and the greatest score there can be, such as 0 and 1 of a share; ``None`` without.
     """
 
     terms: tuple[Term, ...]
     anchor: Anchor | None = None
+    limits: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _refuse_unclear_names(self) -> Self:
@@ -254,6 +284,26 @@ class Encoding(_Declared):
         found = _first_positive(table, self.anchor.columns)
         return np.where(np.isnan(found), self.anchor.fill, found)
 
+    def score(self, table: pa.Table, output: Numbers) -> Numbers:
+        """The score of raw rows for which the model gave that output.
+
+        Args:
+            table: as :meth:`matrix` takes it.
+            output: one number per row.
+
+        Returns:
+            One number per row: the output taken from its anchor, if there is one, and within the limits.
+
+        Raises:
+            FeatureError: a column of the anchor is missing, or holds something else than numbers.
+        """
+        anchors = self.anchors(table)
+        if anchors is None or self.anchor is None:
+            scores = output
+        else:
+            scores = anchors * np.exp(output) if self.anchor.scale == "log_ratio" else anchors + output
+        return scores if self.limits is None else np.clip(scores, *self.limits)
+
     def _check_columns(self, table: pa.Table) -> None:
         given = table.column_names
         missing, unknown = sorted(set(self.columns) - set(given)), sorted(set(given) - set(self.columns))
@@ -266,7 +316,9 @@ class Encoding(_Declared):
             )
 
 
-def _encode(term: Term, table: pa.Table, features: Mapping[str, Numbers]) -> list[Numbers]:
+def _encode(  # noqa: PLR0911  one answer for each kind of term
+    term: Term, table: pa.Table, features: Mapping[str, Numbers]
+) -> list[Numbers]:
     """The term's features, one array each, in the order of its names."""
     match term:
         case Number():
@@ -284,6 +336,9 @@ def _encode(term: Term, table: pa.Table, features: Mapping[str, Numbers]) -> lis
             over, under = _first_positive(table, term.over), _first_positive(table, term.under)
             ratio = np.log(over) - np.log(under)
             return [np.where(np.isnan(ratio), 0.0, ratio)]
+        case FirstKnown():
+            columns = [*(_numbers(table, name) for name in term.of), np.full(table.num_rows, term.fill)]
+            return [functools.reduce(lambda known, other: np.where(np.isnan(known), other, known), columns)]
         case Product():
             return [np.prod([features[name] for name in term.factors], axis=0)]
 

@@ -38,6 +38,8 @@ class ModelRecord:
         feature_names: names of the columns of the model's input, in order.
         parameters: what scoring needs beside the file: under ``encoding`` how raw columns become the input, and
             whatever the model's own prediction step recorded (intervals).
+        signature: Ed25519 signature over all of that, base64; empty where nobody has signed.
+        key_id: id of the key that signed; empty likewise.
     """
 
     name: str
@@ -45,21 +47,23 @@ class ModelRecord:
     onnx: bytes
     feature_names: tuple[str, ...]
     parameters: Mapping[str, Any]
+    signature: str = ""
+    key_id: str = ""
 
     @classmethod
     def of_row(cls, row: Mapping[str, object]) -> Self:
         """The record in a row of a table of models.
 
         Args:
-            row: ``name``, ``version``, ``onnx_base64`` as text, ``feature_names`` (JSON array of text) and
-                ``parameters`` (JSON object); further columns are ignored.
+            row: ``name``, ``version``, ``onnx_base64`` as text, ``feature_names`` (JSON array of text),
+                ``parameters`` (JSON object), ``signature`` and ``key_id``; further columns are ignored.
 
         Raises:
             ArtifactError: a column is missing or does not hold what it should.
         """
         source = f"Row of model {row.get('name')!r}"
         try:
-            name, version = row["name"], row["version"]
+            name, version, signature, key_id = (row[column] for column in ("name", "version", "signature", "key_id"))
             file = base64.b64decode(str(row["onnx_base64"]), validate=True)
             feature_names = json.loads(str(row["feature_names"]))
             parameters = json.loads(str(row["parameters"]))
@@ -77,6 +81,8 @@ class ModelRecord:
             onnx=file,
             feature_names=tuple(feature_names),
             parameters=parameters,
+            signature=str(signature),
+            key_id=str(key_id),
         )
 
     def row(self) -> dict[str, str]:
@@ -87,6 +93,8 @@ class ModelRecord:
             "onnx_base64": base64.b64encode(self.onnx).decode("ascii"),
             "feature_names": json.dumps(list(self.feature_names)),
             "parameters": json.dumps(self.parameters, sort_keys=True, allow_nan=False),
+            "signature": self.signature,
+            "key_id": self.key_id,
         }
 
 

@@ -16,9 +16,13 @@ from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.scoring.encoding import Encoding, FeatureError
 from mlops_assets.scoring.graph import checked_output
 from mlops_assets.scoring.records import ENCODING, ModelRecord, file_version
+from mlops_assets.scoring.signatures import check_signature
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _MATRIX_RANK: Final = 2
 _ONLY_ERRORS: Final = 3
@@ -55,7 +59,8 @@ class Scorer:
 
         Returns:
             One number per row. For a classifier the probability of the second class. For a table whose encoding has
-            an anchor, ``anchor * exp(output)``; for a matrix always the bare output.
+            an anchor or limits, the output taken from the one and kept in the others (:meth:`Encoding.score`); for a
+            matrix always the bare output.
 
         Raises:
             FeatureError: wrong shape, wrong columns, or values that are NaN or infinite.
@@ -63,9 +68,7 @@ class Scorer:
         if not isinstance(features, pa.Table):
             return self._run(features)
         if self.encoding is not None:
-            output = self._run(self.encoding.matrix(features))
-            anchors = self.encoding.anchors(features)
-            return output if anchors is None else anchors * np.exp(output)
+            return self.encoding.score(features, self._run(self.encoding.matrix(features)))
         return self._run(self._plain(features))
 
     def _plain(self, table: pa.Table) -> npt.NDArray[np.float64]:
@@ -111,14 +114,29 @@ class Scorer:
         return scores
 
 
-def load(record: ModelRecord) -> Scorer:
-    """Verify a model file and make it ready to score, on one CPU thread with fixed options.
+def load(record: ModelRecord, trusted: Mapping[str, Ed25519PublicKey]) -> Scorer:
+    """Verify a signed model and make it ready to score, on one CPU thread with fixed options.
+
+    Args:
+        record: the record with its file.
+        trusted: public keys whose signatures count, by their ids.
+
+    Raises:
+        SignatureError: no trusted key has signed the record.
+        ArtifactError: as :func:`load_unsigned`.
+    """
+    check_signature(record, trusted, source=_source(record))
+    return load_unsigned(record)
+
+
+def load_unsigned(record: ModelRecord) -> Scorer:
+    """Verify a model that its maker has not signed yet: for training, which compares its own file before it signs.
 
     Raises:
         ArtifactError: the file's SHA-256 is not the record's version, its graph does not fit the record or holds more
             than plain operators (see :mod:`mlops_assets.scoring.graph`), or the encoding does not give its input.
     """
-    source = f"Model file {record.name} {record.version[:12]}"
+    source = _source(record)
     found = file_version(record.onnx)
     if found != record.version:
         raise ArtifactError(
@@ -137,6 +155,10 @@ def load(record: ModelRecord) -> Scorer:
             remedy="Train it again with the converter that the lock names.",
         ) from None
     return Scorer(record, encoding, session, output)
+
+
+def _source(record: ModelRecord) -> str:
+    return f"Model file {record.name} {record.version[:12]}"
 
 
 def _encoding(record: ModelRecord, source: str) -> Encoding | None:

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import dataclasses
+import json
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from mlops_assets.contracts import features, models, predictions, wrangled
+from mlops_assets.contracts import features, models, predictions, training, wrangled
 from mlops_assets.contracts.partitions import FORECAST_YEARS
+from mlops_assets.modeling.assets import district_share as share
 from mlops_assets.modeling.assets import district_votes as votes
+from mlops_assets.modeling.assets import monitoring as monitor
 from mlops_assets.modeling.assets import person_turnout as turnout
+from mlops_assets.modeling.assets import training_sets as sets
 from mlops_assets.modeling.assets.export import export
 from mlops_assets.modeling.definitions import defs
-from mlops_assets.modeling.export import EXPORTED, published_predictions
+from mlops_assets.modeling.district_evaluation import evaluate
+from mlops_assets.modeling.district_model import labelled_rows, train
+from mlops_assets.modeling.district_votes import VOTES
+from mlops_assets.modeling.evidence import evidence_in
+from mlops_assets.modeling.export import EXPORTED, person_features, published_models, published_predictions
+from mlops_assets.modeling.trained import evaluation_table
+from mlops_assets.modeling.training_sets import district_elections, person_cells
+from mlops_assets.platform import audit, ledger, rules
 from mlops_assets.platform.export import open_export
 from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.publish import publish
 from mlops_assets.platform.published import Partition, published, reads_of
-from mlops_assets.platform.reads import upstream_keys
+from mlops_assets.platform.reads import published_table, read_as_recorded, upstream_keys
 from mlops_assets.platform.settings import Settings
-from mlops_assets_tests.modeling.districts import returns
+from mlops_assets.platform.stage import as_ibis, lease, relation_sql, stage
+from mlops_assets.scoring.encoding import Encoding
+from mlops_assets.scoring.records import ENCODING, ModelRecord
+from mlops_assets.serving.models import LoadedModels
+from mlops_assets_tests.modeling.districts import as_results, returns
 from mlops_assets_tests.modeling.persons import electorate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-PERSONS: Final = electorate(persons=2_000)
-RETURNS: Final = returns(first=2008)
+    import ibis.expr.types as ir
+
+    from mlops_assets.platform.contract import Contract
+
+PERSONS = electorate(persons=2_000)
+RETURNS = returns(first=2008)
 """Elections 2008 to 2022, results known until 2020."""
 
 
@@ -39,13 +64,18 @@ def _rows_of(table: pa.Table, partition: Partition) -> pa.Table:
     return table
 
 
-@published(contract=features.PERSON_TURNOUT)
+def _unjudged(contract: Contract) -> Contract:
+    """The contract without the gates that only the real asset can judge."""
+    return dataclasses.replace(contract, judged={}, judged_warnings=frozenset())
+
+
+@published(contract=_unjudged(features.PERSON_TURNOUT))
 def persons(partition: Partition) -> pa.Table:
     """Persons of the small electorate."""
     return _rows_of(PERSONS.table, partition)
 
 
-@published(contract=features.DISTRICT_ELECTION)
+@published(contract=_unjudged(features.DISTRICT_ELECTION))
 def districts(partition: Partition) -> pa.Table:
     """Districts of the small returns."""
     return _rows_of(RETURNS.features, partition)
@@ -54,51 +84,110 @@ def districts(partition: Partition) -> pa.Table:
 @published(contract=wrangled.HOUSE_RESULTS)
 def results(partition: Partition) -> pa.Table:
     """Results of the small returns."""
-    rows = _rows_of(RETURNS.results, partition)
-    none = pa.nulls(rows.num_rows, pa.int64())
-    return (
-        rows.append_column("democratic_votes", none)
-        .append_column("republican_votes", none)
-        .append_column("candidates", pa.array([2] * rows.num_rows, pa.int64()))
-        .append_column("uncontested", pa.array([False] * rows.num_rows))
-        .append_column("stage", pa.array(["GEN"] * rows.num_rows, pa.string()))
-        .append_column("note", pa.array([""] * rows.num_rows, pa.string()))
-    )
+    return as_results(_rows_of(RETURNS.results, partition))
+
+
+DISTRICT_MODELS: Final = (
+    votes.district_votes_evaluation,
+    votes.district_votes_model,
+    votes.district_votes,
+    share.district_share_evaluation,
+    share.district_share_model,
+    share.district_share,
+)
+PERSON_MODELS: Final = (turnout.person_turnout_evaluation, turnout.person_turnout)
+MADE: Final = (
+    persons,
+    districts,
+    results,
+    sets.person_turnout_set,
+    sets.district_elections_set,
+    *PERSON_MODELS,
+    turnout.district_turnout,
+    *DISTRICT_MODELS,
+)
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    """A lake with features and results, models and predictions for 2022, and the export."""
+    """A lake with features and results, models and predictions for 2022, monitoring and the export."""
     folder: Path = tmp_path_factory.mktemp("modeling")
     with pytest.MonkeyPatch.context() as environment, dg.DagsterInstance.local_temp(str(folder)) as instance:
         environment.setenv("MLOPS_ASSETS_HOME", str(folder / "home"))
         environment.chdir(folder)
         for year in ("2016", "2018", "2020", "2022"):
             for state in ("GA", "NC"):
-                _materialize([persons], f"{year}|{state}", instance)
-            _materialize([districts], year, instance)
+                materialize([persons], f"{year}|{state}", instance)
+            materialize([districts], year, instance)
             if year != "2022":
-                _materialize([results], year, instance)
-        _materialize([turnout.person_turnout, turnout.person_turnout_evaluation], "2022", instance)
-        _materialize(
-            [votes.district_votes_model, votes.district_votes_evaluation, votes.district_votes], "2022", instance
-        )
+                materialize([results], year, instance)
+        materialize([sets.person_turnout_set, *PERSON_MODELS], "2022", instance)
+        materialize([sets.district_elections_set, *DISTRICT_MODELS], "2022", instance)
         for state in ("GA", "NC"):
-            _materialize([turnout.district_turnout], f"2022|{state}", instance)
-        _materialize([export], None, instance)
+            materialize([turnout.district_turnout], f"2022|{state}", instance)
+        materialize([monitor.monitoring], "2022", instance)
+        materialize([export], None, instance)
         yield instance
 
 
-def _materialize(
-    assets: Sequence[dg.AssetsDefinition], partition: str | None, instance: dg.DagsterInstance
+def materialize(
+    assets: Sequence[dg.AssetsDefinition],
+    partition: str | None,
+    instance: dg.DagsterInstance,
+    *,
+    raise_on_error: bool = True,
 ) -> dg.ExecuteInProcessResult:
-    upstream = [persons, districts, results, turnout.person_turnout, turnout.district_turnout]
-    upstream += [votes.district_votes_model, votes.district_votes]
-    others = [spec for asset in upstream if asset not in assets for spec in asset.specs]
+    own = {key for asset in assets for key in asset.keys}
+    others = [spec for asset in MADE for spec in asset.specs if spec.key not in own]
     bare = [dg.AssetSpec(spec.key, partitions_def=spec.partitions_def) for spec in others]
     return dg.materialize(
-        [*assets, *bare], partition_key=partition, instance=instance, selection=[asset.key for asset in assets]
+        [*assets, *bare],
+        partition_key=partition,
+        instance=instance,
+        selection=[asset.key for asset in assets],
+        raise_on_error=raise_on_error,
     )
+
+
+def rows_of(contract: Contract, key: str) -> list[dict[str, Any]]:
+    """The rows of a partition that are visible now."""
+    with LakeSession(Settings.load()) as session:
+        entries = ledger.current(session, contract, [key])
+        rows: list[dict[str, Any]] = published_table(session, contract, entries, version=0).to_pyarrow().to_pylist()
+        return rows
+
+
+def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
+    """Publish a partition as another process would, without a run in this one."""
+    with LakeSession(Settings.load()) as session, lease(session, contract.lake) as attempt:
+        columns = rules.columns_of(contract)
+        file = stage(session, contract, relation_sql(session, as_ibis(session, rows)), columns=columns, attempt=attempt)
+        found = audit.audit(session, contract, file, contract.partition_values(key))
+        assert not found.stops
+        record = ledger.PublishRecord(
+            publish_id=uuid.uuid4().hex,
+            asset=contract.key.to_user_string(),
+            partition=key,
+            run_id="another",
+            code_version="1",
+            package_version="0",
+            environment="another",
+            content_hash=str(found.content_hash),
+            rows=rows.num_rows,
+            bytes=file.bytes,
+            inputs={},
+            checks=[],
+            published_at=time.time(),
+        )
+        publish(session, contract, contract.partition_values(key), file, record=record)
+
+
+def metadata_of(instance: dg.DagsterInstance, contract: Contract) -> Mapping[str, Any]:
+    """Metadata of the table's last materialization."""
+    event = instance.get_latest_materialization_event(contract.key)
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: entry.value for name, entry in event.asset_materialization.metadata.items()}
 
 
 @pytest.mark.usefixtures("lake")
@@ -109,32 +198,176 @@ def test_the_export_holds_every_district_of_both_measures() -> None:
             "GROUP BY measure ORDER BY measure"
         ).fetchall()
         provenance = opened.manifest.provenance
-    assert [(row[0], row[1], row[4]) for row in rows] == [("total_votes", 27, 1), ("turnout", 12, 1)]
+    assert [(row[0], row[1], row[4]) for row in rows] == [
+        ("democratic_share", 27, 1),
+        ("total_votes", 27, 1),
+        ("turnout", 12, 1),
+    ]
     assert all(0 <= row[2] < row[3] for row in rows)
     hashes = provenance["content_hashes"]
     assert isinstance(hashes, dict)
     assert hashes.keys() == {contract.key.to_user_string() for contract in EXPORTED}
 
 
+@pytest.mark.usefixtures("lake")
+def test_the_export_carries_the_models_behind_its_predictions_ready_to_be_loaded() -> None:
+    settings = Settings.load()
+    with open_export(settings.exports) as opened:
+        predicted = dict(opened.connection.execute("SELECT DISTINCT model_version, model_name FROM predictions"))
+        loaded = LoadedModels(opened, settings.model_keys)
+    assert {model.version: model.name for model in loaded.latest} == predicted
+
+
+@pytest.mark.usefixtures("lake")
+def test_features_of_persons_are_what_the_model_reads_and_nothing_more() -> None:
+    with LakeSession(Settings.load()) as session:
+        found = published_predictions(session)
+        exported = published_models(session, found)
+        assert exported is not None
+        table = person_features(session, found, exported)
+    assert table is not None
+    [turnout_model] = [row for row in exported.to_pylist() if row["name"] == models.PERSON_TURNOUT.table]
+    read = Encoding.model_validate(ModelRecord.of_row(turnout_model).parameters[ENCODING]).columns
+    assert set(table.column_names) == {"state", "person_token", *read}
+    assert not {"voted", "district", "election"} & set(table.column_names)
+    assert table.num_rows == len(set(zip(table["state"].to_pylist(), table["person_token"].to_pylist(), strict=True)))
+    assert table.num_rows > 0
+
+
 def test_an_unchanged_lake_gives_the_same_export(lake: dg.DagsterInstance) -> None:
     with open_export(Settings.load().exports) as opened:
         before = opened.manifest.export_id
-    _materialize([turnout.district_turnout], "2022|NC", lake)
-    result = _materialize([export], None, lake)
+    materialize([turnout.district_turnout], "2022|NC", lake)
+    result = materialize([export], None, lake)
     [event] = result.asset_materializations_for_node("serving__export")
     assert event.metadata["export_id"].value == before
 
 
-def test_a_model_records_only_elections_before_its_own_as_inputs(lake: dg.DagsterInstance) -> None:
-    for contract in (models.PERSON_TURNOUT, models.DISTRICT_VOTES):
-        event = lake.get_latest_materialization_event(contract.key)
-        assert event is not None
-        assert event.asset_materialization is not None
-        inputs = event.asset_materialization.metadata["inputs"].value
-        assert isinstance(inputs, dict)
-        read = {key for entry in inputs.values() for key in entry["partitions"]}
+def test_a_training_set_records_what_it_read_and_nothing_of_the_forecast_itself(lake: dg.DagsterInstance) -> None:
+    for contract in (training.PERSON_TURNOUT, training.DISTRICT_ELECTIONS):
+        shown = metadata_of(lake, contract)
+        read = {key for entry in shown["inputs"].values() for key in entry["partitions"]}
         assert read
         assert all(key.split("|")[0] < "2022" for key in read)
+        assert set(shown["input_snapshots"]) == set(shown["inputs"])
+        assert all(version > 0 for version in shown["input_snapshots"].values())
+
+
+@pytest.mark.usefixtures("lake")
+def test_a_model_names_its_training_set_and_says_what_it_was_chosen_by() -> None:
+    for contract, source in (
+        (models.PERSON_TURNOUT, training.PERSON_TURNOUT),
+        (models.DISTRICT_SHARE, training.DISTRICT_ELECTIONS),
+    ):
+        [row] = rows_of(contract, "2022")
+        with LakeSession(Settings.load()) as session:
+            [entry] = ledger.current(session, source, ["2022"]).values()
+        assert row["training_set"] == entry.record.content_hash
+        assert json.loads(row["parameters"])["choice"]["form"] == row["form"]
+
+
+def test_a_model_can_be_rebuilt_byte_by_byte_from_the_snapshots_it_names_after_later_data_arrived(
+    lake: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LakeSession(Settings.load()) as session:
+        [made] = ledger.current(session, training.DISTRICT_ELECTIONS, ["2022"]).values()
+    [before] = rows_of(models.DISTRICT_VOTES, "2022")
+    revised = returns(first=2008, seed=2)
+    with monkeypatch.context() as late:
+        late.setattr(f"{__name__}.RETURNS", revised)
+        materialize([results], "2020", lake)
+        materialize([districts], "2020", lake)
+    with LakeSession(Settings.load()) as session:
+        contracts = {"districts": features.DISTRICT_ELECTION, "results": wrangled.HOUSE_RESULTS}
+        then = {n: read_as_recorded(session, contracts[n], read) for n, read in made.record.inputs.items()}
+        rebuilt = ibis.memtable(district_elections(then["districts"], then["results"], "2022").to_pyarrow())
+        now = published_table(
+            session, wrangled.HOUSE_RESULTS, ledger.current(session, wrangled.HOUSE_RESULTS, ["2020"]), version=0
+        ).to_pyarrow()
+        known = then["results"].filter(then["results"].election == "2020").to_pyarrow()
+    assert sum(now.column("total_votes").to_pylist()) != sum(known.column("total_votes").to_pylist())
+    evaluation = evaluation_table("2022", evaluate(VOTES, rebuilt, "2022"))
+    found = evidence_in(ibis.memtable(evaluation), level="district", metric=VOTES.metric)
+    rows = labelled_rows(VOTES, rebuilt, "2022")
+    again = train(VOTES, rows, "2022", found, training_set=before["training_set"]).record.row()
+    assert {name: again[name] for name in ("version", "onnx_base64", "parameters")} == {
+        name: before[name] for name in ("version", "onnx_base64", "parameters")
+    }
+    materialize([results], "2020", lake)
+    materialize([districts], "2020", lake)
+
+
+def test_data_that_arrive_while_a_run_is_under_way_do_not_leak_into_it(lake: dg.DagsterInstance) -> None:
+    read: list[pa.Table] = []
+    of_2018 = Partition("2018", {"election": "2018"})
+
+    @published(
+        contract=training.DISTRICT_ELECTIONS,
+        reads={"results": reads_of(sets.district_elections_set)[1]},
+    )
+    def slow(results: ir.Table) -> ir.Table:
+        later = returns(first=2008, seed=3).results
+        publish_rows(
+            wrangled.HOUSE_RESULTS, "2018", as_results(_rows_of(later, Partition("2018", {"election": "2018"})))
+        )
+        read.append(results.filter(results.election == "2018").to_pyarrow())
+        return results.limit(0)
+
+    materialize([slow], "2022", lake, raise_on_error=False)
+    [seen] = read
+    ours = _rows_of(RETURNS.results, of_2018).column("total_votes")
+    assert pc.sum(seen.column("total_votes")).as_py() == pc.sum(ours).as_py()
+    assert sum(row["total_votes"] for row in rows_of(wrangled.HOUSE_RESULTS, "2018")) != pc.sum(ours).as_py()
+    materialize([results], "2018", lake)
+
+
+def test_the_page_of_a_model_shows_its_card_its_explanation_and_its_plots(lake: dg.DagsterInstance) -> None:
+    shown = metadata_of(lake, models.PERSON_TURNOUT)
+    assert "**Not for**: decisions about single persons" in shown["model_card"]
+    assert shown["importance"].records[0].data["column"] in {
+        "voted_last",
+        "voted_second_last",
+        "age",
+    }
+    for plot in ("reliability", "groups"):
+        assert re.match(r"!\[.+\]\(data:image/png;base64,iVBOR[A-Za-z0-9+/=]+\)$", shown[plot])
+        assert len(shown[plot]) < 40_000
+    names = [record.data["estimator"] for record in shown["errors_unseen"].records]
+    assert {"baseline", "linear", "boosted", "same_as_last_time"} <= set(names)
+
+
+@pytest.mark.usefixtures("lake")
+def test_evaluations_tell_errors_by_group_and_of_every_form() -> None:
+    rows = rows_of(models.PERSON_TURNOUT_EVALUATION, "2022")
+    assert {"gender=FEMALE", "age=45-64", "predicted=0.5", "state=NC"} <= {row["segment"] for row in rows}
+    assert {"baseline", "linear", "boosted", "model", "same_as_last_time"} <= {row["estimator"] for row in rows}
+
+
+@pytest.mark.usefixtures("lake")
+def test_monitoring_estimates_before_the_outcome_and_measures_after_it(lake: dg.DagsterInstance) -> None:
+    before = rows_of(predictions.MONITORING, "2022")
+    assert {row["known_by"] for row in before} == {"estimate"}
+    assert {row["measure"] for row in before} == {"turnout", "total_votes", "democratic_share"}
+    known = as_results(returns(first=2008, known_until=2022).results)
+
+    @published(contract=wrangled.HOUSE_RESULTS)
+    def arrived(partition: Partition) -> pa.Table:
+        return _rows_of(known, partition)
+
+    materialize([arrived], "2022", lake)
+    materialize([monitor.monitoring], "2022", lake)
+    measured = {
+        (row["measure"], row["metric"]): row["value"]
+        for row in rows_of(predictions.MONITORING, "2022")
+        if row["known_by"] == "outcome" and row["segment"] == "all"
+    }
+    assert measured["democratic_share", "interval_coverage"] > 0.5
+    happened = {(r["state"], r["district"]): r["total_votes"] for r in known.to_pylist() if r["election"] == "2022"}
+    errors = [
+        abs(row["value"] - happened[row["state"], row["district"]])
+        for row in rows_of(predictions.DISTRICT_VOTES, "2022")
+    ]
+    assert measured["total_votes", "mean_absolute_error"] == pytest.approx(sum(errors) / len(errors), rel=1e-6)
 
 
 @pytest.mark.usefixtures("lake")
@@ -149,9 +382,40 @@ def test_predictions_name_the_features_and_the_model_they_were_made_from() -> No
 
 @pytest.mark.usefixtures("lake")
 def test_training_again_publishes_nothing_new(lake: dg.DagsterInstance) -> None:
-    result = _materialize([turnout.person_turnout], "2022", lake)
+    result = materialize([turnout.person_turnout], "2022", lake)
     [event] = result.asset_materializations_for_node("models__person_turnout")
     assert event.metadata["adopted"].value is True
+
+
+def test_a_candidate_that_errs_more_is_refused_with_the_reason_and_the_promoted_model_stands(
+    lake: dg.DagsterInstance,
+) -> None:
+    before = rows_of(models.PERSON_TURNOUT, "2022")
+    worse = PERSONS.table.set_column(
+        PERSONS.table.column_names.index("voted_last"), "voted_last", PERSONS.table.column("voted_third_last")
+    )
+    _publish_cells(worse)
+    result = materialize(PERSON_MODELS, "2022", lake, raise_on_error=False)
+    assert not result.success
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    refused = checks[models.NOT_WORSE]
+    assert not refused.passed
+    assert "the candidate's log_loss is" in str(refused.metadata["reason"].value)
+    measured = refused.metadata["measured"].value
+    assert isinstance(measured, dict)
+    assert measured["candidate_error"] > 1.02 * measured["promoted_error"]
+    assert not result.asset_materializations_for_node("models__person_turnout")
+    assert rows_of(models.PERSON_TURNOUT, "2022") == before
+    assert materialize([turnout.district_turnout], "2022|NC", lake).success
+    _publish_cells(PERSONS.table)
+    assert materialize(PERSON_MODELS, "2022", lake).success
+
+
+def _publish_cells(persons: pa.Table) -> None:
+    """Publish the training set that those persons give, as another process would."""
+    earlier = persons.filter(pc.is_in(persons.column("election"), value_set=pa.array(["2016", "2018", "2020"])))
+    cells = person_cells(ibis.memtable(earlier), "2022")
+    publish_rows(training.PERSON_TURNOUT, "2022", cells.select(list(rules.columns_of(training.PERSON_TURNOUT))))
 
 
 def test_an_export_without_predictions_fails_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,15 +434,21 @@ def test_the_location_loads_and_every_model_asset_follows_its_inputs() -> None:
     definitions = defs()
     dg.Definitions.validate_loadable(definitions)
     graph = definitions.resolve_asset_graph()
-    own = {key for key in graph.materializable_asset_keys if key.path[0] in {"models", "predictions", "serving"}}
-    assert len(own) == 7
+    own = {
+        key
+        for key in graph.materializable_asset_keys
+        if key.path[0] in {"training", "models", "predictions", "serving"}
+    }
+    assert len(own) == 13
     assert all(graph.get(key).automation_condition is not None for key in own)
 
 
 @pytest.mark.parametrize("forecast", FORECAST_YEARS)
 def test_dagster_maps_only_earlier_results_to_a_model_and_only_its_own_features_to_a_prediction(forecast: str) -> None:
+    for read in reads_of(sets.district_elections_set):
+        assert max(str(key) for key in upstream_keys(read, training.DISTRICT_ELECTIONS, forecast)) < forecast
     for read in reads_of(votes.district_votes_model):
-        assert max(str(key) for key in upstream_keys(read, models.DISTRICT_VOTES, forecast)) < forecast
+        assert upstream_keys(read, models.DISTRICT_VOTES, forecast) == [forecast]
     for read in reads_of(votes.district_votes):
         assert upstream_keys(read, predictions.DISTRICT_VOTES, forecast) == [forecast]
     features_read, model_read = reads_of(turnout.district_turnout)

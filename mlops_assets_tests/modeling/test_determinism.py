@@ -5,13 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import ibis
 import numpy as np
 
-from mlops_assets.modeling import district_votes, person_turnout
-from mlops_assets_tests.modeling.districts import returns
+from mlops_assets.modeling import turnout_cells
+from mlops_assets.modeling.district_model import labelled_rows
+from mlops_assets.modeling.district_share import SHARE
+from mlops_assets.modeling.district_votes import VOTES
+from mlops_assets.modeling.fitting import model_record
+from mlops_assets.modeling.forms import BOOSTED, LINEAR
+from mlops_assets.modeling.person_turnout import fit
+from mlops_assets.modeling.training_sets import person_cells
+from mlops_assets_tests.modeling.districts import Returns, returns
 from mlops_assets_tests.modeling.persons import electorate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlops_assets.modeling.district_model import Target
+    from mlops_assets.scoring.records import ModelRecord
 
 
 def _training(threads: int) -> subprocess.Popen[str]:
@@ -28,7 +42,7 @@ def test_processes_with_different_numbers_of_threads_train_the_same_files() -> N
     trainings = [_training(threads) for threads in (1, 2)]
     answers = [training.communicate(timeout=280)[0].splitlines() for training in trainings]
     assert [training.returncode for training in trainings] == [0, 0]
-    assert len(answers[0]) == 2
+    assert len(answers[0]) == 6
     assert answers[0] == answers[1]
 
 
@@ -36,11 +50,23 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     persons, drawn = electorate().table, returns()
     shuffled = persons.take(np.random.default_rng(7).permutation(persons.num_rows))
     backwards = drawn.features.take(np.arange(drawn.features.num_rows)[::-1])
-    assert (
-        person_turnout.train(ibis.memtable(shuffled), "2022").record
-        == person_turnout.train(ibis.memtable(persons), "2022").record
+    for form in (LINEAR, BOOSTED):
+        assert _turnout(shuffled, form) == _turnout(persons, form)
+        for target in (VOTES, SHARE):
+            assert _of_districts(target, Returns(features=backwards, results=drawn.results), form) == _of_districts(
+                target, drawn, form
+            )
+
+
+def _turnout(persons: pa.Table, form: str) -> ModelRecord:
+    cells, history = turnout_cells.most_telling(
+        turnout_cells.stored_cells(ibis.memtable(person_cells(ibis.memtable(persons), "2022")))
     )
-    assert (
-        district_votes.train(ibis.memtable(backwards), drawn.tables()[1], "2022").record
-        == district_votes.train(*drawn.tables(), "2022").record
-    )
+    fitted = fit(cells, history, form)
+    return model_record("turnout", fitted, cells.select(fitted.encoding.columns), {})
+
+
+def _of_districts(target: Target, drawn: Returns, form: str) -> ModelRecord:
+    rows = labelled_rows(target, drawn.training_set("2022"), "2022")
+    fitted = target.fit(rows, form)
+    return model_record(target.name, fitted, rows.select(fitted.encoding.columns), {})

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper, numpy_helper
 
+from mlops_assets.platform.token_keys import key_id_of
 from mlops_assets.scoring.records import ENCODING, ModelRecord, file_version
+from mlops_assets.scoring.signatures import signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,3 +61,13 @@ def record_of(
         feature_names=tuple(feature_names if encoding is None else encoding.feature_names),
         parameters={**declared, **(parameters or {})},
     )
+
+
+SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+"""A key of the tests; nothing else ever trusts it."""
+TRUSTED = {key_id_of(SIGNER.public_key()): SIGNER.public_key()}
+
+
+def signed_record_of(model: onnx.ModelProto, **parts: Any) -> ModelRecord:  # noqa: ANN401  those of `record_of`
+    """The honest record of a file, signed by :data:`SIGNER`."""
+    return signed(record_of(model, **parts), SIGNER)

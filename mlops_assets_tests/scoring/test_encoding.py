@@ -16,6 +16,7 @@ from mlops_assets.scoring.encoding import (
     Cycle,
     Encoding,
     FeatureError,
+    FirstKnown,
     LogRatio,
     Missing,
     Number,
@@ -30,6 +31,7 @@ EVERY_KIND = Encoding(
         OneOf(column="party", classes=("BLUE", "RED")),
         Cycle(column="year", period=10, place=2),
         LogRatio(name="growth", over=("now", "estimate"), under=("then",)),
+        FirstKnown(name="latest", of=("now", "estimate"), fill=-1.0),
         Product(factors=("age_above_30", "party_is_RED")),
     ),
     anchor=Anchor(columns=("now", "then"), fill=7.0),
@@ -57,15 +59,16 @@ def test_every_kind_of_term_gives_its_features_in_declared_order() -> None:
         "party_is_RED",
         "year_mod_10_is_2",
         "growth",
+        "latest",
         "age_above_30_x_party_is_RED",
     )
     np.testing.assert_allclose(
         EVERY_KIND.matrix(rows()),
         np.array(
             [
-                [25.0, 0.0, 0.0, 0.0, 1.0, 1.0, math.log(2), 0.0],
-                [40.0, 10.0, 1.0, 1.0, 0.0, 0.0, math.log(3), 0.0],
-                [50.0, 20.0, 0.0, 0.0, 1.0, 1.0, 0.0, 20.0],
+                [25.0, 0.0, 0.0, 0.0, 1.0, 1.0, math.log(2), 2.0, 0.0],
+                [40.0, 10.0, 1.0, 1.0, 0.0, 0.0, math.log(3), 3.0, 0.0],
+                [50.0, 20.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 20.0],
             ]
         ),
     )
@@ -141,3 +144,18 @@ def test_encoded_numbers_are_always_finite(ages: list[int | None], ratio: float 
     matrix = EVERY_KIND.matrix(table)
     assert matrix.shape == (count, len(EVERY_KIND.feature_names))
     assert np.isfinite(matrix).all()
+
+
+def test_a_score_may_be_a_difference_from_its_anchor_within_limits() -> None:
+    encoding = EVERY_KIND.model_copy(
+        update={"anchor": Anchor(columns=("now",), fill=0.5, scale="difference"), "limits": (0.0, 1.0)}
+    )
+    table = rows(now=pa.array([0.4, None, 0.9]))
+    np.testing.assert_allclose(encoding.score(table, np.array([0.1, -0.9, 0.5])), [0.5, 0.0, 1.0])
+    assert Encoding.model_validate_json(encoding.model_dump_json()) == encoding
+
+
+def test_where_none_of_several_numbers_is_known_the_fill_stands_for_them() -> None:
+    nothing = pa.array([None, None, None], pa.float64())
+    matrix = EVERY_KIND.matrix(rows(now=nothing, estimate=nothing))
+    assert matrix[:, EVERY_KIND.feature_names.index("latest")].tolist() == [-1.0, -1.0, -1.0]

@@ -11,13 +11,15 @@ import numpy as np
 import onnx
 import pyarrow as pa
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper
 
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.scoring.encoding import Anchor, Encoding, FeatureError, Number
 from mlops_assets.scoring.records import ModelRecord, file_version
-from mlops_assets.scoring.scorer import load
-from mlops_assets_tests.scoring.models import linear_graph, record_of
+from mlops_assets.scoring.scorer import load, load_unsigned
+from mlops_assets.scoring.signatures import SignatureError, signed
+from mlops_assets_tests.scoring.models import SIGNER, TRUSTED, linear_graph, record_of, signed_record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,25 +30,25 @@ ENCODED = Encoding(terms=(Number(column="a", fill=1.0), Number(column="b", fill=
 
 
 def test_a_matrix_is_scored_in_the_order_of_the_feature_names() -> None:
-    scores = load(record_of(linear_graph())).score(np.array([[2.0, 1.0], [0.0, 3.0]]))
+    scores = load_unsigned(record_of(linear_graph())).score(np.array([[2.0, 1.0], [0.0, 3.0]]))
     assert scores.dtype == np.float64
     assert scores.tolist() == [0.0, -3.0]
 
 
 def test_a_table_is_scored_by_column_names() -> None:
     table = pa.table({"b": [1, 3], "a": [2.0, 0.0]})
-    assert load(record_of(linear_graph())).score(table).tolist() == [0.0, -3.0]
+    assert load_unsigned(record_of(linear_graph())).score(table).tolist() == [0.0, -3.0]
 
 
 def test_a_table_is_encoded_as_the_record_declares() -> None:
-    scorer = load(record_of(linear_graph(), encoding=ENCODED))
+    scorer = load_unsigned(record_of(linear_graph(), encoding=ENCODED))
     assert scorer.input_columns == ("a", "b")
     assert scorer.score(pa.table({"a": pa.array([None, 4], pa.int64()), "b": [0, 1]})).tolist() == [0.5, 1.0]
 
 
 def test_the_score_of_an_anchored_model_is_relative_to_the_anchor() -> None:
     encoding = ENCODED.model_copy(update={"anchor": Anchor(columns=("a",), fill=10.0)})
-    scores = load(record_of(linear_graph(), encoding=encoding)).score(
+    scores = load_unsigned(record_of(linear_graph(), encoding=encoding)).score(
         pa.table({"a": pa.array([2.0, None]), "b": [1.0, 0.5]})
     )
     np.testing.assert_allclose(scores, [2.0, 10.0])
@@ -54,18 +56,18 @@ def test_the_score_of_an_anchored_model_is_relative_to_the_anchor() -> None:
 
 def test_of_two_classes_the_probability_of_the_second_is_the_score() -> None:
     model = linear_graph(outputs=2)
-    assert load(record_of(model)).score(np.array([[1.0, 0.0]])).tolist() == [-1.0]
+    assert load_unsigned(record_of(model)).score(np.array([[1.0, 0.0]])).tolist() == [-1.0]
 
 
 def test_no_rows_give_no_scores() -> None:
-    scorer = load(record_of(linear_graph(), encoding=ENCODED))
+    scorer = load_unsigned(record_of(linear_graph(), encoding=ENCODED))
     empty = pa.table({"a": pa.array([], pa.float64()), "b": pa.array([], pa.float64())})
     assert scorer.score(empty).shape == (0,)
     assert scorer.score(np.empty((0, 2))).shape == (0,)
 
 
 def test_threads_that_share_a_scorer_get_the_same_bits() -> None:
-    scorer = load(record_of(linear_graph(columns=64), feature_names=[f"f{n}" for n in range(64)]))
+    scorer = load_unsigned(record_of(linear_graph(columns=64), feature_names=[f"f{n}" for n in range(64)]))
     matrix = np.random.default_rng(3).normal(size=(500, 64))
     expected = scorer.score(matrix)
     with ThreadPoolExecutor(4) as threads:
@@ -90,7 +92,7 @@ def test_threads_that_share_a_scorer_get_the_same_bits() -> None:
 )
 def test_rows_that_do_not_fit_are_refused(features: npt.NDArray[np.float64] | pa.Table, told: str) -> None:
     with pytest.raises(FeatureError, match=told):
-        load(record_of(linear_graph())).score(features)
+        load_unsigned(record_of(linear_graph())).score(features)
 
 
 def test_a_changed_file_is_refused() -> None:
@@ -98,7 +100,7 @@ def test_a_changed_file_is_refused() -> None:
     tampered = bytearray(record.onnx)
     tampered[len(tampered) // 2] ^= 1
     with pytest.raises(ArtifactError, match="was changed after training"):
-        load(dataclasses.replace(record, onnx=bytes(tampered)))
+        load_unsigned(dataclasses.replace(record, onnx=bytes(tampered)))
 
 
 def _external(model: onnx.ModelProto) -> None:
@@ -126,13 +128,13 @@ def test_a_graph_that_is_more_than_one_plain_function_is_refused(spoil: Callable
     model = linear_graph()
     spoil(model)
     with pytest.raises(ArtifactError):
-        load(record_of(model))
+        load_unsigned(record_of(model))
 
 
 def test_an_operator_from_outside_the_standard_is_refused_by_name() -> None:
     node = helper.make_node("Shell", ["features"], ["score"], domain="com.example")
     with pytest.raises(ArtifactError, match=r"com\.example\.Shell"):
-        load(record_of(linear_graph(nodes=[node], domains=["com.example"])))
+        load_unsigned(record_of(linear_graph(nodes=[node], domains=["com.example"])))
 
 
 def test_a_foreign_operator_hidden_in_a_branch_is_refused() -> None:
@@ -146,30 +148,30 @@ def test_a_foreign_operator_hidden_in_a_branch_is_refused() -> None:
         helper.make_node("If", ["yes"], ["score"], then_branch=hidden, else_branch=plain),
     ]
     with pytest.raises(ArtifactError, match=r"com\.example\.Shell"):
-        load(record_of(linear_graph(nodes=nodes, domains=["com.example"])))
+        load_unsigned(record_of(linear_graph(nodes=nodes, domains=["com.example"])))
 
 
 def test_a_file_whose_width_is_not_that_of_its_record_is_refused() -> None:
     with pytest.raises(ArtifactError, match="not one float matrix of 3 columns"):
-        load(record_of(linear_graph(), feature_names=["a", "b", "c"]))
+        load_unsigned(record_of(linear_graph(), feature_names=["a", "b", "c"]))
 
 
 def test_bytes_that_are_no_model_are_refused() -> None:
     pickled = b"\x80\x04cos\nsystem\n."
     record = ModelRecord(name="p", version=file_version(pickled), onnx=pickled, feature_names=("a",), parameters={})
     with pytest.raises(ArtifactError, match="no valid ONNX model"):
-        load(record)
+        load_unsigned(record)
 
 
 def test_an_encoding_of_another_model_is_refused() -> None:
     record = record_of(linear_graph(), encoding=ENCODED)
     with pytest.raises(ArtifactError, match="do not belong together"):
-        load(dataclasses.replace(record, feature_names=("b", "a")))
+        load_unsigned(dataclasses.replace(record, feature_names=("b", "a")))
 
 
 def test_an_unreadable_encoding_is_refused() -> None:
     with pytest.raises(ArtifactError, match="its encoding cannot be read"):
-        load(record_of(linear_graph(), parameters={"encoding": {"terms": [{"kind": "script"}]}}))
+        load_unsigned(record_of(linear_graph(), parameters={"encoding": {"terms": [{"kind": "script"}]}}))
 
 
 def test_a_record_survives_its_row() -> None:
@@ -196,3 +198,49 @@ def test_a_row_without_a_column_is_refused() -> None:
     del row["version"]
     with pytest.raises(ArtifactError, match="'version' is missing"):
         ModelRecord.of_row(row)
+
+
+def test_a_model_that_a_trusted_key_has_signed_is_loaded() -> None:
+    record = signed_record_of(linear_graph())
+    assert load(record, TRUSTED).score(np.array([[2.0, 1.0]])).tolist() == [0.0]
+    assert ModelRecord.of_row(record.row()) == record
+    assert signed(record_of(linear_graph()), SIGNER) == record
+
+
+def test_a_model_that_nobody_has_signed_is_refused() -> None:
+    with pytest.raises(SignatureError, match="it is not signed"):
+        load(record_of(linear_graph()), TRUSTED)
+
+
+def test_a_model_that_a_stranger_has_signed_is_refused_also_under_a_trusted_id() -> None:
+    foreign = signed(record_of(linear_graph()), Ed25519PrivateKey.generate())
+    with pytest.raises(SignatureError, match="not among the 1 trusted"):
+        load(foreign, TRUSTED)
+    [trusted_id] = TRUSTED
+    with pytest.raises(SignatureError, match="does not fit"):
+        load(dataclasses.replace(foreign, key_id=trusted_id), TRUSTED)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "another"},
+        {"feature_names": ("b", "a")},
+        {"parameters": {"interval": {"half_width": 0.0}}},
+        {"signature": "not base64!"},
+        {"signature": "AAAA"},
+    ],
+)
+def test_whatever_decides_a_score_cannot_be_changed_after_signing(changed: dict[str, object]) -> None:
+    record = signed_record_of(linear_graph())
+    with pytest.raises(SignatureError, match="does not fit"):
+        load(dataclasses.replace(record, **changed), TRUSTED)  # type: ignore[arg-type]
+
+
+def test_a_file_exchanged_together_with_its_hash_is_refused() -> None:
+    record = signed_record_of(linear_graph())
+    other = linear_graph(outputs=2).SerializeToString()
+    with pytest.raises(SignatureError, match="does not fit"):
+        load(dataclasses.replace(record, onnx=other, version=file_version(other)), TRUSTED)
+    with pytest.raises(ArtifactError, match="was changed after training"):
+        load(dataclasses.replace(record, onnx=other), TRUSTED)

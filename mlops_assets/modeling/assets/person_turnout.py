@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import dagster as dg
-
-from mlops_assets.contracts import features, models, partitions, predictions
+from mlops_assets.contracts import features, models, partitions, predictions, training
 from mlops_assets.modeling import district_turnout as districts
-from mlops_assets.modeling import person_turnout as training
-from mlops_assets.modeling import person_turnout_evaluation as evaluation
+from mlops_assets.modeling import gate
+from mlops_assets.modeling import person_turnout as turnout
+from mlops_assets.modeling import person_turnout_evaluation as evaluation_of
+from mlops_assets.modeling.card import Purpose
 from mlops_assets.modeling.predicted import only_version
+from mlops_assets.modeling.promotion import Candidacy, promote
 from mlops_assets.modeling.trained import evaluation_table, headline, record_in
+from mlops_assets.modeling.turnout_cells import stored_cells
 from mlops_assets.platform.automation import on_new_data
 from mlops_assets.platform.published import WithMetadata, published
 from mlops_assets.platform.reads import Read
+from mlops_assets.scoring.model_keys import trusted_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,33 +28,58 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
+    from mlops_assets.platform.lake import LakeSession
     from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.settings import Settings
 
-# Each month changes the features of the coming election, which teach nothing yet; predictions need not wait for that.
-_WEEKLY: Final = "0 5 * * 1"
-# No mapping of Dagster's leads from elections by state to forecasts, so all are mapped and the earlier ones chosen.
-_BEFORE: Final = Read(features.PERSON_TURNOUT, partitions=dg.AllPartitionMapping(), choose=partitions.elections_before)
+_SET: Final = Read(training.PERSON_TURNOUT)
+_CANDIDACY: Final = Candidacy(
+    contract=models.PERSON_TURNOUT,
+    metric=evaluation_of.METRIC,
+    bounds=gate.PERSON_TURNOUT,
+    purpose=Purpose(
+        title="Turnout of a registered person",
+        use="the expected turnout of districts, as the mean of their registered persons' probabilities.",
+        not_for="decisions about single persons. No probability of a person is published.",
+        limits="campaigns, weather, candidates, and who moved since the snapshot; before the first snapshot only "
+        "persons still registered then are known.",
+        level=evaluation_of.LEVEL,
+    ),
+)
+
+
+@published(contract=models.PERSON_TURNOUT_EVALUATION, reads={"cells": _SET}, automation_condition=on_new_data())
+def person_turnout_evaluation(cells: ir.Table, partition: Partition) -> WithMetadata:
+    """Errors of every form of the turnout model on elections before that one, beside naive guesses."""
+    election = partition.values["election"]
+    measured = evaluation_of.evaluate(stored_cells(cells), election)
+    return WithMetadata(evaluation_table(election, measured), headline(measured, "mean_absolute_error"))
 
 
 @published(
-    contract=models.PERSON_TURNOUT, reads={"persons": _BEFORE}, automation_condition=on_new_data(at_most=_WEEKLY)
+    contract=models.PERSON_TURNOUT,
+    reads={"cells": _SET, "evaluation": Read(models.PERSON_TURNOUT_EVALUATION)},
+    code_version="2",
+    automation_condition=on_new_data(),
 )
-def person_turnout(persons: ir.Table, partition: Partition) -> WithMetadata:
+def person_turnout(
+    cells: ir.Table,
+    evaluation: ir.Table,
+    partition: Partition,
+    session: LakeSession,
+    versions: Mapping[str, Mapping[str, str]],
+) -> WithMetadata:
     """The model of a person's turnout at one election, trained on the elections before it."""
-    trained = training.train(persons, partition.values["election"])
-    return WithMetadata(trained.table(), trained.metadata())
-
-
-@published(
-    contract=models.PERSON_TURNOUT_EVALUATION,
-    reads={"persons": _BEFORE},
-    automation_condition=on_new_data(at_most=_WEEKLY),
-)
-def person_turnout_evaluation(persons: ir.Table, partition: Partition) -> WithMetadata:
-    """Errors of the turnout model on elections before that one, beside naive baselines."""
-    measured = evaluation.evaluate(persons, partition.values["election"])
-    table = evaluation_table(partition.values["election"], measured)
-    return WithMetadata(table, headline(measured, "mean_absolute_error"))
+    election = partition.values["election"]
+    return promote(
+        _CANDIDACY,
+        session,
+        election,
+        evaluation=evaluation,
+        train=lambda found: turnout.train(
+            stored_cells(cells), election, found, training_set=only_version(versions["cells"])
+        ),
+    )
 
 
 @published(
@@ -60,15 +88,21 @@ def person_turnout_evaluation(persons: ir.Table, partition: Partition) -> WithMe
         "persons": Read(features.PERSON_TURNOUT, partitions=partitions.ELECTIONS_TO_FORECASTS_BY_STATE),
         "model": Read(models.PERSON_TURNOUT, partitions=partitions.FORECASTS_TO_STATES),
     },
-    automation_condition=on_new_data(),
+    code_version="2",
+    automation_condition=on_new_data(last_good=[models.PERSON_TURNOUT.key]),
 )
 def district_turnout(
-    persons: ir.Table, model: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]
+    persons: ir.Table,
+    model: ir.Table,
+    partition: Partition,
+    settings: Settings,
+    versions: Mapping[str, Mapping[str, str]],
 ) -> pa.Table:
     """Predicted turnout of each district's registered voters at one election."""
     return districts.predict(
         persons,
         record_in(model),
+        trusted=trusted_keys(settings),
         election=partition.values["election"],
         features_version=only_version(versions["persons"]),
     )

@@ -1,0 +1,125 @@
+"""The promotion gate: whether a candidate may replace the model that is published now.
+
+Put here what is compared and the bounds. Keep out how errors are measured (evaluations) and what follows from a failure
+(the platform: nothing is published, the last good model stands).
+
+Candidate and promoted model are compared by the errors that each had, as evidence of its own training, on the same
+elections, which neither had seen. The promoted file itself cannot be asked again: it has learned from them since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mlops_assets.contracts import models
+from mlops_assets.platform.audit import Judgement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlops_assets.modeling.evidence import Evidence
+    from mlops_assets.scoring.records import ModelRecord
+
+TOLERANCE: Final = 0.02
+"""By which part of the promoted model's error a candidate's may be larger: less than revisions of results change it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What a model owner declares to be good enough.
+
+    Attributes:
+        miscalibration: the most that probabilities, or coverage of intervals, may lie from what they promise.
+        excess: the most that the mean error of a group may lie from everybody's, in the unit of the model's errors.
+    """
+
+    miscalibration: float
+    excess: float
+
+
+PERSON_TURNOUT: Final = Bounds(miscalibration=0.1, excess=0.05)
+"""Ten points of probability; five points of turnout between a group and everybody."""
+DISTRICT_VOTES: Final = Bounds(miscalibration=0.1, excess=0.15)
+"""Coverage of 80 % where 90 % are promised; a group's votes 16 % further off than everybody's."""
+DISTRICT_SHARE: Final = Bounds(miscalibration=0.1, excess=0.05)
+"""Coverage of 80 % where 90 % are promised; five points of share."""
+
+
+def judge(found: Evidence, bounds: Bounds, promoted: ModelRecord | None) -> dict[str, Judgement]:
+    """Judge a candidate.
+
+    Args:
+        found: what the evaluation says of the candidate's form.
+        bounds: the declared bounds.
+        promoted: the published model, if there is one and a trusted key has signed it.
+
+    Returns:
+        A judgement for each judged check of the models' contracts.
+    """
+    return {
+        models.NOT_WORSE: _not_worse(found, promoted),
+        models.CALIBRATED: _calibrated(found, bounds),
+        models.FAIR: _fair(found, bounds),
+    }
+
+
+def _not_worse(found: Evidence, promoted: ModelRecord | None) -> Judgement:
+    if promoted is None:
+        return Judgement(passed=True, reason="There is no promoted model to be compared with.")
+    choice, tested = promoted.parameters.get("choice", {}), promoted.parameters.get("tested", {})
+    common = sorted(set(found.errors).intersection(tested)) if choice.get("metric") == found.metric else []
+    if not common:
+        return Judgement(
+            passed=True,
+            reason="No election was tested by both the candidate and the promoted model.",
+            measured={"promoted_version": promoted.version},
+        )
+    ours, theirs = _mean(found.errors, common), _mean(tested, common)
+    most = theirs * (1.0 + TOLERANCE)
+    measured: dict[str, float | str | None] = {
+        "metric": found.metric,
+        "elections": ", ".join(common),
+        "candidate_form": found.form,
+        "candidate_error": round(ours, 6),
+        "promoted_form": str(choice.get("form")),
+        "promoted_error": round(theirs, 6),
+        "promoted_version": promoted.version,
+        "most": round(most, 6),
+    }
+    passed = ours <= most
+    words = "within" if passed else "more than"
+    return Judgement(
+        passed=passed,
+        reason=f"On {len(common)} elections unseen by both, the candidate's {found.metric} is {ours:.4f}, {words} "
+        f"{most:.4f} (the promoted model's {theirs:.4f} and {TOLERANCE:.0%}).",
+        measured=measured,
+    )
+
+
+def _calibrated(found: Evidence, bounds: Bounds) -> Judgement:
+    if found.miscalibration is None:
+        return Judgement(passed=True, reason="Too few elections could be tested to judge calibration.")
+    passed = found.miscalibration <= bounds.miscalibration
+    return Judgement(
+        passed=passed,
+        reason=f"Miscalibration is {found.miscalibration:.3f}, the bound {bounds.miscalibration:.3f}.",
+        measured={"miscalibration": found.miscalibration, "bound": bounds.miscalibration},
+    )
+
+
+def _fair(found: Evidence, bounds: Bounds) -> Judgement:
+    if not found.groups:
+        return Judgement(passed=True, reason="No group was tested that is large enough to be judged.")
+    group, worst = max(found.groups.items(), key=lambda item: abs(item[1]))
+    beyond = [name for name, value in found.groups.items() if abs(value) > bounds.excess]
+    return Judgement(
+        passed=not beyond,
+        reason=f"The mean error of {group} lies {worst:+.3f} from everybody's, the bound is {bounds.excess:.3f}"
+        + (f"; beyond it: {', '.join(beyond)}." if beyond else "."),
+        measured={"bound": bounds.excess, **found.groups},
+    )
+
+
+def _mean(errors: Mapping[str, float], elections: list[str]) -> float:
+    return sum(errors[election] for election in elections) / len(elections)
