@@ -1,93 +1,104 @@
-"""Access: every route needs a valid token and the scope to read, unless it says otherwise.
+"""Access: every route needs a principal with the scope that the route declares, within its limits.
 
-Put here who may call which route and see which object. Keep out how tokens are verified (that is the platform's) and
-what the routes answer.
+Put here who may call which route and see which object, and how often. Keep out how a principal is found
+(``authentication``), what the scopes are (``scopes``) and what the routes answer.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+import math
+from typing import TYPE_CHECKING, Any
 
-from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.exceptions import PermissionDeniedException, TooManyRequestsException
 
-from mlops_assets.platform.tokens import Principal, TokenError
 from mlops_assets.serving.audit import decision_of
+from mlops_assets.serving.scopes import ACCESS, STATES, Access, Scope
 
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection, Request
     from litestar.datastructures import State
     from litestar.handlers import BaseRouteHandler
 
-    from mlops_assets.platform.tokens import TokenVerifier
-
-READ_PREDICTIONS: Final = "predictions:read"
-STATES: Final = "states"
-"""The claim that limits a token to some states, as a list of postal codes."""
-ACCESS: Final = "access"
-"""Name of the handler option that relaxes what a route demands."""
-_SCHEME: Final = "bearer"
-
-
-class Access(StrEnum):
-    """What a route demands instead of the scope to read."""
-
-    PUBLIC = "public"
-    ANY_TOKEN = "any_token"  # noqa: S105  a demand, not a password
+    from mlops_assets.platform.tokens import Principal
+    from mlops_assets.serving.audit import Decision
+    from mlops_assets.serving.authentication import Authenticator
+    from mlops_assets.serving.limits import ConcurrencyLimiter, RateLimiter
 
 
 class AccessGuard:
-    """The application's guard. Being on the application, it also judges routes whose author forgot about access."""
+    """The application's guard. Being on the application, it also judges routes whose author forgot about access.
 
-    def __init__(self, verifier: TokenVerifier) -> None:
-        self._verifier = verifier
+    A request that is let in keeps a place in the concurrency limit until ``release`` is called with its decision.
+    """
+
+    def __init__(self, authenticator: Authenticator, rate: RateLimiter, concurrency: ConcurrencyLimiter) -> None:
+        self._authenticator = authenticator
+        self._rate = rate
+        self._concurrency = concurrency
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Let the request pass, with its principal as the connection's user.
 
         Raises:
-            NotAuthorizedException: there is no valid token.
-            PermissionDeniedException: the token lacks the scope.
-            KeyFileError: no token can be verified at the moment.
+            NotAuthorizedException: there is no valid token or certificate.
+            PermissionDeniedException: the principal lacks the scope, or the route declares none.
+            TooManyRequestsException: the principal has sent too many, or has too many under way.
+            KeyFileError: nobody can be let in at the moment.
         """
         decision = decision_of(connection.scope)
-        access = handler.opt.get(ACCESS)
-        if access is Access.PUBLIC:
+        demanded = handler.opt.get(ACCESS)
+        if demanded is Access.PUBLIC:
             decision.public = True
             return
-        principal = self._principal(connection)
+        principal = self._authenticator.principal(connection.scope)
         decision.principal = principal
         connection.scope["user"] = principal
-        if access is not Access.ANY_TOKEN and READ_PREDICTIONS not in principal.scopes:
-            decision.reason = "scope"
-            raise PermissionDeniedException(
-                detail=f"The token lacks the scope {READ_PREDICTIONS}.",
-                headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{READ_PREDICTIONS}"'},
+        self._demand_rate(principal, decision)
+        _demand_scope(principal, demanded, decision)
+        if not self._concurrency.enter(principal.name):
+            decision.reason = "concurrency"
+            raise TooManyRequestsException(
+                detail="Too many requests of this principal are under way.", headers={"Retry-After": "1"}
+            )
+        decision.held = principal.name
+
+    def release(self, decision: Decision) -> None:
+        """The request of that decision is over."""
+        if decision.held is not None:
+            self._concurrency.leave(decision.held)
+            decision.held = None
+
+    def _demand_rate(self, principal: Principal, decision: Decision) -> None:
+        allowance = self._rate.take(principal.name)
+        # Names and form are those of the IETF's draft "RateLimit header fields for HTTP".
+        policy = f'"principal";q={self._rate.burst};w={math.ceil(self._rate.window_seconds)}'
+        left = f'"principal";r={allowance.remaining};t={math.ceil(allowance.reset_seconds)}'
+        decision.headers += ((b"ratelimit-policy", policy.encode()), (b"ratelimit", left.encode()))
+        if not allowance.allowed:
+            decision.reason = "rate"
+            raise TooManyRequestsException(
+                detail="This principal has sent too many requests.",
+                headers={"Retry-After": str(math.ceil(allowance.reset_seconds))},
             )
 
-    def _principal(self, connection: ASGIConnection[Any, Any, Any, Any]) -> Principal:
-        decision = decision_of(connection.scope)
-        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != _SCHEME or not token:
-            decision.reason = "no_token"
-            raise NotAuthorizedException(
-                detail="A bearer token is needed.", headers={"WWW-Authenticate": 'Bearer realm="predictions"'}
-            )
-        try:
-            return self._verifier.verify(token.strip())
-        except TokenError as error:
-            decision.reason = str(error.reason)
-            raise NotAuthorizedException(
-                detail="The bearer token is not valid.",
-                headers={"WWW-Authenticate": 'Bearer realm="predictions", error="invalid_token"'},
-            ) from error
+
+def _demand_scope(principal: Principal, demanded: object, decision: Decision) -> None:
+    if demanded is Access.ANY_PRINCIPAL or (isinstance(demanded, Scope) and demanded in principal.scopes):
+        return
+    decision.reason = "scope"
+    if not isinstance(demanded, Scope):
+        raise PermissionDeniedException(detail="The route is open to nobody: it declares no scope.")
+    raise PermissionDeniedException(
+        detail=f"The scope {demanded} is needed.",
+        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{demanded}"'},
+    )
 
 
 def demand_state(request: Request[Principal, None, State], state: str) -> None:
-    """Refuse an object of a state that the token may not see, whether or not the object exists.
+    """Refuse an object of a state that the principal may not see, whether or not the object exists.
 
     Raises:
-        PermissionDeniedException: the token is limited to other states.
+        PermissionDeniedException: the principal is limited to other states.
     """
     decision = decision_of(request.scope)
     decision.state = state
@@ -97,5 +108,5 @@ def demand_state(request: Request[Principal, None, State], state: str) -> None:
 
 
 def visible_states(request: Request[Principal, None, State]) -> frozenset[str] | None:
-    """The states that the token is limited to; ``None`` when it may see all."""
+    """The states that the principal is limited to; ``None`` when it may see all."""
     return request.user.limits.get(STATES)

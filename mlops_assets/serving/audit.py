@@ -7,8 +7,8 @@ application, its token's id, the route and the outcome.
 from __future__ import annotations
 
 import logging
+import os
 import re
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +33,10 @@ class Decision:
         principal: who asked; ``None`` without a valid token.
         reason: why the request was denied; ``None`` when it was not.
         state: the state whose object was asked for, if the route names one.
+        certificate: thumbprint of a client certificate that stands for nobody.
+        headers: what the answer tells the client about the decision.
+        held: the principal in whose concurrency limit the request holds a place.
+        trace_id: id of the trace that the request belongs to, if traces are kept.
     """
 
     request_id: str
@@ -40,6 +44,10 @@ class Decision:
     principal: Principal | None = None
     reason: str | None = None
     state: str | None = None
+    certificate: str | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    held: str | None = None
+    trace_id: str | None = None
 
 
 def decision_of(scope: Scope) -> Decision:
@@ -69,9 +77,27 @@ def log_decision(scope: Scope, status: int) -> None:
                 "principal": principal and principal.name,
                 "token_id": principal and principal.token_id,
                 "key_id": principal and principal.key_id,
+                "certificate": principal.certificate if principal else decision.certificate,
                 "method": scope.get("method"),
                 "route": scope.get("path_template"),
                 "state": decision.state,
+                "status": status,
+                "request_id": decision.request_id,
+                **({} if decision.trace_id is None else {"trace_id": decision.trace_id}),
+            }
+        },
+    )
+
+
+def log_refusal(decision: Decision, status: int) -> None:
+    """Write the line of a request that was refused before it was whole, for the decision's reason."""
+    LOGGER.info(
+        "access",
+        extra={
+            "fields": {
+                "decision": "deny",
+                "reason": decision.reason,
+                "principal": None,
                 "status": status,
                 "request_id": decision.request_id,
             }
@@ -79,6 +105,11 @@ def log_decision(scope: Scope, status: int) -> None:
     )
 
 
+def fresh_request_id() -> str:
+    """An id for a request that brings none."""
+    return os.urandom(16).hex()
+
+
 def _request_id(scope: Scope) -> str:
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    return given.decode("ascii") if _REQUEST_ID.fullmatch(given) else fresh_request_id()

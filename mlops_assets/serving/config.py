@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.verification_keys import Algorithm
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -17,13 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceConfig:
-    """Configuration of the application.
+    """Configuration of the service; what the members mean in full stands at the settings of the same names.
 
     Attributes:
         exports: folder of the exports, see ``platform.export``.
         keys: JWKS file with the public keys that verify tokens.
         issuer: issuer that tokens must name.
         audience: audience that tokens must name.
+        revoked: file with revoked tokens and keys; ``None`` for no such list.
+        keys_url: https address of the keys, in place of the file.
+        tls_certificate: certificate chain of the server; ``None`` for plain HTTP.
+        authentication: ``token``, ``certificate`` or ``both``.
+        certificate_principals: which client certificate is which principal.
+        model_keys: JWKS file of the keys whose models may be loaded; ``None`` lets no model be.
         public_documentation: whether the OpenAPI document and its page need no token.
         poll_seconds: how often the service looks for a new export.
     """
@@ -32,16 +41,51 @@ class ServiceConfig:
     keys: Path
     issuer: str
     audience: str
+    revoked: Path | None = None
+    keys_url: str | None = None
+    keys_url_ca: Path | None = None
+    keys_refresh_seconds: float = 60.0
+    algorithms: tuple[str, ...] = (Algorithm.EDDSA,)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+    authentication: str = "token"
+    certificate_principals: Path | None = None
+    model_keys: Path | None = None
     public_documentation: bool = False
     poll_seconds: float = 0.5
+    workers: int = 1
+    rate_per_second: float = 1000.0
+    burst: int = 2000
+    concurrency: int = 64
+    connections: int = 2000
+    max_body_bytes: int = 1_048_576
+    max_header_bytes: int = 16_384
+    header_seconds: float = 10.0
+    body_seconds: float = 20.0
+    request_seconds: float = 30.0
+    drain_seconds: float = 0.0
+    traces_url: str | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The configuration that the settings describe."""
-        return cls(
-            exports=settings.exports,
-            keys=settings.token_keys,
-            issuer=settings.service.issuer,
-            audience=settings.service.audience,
-            public_documentation=settings.service.public_documentation,
-        )
+        """The configuration that the settings describe.
+
+        Raises:
+            SettingsError: an algorithm is unknown.
+        """
+        service = settings.service
+        if unknown := sorted(set(service.algorithms) - set(Algorithm)):
+            raise SettingsError(
+                source="MLOPS_ASSETS_SERVICE__ALGORITHMS",
+                culprit=f"{', '.join(unknown)} is not among the algorithms that can be allowed.",
+                remedy=f"Choose among {', '.join(Algorithm)}.",
+            )
+        same = {name: getattr(service, name) for name in cls.__dataclass_fields__ if name in type(service).model_fields}
+        paths = {
+            "exports": settings.exports,
+            "keys": settings.token_keys,
+            "revoked": settings.revoked,
+            "model_keys": settings.model_keys,
+        }
+        return cls(**{**same, **paths, "authentication": service.authentication.value})

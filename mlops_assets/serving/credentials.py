@@ -7,18 +7,25 @@ platform knows).
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Final
 
+import jwt
+
+from mlops_assets.platform.revocations import revoke_key, revoke_token
 from mlops_assets.platform.token_keys import create_keys, retire_key, rotate_keys
-from mlops_assets.platform.tokens import TokenError, issue_token
-from mlops_assets.serving.access import READ_PREDICTIONS, STATES
+from mlops_assets.platform.tokens import MAX_LIFETIME, TokenError, issue_token
+from mlops_assets.serving.client_certificates import thumbprint_of
+from mlops_assets.serving.scopes import STATES, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
+    from pathlib import Path
 
     from mlops_assets.platform.settings import Settings
 
+_TOKEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _POSTAL_CODE: Final = re.compile(r"[A-Z]{2}")
 
 
@@ -43,10 +50,47 @@ def rotate_service_keys(settings: Settings) -> str:
 def retire_service_key(settings: Settings, key_id: str) -> None:
     """Refuse every token that was signed by that key; a running service follows within a second.
 
+    A key of an identity provider is not ours to remove: it is put on the list of revocations.
+
     Raises:
         KeyFileError: there is no such key, or it is the only one.
     """
+    if settings.service.keys_url is not None:
+        revoke_key(settings.revoked, key_id)
+        return
     retire_key(settings.token_keys, key_id)
+
+
+def revoke_service_token(settings: Settings, token: str) -> str:
+    """Refuse one token; a running service follows within a second.
+
+    Args:
+        settings: they name the list of revocations.
+        token: the token, or its id (``jti``) as the audit trail shows it.
+
+    Returns:
+        The token's id.
+
+    Raises:
+        TokenError: it is neither.
+        KeyFileError: the list of revocations is damaged or cannot be written.
+    """
+    token_id, expires = token, time.time() + MAX_LIFETIME.total_seconds()
+    if "." in token:
+        try:
+            # Whoever signed it: revoking a forged token harms nobody.
+            claims = jwt.decode(token, options={"verify_signature": False})
+            token_id, expires = str(claims["jti"]), float(claims["exp"])
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
+            token_id = ""
+    if not _TOKEN_ID.fullmatch(token_id):
+        raise TokenError(
+            source="Access token to revoke",
+            culprit="it is neither a token nor the id of one.",
+            remedy="Give the token, or the token_id of an audit line.",
+        )
+    revoke_token(settings.revoked, token_id, expires=expires)
+    return token_id
 
 
 def issue_service_token(
@@ -54,8 +98,9 @@ def issue_service_token(
     *,
     principal: str,
     lifetime: timedelta,
-    scopes: Iterable[str] = (READ_PREDICTIONS,),
+    scopes: Iterable[str] = (Scope.READ_PREDICTIONS,),
     states: Iterable[str] | None = None,
+    certificate: Path | None = None,
 ) -> str:
     """A token for one application.
 
@@ -65,9 +110,11 @@ def issue_service_token(
         lifetime: how long it is valid from now.
         scopes: what it may do.
         states: postal codes of the only states it may see; ``None`` for all.
+        certificate: PEM file of the client certificate that the token is bound to; ``None`` for whoever bears it.
 
     Raises:
         TokenError: name, scopes, states or lifetime are not acceptable.
+        CertificateFileError: the certificate cannot be read.
         KeyFileError: the signing key cannot be used.
     """
     limits = None if states is None else {STATES: sorted(set(states))}
@@ -86,4 +133,5 @@ def issue_service_token(
         issuer=settings.service.issuer,
         audience=settings.service.audience,
         limits=limits,
+        certificate=None if certificate is None else thumbprint_of(certificate),
     )

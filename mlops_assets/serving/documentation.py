@@ -5,25 +5,31 @@ Put here what is said about the service as a whole. Keep out what is said about 
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+import msgspec
 from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
 from litestar.enums import MediaType
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityRequirement, SecurityScheme, Server
 from litestar.types import ControllerRouterHandler
 
 from mlops_assets import __version__
-from mlops_assets.serving.access import ACCESS, READ_PREDICTIONS, STATES, Access
+from mlops_assets.serving.bodies import BODY, BodyKind
+from mlops_assets.serving.problems import COMMON, problem_responses
 from mlops_assets.serving.routes import API_ROUTES
+from mlops_assets.serving.scopes import ACCESS, STATES, Access, Scope
 
 DOCUMENT: Final = "openapi_document"
 """Name in the application's state."""
 DocumentRequest = Request[Any, Any, State]
 _SCHEME: Final = "bearer"
+_ERRORS: Final = problem_responses(*COMMON)
 _STYLE: Final = (
     "body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "code,h2{font-family:monospace}table{border-collapse:collapse}td,th{border:1px solid #999;padding:.2rem .6rem;"
@@ -35,10 +41,12 @@ _PAGE_POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; fr
 
 def documentation_routes(*, public: bool) -> tuple[ControllerRouterHandler, ...]:
     """The routes that describe the service. Unless they are public, they need a token, with whatever scope."""
-    access = {ACCESS: Access.PUBLIC if public else Access.ANY_TOKEN}
+    access = {ACCESS: Access.PUBLIC if public else Access.ANY_PRINCIPAL}
     security: list[SecurityRequirement] | None = [{}] if public else None
 
-    @get("/openapi.json", summary="This document", opt=access, security=security, sync_to_thread=False)
+    @get(
+        "/openapi.json", summary="This document", opt=access, security=security, responses=_ERRORS, sync_to_thread=False
+    )
     def openapi_json(request: DocumentRequest) -> dict[str, Any]:
         """The OpenAPI document."""
         document: dict[str, Any] = request.app.state[DOCUMENT]
@@ -49,6 +57,7 @@ def documentation_routes(*, public: bool) -> tuple[ControllerRouterHandler, ...]
         summary="This document, to read",
         opt=access,
         security=security,
+        responses=_ERRORS,
         media_type=MediaType.HTML,
         sync_to_thread=False,
     )
@@ -76,9 +85,10 @@ def openapi_document(*, public: bool = False) -> dict[str, Any]:
         title="Predictions",
         version=__version__,
         description=(
-            "Predictions per congressional district, with interval and provenance. Every request carries "
-            f"`Authorization: Bearer <token>`; reading predictions needs the scope `{READ_PREDICTIONS}`, and the claim "
-            f"`{STATES}` may limit a token to some states. Errors are problem documents (RFC 9457). Answers carry an "
+            "Predictions per congressional district with interval and provenance, and online scoring by the models "
+            f"behind them. Each operation names the scope it needs; the claim `{STATES}` may limit a token to some "
+            "states. Errors are problem documents (RFC 9457), under `/v2` those of the Open Inference Protocol: 400 is "
+            "what breaks this document, 422 what keeps to it and does not fit the data or the model. Answers carry an "
             "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed."
         ),
         servers=[Server(url="/")],
@@ -90,7 +100,50 @@ def openapi_document(*, public: bool = False) -> dict[str, Any]:
     document: dict[str, Any] = Litestar(
         route_handlers=list(routes), openapi_config=config, logging_config=None
     ).openapi_schema.to_schema()
+    _describe_bodies(document, routes)
+    for _, operation in _operations(document):
+        for parameter in operation.get("parameters", []):
+            parameter["schema"] = _never_null(parameter["schema"])
     return document
+
+
+def _describe_bodies(document: dict[str, Any], routes: Sequence[ControllerRouterHandler]) -> None:
+    """Add the bodies and scopes that routes declare as options: the framework reads neither from there."""
+    handlers = [route for route in routes if isinstance(route, HTTPRouteHandler)]
+    described = {re.sub(r":\w+}", "}", path): handler.opt for handler in handlers for path in handler.paths}
+    kinds = sorted({opt[BODY].kind for opt in described.values() if BODY in opt}, key=lambda kind: str(kind.__name__))
+    references, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    document["components"]["schemas"] |= components
+    for path, operation in _operations(document):
+        access = described[path].get(ACCESS)
+        if isinstance(access, Scope):
+            operation["description"] = f"{operation.get('description', '')} Needs the scope `{access}`.".strip()
+        if BODY in described[path]:
+            body: BodyKind = described[path][BODY]
+            operation["requestBody"] = {
+                "required": True,
+                "description": f"Up to {body.limit:,} bytes.",
+                "content": {
+                    "application/json": {"schema": references[kinds.index(body.kind)], "example": body.example}
+                },
+            }
+
+
+def _operations(document: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(path, operation) for path, methods in document["paths"].items() for operation in methods.values()]
+
+
+def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without null: a parameter that may be left out is not one that may be null."""
+    tidy = dict(schema)
+    if "oneOf" in tidy:
+        (other,) = [choice for choice in tidy.pop("oneOf") if choice != {"type": "null"}]
+        tidy |= other
+    if isinstance(tidy.get("type"), list):
+        (tidy["type"],) = [kind for kind in tidy["type"] if kind != "null"]
+    if "enum" in tidy:
+        tidy["enum"] = [value for value in tidy["enum"] if value is not None]
+    return tidy
 
 
 def html_page(document: Mapping[str, Any]) -> str:
@@ -119,6 +172,10 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
         (parameter["name"], parameter["in"], _type_of(parameter["schema"]), parameter.get("description", ""))
         for parameter in operation.get("parameters", [])
     ]
+    body = operation.get("requestBody")
+    if body:
+        (content,) = body["content"].values()
+        parameters.append(("", "body", _type_of(content["schema"]), body["description"]))
     responses = [(status, response["description"]) for status, response in operation["responses"].items()]
     access = "no token" if operation.get("security") == [{}] else "bearer token"
     return "\n".join(

@@ -5,23 +5,37 @@ Put here headers and rules that hold for all routes alike. Keep out those of one
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.params import QueryParameter
 
 from mlops_assets.serving.audit import decision_of, log_decision
+from mlops_assets.serving.bodies import BODY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from litestar.connection import Request
     from litestar.types import Message, Scope
 
+    from mlops_assets.serving.audit import Decision
+
+_STRAY_PATH: Final = re.compile(
+    # Two slashes or one at the end; an encoded slash, backslash, control character, letter or digit.
+    rb"//|/$|%2f|%5c|%[01][0-9a-f]|%7f|%3[0-9]|%[46][1-9a-f]|%[57][0-9a]",
+    re.IGNORECASE,
+)
+_MOST_NAMED: Final = 10
 _SECURE: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
+    # Browsers heed it on TLS only.
+    (b"strict-transport-security", b"max-age=31536000"),
 )
 _DEFAULTS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -33,26 +47,38 @@ async def finish_response(message: Message, scope: Scope) -> None:
     """Add the secure headers and the request id, and write the audit line; called for each message of a response."""
     if message["type"] != "http.response.start":
         return
-    headers = list(message["headers"])
-    present = {name.lower() for name, _ in headers}
-    headers += [(name, value) for name, value in _DEFAULTS if name not in present]
-    headers += _SECURE
-    headers.append((b"x-request-id", decision_of(scope).request_id.encode("ascii")))
-    message["headers"] = headers
+    message["headers"] = with_secure_headers(message["headers"], decision_of(scope))
     log_decision(scope, message["status"])
 
 
-async def refuse_strays(request: Request[Any, Any, Any]) -> None:
-    """Refuse a body, and query parameters that the route does not know or that are given twice.
+def with_secure_headers(headers: Iterable[tuple[bytes, bytes]], decision: Decision) -> list[tuple[bytes, bytes]]:
+    """Those headers and what every answer carries."""
+    headers = list(headers)
+    present = {name.lower() for name, _ in headers}
+    headers += [(name, value) for name, value in _DEFAULTS if name not in present]
+    headers += _SECURE
+    headers += decision.headers
+    headers.append((b"x-request-id", decision.request_id.encode("ascii")))
+    return headers
 
-    A filter with a typing error would otherwise be ignored and answer with everything.
+
+async def refuse_strays(request: Request[Any, Any, Any]) -> None:
+    """Refuse a second spelling of an address, a body where the route takes none, and stray query parameters.
+
+    A proxy that judges addresses must not be passed by writing one otherwise (``//``, ``%2F``, ``%76`` for ``v``, a
+    slash at the end). A filter with a typing error would be ignored and answer with everything, one given twice be read
+    in either way.
 
     Raises:
-        HTTPException: 413, as no route takes a body.
+        NotFoundException: the address is not spelt as the route's.
+        HTTPException: 413, the route takes no body.
         ValidationException: a query parameter is unknown or repeated.
     """
-    if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
-        raise HTTPException(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail="No route takes a body.")
+    if _STRAY_PATH.search(request.scope["raw_path"]):
+        raise NotFoundException
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if has_body and BODY not in request.route_handler.opt:
+        raise HTTPException(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail="This route takes no body.")
     if not request.scope["query_string"]:
         return
     arguments = request.route_handler.parsed_fn_signature.parameters
@@ -61,11 +87,12 @@ async def refuse_strays(request: Request[Any, Any, Any]) -> None:
         for name, argument in arguments.items()
         if isinstance(argument.kwarg_definition, QueryParameter)
     }
-    names = [name for name, _ in request.query_params.multi_items()]
-    strays = [
-        {"key": name[:40], "message": "unknown" if name not in known else "given more than once"}
-        for name in sorted(set(names))
-        if name not in known or names.count(name) > 1
-    ]
+    values = list(request.query_params.multi_items())
+    names = [name for name, _ in values]
+    strays = {name: "unknown" for name in names if name not in known}
+    strays |= {name: "given more than once" for name in known if names.count(name) > 1}
+    # The framework reads this text as if the parameter were absent: a filter would be ignored.
+    strays |= {name: "null is no value" for name, value in values if value.lower() == "null" and name in known}
     if strays:
-        raise ValidationException(extra=strays)
+        named = sorted(strays.items())[:_MOST_NAMED]
+        raise ValidationException(extra=[{"key": name[:40], "message": message} for name, message in named])

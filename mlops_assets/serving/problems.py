@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import Response
+from litestar.enums import MediaType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import ResponseSpec
+from litestar.params import ParameterKwarg
 
 from mlops_assets.platform.token_keys import KeyFileError
 from mlops_assets.serving.audit import decision_of
+from mlops_assets.serving.inference_protocol import InferenceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from litestar.types import ExceptionHandlersMap
 
 MEDIA_TYPE: Final = "application/problem+json"
+_INFERENCE: Final = "/v2"
 _LOGGER: Final = logging.getLogger(__name__)
 _RETRY: Final = {"Retry-After": "5"}
 
@@ -46,6 +50,19 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[ParameterProblem] = []
 
 
+COMMON: Final = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+"""Errors that every route which is not public may answer with."""
+
+
 def problem_responses(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
     """How a route's errors appear in the OpenAPI document."""
     return {
@@ -56,37 +73,72 @@ def problem_responses(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
     }
 
 
+def inference_errors(*statuses: HTTPStatus) -> dict[int, ResponseSpec]:
+    """The same for a route of the Open Inference Protocol."""
+    return {
+        status.value: ResponseSpec(data_container=InferenceError, description=status.phrase, generate_examples=False)
+        for status in statuses
+    }
+
+
+def error_body(path: str, problem: Problem) -> tuple[bytes, str]:
+    """An error in the form of the path's protocol, and its media type."""
+    if path == _INFERENCE or path.startswith(f"{_INFERENCE}/"):
+        details = "; ".join(f"{error.parameter}: {error.message}" for error in problem.errors)
+        text = f"{problem.detail} {details}".strip()
+        return msgspec.json.encode(InferenceError(error=text)), MediaType.JSON
+    return msgspec.json.encode(problem), MEDIA_TYPE
+
+
+def problem_body(status: HTTPStatus, detail: str, request_id: str) -> bytes:
+    """A problem document for an answer that no route gives."""
+    return msgspec.json.encode(Problem(title=status.phrase, status=status.value, detail=detail, request_id=request_id))
+
+
 def exception_handlers() -> ExceptionHandlersMap:
     """The application's handlers: every exception has an answer here."""
     return {HTTPException: _http_problem, KeyFileError: _no_keys, Exception: _unexpected}
 
 
-def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+def unfit(name: str, message: str) -> HTTPException:
+    """422: what was sent has the form that the OpenAPI document asks for, and does not fit the data or the model."""
+    return HTTPException(
+        status_code=HTTPStatus.UNPROCESSABLE_ENTITY,
+        detail="The request does not fit.",
+        extra=[{"key": name, "message": message}],
+    )
+
+
+def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     detail = error.detail
     errors: list[ParameterProblem] = []
-    if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        # The framework's own text repeats the whole address.
-        detail = "The parameters are not valid."
+    if isinstance(error.extra, list):
+        if isinstance(error, ValidationException):
+            # The framework's own text repeats the whole address.
+            detail = "The request is not valid."
         errors = [
-            ParameterProblem(parameter=_name_of(entry), message=str(entry.get("message", ""))) for entry in error.extra
+            ParameterProblem(parameter=_name_of(request, entry), message=str(entry.get("message", "")))
+            for entry in error.extra
         ]
     return _answer(request, error.status_code, detail, headers=error.headers, errors=errors)
 
 
-def _name_of(entry: Mapping[str, Any]) -> str:
-    """What the client calls a parameter; in the code the query's ``state`` has another name."""
+def _name_of(request: Request[Any, Any, Any], entry: Mapping[str, Any]) -> str:
+    """What the client calls a parameter: in the code the query's ``state`` and headers have other names."""
     name = str(entry.get("key", ""))
-    return "state" if name == "state_code" and entry.get("source") == "query" else name
+    argument = request.route_handler.parsed_fn_signature.parameters.get(name)
+    declared = argument and argument.kwarg_definition
+    return declared.name or name if isinstance(declared, ParameterKwarg) else name
 
 
-def _no_keys(request: Request[Any, Any, Any], error: KeyFileError) -> Response[Problem]:
+def _no_keys(request: Request[Any, Any, Any], error: KeyFileError) -> Response[bytes]:
     decision = decision_of(request.scope)
     decision.reason = "no_keys"
     _LOGGER.error("tokens cannot be verified", extra={"fields": {"error": str(error)}})
     return _answer(request, HTTPStatus.SERVICE_UNAVAILABLE, "Tokens cannot be verified at the moment.", headers=_RETRY)
 
 
-def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     request_id = decision_of(request.scope).request_id
     _LOGGER.error("request failed", exc_info=error, extra={"fields": {"request_id": request_id}})
     return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed. Tell its operator the request's id.")
@@ -99,7 +151,7 @@ def _answer(
     *,
     headers: Mapping[str, str] | None = None,
     errors: list[ParameterProblem] | None = None,
-) -> Response[Problem]:
+) -> Response[bytes]:
     decision = decision_of(request.scope)
     problem = Problem(
         title=HTTPStatus(status).phrase,
@@ -108,4 +160,5 @@ def _answer(
         request_id=decision.request_id,
         errors=errors or [],
     )
-    return Response(problem, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+    content, media_type = error_body(request.url.path, problem)
+    return Response(content, status_code=status, media_type=media_type, headers=dict(headers or {}))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets_tests.serving.sample import export_predictions
+from mlops_assets.serving.scopes import Scope
+from mlops_assets_tests.serving.sample import export_everything
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
@@ -23,15 +24,15 @@ def _service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A running service with the sample export; tests only read from it."""
     service = Service(tmp_path_factory.mktemp("service"))
     service.create_keys()
-    export_predictions(service.config.exports)
+    export_everything(service.config.exports)
     with service:
         yield service
 
 
 @pytest.fixture(name="client", scope="session")
 def _client(service: Service) -> Iterator[httpx.Client]:
-    """A client whose token may read everything."""
-    with service.client(service.token()) as client:
+    """A client whose token may do everything."""
+    with service.client(service.token(scopes=tuple(Scope))) as client:
         yield client
 
 

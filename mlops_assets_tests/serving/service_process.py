@@ -10,21 +10,22 @@ import os
 import signal
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args, get_type_hints
 
 import httpx
 
 from mlops_assets.platform.token_keys import create_keys
 from mlops_assets.platform.tokens import issue_token
 from mlops_assets.serving import predictions
-from mlops_assets.serving.access import READ_PREDICTIONS, STATES
 from mlops_assets.serving.config import ServiceConfig
+from mlops_assets.serving.scopes import STATES, Scope
 from mlops_assets.serving.server import listen
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 ISSUER = "test-issuer"
 AUDIENCE = "test-service"
+HOUR = timedelta(hours=1)
 
 
 @dataclass
@@ -44,6 +46,10 @@ class Service:
     damaged: bool = False
     """Whether every query of predictions fails, as on a disk that no longer reads."""
     port: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Values of the configuration beside the usual ones."""
+    authority: Path | None = None
+    """What clients trust, where the service speaks TLS."""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -53,28 +59,54 @@ class Service:
             keys=self.folder / "jwks.json",
             issuer=ISSUER,
             audience=AUDIENCE,
+            model_keys=self.folder / "model-keys.json",
             public_documentation=self.public_documentation,
             poll_seconds=0.1,
+            **self.changes,
         )
 
     def create_keys(self) -> str:
-        """Make the first key; returns its id."""
+        """Make the first key, and trust the sample's models; returns the key's id."""
+        # The service's own process needs no Arrow and no ONNX to start.
+        from mlops_assets_tests.serving.sample import trust_models  # noqa: PLC0415
+
+        trust_models(self.folder / "model-keys.json")
         return create_keys(self.signing_key, self.config.keys)
 
-    def token(self, *, scopes: Iterable[str] = (READ_PREDICTIONS,), states: Iterable[str] | None = None) -> str:
+    def token(
+        self,
+        *,
+        scopes: Iterable[str] = (Scope.READ_PREDICTIONS,),
+        states: Iterable[str] | None = None,
+        principal: str = "test-client",
+    ) -> str:
         return issue_token(
-            "test-client",
+            principal,
             scopes=scopes,
-            lifetime=timedelta(minutes=5),
+            lifetime=timedelta(hours=2),
             signing_key=self.signing_key,
             issuer=ISSUER,
             audience=AUDIENCE,
             limits=None if states is None else {STATES: states},
         )
 
-    def client(self, token: str | None = None) -> httpx.Client:
+    def client(self, token: str | None = None, *, identity: tuple[Path, Path] | None = None) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=10)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=10, verify=self.trust(identity))
+
+    @property
+    def url(self) -> str:
+        """The service's base address."""
+        return f"{'http' if self.authority is None else 'https'}://127.0.0.1:{self.port}"
+
+    def trust(self, identity: tuple[Path, Path] | None = None) -> ssl.SSLContext | bool:
+        """What a client verifies the service with, and shows itself: files of a certificate and its key."""
+        if self.authority is None:
+            return True
+        context = ssl.create_default_context(cafile=self.authority)
+        if identity is not None:
+            context.load_cert_chain(*identity)
+        return context
 
     def log(self) -> list[dict[str, Any]]:
         text = (self.folder / "service.log").read_text(encoding="utf-8")
@@ -135,8 +167,11 @@ def _fail(*_: object, **__: object) -> None:
 def main() -> None:
     """Run the service that the arguments describe."""
     config = json.loads(sys.argv[1])
-    for name in ("exports", "keys"):
-        config[name] = Path(config[name])
+    hints = get_type_hints(ServiceConfig, localns={"Path": Path})
+    config = {
+        name: Path(v) if v is not None and Path in (hints[name], *get_args(hints[name])) else v
+        for name, v in config.items()
+    }
     if sys.argv[3] == str(True):
         vars(predictions)["PredictionTable"].page = _fail
     listen(ServiceConfig(**config), host="127.0.0.1", port=int(sys.argv[2]))

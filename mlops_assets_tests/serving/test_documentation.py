@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlops_assets.serving.bodies import decoded
 from mlops_assets.serving.documentation import html_page, openapi_document
+from mlops_assets.serving.inference_protocol import InferenceRequest
+from mlops_assets.serving.scopes import Access
+from mlops_assets.serving.scoring_routes import FeatureRequest, ScoreRequest
 from mlops_assets_tests.serving.service_process import Service
+from mlops_assets_tests.serving.test_access_matrix import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,14 +22,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-PUBLIC = {"/health/live", "/health/ready"}
-ROUTES = PUBLIC | {
-    "/v1/predictions",
-    "/v1/predictions/{state_code}/{district}",
-    "/v1/export",
-    "/openapi.json",
-    "/docs",
-}
+PUBLIC = {path for (_, path), route in ROUTES.items() if route.demands is Access.PUBLIC}
 BEARER: list[dict[str, list[str]]] = [{"bearer": []}]
 
 
@@ -60,7 +58,7 @@ def test_the_served_document_is_the_one_made_without_a_service(client: httpx.Cli
 
 def test_every_route_is_listed_with_what_it_demands() -> None:
     document = openapi_document()
-    assert set(document["paths"]) == ROUTES
+    assert {(method.upper(), path) for path, item in document["paths"].items() for method in item} == set(ROUTES)
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     for path, operation in operations(document):
         demanded = operation.get("security", document["security"])
@@ -85,12 +83,39 @@ def test_the_document_is_whole() -> None:
 
 def test_errors_are_documented_as_problems() -> None:
     for path, operation in operations(openapi_document()):
-        if not path.startswith("/v1"):
+        if path in PUBLIC:
             continue
-        assert {"200", "304", "400", "401", "403", "500", "503"} <= set(operation["responses"])
+        assert {"200", "400", "401", "403", "422", "429", "500", "503"} <= set(operation["responses"])
+        form = "application/json" if path.startswith("/v2") else "application/problem+json"
         for status, response in operation["responses"].items():
             if int(status) >= 400:
-                assert set(response["content"]) == {"application/problem+json"}, (path, status)
+                assert set(response["content"]) == {form}, (path, status)
+
+
+def test_bodies_are_documented_with_their_limit_and_an_example_that_fits() -> None:
+    document = openapi_document()
+    bodies = {path: operation["requestBody"] for path, operation in operations(document) if "requestBody" in operation}
+    assert set(bodies) == {path for (method, path) in ROUTES if method == "POST"}
+    kinds: dict[str, type[Any]] = {
+        "ScoreRequest": ScoreRequest,
+        "FeatureRequest": FeatureRequest,
+        "InferenceRequest": InferenceRequest,
+    }
+    for body in bodies.values():
+        assert re.search(r"[0-9,]+ bytes", body["description"])
+        content = body["content"]["application/json"]
+        kind = kinds[content["schema"]["$ref"].rsplit("/", maxsplit=1)[-1]]
+        assert decoded(json.dumps(content["example"]).encode(), kind)
+
+
+def test_parameters_have_examples_that_fit_and_are_never_null() -> None:
+    for path, operation in operations(openapi_document()):
+        for parameter in operation.get("parameters", []):
+            schema = parameter["schema"]
+            assert "null" not in json.dumps(schema), path
+            for example in parameter.get("examples", {}).values():
+                pattern = schema.get("pattern")
+                assert pattern is None or re.search(pattern, example["value"]), (path, parameter["name"])
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(client: httpx.Client) -> None:
@@ -98,8 +123,9 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing(client: httpx.Cl
     assert answer.headers["content-type"].startswith("text/html")
     assert "script" not in answer.headers["content-security-policy"]
     assert not re.search(r"<script|<link|<img|https?://|\son\w+=|@import|url\(", answer.text)
-    for path in ROUTES:
+    for _, path in ROUTES:
         assert path in answer.text
+    assert "ScoreRequest" in answer.text
 
 
 def test_what_the_document_says_cannot_become_markup() -> None:

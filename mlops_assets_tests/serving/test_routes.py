@@ -6,16 +6,21 @@ import socket
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+from litestar import Request
 
 from mlops_assets.contracts.predictions import PredictionsModel
 from mlops_assets.platform.export import current_export_id
+from mlops_assets.platform.tokens import Principal
+from mlops_assets.serving import answers
+from mlops_assets.serving.answers import versioned
+from mlops_assets.serving.parameters import Measure
 from mlops_assets.serving.predictions import KEY, Prediction
-from mlops_assets.serving.routes import Measure
-from mlops_assets_tests.serving.sample import DISTRICTS, ELECTIONS, MEASURES, ROWS
+from mlops_assets_tests.serving.sample import DISTRICTS, ELECTIONS, MEASURES, PERSONS, ROWS
 
 if TYPE_CHECKING:
     import httpx
 
+    from mlops_assets.serving.answers import ServiceRequest
     from mlops_assets_tests.serving.service_process import Service
 
 
@@ -64,6 +69,8 @@ def test_a_district_is_answered_with_all_measures_of_the_latest_election(
         "model_name": "district_turnout",
         "model_version": "v1",
         "features_version": "features-2022-NC",
+        "expected_error": 0.05,
+        "expected_brier": 0.2,
     }
 
 
@@ -109,11 +116,46 @@ def test_the_export_says_where_it_comes_from(client: httpx.Client, service: Serv
     answer = client.get("/v1/export").raise_for_status().json()
     assert answer["export_id"] == current_export_id(service.config.exports)
     assert answer["provenance"] == {"lake_snapshot": 7, "model": "v1"}
-    assert answer["rows"] == {"predictions": ROWS}
+    assert answer["rows"] == {"predictions": ROWS, "models": 1, "person_features": len(PERSONS)}
     assert answer["latest_election"] == max(ELECTIONS)
     assert answer["models"] == [
         {"measure": measure, "model_name": f"district_{measure}", "model_version": "v1"} for measure in MEASURES
     ]
+
+
+def test_the_history_of_a_district_holds_every_election(client: httpx.Client) -> None:
+    answer = client.get("/v1/predictions/NC/12/history").raise_for_status().json()
+    keys = [(item["election"], item["measure"]) for item in answer["predictions"]]
+    assert keys == [(election, measure) for election in ELECTIONS for measure in MEASURES]
+    assert {(item["state"], item["district"]) for item in answer["predictions"]} == {("NC", "12")}
+    one = client.get("/v1/predictions/NC/12/history", params={"measure": "turnout"}).raise_for_status().json()
+    assert [item["election"] for item in one["predictions"]] == list(ELECTIONS)
+
+
+@pytest.mark.parametrize("path", ["/v1/predictions/NC/99/history", "/v1/predictions/ZZ/01/history"])
+def test_a_district_without_predictions_has_no_history(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_long_answers_are_compressed_where_the_client_takes_that(client: httpx.Client) -> None:
+    plain = client.get("/v1/predictions", headers={"Accept-Encoding": "identity"})
+    packed = client.get("/v1/predictions", headers={"Accept-Encoding": "gzip, br"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.json() == plain.json()
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 5
+    # Two encodings are two representations; either is enough for a 304.
+    assert packed.headers["etag"] != plain.headers["etag"]
+    for answer in (plain, packed):
+        again = client.get("/v1/predictions", headers={"If-None-Match": answer.headers["etag"]})
+        assert (again.status_code, again.headers["etag"]) == (304, answer.headers["etag"])
+
+
+@pytest.mark.parametrize("accepted", ["", "gzip;q=0", "br", "gzip; q=0.0, br", "identity;q=1, gzip;q=0", "*, gzip;q=0"])
+def test_who_does_not_take_gzip_does_not_get_it(client: httpx.Client, accepted: str) -> None:
+    answer = client.get("/v1/predictions", headers={"Accept-Encoding": accepted})
+    assert "content-encoding" not in answer.headers
+    assert answer.json()["items"]
 
 
 @pytest.mark.parametrize(
@@ -123,10 +165,11 @@ def test_an_unchanged_answer_is_not_sent_again(client: httpx.Client, path: str) 
     first = client.get(path)
     etag = first.headers["etag"]
     assert first.headers["cache-control"] == "private, no-cache"
-    assert first.headers["vary"] == "Authorization"
+    assert first.headers["vary"] == "Authorization, Accept-Encoding"
     for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
         again = client.get(path, headers={"If-None-Match": known})
-        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"].replace("-gzip", "") == etag.replace("-gzip", "")
     assert client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
 
 
@@ -134,6 +177,16 @@ def test_different_questions_have_different_versions(client: httpx.Client) -> No
     paths = ["/v1/predictions", "/v1/predictions?limit=3", "/v1/predictions?state=NC", "/v1/predictions/NC/12"]
     paths += [f"/v1/predictions/{state}/01" for state in DISTRICTS]
     assert len({client.get(path).headers["etag"] for path in paths}) == len(paths)
+
+
+def test_another_version_of_the_program_has_other_versions_of_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    principal = Principal(name="dashboard", scopes=frozenset(), limits={}, token_id=None, key_id=None, expires=0.0)
+    scope: Any = {"type": "http", "path": "/v1/export", "query_string": b"", "headers": [], "user": principal}
+    request: ServiceRequest = Request(scope)
+    before = versioned(request, {}, version="one").headers["ETag"]
+    assert versioned(request, {}, version="one").headers["ETag"] == before
+    monkeypatch.setattr(answers, "__version__", "999")
+    assert versioned(request, {}, version="one").headers["ETag"] != before
 
 
 def test_a_version_of_nothing_stays_not_found(client: httpx.Client) -> None:
@@ -151,9 +204,10 @@ def test_a_version_of_nothing_stays_not_found(client: httpx.Client) -> None:
         ("district=1", "district"),
         ("election=20222", "election"),
         ("measure=votes", "measure"),
-        ("cursor=abc", "cursor"),
         ("cursor=%00", "cursor"),
-        ("cursor=WyJhIl0", "cursor"),
+        ("state=NC%0A", "state"),
+        ("district=12%0A", "district"),
+        ("election=2024%0A", "election"),
         ("stat=NC", "stat"),
         ("state=NC&state=GA", "state"),
     ],
@@ -162,6 +216,13 @@ def test_a_parameter_that_is_not_valid_is_named(client: httpx.Client, query: str
     answer = client.get(f"/v1/predictions?{query}")
     assert answer.status_code == 400
     assert [error["parameter"] for error in answer.json()["errors"]] == [parameter]
+
+
+@pytest.mark.parametrize("cursor", ["abc", "WyJhIl0"])
+def test_a_cursor_that_no_page_gave_out_is_refused(client: httpx.Client, cursor: str) -> None:
+    answer = client.get("/v1/predictions", params={"cursor": cursor})
+    assert answer.status_code == 422
+    assert [error["parameter"] for error in answer.json()["errors"]] == ["cursor"]
 
 
 def test_a_path_that_is_not_valid_is_named(client: httpx.Client) -> None:

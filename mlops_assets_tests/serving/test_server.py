@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from mlops_assets.platform.errors import SettingsError
-from mlops_assets.platform.settings import ServiceSettings, Settings
+from mlops_assets.platform.settings import Authentication, ServiceSettings, Settings
 from mlops_assets.platform.tokens import TokenError
 from mlops_assets.serving.credentials import (
     create_service_keys,
@@ -22,8 +23,8 @@ from mlops_assets.serving.credentials import (
     retire_service_key,
     rotate_service_keys,
 )
-from mlops_assets.serving.server import demand_safe_host, serve
-from mlops_assets_tests.serving.sample import export_predictions
+from mlops_assets.serving.server import serve
+from mlops_assets_tests.serving.sample import export_predictions, trust_models
 from mlops_assets_tests.serving.service_process import free_port
 
 if TYPE_CHECKING:
@@ -32,29 +33,51 @@ if TYPE_CHECKING:
 HOUR = timedelta(hours=1)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
-def test_loopback_is_safe(host: str) -> None:
-    demand_safe_host(host, allow_plain_http=False)
-
-
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "service.example", ""])  # noqa: S104  refused
-def test_plain_http_beyond_loopback_is_refused_unless_allowed(tmp_path: Path, host: str) -> None:
-    settings = Settings(home=tmp_path, service=ServiceSettings(host=host))
-    with pytest.raises(SettingsError, match="ALLOW_PLAIN_HTTP=true"):
+def test_plain_http_beyond_loopback_is_refused(tmp_path: Path, host: str) -> None:
+    settings = Settings(home=tmp_path, service=ServiceSettings(host=host, plain_http=True))
+    with pytest.raises(SettingsError, match="tokens could be read"):
         serve(settings)
-    demand_safe_host(host, allow_plain_http=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.7"])
+def test_without_a_certificate_nothing_is_served_unless_plain_http_is_asked_for(tmp_path: Path, host: str) -> None:
+    with pytest.raises(SettingsError, match="has no certificate"):
+        serve(Settings(home=tmp_path, service=ServiceSettings(host=host)))
+
+
+@pytest.mark.parametrize("way", [Authentication.CERTIFICATE, Authentication.BOTH])
+def test_client_certificates_are_not_demanded_where_none_could_be_verified(tmp_path: Path, way: Authentication) -> None:
+    settings = Settings(home=tmp_path, service=ServiceSettings(plain_http=True, authentication=way))
+    with pytest.raises(SettingsError, match="CLIENT_CA"):
+        serve(settings)
+
+
+def test_an_unknown_algorithm_is_refused(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, service=ServiceSettings(plain_http=True, algorithms=("HS256",)))
+    with pytest.raises(SettingsError, match="HS256 is not among"):
+        serve(settings)
+
+
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings = Settings(home=tmp_path, service=ServiceSettings(plain_http=True, port=other.getsockname()[1]))
+        with pytest.raises(SettingsError, match="Address already in use"):
+            serve(settings)
 
 
 def test_the_settings_start_a_service_that_takes_their_tokens_and_stops_when_told(tmp_path: Path) -> None:
     port = free_port()
     settings = Settings(home=tmp_path, service=ServiceSettings(port=port))
     first_key_id = create_service_keys(settings)
+    trust_models(settings.model_keys)
     token = issue_service_token(settings, principal="dashboard", lifetime=HOUR, states=["NC"])
     export_predictions(settings.exports)
     environment = {
         **os.environ,
         "MLOPS_ASSETS_HOME": str(tmp_path),
         "MLOPS_ASSETS_SERVICE__PORT": str(port),
+        "MLOPS_ASSETS_SERVICE__PLAIN_HTTP": "true",
     }
     program = (
         "from mlops_assets.platform.settings import Settings;"

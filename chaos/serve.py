@@ -1,0 +1,354 @@
+"""The service under load while it is damaged: is any answer wrong, given to a stranger, or missing?
+
+Starts the service with several workers and TLS, asks it from many connections, and meanwhile kills workers, replaces
+the export, points to one that is not there, withdraws the model, rotates and retires keys, and revokes tokens. Every
+answer is compared with what its export holds. A request may fail only on a connection that was open when a worker was
+killed. Prints a table and, last, one JSON line; exits with 1 if anything is wrong.
+
+SECONDS (120), CLIENTS (8), WORKERS (3) and SEED (1) are read from the environment.
+"""
+
+from __future__ import annotations
+
+import collections
+import http.client
+import json
+import os
+import random
+import signal
+import ssl
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from mlops_assets.platform.export import pointer_path, write_export
+from mlops_assets.platform.revocations import revoke_token
+from mlops_assets.platform.token_keys import key_id_of, read_keys, retire_key, rotate_keys
+from mlops_assets.serving.predictions import KEY, TABLE
+from mlops_assets.serving.scopes import Scope
+from mlops_assets_tests.serving.certificates import Office
+from mlops_assets_tests.serving.sample import MODEL, export_predictions, predictions, turnout_model
+from mlops_assets_tests.serving.service_process import AUDIENCE, ISSUER, Service
+
+KEPT = 1000
+SHARE_OF_SCORES, SHARE_OF_LEAVES = 0.3, 0.01
+INTRUDERS = 4
+"""One client of so many has no right to be there."""
+TAKEN_OVER = 60.0
+"""Seconds within which every worker must have taken over an export, on a machine under load."""
+FOLLOWED = 1.0
+"""Seconds within which every worker refuses what was revoked or retired."""
+SCOPES = [Scope.READ_PREDICTIONS, Scope.INFER]
+SCORED = json.dumps({"rows": [{"age": None, "party": "REP"}]})
+
+
+@dataclass
+class Truth:
+    """What may be answered: shared by those who ask and the one who damages."""
+
+    versions: dict[str, tuple[str, float | None]] = field(default_factory=dict)
+    """For each export its model version and, if it carries a model, the score of the row that is asked for."""
+    token: str = ""
+    dead: list[str] = field(default_factory=list)
+    """Tokens that nobody may be let in with any more."""
+    kills: list[float] = field(default_factory=list)
+    without_model: list[tuple[float, float]] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+class Asker(threading.Thread):
+    """A client on one connection, which it opens anew every now and then and after a failure."""
+
+    def __init__(self, service: Service, truth: Truth, seed: int, *, intruder: bool) -> None:
+        super().__init__(daemon=True)
+        self._service, self._truth, self._intruder = service, truth, intruder
+        self._random = random.Random(seed)
+        self._context: Any = service.trust()
+        self._connection: http.client.HTTPSConnection | None = None
+        self._opened = 0.0
+        self.statuses: collections.Counter[int] = collections.Counter()
+        self.cut = 0
+        self.late = 0
+        self._used: str | None = None
+        self.wrong: list[str] = []
+        self.seconds: list[float] = []
+        self._stranger = Ed25519PrivateKey.generate()
+
+    def run(self) -> None:
+        """Ask until told that it is over."""
+        while not self._truth.over.is_set():
+            score = self._random.random() < SHARE_OF_SCORES
+            begun = time.monotonic()
+            try:
+                status, body = self._ask(score=score)
+            except (OSError, http.client.HTTPException, ssl.SSLError) as error:
+                self._close()
+                if any(kill >= self._opened for kill in self._truth.kills):
+                    self.cut += 1
+                else:
+                    self.wrong.append(f"failed without a kill: {error!r}")
+                continue
+            self.seconds.append(time.monotonic() - begun)
+            self.statuses[status] += 1
+            self._judge(status, body, score=score, begun=begun)
+            if self._random.random() < SHARE_OF_LEAVES:
+                self._close()
+
+    def _ask(self, *, score: bool) -> tuple[int, bytes]:
+        if self._connection is None:
+            self._opened = time.monotonic()
+            self._connection = http.client.HTTPSConnection(
+                "127.0.0.1", self._service.port, context=self._context, timeout=20
+            )
+        headers = self._headers()
+        if score:
+            headers["Content-Type"] = "application/json"
+            self._connection.request("POST", f"/v1/models/{MODEL}/score", SCORED, headers)
+        else:
+            self._connection.request("GET", "/v1/predictions/NC/12", headers=headers)
+        answer = self._connection.getresponse()
+        body = answer.read()
+        if answer.will_close:
+            self._close()
+        return answer.status, body
+
+    def _headers(self) -> dict[str, str]:
+        if not self._intruder:
+            self._used = self._truth.token
+            return {"Authorization": f"Bearer {self._used}"}
+        forged = self._forged()
+        tried = self._random.choice([None, "", forged, *self._truth.dead[-20:]])
+        return {} if tried is None else {"Authorization": f"Bearer {tried}"}
+
+    def _forged(self) -> str:
+        now = int(time.time())
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "test-client", "scope": " ".join(SCOPES), "jti": "0" * 32}
+        key_id = self._random.choice([key_id_of(self._stranger.public_key()), *read_keys(self._service.config.keys)])
+        return jwt.encode(
+            {**claims, "iat": now, "nbf": now, "exp": now + 60},
+            self._stranger,
+            algorithm="EdDSA",
+            headers={"kid": key_id, "typ": "at+jwt"},
+        )
+
+    def _judge(self, status: int, body: bytes, *, score: bool, begun: float) -> None:
+        if self._intruder:
+            if status != http.HTTPStatus.UNAUTHORIZED:
+                self.wrong.append(f"a stranger was answered {status}")
+            return
+        if status == http.HTTPStatus.NOT_FOUND and score:
+            now = time.monotonic()
+            if not any(start <= now and begun <= end for start, end in self._truth.without_model):
+                self.wrong.append("the model was missing though it was not withdrawn")
+            return
+        if status == http.HTTPStatus.UNAUTHORIZED and self._used != self._truth.token:
+            # The token was withdrawn while the request waited, as behind a worker that was being replaced.
+            self.late += 1
+            return
+        if status != http.HTTPStatus.OK:
+            self.wrong.append(f"answered {status}: {body[:200]!r}")
+            return
+        answer = json.loads(body)
+        version, expected = self._truth.versions[answer["export_id"]]
+        if score and answer["scores"] != [expected]:
+            self.wrong.append(f"scored {answer['scores']} instead of {expected}")
+        if not score and {row["model_version"] for row in answer["predictions"]} != {version}:
+            self.wrong.append(f"predictions of {answer['export_id']} are not of {version}")
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class Log:
+    """The service's log without its audit trail, read on as it grows."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._offset = 0
+        self._lines: list[dict[str, Any]] = []
+
+    def lines(self, message: str) -> list[dict[str, Any]]:
+        """All lines of that message so far."""
+        with self._file.open("rb") as file:
+            file.seek(self._offset)
+            *whole, rest = file.read().split(b"\n")
+            self._offset = file.tell() - len(rest)
+        self._lines += [json.loads(line) for line in whole if line.startswith(b"{") and b'"access"' not in line]
+        return [line for line in self._lines if line["message"] == message]
+
+
+class Vandal(threading.Thread):
+    """Damages something every second or so."""
+
+    def __init__(self, service: Service, truth: Truth, seed: int) -> None:
+        super().__init__(daemon=True)
+        self._service, self._truth = service, truth
+        self._random = random.Random(seed)
+        self._number = 0
+        self._log = Log(service.folder / "service.log")
+        self.done: collections.Counter[str] = collections.Counter()
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Damage until told that it is over."""
+        deeds = [self._kill, self._kill, self.replace_export, self.replace_export, self._lose_export]
+        deeds += [self._withdraw_model, self._rotate_key, self._revoke_token]
+        try:
+            while not self._truth.over.wait(self._random.uniform(0.3, 1.5)):
+                deed = self._random.choice(deeds)
+                deed()
+                self.done[deed.__name__.strip("_").replace("_", " ")] += 1
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def replace_export(self) -> None:
+        """Another export with another model."""
+        self._number += 1
+        version, fill = f"v{self._number}", 40.0 + self._number
+        # Known before it is written: it may be answered from at once.
+        elsewhere = self._service.folder / "elsewhere"
+        made = export_predictions(elsewhere, version, turnout_model(fill), keep=KEPT).export_id
+        self._truth.versions[made] = (version, 0.5 * fill)
+        export_predictions(self._service.config.exports, version, turnout_model(fill), keep=KEPT)
+        self._wait_until_served(made)
+
+    def _withdraw_model(self) -> None:
+        self._number += 1
+        version = f"v{self._number}"
+        arguments = ({TABLE: predictions(version)}, {"model": version})
+        elsewhere = self._service.folder / "elsewhere"
+        made = write_export(elsewhere, *arguments, keys={TABLE: KEY}, keep=KEPT).export_id
+        self._truth.versions[made] = (version, None)
+        begun = time.monotonic()
+        self._truth.without_model.append((begun, float("inf")))
+        write_export(self._service.config.exports, *arguments, keys={TABLE: KEY}, keep=KEPT)
+        self._wait_until_served(made)
+        self.replace_export()
+        self._truth.without_model[-1] = (begun, time.monotonic())
+
+    def _wait_until_served(self, export_id: str) -> None:
+        """A worker that has not seen it before the next damage would rightly stay with the one before."""
+        deadline = time.monotonic() + TAKEN_OVER
+        while self._service.process is not None:
+            served = [line for line in self._log.lines("export served") if line["export_id"] == export_id]
+            if len(served) >= self._service.config.workers:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not every worker has taken over {export_id}")
+            time.sleep(0.1)
+
+    def _lose_export(self) -> None:
+        staged = self._service.config.exports / "pointer.new"
+        staged.write_text(f"{'0' * 32}\n", encoding="ascii")
+        staged.replace(pointer_path(self._service.config.exports))
+
+    def _kill(self) -> None:
+        running = {line["process_id"] for line in self._log.lines("worker started")}
+        running -= {line["process_id"] for line in self._log.lines("worker ended")}
+        self._truth.kills.append(time.monotonic())
+        os.kill(self._random.choice(sorted(running)), signal.SIGKILL)
+        # What breaks a moment later breaks for the same reason.
+        self._truth.kills.append(time.monotonic() + 0.05)
+
+    def _rotate_key(self) -> None:
+        keys = self._service.config.keys
+        old_token, old_keys = self._truth.token, set(read_keys(keys))
+        rotate_keys(self._service.signing_key, keys)
+        self._truth.token = self._service.token(scopes=SCOPES)
+        time.sleep(0.5)
+        for key_id in old_keys:
+            retire_key(keys, key_id)
+        time.sleep(FOLLOWED)
+        self._truth.dead.append(old_token)
+
+    def _revoke_token(self) -> None:
+        old = self._truth.token
+        self._truth.token = self._service.token(scopes=SCOPES)
+        time.sleep(0.5)
+        claims = jwt.decode(old, options={"verify_signature": False})
+        revoke_token(self._service.folder / "revoked.json", claims["jti"], expires=claims["exp"])
+        time.sleep(FOLLOWED)
+        self._truth.dead.append(old)
+
+
+def main() -> None:
+    """Start, ask, damage, judge."""
+    seconds, clients = float(os.environ.get("SECONDS", "120")), int(os.environ.get("CLIENTS", "8"))
+    workers, seed = int(os.environ.get("WORKERS", "3")), int(os.environ.get("SEED", "1"))
+    truth = Truth()
+    with tempfile.TemporaryDirectory() as folder:
+        office = Office(Path(folder) / "tls")
+        certificate, key = office.server()
+        changes = {
+            "tls_certificate": certificate,
+            "tls_key": key,
+            "workers": workers,
+            "revoked": Path(folder) / "revoked.json",
+            "rate_per_second": 1e6,
+            "burst": 1_000_000,
+            "concurrency": 1000,
+        }
+        service = Service(Path(folder), changes=changes, authority=office.server_authority)
+        service.create_keys()
+        truth.token = service.token(scopes=SCOPES)
+        vandal = Vandal(service, truth, seed)
+        vandal.replace_export()
+        with service:
+            askers = [
+                Asker(service, truth, seed + number, intruder=number % INTRUDERS == INTRUDERS - 1)
+                for number in range(clients)
+            ]
+            begun = time.monotonic()
+            for thread in (*askers, vandal):
+                thread.start()
+            truth.over.wait(seconds)
+            truth.over.set()
+            for thread in (*askers, vandal):
+                thread.join(timeout=60)
+            lasted = time.monotonic() - begun
+        errors = [
+            line for line in service.log() if line["message"] in ("request failed", "worker failed", "worker hangs")
+        ]
+    if vandal.failure is not None:
+        sys.exit(f"the damage itself failed: {vandal.failure!r}")
+    statuses = sum((asker.statuses for asker in askers), collections.Counter())
+    wrong = collections.Counter(text for asker in askers for text in asker.wrong)
+    wrong.update(str(line)[:300] for line in errors)
+    times = sorted(second for asker in askers for second in asker.seconds)
+    cut, late = sum(asker.cut for asker in askers), sum(asker.late for asker in askers)
+    percentiles = statistics.quantiles(times, n=1000)
+    print(f"{sum(statuses.values()):,} requests in {lasted:.0f} s by {clients} clients, {workers} workers, TLS")
+    print("answered:", dict(statuses), "  done:", dict(vandal.done))
+    print(
+        f"cut with a killed worker: {cut}   p50 {percentiles[499] * 1e3:.1f} ms   p99 {percentiles[989] * 1e3:.1f} ms"
+    )
+    for text, count in wrong.most_common(20):
+        print(f"  WRONG {count} x {text}")
+    figures = {
+        "seconds": round(lasted),
+        "requests": sum(statuses.values()),
+        "statuses": statuses,
+        "done": vandal.done,
+        "exports": len(truth.versions),
+        "cut": cut,
+        "late": late,
+        "wrong": sum(wrong.values()),
+        "ok": not wrong,
+    }
+    print(json.dumps(figures))
+    sys.exit(0 if not wrong else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The routes of the Open Inference Protocol v2, so that clients of other model servers work unchanged.
+
+Put here the protocol's addresses. Keep out its messages (`inference_protocol`) and our own way of scoring
+(`scoring_routes`). Annotations are read at run time, so they are not postponed.
+"""
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Final
+
+from litestar import Response, get, post
+from litestar.enums import MediaType
+from litestar.exceptions import HTTPException, NotFoundException, ValidationException
+from litestar.params import HeaderParameter
+from litestar.types import ControllerRouterHandler
+
+from mlops_assets import __version__
+from mlops_assets.serving.answers import ServiceRequest
+from mlops_assets.serving.bodies import BODY, BodyKind, decoded, read_body
+from mlops_assets.serving.exports_in_use import current_export
+from mlops_assets.serving.health import HealthRequest, demand_ready
+from mlops_assets.serving.inference_protocol import (
+    BINARY_HEADER,
+    DATATYPE,
+    INPUT,
+    InferenceRequest,
+    InferenceResponse,
+    ModelMetadata,
+    ModelReady,
+    ServerLive,
+    ServerMetadata,
+    ServerReady,
+    TensorError,
+    input_matrix,
+    model_metadata,
+    response_body,
+    split_body,
+)
+from mlops_assets.serving.metrics import METRICS
+from mlops_assets.serving.parameters import ModelName, ModelVersion
+from mlops_assets.serving.problems import COMMON, inference_errors
+from mlops_assets.serving.scopes import ACCESS, Access, Scope
+from mlops_assets.serving.scoring import RowsError, score_matrix
+
+if TYPE_CHECKING:
+    from mlops_assets.serving.models import LoadedModel
+
+_INFER: Final = {ACCESS: Scope.INFER}
+_PUBLIC: Final = {ACCESS: Access.PUBLIC}
+_OCTETS: Final = "application/octet-stream"
+_OF_MODEL: Final = inference_errors(*COMMON, HTTPStatus.NOT_FOUND, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+_MODEL: Final = "/v2/models/{name:str}"
+_VERSION: Final = f"{_MODEL}/versions/{{version:str}}"
+
+HeaderLength = Annotated[
+    str | None,
+    HeaderParameter(
+        name=BINARY_HEADER,
+        pattern="^[0-9]{1,9}$",
+        description="Bytes of the JSON at the beginning of the body, when binary tensors follow it.",
+    ),
+]
+
+
+@get(
+    "/v2",
+    summary="Describe the server",
+    opt={ACCESS: Access.ANY_PRINCIPAL},
+    responses=inference_errors(*COMMON),
+    sync_to_thread=False,
+)
+def server_metadata() -> ServerMetadata:
+    """Name, version and extensions."""
+    return ServerMetadata(name="mlops-assets", version=__version__, extensions=["binary_tensor_data"])
+
+
+@get("/v2/health/live", summary="Is the process alive?", opt=_PUBLIC, security=[{}], sync_to_thread=False)
+def server_live() -> ServerLive:
+    """The process answers."""
+    return ServerLive(live=True)
+
+
+@get(
+    "/v2/health/ready",
+    summary="Can the service answer?",
+    opt=_PUBLIC,
+    security=[{}],
+    responses=inference_errors(HTTPStatus.SERVICE_UNAVAILABLE),
+    sync_to_thread=False,
+)
+def server_ready(request: HealthRequest) -> ServerReady:
+    """The same as `/health/ready`."""
+    demand_ready(request)
+    return ServerReady(ready=True)
+
+
+@get(
+    [_MODEL, _VERSION],
+    summary="Describe a model",
+    opt=_INFER,
+    description="Versions, input and output of a model of the export in use.",
+    responses=_OF_MODEL,
+)
+async def metadata(request: ServiceRequest, name: ModelName, version: ModelVersion = None) -> ModelMetadata:
+    """Metadata of a model."""
+    model = _model(request, name, version)
+    return model_metadata((model,) if version else current_export(request).models.versions(name))
+
+
+@get(
+    [f"{_MODEL}/ready", f"{_VERSION}/ready"],
+    summary="Can a model be scored with?",
+    opt=_INFER,
+    description="A model of the export in use is loaded, so it is ready; any other is not found.",
+    responses=_OF_MODEL,
+)
+async def model_ready(request: ServiceRequest, name: ModelName, version: ModelVersion = None) -> ModelReady:
+    """Readiness of a model."""
+    return ModelReady(name=_model(request, name, version).name, ready=True)
+
+
+@post(
+    [f"{_MODEL}/infer", f"{_VERSION}/infer"],
+    status_code=HTTPStatus.OK,
+    summary="Score encoded rows",
+    opt={
+        **_INFER,
+        BODY: BodyKind(
+            kind=InferenceRequest,
+            limit=1_048_576,
+            example={"inputs": [{"name": INPUT, "shape": [1, 2], "datatype": DATATYPE, "data": [0.5, 1.0]}]},
+        ),
+    },
+    description=(
+        "One score for each row of the model's encoded features: the bare output of the model file. Rows of raw "
+        "columns are scored by `/v1/models/{name}/score`. Tensors are JSON or, as the extension for binary tensors "
+        "says, bytes behind the JSON."
+    ),
+    responses=_OF_MODEL,
+)
+async def infer(
+    request: ServiceRequest, name: ModelName, version: ModelVersion = None, header_length: HeaderLength = None
+) -> Response[InferenceResponse]:
+    """Scores of encoded rows."""
+    body = await read_body(request)
+    model = _model(request, name, version)
+    try:
+        head, binary = split_body(body, header_length)
+        asked = _decoded(head, with_length=header_length is not None)
+        matrix = input_matrix(asked, binary, columns=len(model.scorer.record.feature_names))
+        scores = await score_matrix(model, matrix)
+        request.app.state[METRICS].scored(model.name, model.version, scores.ravel().tolist())
+        content, json_length = response_body(model, asked, scores)
+    except (TensorError, RowsError) as error:
+        raise HTTPException(status_code=HTTPStatus.UNPROCESSABLE_ENTITY, detail=str(error)) from None
+    headers = {} if json_length is None else {BINARY_HEADER: str(json_length)}
+    media_type = MediaType.JSON if json_length is None else _OCTETS
+    return Response(content, media_type=media_type, headers=headers)  # type: ignore[arg-type]  # the encoded body
+
+
+INFERENCE_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
+    server_metadata,
+    server_live,
+    server_ready,
+    metadata,
+    model_ready,
+    infer,
+)
+
+
+def _decoded(head: bytes, *, with_length: bool) -> InferenceRequest:
+    """The JSON part; when a header says where it ends, what is wrong with it may be that header alone: 422."""
+    try:
+        return decoded(head, InferenceRequest)
+    except ValidationException as error:
+        if not with_length:
+            raise
+        raise HTTPException(
+            status_code=HTTPStatus.UNPROCESSABLE_ENTITY,
+            detail=f"The part that {BINARY_HEADER} measures is no request.",
+            extra=error.extra,
+        ) from None
+
+
+def _model(request: ServiceRequest, name: str, version: str | None) -> "LoadedModel":
+    found = current_export(request).models.find(name, version)
+    if found is None:
+        raise NotFoundException(detail="There is no model of that name and version.")
+    return found

@@ -1,0 +1,202 @@
+"""Figures of the service in Prometheus's form, summed over its workers.
+
+Put here what is counted and how it is told. Keep out when something is counted, and every label that could grow without
+bound or name a person.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter as Counts
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from mlops_assets.serving.drift import Reference, bin_of, population_stability_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from prometheus_client import Metric
+    from prometheus_client.registry import CollectorRegistry
+
+    from mlops_assets.serving.condition import Condition
+
+METRICS: Final = "metrics"
+"""Name in the application's state."""
+
+_FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_ROUTE: Final = "none"
+_SCORED: Final = "mlops_assets_scored_outputs"
+
+
+def share_figures(folder: Path) -> None:
+    """Keep figures in files of that folder, so that several workers are told as one.
+
+    The library decides at its import whether it does so; hence before anything imports it and workers are forked.
+    """
+    os.environ[_FOLDER_VARIABLE] = str(folder)
+
+
+def forget_worker(process_id: int) -> None:
+    """A worker has ended: what it counted stays, what was true of it alone goes."""
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  only supervisors need it
+
+    mark_process_dead(process_id)  # type: ignore[no-untyped-call]  # the library's own gap
+
+
+class ServiceMetrics:
+    """The figures of this process; the exposition sums those of all workers."""
+
+    MEDIA_TYPE: ClassVar[str] = "text/plain; version=0.0.4; charset=utf-8"
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415  see share_figures
+
+        self._own = CollectorRegistry()
+        self._requests = Counter(
+            "mlops_assets_requests", "Requests answered.", ("route", "method", "status"), registry=self._own
+        )
+        self._seconds = Histogram(
+            "mlops_assets_request_seconds",
+            "Time from a request's head to the end of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self._own,
+        )
+        self._in_progress = Gauge(
+            "mlops_assets_requests_in_progress",
+            "Requests being answered.",
+            registry=self._own,
+            multiprocess_mode="livesum",
+        )
+        self._denied = Counter("mlops_assets_denied", "Requests denied, by reason.", ("reason",), registry=self._own)
+        self._exports_refused = Counter(
+            "mlops_assets_exports_refused", "Exports that were looked at and not taken over.", registry=self._own
+        )
+        self._scored = Counter(
+            _SCORED,
+            "Outputs of online scoring, by tenth of the export's.",
+            ("model", "version", "bin"),
+            registry=self._own,
+        )
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._references: dict[tuple[str, str], Reference] = {}
+
+    def begin(self) -> float:
+        """A request begins; returns the time for ``end``."""
+        self._in_progress.inc()
+        return time.perf_counter()
+
+    def end(self, started: float, *, route: str | None, method: str, status: int, reason: str | None) -> None:
+        """The request is answered.
+
+        Args:
+            started: what ``begin`` returned.
+            route: template of its route; ``None`` when it met none.
+            method: its method.
+            status: status of the answer.
+            reason: why it was denied; ``None`` when it was not.
+        """
+        template = route or _NO_ROUTE
+        self._in_progress.dec()
+        counted = self._counted.get((template, method, status))
+        if counted is None:
+            # Looking a child up by its labels takes as long as counting. There are as many as routes and statuses.
+            known = method if method in _METHODS else "OTHER"
+            counted = (self._requests.labels(template, known, str(status)), self._seconds.labels(template))
+            if known == method:
+                self._counted[(template, method, status)] = counted
+        requests, seconds = counted
+        requests.inc()
+        seconds.observe(time.perf_counter() - started)
+        if reason is not None:
+            self._denied.labels(reason).inc()
+
+    def refused(self, reason: str, status: int) -> None:
+        """A connection's request was refused before it was whole."""
+        self._requests.labels(_NO_ROUTE, "OTHER", str(status)).inc()
+        self._denied.labels(reason).inc()
+
+    def export_refused(self) -> None:
+        """An export was not taken over."""
+        self._exports_refused.inc()
+
+    def compare_with(self, references: Iterable[Reference]) -> None:
+        """Compare outputs of online scoring with those distributions from now on."""
+        self._references = {(reference.model, reference.version): reference for reference in references}
+
+    def scored(self, model: str, version: str, outputs: Iterable[float]) -> None:
+        """Count outputs of online scoring of a model, if the export holds predictions of it to compare with."""
+        reference = self._references.get((model, version))
+        if reference is None:
+            return
+        for number, count in Counts(bin_of(reference, output) for output in outputs).items():
+            self._scored.labels(model, version, str(number)).inc(count)
+
+    def exposition(self, condition: Condition) -> bytes:
+        """All figures in Prometheus's text format."""
+        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415  see share_figures
+        from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
+
+        collected = self._own
+        if _FOLDER_VARIABLE in os.environ:
+            collected = CollectorRegistry()
+            MultiProcessCollector(collected)  # type: ignore[no-untyped-call]  # the library's own gap
+        told = CollectorRegistry()
+        told.register(_Told(collected, condition, tuple(self._references.values())))
+        return generate_latest(told)
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What is collected, and what follows from it and from the condition of this worker."""
+
+    collected: CollectorRegistry
+    condition: Condition
+    references: Sequence[Reference]
+
+    def collect(self) -> Iterator[Metric]:
+        from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415  see share_figures
+
+        counts: dict[tuple[str, str], dict[int, float]] = {}
+        for metric in self.collected.collect():
+            yield metric
+            if metric.name == _SCORED:
+                for sample in metric.samples:
+                    if sample.name == f"{_SCORED}_total":
+                        key = (sample.labels["model"], sample.labels["version"])
+                        counts.setdefault(key, {})[int(sample.labels["bin"])] = sample.value
+        yield Gauge("mlops_assets_ready", "Whether the service can answer.", value=float(self.condition.ready))
+        drift = Gauge(
+            "mlops_assets_prediction_drift",
+            "Population stability index of online scoring against the export's predictions.",
+            labels=("model", "version"),
+        )
+        for reference in self.references:
+            index = population_stability_index(reference, counts.get((reference.model, reference.version), {}))
+            if index is not None:
+                drift.add_metric((reference.model, reference.version), index)
+        yield drift
+        if self.condition.tls is not None:
+            yield Gauge(
+                "mlops_assets_certificate_expires_seconds",
+                "When the server's certificate ends, seconds since 1970.",
+                value=self.condition.tls.expires,
+            )
+        if not self.condition.follower.ready:
+            return
+        served = self.condition.follower.served.predictions
+        created = datetime.fromisoformat(served.manifest.created).timestamp()
+        yield Gauge("mlops_assets_data_age_seconds", "Age of the export in use.", value=time.time() - created)
+        export = Gauge("mlops_assets_export", "The export in use.", labels=("export_id",))
+        export.add_metric((served.export_id,), 1.0)
+        yield export
+        models = Gauge("mlops_assets_model", "The models behind it.", labels=("measure", "model", "version"))
+        for model in served.models:
+            models.add_metric((model.measure, model.model_name, model.model_version), 1.0)
+        yield models

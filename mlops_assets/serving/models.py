@@ -1,0 +1,115 @@
+"""The models of one export, verified and ready to score.
+
+Put here which models an export offers and how one is found. Keep out HTTP, and scoring itself (`mlops_assets.scoring`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from mlops_assets.platform.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from mlops_assets.platform.export import Export
+    from mlops_assets.scoring.scorer import Scorer
+
+TABLE: Final = "models"
+KEY: Final = ("name", "election")
+_COLUMNS: Final = (
+    "election",
+    "name",
+    "version",
+    "onnx_base64",
+    "feature_names",
+    "parameters",
+    "signature",
+    "key_id",
+)
+_ROWS: Final = f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} ORDER BY name, election"  # noqa: S608  made of constants
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model that may be scored with.
+
+    Attributes:
+        election: the latest election that it was trained for.
+        scorer: it, verified and loaded.
+    """
+
+    election: str
+    scorer: Scorer
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.scorer.record.name
+
+    @property
+    def version(self) -> str:
+        """SHA-256 of its file."""
+        return self.scorer.record.version
+
+
+class LoadedModels:
+    """The table ``models`` of an open export, keyed by name and election; an export without it offers none."""
+
+    def __init__(self, export: Export, keys: Path | None) -> None:
+        """Verify and load every model: signature, SHA-256, graph and encoding.
+
+        Args:
+            export: the open export.
+            keys: JWKS file of the keys whose models may be loaded; ``None`` trusts none.
+
+        Raises:
+            ArtifactError: the table lacks a column or its key, or a model does not verify.
+            KeyFileError: the file of keys is missing or damaged.
+        """
+        self._models: dict[str, dict[str, LoadedModel]] = {}
+        record = export.manifest.tables.get(TABLE)
+        if record is None:
+            return
+        if not set(_COLUMNS) <= set(record.columns) or record.key != KEY:
+            raise ArtifactError(
+                source=f"Export {export.manifest.export_id}",
+                culprit=f"its table {TABLE} lacks columns {sorted(set(_COLUMNS) - set(record.columns))}, or its key "
+                f"{list(record.key)} is not {list(KEY)}.",
+                remedy="Write an export that fits.",
+            )
+        rows = export.connection.execute(_ROWS).fetchall()
+        for election, model in _loaded([dict(zip(_COLUMNS, row, strict=True)) for row in rows], keys):
+            # Of an unchanged file that serves several elections, the latest counts.
+            self._models.setdefault(model.record.name, {})[model.record.version] = LoadedModel(
+                election=election, scorer=model
+            )
+
+    @property
+    def latest(self) -> tuple[LoadedModel, ...]:
+        """The latest version of each model, by name."""
+        return tuple(self.versions(name)[-1] for name in sorted(self._models))
+
+    def versions(self, name: str) -> tuple[LoadedModel, ...]:
+        """The versions of a model, by election; empty when there is no such model."""
+        return tuple(sorted(self._models.get(name, {}).values(), key=lambda model: model.election))
+
+    def find(self, name: str, version: str | None = None) -> LoadedModel | None:
+        """That version of a model, or without one its latest; ``None`` when there is none."""
+        if version is not None:
+            return self._models.get(name, {}).get(version)
+        versions = self.versions(name)
+        return versions[-1] if versions else None
+
+
+def _loaded(rows: list[Mapping[str, Any]], keys: Path | None) -> list[tuple[str, Scorer]]:
+    # Imported where the first model is: a service without models needs neither the runtime nor its memory.
+    from mlops_assets.platform.token_keys import read_keys  # noqa: PLC0415
+    from mlops_assets.scoring.records import ModelRecord  # noqa: PLC0415
+    from mlops_assets.scoring.scorer import load  # noqa: PLC0415
+
+    trusted = {} if keys is None or not rows else read_keys(keys)
+    return [(str(row["election"]), load(ModelRecord.of_row(row), trusted)) for row in rows]

@@ -1,0 +1,146 @@
+"""Past exports: what the service would have answered at an earlier time, as long as that export is kept.
+
+Put here how a past export is found, verified and held open. Keep out the current one (the follower holds it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Final
+
+from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.export import kept_exports, open_kept_export
+from mlops_assets.platform.export_history import current_at, pointer_history
+from mlops_assets.serving.predictions import PredictionTable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from mlops_assets.platform.export_history import Move
+    from mlops_assets.platform.export_manifest import ExportManifest
+
+_LOGGER: Final = logging.getLogger(__name__)
+_MOST_OPEN: Final = 8
+_RETRY_SECONDS: Final = 30.0
+"""An export that did not verify is not read again before this time, however often it is asked for."""
+
+
+class NotKeptError(LookupError):
+    """No export of that id or time is kept.
+
+    Attributes:
+        was_known: whether there was one, which has been deleted since.
+    """
+
+    def __init__(self, *, was_known: bool) -> None:
+        super().__init__()
+        self.was_known = was_known
+
+
+class PastExports:
+    """The kept exports of a folder. Each is verified in a thread when it is first asked for, then held open.
+
+    As with the follower, queries and closing happen on the event loop: ask again after each ``await``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[str, PredictionTable] = {}
+        self._opening: dict[str, asyncio.Task[None]] = {}
+        self._damaged: dict[str, float] = {}
+
+    async def by_id(self, export_id: str) -> PredictionTable:
+        """The predictions of a kept export.
+
+        Raises:
+            NotKeptError: it is not kept.
+            ArtifactError: it is kept, and does not verify.
+        """
+        if not (self._folder / export_id).is_dir():
+            self._forget(export_id)
+            moves = await self._moves()
+            raise NotKeptError(was_known=any(move.export_id == export_id for move in moves))
+        while export_id not in self._open:
+            await self._verify(export_id)
+        # The newest last: the first is the one that was not asked for the longest.
+        table = self._open[export_id] = self._open.pop(export_id)
+        return table
+
+    async def by_time(self, moment: datetime) -> PredictionTable:
+        """The predictions of the export that was current at that time.
+
+        Raises:
+            NotKeptError: none was, or it is not kept.
+            ArtifactError: it is kept, and does not verify; or the history cannot be read.
+        """
+        export_id = current_at(await self._moves(), moment)
+        if export_id is None:
+            raise NotKeptError(was_known=False)
+        return await self.by_id(export_id)
+
+    async def kept(self) -> tuple[ExportManifest, ...]:
+        """The manifests of all kept exports, oldest first."""
+        return await asyncio.to_thread(kept_exports, self._folder)
+
+    async def moves(self) -> tuple[Move, ...]:
+        """Which export was current from when on, oldest first; empty when it cannot be read."""
+        try:
+            return await self._moves()
+        except ArtifactError:
+            return ()
+
+    def close(self) -> None:
+        """Close every export."""
+        for table in self._open.values():
+            table.close()
+        self._open.clear()
+
+    async def _moves(self) -> tuple[Move, ...]:
+        return await asyncio.to_thread(pointer_history, self._folder)
+
+    def _forget(self, export_id: str) -> None:
+        table = self._open.pop(export_id, None)
+        if table is not None:
+            table.close()
+
+    async def _verify(self, export_id: str) -> None:
+        """Verify once, however many ask at the same time; a request that goes away does not end it for the others."""
+        if time.monotonic() < self._damaged.get(export_id, 0.0):
+            raise _refused(export_id)
+        task = self._opening.get(export_id)
+        if task is None:
+            task = self._opening[export_id] = asyncio.create_task(self._take_over(export_id))
+            task.add_done_callback(lambda _: self._opening.pop(export_id, None))
+        await asyncio.shield(task)
+
+    async def _take_over(self, export_id: str) -> None:
+        try:
+            table = await asyncio.to_thread(self._load, export_id)
+        except FileNotFoundError:
+            raise NotKeptError(was_known=True) from None
+        except (ArtifactError, OSError, sqlite3.Error) as error:
+            self._damaged[export_id] = time.monotonic() + _RETRY_SECONDS
+            _LOGGER.error(  # noqa: TRY400  the message says it all
+                "past export refused", extra={"fields": {"export_id": export_id, "error": str(error)}}
+            )
+            raise _refused(export_id) from error
+        self._open[export_id] = table
+        while len(self._open) > _MOST_OPEN:
+            self._open.pop(next(iter(self._open))).close()
+
+    def _load(self, export_id: str) -> PredictionTable:
+        with contextlib.ExitStack() as stack:
+            export = open_kept_export(self._folder, export_id)
+            stack.callback(export.close)
+            table = PredictionTable(export)
+            stack.pop_all()
+            return table
+
+
+def _refused(export_id: str) -> ArtifactError:
+    return ArtifactError(source=f"Export {export_id}", culprit="it does not verify.", remedy="Write it again.")

@@ -1,0 +1,31 @@
+"""Scopes: what a principal may be allowed to do at the service.
+
+Put here a scope, or what a route may demand instead of one. Keep out who has which scope, and how it is demanded.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+ACCESS: Final = "access"
+"""Name of the handler option that says what a route demands, a ``Scope`` or an ``Access``; nobody gets in without."""
+
+STATES: Final = "states"
+"""Name of the claim that limits a principal to some states, as a list of postal codes."""
+
+
+class Scope(StrEnum):
+    """What a principal may do."""
+
+    READ_PREDICTIONS = "predictions:read"
+    INFER = "models:infer"
+    READ_FEATURES = "features:read"
+    READ_METRICS = "metrics:read"
+
+
+class Access(StrEnum):
+    """What a route demands instead of a scope."""
+
+    PUBLIC = "public"
+    ANY_PRINCIPAL = "any_principal"

@@ -1,0 +1,96 @@
+"""A campaign of requests made from the OpenAPI document: everything that it allows, and everything that it forbids.
+
+Put here how Schemathesis is run against a service, and what counts as an error. Keep out starting the service, and how
+many requests there are.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mlops_assets.serving.scopes import Scope
+from mlops_assets_tests.serving.sample import ELECTIONS, MODEL, PERSONS, turnout_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops_assets_tests.serving.service_process import Service
+
+_CONFIGURATION: Final = """
+[checks.positive_data_acceptance]
+# 410, 422: in the form that the document asks for, and not fit for the data or the model, which it cannot know.
+expected-statuses = ["2xx", 401, 403, 404, 410, 422]
+
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 410, 413, 415, 422, 431]
+"""
+
+
+_EXAMPLES: Final[dict[str, object]] = {"name": MODEL, "version": turnout_model().version, "election": ELECTIONS[0]}
+_BODIES: Final[dict[str, object]] = {
+    "ScoreRequest": {"rows": [{"age": 40, "party": "DEM"}, {"age": None, "party": "REP"}]},
+    "InferenceRequest": {"inputs": [{"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [40, 1]}]},
+    "FeatureRequest": {"state": "NC", "person_tokens": list(PERSONS)},
+}
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """How a campaign went.
+
+    Attributes:
+        requests: how many requests the service has logged.
+        failed: whether any check failed.
+        report: what Schemathesis printed.
+    """
+
+    requests: int
+    failed: bool
+    report: str
+
+
+def run(service: Service, folder: Path, *, examples: int, seed: int = 1) -> Campaign:
+    """Run every check of Schemathesis on every route of a running service: examples, boundary values, random requests.
+
+    Args:
+        service: the service, with the sample export; the campaign's token may do everything.
+        folder: scratch space.
+        examples: how many random requests each route gets.
+        seed: makes the random requests the same again.
+    """
+    configuration = folder / "schemathesis.toml"
+    configuration.write_text(_CONFIGURATION, encoding="utf-8")
+    token = service.token(scopes=tuple(Scope))
+    document = folder / "openapi.json"
+    with service.client(token) as client:
+        document.write_text(json.dumps(_fitting(client.get("/openapi.json").json())), encoding="utf-8")
+    before = len(service.log())
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration), "--no-color"),
+            *("run", str(document), "--url", service.url, "--header", f"Authorization: Bearer {token}"),
+            *("--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)),
+            *("--seed", str(seed), "--generation-database", ":memory:", "--suppress-health-check", "all"),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    asked = [line for line in service.log()[before:] if "status" in line]
+    return Campaign(requests=len(asked), failed=done.returncode != 0, report=done.stdout + done.stderr)
+
+
+def _fitting(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with examples that the sample export can answer, so that requests get behind the first check."""
+    for operation in (operation for methods in document["paths"].values() for operation in methods.values()):
+        for parameter in operation.get("parameters", []):
+            if parameter["name"] in _EXAMPLES:
+                parameter["examples"] = {"fitting": {"value": _EXAMPLES[parameter["name"]]}}
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            content["example"] = _BODIES[content["schema"]["$ref"].rsplit("/", maxsplit=1)[-1]]
+    return document

@@ -1,0 +1,173 @@
+"""Tests of models that change while the service scores: no failed request, no mixed answer, no unverified model."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from mlops_assets.platform.export import current_export_id
+from mlops_assets.scoring.records import file_version
+from mlops_assets.scoring.signatures import signed
+from mlops_assets.serving.scopes import Scope
+from mlops_assets_tests.scoring.models import linear_graph, record_of
+from mlops_assets_tests.serving.sample import MODEL, MODEL_KEY, export_everything, export_predictions, turnout_model
+from mlops_assets_tests.serving.service_process import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from mlops_assets.scoring.records import ModelRecord
+
+SCORE = f"/v1/models/{MODEL}/score"
+INFER = f"/v2/models/{MODEL}/infer"
+UNKNOWN_AGE = {"rows": [{"age": None, "party": "REP"}]}
+MATRIX = {"inputs": [{"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [40, 1]}]}
+
+
+@pytest.fixture(name="running", scope="module")
+def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    service = Service(tmp_path_factory.mktemp("promoted"))
+    service.create_keys()
+    export_everything(service.config.exports)
+    with service:
+        yield service
+
+
+@pytest.fixture(name="own")
+def _own(running: Service) -> Service:
+    """The running service, with the sample's export in use."""
+    promote(running, turnout_model(), version="v1")
+    return running
+
+
+def promote(service: Service, *records: ModelRecord, version: str = "v2") -> str:
+    """Make an export with those models current, and wait until it is in use; returns its id."""
+    export_id = export_predictions(service.config.exports, version, *records).export_id
+    with service.client(service.token()) as client:
+        for _ in range(400):
+            if client.get("/v1/export").json()["export_id"] == export_id:
+                return export_id
+            time.sleep(0.02)
+    raise AssertionError(f"{export_id} is not served")
+
+
+def test_models_are_promoted_under_load_without_a_failed_or_a_mixed_answer(own: Service) -> None:
+    stop, started = Event(), Barrier(4)
+    token = own.token(scopes=[Scope.INFER])
+
+    def ask() -> list[tuple[int, str, float]]:
+        answers: list[tuple[int, str, float]] = []
+        with own.client(token) as client:
+            while not stop.is_set():
+                answer = client.post(SCORE, json=UNKNOWN_AGE)
+                body = answer.json()
+                answers.append((answer.status_code, body["export_id"], body["scores"][0]))
+                assert client.post(INFER, json=MATRIX).status_code == 200
+                if len(answers) == 1:
+                    started.wait(timeout=30)
+        return answers
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask) for _ in range(3)]
+        try:
+            # Each model stands for another age where it is unknown: the score tells which one answered.
+            expected = {current_export_id(own.config.exports): 20.0}
+            started.wait(timeout=30)
+            for number in range(1, 6):
+                export_id = promote(own, turnout_model(fill=40.0 + number))
+                expected[export_id] = 0.5 * (40 + number)
+        finally:
+            stop.set()
+        answers = [answer for future in asking for answer in future.result()]
+    assert {status for status, _, _ in answers} == {200}
+    assert all(expected[export_id] == score for _, export_id, score in answers)
+    assert len({export_id for _, export_id, _ in answers}) > 3
+
+
+def _unsigned(record: ModelRecord) -> ModelRecord:
+    return dataclasses.replace(record, signature="", key_id="")
+
+
+def _signed_by_a_stranger(record: ModelRecord) -> ModelRecord:
+    return signed(record, Ed25519PrivateKey.generate())
+
+
+def _exchanged_file(record: ModelRecord) -> ModelRecord:
+    return dataclasses.replace(record, onnx=record_of(linear_graph(outputs=2)).onnx)
+
+
+def _exchanged_parameters(record: ModelRecord) -> ModelRecord:
+    return dataclasses.replace(record, parameters={**record.parameters, "more": 1})
+
+
+def _no_model(record: ModelRecord) -> ModelRecord:
+    file = b"import os"
+    return signed(dataclasses.replace(record, onnx=file, version=file_version(file)), MODEL_KEY)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (_unsigned, "not signed"),
+        (_signed_by_a_stranger, "not among the 1 trusted"),
+        (_exchanged_file, "SHA-256"),
+        (_exchanged_parameters, "does not fit"),
+        (_no_model, "no valid ONNX"),
+    ],
+)
+def test_a_bad_model_is_refused_with_its_export_while_the_old_one_goes_on_scoring(
+    own: Service, damage: Callable[[ModelRecord], ModelRecord], reason: str
+) -> None:
+    with own.client(own.token(scopes=[Scope.INFER])) as client:
+        before = client.post(SCORE, json=UNKNOWN_AGE).json()
+        refusals = len([line for line in own.log() if line["message"] == "export refused"])
+        export_predictions(own.config.exports, "v2", damage(turnout_model(fill=60.0)))
+        refused = own.wait_for_log("export refused", count=refusals + 1)
+        assert reason in refused["error"]
+        assert client.post(SCORE, json=UNKNOWN_AGE).json() == before
+        promote(own, turnout_model(fill=60.0))
+        assert client.post(SCORE, json=UNKNOWN_AGE).json()["scores"] == [30.0]
+
+
+def test_several_elections_have_a_version_each_and_the_latest_is_the_default(own: Service) -> None:
+    old, new = turnout_model(fill=40.0), turnout_model(fill=60.0)
+    # The parameters differ, the file is the same: one version, the later election counts.
+    other = signed(
+        dataclasses.replace(record_of(linear_graph(outputs=2), feature_names=("a", "b")), name=MODEL), MODEL_KEY
+    )
+    promote(own, old, new, other)
+    with own.client(own.token(scopes=[Scope.INFER])) as client:
+        versions = client.get(f"/v1/models/{MODEL}").json()["versions"]
+        assert [(version["version"], version["election"]) for version in versions] == [
+            (new.version, "2024"),
+            (other.version, "2026"),
+        ]
+        assert client.post(SCORE, json={"rows": [{"a": 2, "b": 1}]}).json()["model_version"] == other.version
+        named = {**UNKNOWN_AGE, "model_version": new.version}
+        assert client.post(SCORE, json=named).json()["scores"] == [30.0]
+
+
+def test_a_repetition_with_a_key_gets_the_answer_of_the_model_of_that_time(own: Service) -> None:
+    with own.client(own.token(scopes=[Scope.INFER])) as client:
+        headers = {"Idempotency-Key": "across-a-promotion"}
+        first = client.post(SCORE, json=UNKNOWN_AGE, headers=headers).json()
+        promote(own, turnout_model(fill=60.0))
+        assert client.post(SCORE, json=UNKNOWN_AGE, headers=headers).json() == first
+        assert client.post(SCORE, json=UNKNOWN_AGE).json()["scores"] == [30.0]
+
+
+def test_without_keys_no_model_is_believed(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.create_keys()
+    (tmp_path / "model-keys.json").unlink()
+    export_everything(service.config.exports)
+    with service, service.client(service.token(scopes=list(Scope))) as client:
+        assert client.post(SCORE, json=UNKNOWN_AGE).status_code == 503
+        assert "model-keys.json" in service.wait_for_log("export refused")["error"]
