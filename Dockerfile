@@ -11,7 +11,7 @@ FROM ${BASE_IMAGE} AS base
 RUN echo 'mlops:x:10001:10001::/var/lib/mlops-assets:/usr/sbin/nologin' >>/etc/passwd \
  && echo 'mlops:x:10001:' >>/etc/group \
  && home=/var/lib/mlops-assets \
- && install -d -m 0750 -o 10001 -g 10001 "$home" "$home/landing" "$home/exports" "$home/cache" "$home/alerts" "$home/lakes" \
+ && install -d -m 0750 -o 10001 -g 10001 "$home" "$home/landing" "$home/exports" "$home/reports" "$home/cache" "$home/alerts" "$home/lakes" \
       "$home/lakes/restricted" "$home/lakes/restricted/data" "$home/lakes/curated" "$home/lakes/curated/data" \
  && install -d -m 0700 -o 10001 -g 10001 /run/docker-proxy /run/docker-proxy/launch /run/docker-proxy/end \
       /run/docker-proxy/reap /run/code /run/code/plumbing /run/code/wrangling \
@@ -41,7 +41,7 @@ COPY deploy/image/slim.py /build/slim.py
 
 FROM dependencies AS service-dependencies
 RUN python3 /build/slim.py \
-      --keep litestar uvicorn httptools uvloop msgspec 'pyjwt[crypto]' pydantic-settings typer rich \
+      --keep litestar uvicorn httptools uvloop msgspec numpy onnx onnxruntime prometheus-client 'pyjwt[crypto]' pydantic-settings typer rich \
       --compile litestar litestar.openapi uvicorn uvloop httptools msgspec jwt cryptography.x509 pydantic_settings typer rich.console rich.table
 
 FROM dependencies AS web-dependencies
@@ -54,7 +54,7 @@ RUN python3 /build/slim.py \
 FROM dependencies AS runs-dependencies
 RUN python3 /build/slim.py \
       --keep dagster dagster-docker dagster-postgres duckdb duckdb-extension-ducklake duckdb-extension-postgres-scanner \
-        duckdb-extension-sqlite-scanner httpx 'ibis-framework[duckdb]' msgspec numpy onnx onnxruntime 'pandera[ibis]' \
+        duckdb-extension-sqlite-scanner httpx 'ibis-framework[duckdb]' matplotlib msgspec numpy onnx onnxruntime 'pandera[ibis]' \
         psycopg2-binary pyarrow pydantic-settings 'pyjwt[crypto]' rich scikit-learn scipy skl2onnx sqlalchemy threadpoolctl typer \
       --compile dagster._cli.api dagster._grpc.server dagster_docker dagster_postgres sqlalchemy.dialects.postgresql psycopg2 \
         duckdb ibis ibis.backends.duckdb pandera.ibis pyarrow pyarrow.parquet pandas httpx onnx onnxruntime skl2onnx \
@@ -81,7 +81,9 @@ LABEL org.opencontainers.image.title="mlops-assets service" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${COMMIT}" \
       org.opencontainers.image.source="${SOURCE}"
-ENV HEALTH_URL=http://127.0.0.1:8089/health/live
+# On loopback the service makes a certificate of its own.
+ENV HEALTH_URL=https://127.0.0.1:8089/health/live \
+    SSL_CERT_FILE=/var/lib/mlops-assets/tls/authority.crt
 USER 10001:10001
 WORKDIR /var/lib/mlops-assets
 EXPOSE 8089

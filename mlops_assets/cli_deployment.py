@@ -80,7 +80,7 @@ def secrets_rotate(
     part: Annotated[
         list[str] | None,
         typer.Option(
-            help="certificates, passwords, tokens, authorities or pseudonyms; the first three when none is named. "
+            help="certificates, passwords, tokens, models, authorities or pseudonyms; the first four unless named. "
             "Pseudonyms of a new key cannot be linked to those already published."
         ),
     ] = None,

@@ -34,13 +34,20 @@ ACCOUNTS: Final = {
 }
 """PostgreSQL accounts, each owner of the database of its name, and the folders that get its password."""
 
-_SERVERS: Final = {"postgres": ("postgres",), "proxy": ("localhost", "127.0.0.1", "proxy")}
+_SERVERS: Final = {
+    "postgres": ("postgres",),
+    "service": ("rest-service",),
+    "proxy": ("localhost", "127.0.0.1", "proxy"),
+}
 """Folders that hold a server's certificate, and the names it is valid for."""
+
+_MODEL_KEYS: Final = ("models.pem", "models.json")
+"""Files of the key that signs models, and of those whose models may be loaded."""
 
 _ROLES: Final = ("viewer", "operator")
 """People sign in with a certificate of their role's own authority."""
 
-_READERS_OF_AUTHORITY: Final = ("storage", "postgres", "clients")
+_READERS_OF_AUTHORITY: Final = ("storage", "postgres", "service", "proxy", "clients")
 
 
 class Part(StrEnum):
@@ -49,11 +56,12 @@ class Part(StrEnum):
     CERTIFICATES = "certificates"
     PASSWORDS = "passwords"
     TOKENS = "tokens"
+    MODELS = "models"
     AUTHORITIES = "authorities"
     PSEUDONYMS = "pseudonyms"
 
 
-USUAL_PARTS: Final = (Part.CERTIFICATES, Part.PASSWORDS, Part.TOKENS)
+USUAL_PARTS: Final = (Part.CERTIFICATES, Part.PASSWORDS, Part.TOKENS, Part.MODELS)
 """What a rotation renews when no part is named: everything that can be renewed without a loss."""
 
 
@@ -83,7 +91,7 @@ def create(folder: Path, *, names: Sequence[str] = ()) -> list[Path]:
 def rotate(folder: Path, *, parts: Collection[Part] = USUAL_PARTS, names: Sequence[str] = ()) -> list[Path]:
     """Renew those parts. Every container that reads them has to be restarted; PostgreSQL takes over passwords then.
 
-    A new token key leaves the old one valid until it is retired. New authorities renew all certificates.
+    A new key of tokens or models leaves the old one valid until it is retired. New authorities renew all certificates.
 
     Args:
         folder: the folder that ``create`` made.
@@ -138,7 +146,9 @@ class _Store:
         for account, readers in ACCOUNTS.items():
             self._password(account, readers)
         self._pseudonym_key()
-        self._token_keys()
+        # The service verifies, and cannot sign.
+        self._signing_keys("tokens", "signing.pem", "jwks.json")
+        self._signing_keys("modeling", *_MODEL_KEYS)
         return sorted(self._written)
 
     def drop(self, parts: set[Part]) -> None:
@@ -154,9 +164,9 @@ class _Store:
         if Part.PSEUDONYMS in parts:
             (self._folder / "wrangling" / "mlops_assets_pseudonym_key").unlink(missing_ok=True)
         if Part.TOKENS in parts:
-            tokens = self._reader("tokens")
-            token_keys.rotate_keys(tokens / "signing.pem", tokens / "jwks.json")
-            self._written.update({tokens / "signing.pem", tokens / "jwks.json"})
+            self._rotate_signing_keys("tokens", "signing.pem", "jwks.json")
+        if Part.MODELS in parts:
+            self._rotate_signing_keys("modeling", *_MODEL_KEYS)
 
     def _demand_closed(self) -> None:
         self._folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
@@ -227,15 +237,19 @@ class _Store:
         if not (self._reader("wrangling") / "mlops_assets_pseudonym_key").exists():
             self._write("wrangling", "mlops_assets_pseudonym_key", secrets.token_urlsafe(_PASSWORD_BYTES).encode())
 
-    def _token_keys(self) -> None:
-        tokens = self._reader("tokens")
-        signing, keys = tokens / "signing.pem", tokens / "jwks.json"
+    def _signing_keys(self, reader: str, private: str, public: str) -> None:
+        signing, keys = self._reader(reader) / private, self._reader(reader) / public
         if not signing.exists():
             token_keys.create_keys(signing, keys)
             self._written.update({signing, keys})
         keys.chmod(_FILE_MODE)
-        # The service verifies and cannot sign.
         self._write("service", keys.name, keys.read_bytes())
+
+    def _rotate_signing_keys(self, reader: str, private: str, public: str) -> None:
+        signing, keys = self._reader(reader) / private, self._reader(reader) / public
+        if signing.exists():
+            token_keys.rotate_keys(signing, keys)
+            self._written.update({signing, keys})
 
 
 def _unusable(folder: Path, error: OSError) -> SecretsError:

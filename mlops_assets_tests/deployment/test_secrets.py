@@ -52,11 +52,11 @@ def test_each_reader_gets_what_it_needs_and_no_more(folder: Path) -> None:
             "mlops_assets_curated__password",
             "mlops_assets_pseudonym_key",
         },
-        "modeling": {"mlops_assets_curated__password"},
+        "modeling": {"mlops_assets_curated__password", "models.pem", "models.json"},
         "reaper": {"mlops_assets_restricted__password", "mlops_assets_curated__password"},
-        "service": {"jwks.json"},
+        "service": {"jwks.json", "models.json", "server.crt", "server.key", "services.crt"},
         "tokens": {"jwks.json", "signing.pem"},
-        "proxy": {"server.crt", "server.key", "viewers.crt", "operators.crt", "everybody.crt"},
+        "proxy": {"server.crt", "server.key", "services.crt", "viewers.crt", "operators.crt", "everybody.crt"},
         "clients": {"services.crt"}
         | {f"{role}.{kind}" for role in ("viewer", "operator") for kind in ("crt", "key", "p12")},
     }  # fmt: skip
@@ -86,12 +86,13 @@ def test_the_usual_rotation_renews_everything_but_authorities_and_pseudonyms(fol
         "wrangling",
         "postgres",
         "storage",
+        "service",
         "proxy",
         "clients",
     }
     assert "wrangling/mlops_assets_pseudonym_key" in kept
     assert "authority/services.key" in kept
-    assert not any(name.endswith(("password", "server.key", "pgpass", "signing.pem")) for name in kept)
+    assert not any(name.endswith(("password", "server.key", "pgpass", "signing.pem", "jwks.json")) for name in kept)
     assert secrets.create(folder) == []
 
 
@@ -155,6 +156,7 @@ def test_a_certificate_is_renewed_before_it_ends(folder: Path) -> None:
     ("file", "authority", "purpose", "accepted"),
     [
         ("proxy/server.crt", "clients/services.crt", "sslserver", True),
+        ("service/server.crt", "proxy/services.crt", "sslserver", True),
         ("proxy/server.crt", "clients/services.crt", "sslclient", False),
         ("clients/operator.crt", "proxy/operators.crt", "sslclient", True),
         ("clients/operator.crt", "proxy/viewers.crt", "sslclient", False),
