@@ -55,10 +55,10 @@ validate: $(READY) ## load the three code locations as Dagster will
 	DAGSTER_HOME=$(CURDIR)/.mlops_assets/validate $(BIN)/dagster definitions validate -w workspace.yaml
 	DAGSTER_HOME=$(CURDIR)/.mlops_assets/validate $(BIN)/dg check defs
 
-chaos: $(READY) ## break things at random: make chaos NAME=runs
+chaos: $(READY) ## break things at random: make chaos NAME=runs|schema|serve
 	$(BIN)/python chaos/$(NAME).py
 
-bench: $(READY) ## measure: make bench NAME=publish|spine|events|runs
+bench: $(READY) ## measure: make bench NAME=publish|spine|events|drift|runs|train
 	$(BIN)/python bench/$(NAME).py
 
 lock: ## resolve requirements.lock anew (needs uv)

@@ -72,7 +72,7 @@ def by_platform(folder: Path) -> int:
     surroundings = Surroundings(folder)
     surroundings.prepare(["PSEUDONYM_KEY"])
     months = sorted(path.name for path in (folder / "landing" / STATE).iterdir())
-    assets = ["raw/voter_file", "wrangled/voters", "features/district_demographics"]
+    assets = ["raw/voter_file", "wrangled/voters", "variance/voter_events", "features/district_demographics"]
     with (
         applied(surroundings.environment({})),
         dg.DagsterInstance.from_config(str(surroundings.dagster_home)) as instance,

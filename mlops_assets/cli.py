@@ -11,13 +11,14 @@ import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
-from mlops_assets import __version__, cli_deployment, cli_variance
+from mlops_assets import __version__, cli_deployment, cli_events, cli_report, cli_variance
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.settings import LakeName, Settings
 
@@ -37,6 +38,8 @@ _keys = typer.Typer(no_args_is_help=True, help="Make, rotate and retire the keys
 _lake = typer.Typer(no_args_is_help=True, help="Look into a lake and keep it tidy.")
 _app.add_typer(_keys, name="keys")
 _app.add_typer(_lake, name="lake")
+cli_variance.app.add_typer(cli_events.app)
+cli_variance.app.add_typer(cli_report.app, name="report")
 _app.add_typer(cli_variance.app, name="variance")
 _app.add_typer(cli_deployment.app)
 
@@ -119,22 +122,54 @@ def dev(
 
 @_app.command()
 def serve() -> None:
-    """Run the REST service over the current export of predictions (MLOPS_ASSETS_SERVICE__HOST and __PORT)."""
-    from mlops_assets.serving.server import serve as run  # noqa: PLC0415  other commands need no web server
+    """Run the REST service over the current export of predictions (MLOPS_ASSETS_SERVICE__HOST and __PORT).
 
-    run(Settings.load())
+    It speaks TLS. On loopback it makes a certificate of its own unless it is given one (__TLS_CERTIFICATE, __TLS_KEY);
+    its clients trust tls/authority.crt in the home folder.
+    """
+    from mlops_assets.serving.server import is_loopback  # noqa: PLC0415  other commands need no web server
+    from mlops_assets.serving.server import serve as run  # noqa: PLC0415
+
+    settings = Settings.load()
+    service = settings.service
+    if not service.plain_http and service.tls_certificate is None and is_loopback(service.host):
+        from mlops_assets.deployment.loopback import loopback_certificate  # noqa: PLC0415  a given one is enough
+
+        certificate, key = loopback_certificate(settings.service_tls)
+        given = service.model_copy(update={"tls_certificate": certificate, "tls_key": key})
+        settings = settings.model_copy(update={"service": given})
+    run(settings)
 
 
-@_app.command()
+class _IssueUnlessNamed(TyperGroup):
+    """Lets ``token NAME`` stand for ``token issue NAME``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  the library keeps its type to itself
+        """The arguments, with the command that is meant."""
+        if args and args[0] not in self.commands and args[0] not in self.get_help_option_names(ctx):
+            args = ["issue", *args]
+        return super().parse_args(ctx, args)
+
+
+_tokens = typer.Typer(
+    cls=_IssueUnlessNamed, no_args_is_help=True, help="Issue and revoke the service's tokens: token NAME, token revoke."
+)
+_app.add_typer(_tokens, name="token")
+
+
+@_tokens.command("issue")
 def token(
     principal: Annotated[str, typer.Argument(help="Name of the application that will use the token.")],
     scope: Annotated[list[str] | None, typer.Option(help="What it may do; may be given several times.")] = None,
     state: Annotated[list[str] | None, typer.Option(help="Limit it to these states; all when not given.")] = None,
     hours: Annotated[float, typer.Option(help="How long the token is valid.", min=0.01)] = 24.0,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Bind it to this client certificate (PEM): nobody else can use it.")
+    ] = None,
 ) -> None:
     """Print a token for the REST service; the key is made on first use."""
     from mlops_assets.serving import credentials  # noqa: PLC0415  other commands need no web framework
-    from mlops_assets.serving.access import READ_PREDICTIONS  # noqa: PLC0415
+    from mlops_assets.serving.scopes import Scope  # noqa: PLC0415
 
     settings = Settings.load()
     if not settings.token_signing_key.exists():
@@ -143,11 +178,22 @@ def token(
         credentials.issue_service_token(
             settings,
             principal=principal,
-            scopes=scope or [READ_PREDICTIONS],
+            scopes=scope or [Scope.READ_PREDICTIONS],
             states=state or None,
             lifetime=timedelta(hours=hours),
+            certificate=certificate,
         )
     )
+
+
+@_tokens.command("revoke")
+def token_revoke(
+    token_or_id: Annotated[str, typer.Argument(metavar="TOKEN", help="The token, or its id as the log shows it.")],
+) -> None:
+    """Refuse one token from now on; a running service follows within a second. Prints the token's id."""
+    from mlops_assets.serving.credentials import revoke_service_token  # noqa: PLC0415  other commands need no keys
+
+    typer.echo(revoke_service_token(Settings.load(), token_or_id))
 
 
 @_keys.command("rotate")

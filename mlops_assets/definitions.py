@@ -15,9 +15,12 @@ from mlops_assets.wrangling.definitions import definitions as wrangling
 def definitions() -> dg.Definitions:
     """Every asset, sensor and schedule of the three locations; the stubs by which they know each other fall away."""
     parts = [plumbing(), wrangling(), modeling()]
-    made = [asset for part in parts for asset in part.assets or () if isinstance(asset, dg.AssetsDefinition)]
+    assets = [asset for part in parts for asset in part.assets or ()]
+    made = [asset for asset in assets if isinstance(asset, dg.AssetsDefinition)]
+    keys = {key for asset in made for key in asset.keys}
+    by_hand = {spec.key: spec for spec in assets if isinstance(spec, dg.AssetSpec) and spec.key not in keys}
     return dg.Definitions(
-        assets=made,
+        assets=[*made, *by_hand.values()],
         schedules=[schedule for part in parts for schedule in part.schedules or ()],
         sensors=[sensor for part in parts for sensor in part.sensors or ()],
         executor=dg.in_process_executor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -70,6 +71,31 @@ def test_the_first_token_makes_the_key_and_a_rotated_key_can_be_retired(home: Pa
     older, newer = (_run("keys", "rotate").output.strip() for _ in range(2))
     assert older != newer
     assert _run("keys", "retire", older).exit_code == 0
+
+
+def test_a_token_is_revoked_by_itself_or_by_its_id(home: Path) -> None:
+    token = _run("token", "dashboard").output.strip()
+    revoked = _run("token", "revoke", token)
+    assert revoked.exit_code == 0
+    again = _run("token", "revoke", "0123-4567-89ab-cdef")
+    assert again.exit_code == 0
+    listed = json.loads((home / "keys" / "revoked.json").read_text(encoding="utf-8"))["tokens"]
+    assert set(listed) == {revoked.output.strip(), "0123-4567-89ab-cdef"}
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("text", ["a.b.c", "no id", ""])
+def test_what_is_no_token_cannot_be_revoked(text: str) -> None:
+    refused = _command("token", "revoke", text)
+    assert (refused.returncode, refused.stderr[:7]) == (1, "Failed.")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_token_cannot_be_bound_to_what_is_no_certificate(tmp_path: Path) -> None:
+    assert _run("token", "dashboard").exit_code == 0
+    refused = _command("token", "dashboard", "--certificate", str(tmp_path / "missing.crt"))
+    assert refused.returncode == 1
+    assert "cannot be read as a certificate" in refused.stderr
 
 
 @pytest.mark.usefixtures("home")

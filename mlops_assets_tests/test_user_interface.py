@@ -43,7 +43,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
 
     batch = Batch(
         "two months",
-        ["raw/voter_file", "wrangled/voters", "features/district_demographics", "variance/voter_changes"],
+        [
+            "raw/voter_file",
+            "wrangled/voters",
+            "variance/voter_events",
+            "features/district_demographics",
+            "variance/voter_changes",
+        ],
         [f"{month}|{state}" for month in MONTHS for state in STATES],
         before=drop,
     )

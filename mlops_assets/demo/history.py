@@ -55,12 +55,9 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
     Raises:
         LoadError: a run failed; the message names asset, partition and reason.
     """
-    assets = {
-        key: asset
-        for asset in definitions().assets or ()
-        if isinstance(asset, dg.AssetsDefinition)
-        for key in asset.keys
-    }
+    defined = list(definitions().assets or ())
+    assets = {key: asset for asset in defined if isinstance(asset, dg.AssetsDefinition) for key in asset.keys}
+    by_hand = {spec.key: spec for spec in defined if isinstance(spec, dg.AssetSpec)}
     runs = 0
     # What the imports made lives as long as the process; looking through it again and again costs a tenth of the time.
     gc.collect()
@@ -68,7 +65,7 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
     # Dagster's runs in one process cannot overlap (each sets up logging anew), but the sources need not wait for them.
     with ThreadPoolExecutor(max_workers=1) as ahead:
         for batch in batches:
-            job = _job(batch, assets)
+            job = _job(batch, assets, by_hand)
             total = len(batch.partitions)
             prepared = _prepare(batch, 0, ahead)
             for done, partition in enumerate(batch.partitions):
@@ -88,11 +85,14 @@ def _prepare(batch: Batch, number: int, ahead: ThreadPoolExecutor) -> Future[Non
     return ahead.submit(batch.before, partition)
 
 
-def _job(batch: Batch, assets: Mapping[dg.AssetKey, dg.AssetsDefinition]) -> dg.JobDefinition:
+def _job(
+    batch: Batch, assets: Mapping[dg.AssetKey, dg.AssetsDefinition], by_hand: Mapping[dg.AssetKey, dg.AssetSpec]
+) -> dg.JobDefinition:
     chosen = [assets[dg.AssetKey.from_user_string(name)] for name in batch.assets]
     made = {key for asset in chosen for key in asset.keys}
     upstream = {dep.asset_key for asset in chosen for spec in asset.specs for dep in spec.deps}
-    stubs = [dg.AssetSpec(key=key, partitions_def=assets[key].partitions_def) for key in sorted(upstream - made)]
+    partitions = {key: (assets[key] if key in assets else by_hand[key]).partitions_def for key in upstream - made}
+    stubs = [dg.AssetSpec(key=key, partitions_def=partitions[key]) for key in sorted(partitions)]
     return dg.Definitions(assets=[*chosen, *stubs]).resolve_implicit_global_asset_job_def()
 
 

@@ -6,6 +6,7 @@ Put here starting, asking and waiting. Keep out what the pipelines do meanwhile.
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
 import time
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from mlops_assets.demo.surroundings import Surroundings, process
+from mlops_assets.deployment.loopback import AUTHORITY
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.serving.credentials import create_service_keys, issue_service_token
 
@@ -39,10 +41,12 @@ class Client:
     Attributes:
         url: base address.
         token: bearer token.
+        trusts: PEM file of the authority that signed the service's certificate.
     """
 
     url: str
     token: str
+    trusts: Path
 
     def get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401  the service's JSON
         """The JSON body of an authorised request.
@@ -51,7 +55,11 @@ class Client:
             LiveError: the service refused.
         """
         response = httpx.get(
-            f"{self.url}{path}", params=parameters, headers={"Authorization": f"Bearer {self.token}"}, timeout=10
+            f"{self.url}{path}",
+            params=parameters,
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=10,
+            verify=ssl.create_default_context(cafile=self.trusts),
         )
         if response.is_error:
             raise LiveError(
@@ -82,7 +90,8 @@ def service(
         create_service_keys(settings)
     token = issue_service_token(settings, principal="demonstration", lifetime=timedelta(hours=8))
     port = port or free_port()
-    url = f"http://127.0.0.1:{port}"
+    url = f"https://127.0.0.1:{port}"
+    trusts = settings.service_tls / AUTHORITY
     with process(
         [sys.executable, "-m", "mlops_assets", "serve"],
         {**environment, "MLOPS_ASSETS_SERVICE__PORT": str(port)},
@@ -97,13 +106,16 @@ def service(
                     culprit=f"it ended with exit code {child.returncode}.",
                     remedy=f"Look at {surroundings.logs / 'service.log'}.",
                 )
+            if not trusts.exists():
+                return False
             try:
-                return httpx.get(f"{url}/health/ready", timeout=2).is_success
+                verify = ssl.create_default_context(cafile=trusts)
+                return httpx.get(f"{url}/health/ready", timeout=2, verify=verify).is_success
             except httpx.TransportError:
                 return False
 
         wait_for(ready, seconds=_READY_SECONDS, what="the service")
-        yield Client(url, token)
+        yield Client(url, token, trusts)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import dagster as dg
 from rich.console import Console
 from rich.table import Table
 
-from mlops_assets.contracts import models, variance
+from mlops_assets.contracts import events, models
 from mlops_assets.contracts.partitions import ELECTION_YEARS
 from mlops_assets.demo import live, report
 from mlops_assets.demo.console import Bars, progress_bars
@@ -81,6 +81,9 @@ def run(*, data: Path, home: Path, port: int) -> None:
             report.show_errors(
                 report.rows_of(settings, models.DISTRICT_VOTES_EVALUATION), "Vote model beside the naive ones", console
             )
+            report.show_errors(
+                report.rows_of(settings, models.DISTRICT_SHARE_EVALUATION), "Share model beside the naive ones", console
+            )
             with live.service(surroundings, settings, environment, port) as client:
                 page = client.get("/v1/predictions", state="NC", election=COMING, measure="total_votes", limit="1")
     found = page["items"][0]
@@ -101,21 +104,36 @@ def _history(settings: Settings) -> list[Batch]:
         Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
         Batch("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),
         Batch("county registrations", ["raw/county_registrations", "wrangled/county_registrations"], list(months)),
+        Batch("changes of results", ["variance/result_changes"], _HELD),
         Batch("features of districts", ["features/district_election"], (*_HELD[3:], COMING)),
-        Batch("changes of results", ["variance/result_changes"], _HELD[2:]),
-        Batch("models", ["models/district_votes", "models/district_votes_evaluation"], _FORECASTS),
-        Batch("predicted votes", ["predictions/district_votes"], _FORECASTS),
+        Batch("changes of profiles", ["variance/profile_changes"], _PROFILE_YEARS),
+        Batch("changes of registrations", ["variance/registration_changes"], list(months)),
+        Batch("named events", ["variance/events"], [None]),
+        Batch("training sets", ["training/district_elections"], _FORECASTS),
+        Batch(
+            "models",
+            [
+                "models/district_votes_evaluation",
+                "models/district_votes",
+                "models/district_share_evaluation",
+                "models/district_share",
+            ],
+            _FORECASTS,
+        ),
+        Batch("predicted votes and shares", ["predictions/district_votes", "predictions/district_share"], _FORECASTS),
+        Batch("how good the predictions are", ["predictions/monitoring"], _FORECASTS),
         Batch("export for the service", ["serving/export"], [None]),
     ]
 
 
 def _show_changes(settings: Settings, console: Console) -> None:
-    counts: dict[str, dict[str, int]] = {}
-    for row in report.rows_of(settings, variance.RESULT_CHANGES):
-        by_cause = counts.setdefault(str(row["election"]), {})
-        by_cause[str(row["cause"])] = by_cause.get(str(row["cause"]), 0) + 1
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for row in report.rows_of(settings, events.EVENTS):
+        if not row["same_as"]:
+            by_cause = counts.setdefault((str(row["time"]), str(row["source"])), {})
+            by_cause[str(row["cause"])] = by_cause.get(str(row["cause"]), 0) + 1
     causes = sorted({cause for by_cause in counts.values() for cause in by_cause})
-    table = Table("election", *causes, title="Changes of district votes against four years before, by cause")
-    for election, by_cause in sorted(counts.items()):
-        table.add_row(election, *(str(by_cause.get(cause, 0)) for cause in causes))
+    table = Table("time", "found in", *causes, title="Named events by cause, in states")
+    for (time_, source), by_cause in sorted(counts.items()):
+        table.add_row(time_, source, *(str(by_cause.get(cause, 0)) for cause in causes))
     console.print(table)

@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
-from mlops_assets.contracts import features, models, predictions, raw, variance, wrangled
+from mlops_assets.contracts import (
+    events,
+    features,
+    models,
+    predictions,
+    raw,
+    segmentation,
+    training,
+    variance,
+    wrangled,
+)
 from mlops_assets.platform import ledger
 from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.reads import published_table
+from mlops_assets.platform.reads import current_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,13 +50,24 @@ CONTRACTS: tuple[Contract, ...] = (
     features.DISTRICT_ELECTION,
     variance.VOTER_CHANGES,
     variance.VOTER_EVENTS,
+    variance.DISTRICT_FLOWS,
     variance.RESULT_CHANGES,
-    models.PERSON_TURNOUT,
+    variance.PROFILE_CHANGES,
+    variance.REGISTRATION_CHANGES,
+    events.EVENTS,
+    segmentation.SEGMENTATION,
+    training.PERSON_TURNOUT,
+    training.DISTRICT_ELECTIONS,
     models.PERSON_TURNOUT_EVALUATION,
-    models.DISTRICT_VOTES,
+    models.PERSON_TURNOUT,
     models.DISTRICT_VOTES_EVALUATION,
+    models.DISTRICT_VOTES,
+    models.DISTRICT_SHARE_EVALUATION,
+    models.DISTRICT_SHARE,
     predictions.DISTRICT_TURNOUT,
     predictions.DISTRICT_VOTES,
+    predictions.DISTRICT_SHARE,
+    predictions.MONITORING,
 )
 """Every published table, in the order of the data's way."""
 
@@ -56,13 +77,13 @@ class Event:
     """An event as the truth or the variance table names it.
 
     Attributes:
-        month: snapshot in which it shows.
+        time: ISO date of the first data that show it; of a truth also the beginning of one, such as the year.
         state: state that it happened in.
         cause: boundary, renumbering, entry or population.
         name: what happened, in a few words.
     """
 
-    month: str
+    time: str
     state: str
     cause: str
     name: str
@@ -71,11 +92,7 @@ class Event:
 def rows_of(settings: Settings, contract: Contract) -> list[dict[str, object]]:
     """All rows of a table that are visible now; none when it has never been published."""
     with LakeSession(settings) as session:
-        entries = _current(session, contract)
-        version = ledger.latest_version(session, contract.lake)
-        rows: list[dict[str, object]] = (
-            published_table(session, contract, entries, version=version).to_pyarrow().to_pylist()
-        )
+        rows: list[dict[str, object]] = current_table(session, contract).to_pyarrow().to_pylist()
         return rows
 
 
@@ -109,22 +126,25 @@ def show_tables(settings: Settings, console: Console) -> int:
 
 def show_events(found: Sequence[Event], truth: Sequence[Event], console: Console) -> int:
     """Print the events found beside those that really happened; returns how many do not match."""
-    table = Table("month", "state", "cause", "what happened", "found as", title="Events against the truth")
+    table = Table("shown by", "state", "cause", "what happened", "found as", title="Events against the truth")
     wrong = 0
     unmatched = list(found)
-    for event in sorted(truth, key=lambda event: (event.month, event.state)):
+    for event in sorted(truth, key=lambda event: (event.time, event.state)):
         match = next(
-            (f for f in unmatched if (f.month, f.state, f.cause) == (event.month, event.state, event.cause)), None
+            (
+                f
+                for f in unmatched
+                if f.time.startswith(event.time) and (f.state, f.cause) == (event.state, event.cause)
+            ),
+            None,
         )
         if match is not None:
             unmatched.remove(match)
         wrong += match is None
-        table.add_row(
-            event.month, event.state, event.cause, event.name, match.name if match else "[red]not found[/red]"
-        )
+        table.add_row(event.time, event.state, event.cause, event.name, match.name if match else "[red]not found[/red]")
     for event in unmatched:
         wrong += 1
-        table.add_row(event.month, event.state, event.cause, "[red]nothing[/red]", event.name)
+        table.add_row(event.time, event.state, event.cause, "[red]nothing[/red]", event.name)
     console.print(table)
     return wrong
 
@@ -136,6 +156,7 @@ HEADLINES: Final = ("auc", "brier", "mean_absolute_error", "mean_absolute_percen
 def show_errors(evaluations: Sequence[Mapping[str, object]], title: str, console: Console) -> None:
     """Print the headline errors of a model beside the naive ones, tested on the last election before each forecast."""
     last: dict[object, str] = {}
+    evaluations = [row for row in evaluations if row["segment"] == "all" and row["tested_on"] != "all"]
     for row in evaluations:
         last[row["election"]] = max(last.get(row["election"], ""), str(row["tested_on"]))
     evaluations = [

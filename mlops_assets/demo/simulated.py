@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 from rich.console import Console
 
-from mlops_assets.contracts import models, variance
+from mlops_assets.contracts import events, models
 from mlops_assets.contracts.partitions import ELECTION_YEARS, FORECAST_YEARS, STATES
 from mlops_assets.demo import live, report
 from mlops_assets.demo.console import Bars, progress_bars
@@ -20,25 +20,30 @@ from mlops_assets.demo.history import Batch, load
 from mlops_assets.demo.surroundings import Surroundings, applied
 from mlops_assets.platform.settings import Settings
 from mlops_assets.simulation.configuration import SimulationConfig
+from mlops_assets.simulation.geography import REDISTRICTING, RENUMBERING
 from mlops_assets.simulation.sources import SourceSystems, generate, reopen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from mlops_assets.simulation.truth import Truth
+
 COMING: Final = "2024"
 """The election that the demonstration forecasts."""
 
 _HELD: Final = tuple(year for year in ELECTION_YEARS if "2010" <= year <= "2022")
 _PROFILE_YEARS: Final = tuple(str(year) for year in range(2010, 2023))
+_REDRAWN: Final = tuple(f"{month}|{state}" for state, month in (REDISTRICTING, RENUMBERING))
 _CARRY_SECONDS: Final = 240.0
 SNAPSHOT_ASSETS: Final = (
     "raw/voter_file",
     "wrangled/voters",
     "wrangled/entry_findings",
-    "features/district_demographics",
     "variance/voter_changes",
     "variance/voter_events",
+    "variance/voter_summaries",
+    "features/district_demographics",
 )
 
 
@@ -76,12 +81,15 @@ def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> None:
             loading = time.monotonic() - begun
             arrival = _last_month(surroundings, systems, settings, environment, port, console)
         total = report.show_tables(settings, console)
-        wrong = report.show_events(_found(settings), _truth(systems), console)
+        wrong = report.show_events(_found(settings), _truth(systems.truth), console)
         report.show_errors(
             report.rows_of(settings, models.PERSON_TURNOUT_EVALUATION), "Turnout model beside the naive ones", console
         )
         report.show_errors(
             report.rows_of(settings, models.DISTRICT_VOTES_EVALUATION), "Vote model beside the naive ones", console
+        )
+        report.show_errors(
+            report.rows_of(settings, models.DISTRICT_SHARE_EVALUATION), "Share model beside the naive ones", console
         )
     console.print(
         f"History: {runs} runs, {total:,} rows in {loading:.0f} s. "
@@ -126,24 +134,34 @@ def _history(systems: SourceSystems, settings: Settings) -> list[Batch]:
     forecasts = [year for year in FORECAST_YEARS if "2022" <= year <= COMING]
     return [
         Batch("voter files, month by month", SNAPSHOT_ASSETS, snapshots, before=drop),
+        Batch("drift of the voter files", ["variance/drift"], [None]),
         Batch("voting history", ["raw/voting_history", "wrangled/voting_history"], by_state),
         Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
         Batch("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),
+        Batch("changes of results", ["variance/result_changes"], _HELD),
         Batch("features of districts", ["features/district_election"], (*_HELD[1:], COMING)),
-        Batch("changes of results", ["variance/result_changes"], _HELD[2:]),
+        Batch("changes of profiles", ["variance/profile_changes"], _PROFILE_YEARS),
+        Batch("named events", ["variance/events"], [None]),
+        Batch("flows between districts", ["variance/district_flows", "reports/comparison"], _REDRAWN),
         Batch("features of persons", ["features/person_turnout"], featured),
+        Batch("segmentation", ["variance/segmentation"], [COMING]),
+        Batch("report", ["reports/history"], [None]),
+        Batch("training sets", ["training/person_turnout", "training/district_elections"], forecasts),
         Batch(
             "models",
             [
-                "models/person_turnout",
                 "models/person_turnout_evaluation",
-                "models/district_votes",
+                "models/person_turnout",
                 "models/district_votes_evaluation",
+                "models/district_votes",
+                "models/district_share_evaluation",
+                "models/district_share",
             ],
             forecasts,
         ),
-        Batch("predicted votes", ["predictions/district_votes"], forecasts),
+        Batch("predicted votes and shares", ["predictions/district_votes", "predictions/district_share"], forecasts),
         Batch("predicted turnout", ["predictions/district_turnout"], [f"{y}|{s}" for y in forecasts for s in STATES]),
+        Batch("how good the predictions are", ["predictions/monitoring"], forecasts),
         Batch("export for the service", ["serving/export"], [None]),
     ]
 
@@ -191,14 +209,27 @@ def _prediction(client: live.Client, state: str) -> Mapping[str, float]:
 
 
 def _found(settings: Settings) -> list[report.Event]:
+    """The events of the lake that are no repetition of another."""
     return [
-        report.Event(month=str(row["month"]), state=str(row["state"]), cause=str(row["cause"]), name=str(row["name"]))
-        for row in report.rows_of(settings, variance.VOTER_EVENTS)
+        report.Event(time=str(row["until"]), state=str(row["state"]), cause=str(row["cause"]), name=str(row["name"]))
+        for row in report.rows_of(settings, events.EVENTS)
+        if not row["same_as"]
     ]
 
 
-def _truth(systems: SourceSystems) -> list[report.Event]:
-    return [
-        report.Event(month=event.month, state=event.state, cause=event.cause, name=event.name)
-        for event in systems.truth.events
+def _truth(truth: Truth) -> list[report.Event]:
+    """What happened to the voter files, and maps before them, which aggregates of their first year show."""
+    in_files = [
+        report.Event(time=f"{event.month}-01", state=event.state, cause=event.cause, name=event.name)
+        for event in truth.events
     ]
+    before = [
+        report.Event(
+            time=change.since[:4],
+            state=change.state,
+            cause="boundary",
+            name=f"districts redrawn, {change.districts_before} to {change.districts_after}",
+        )
+        for change in truth.earlier_maps
+    ]
+    return before + in_files

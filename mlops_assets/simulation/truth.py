@@ -5,12 +5,13 @@ Put here events and counts that no source publishes. Keep out anything that a pi
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mlops_assets.simulation.configuration import MONTHS, SimulationConfig, month_index
+from mlops_assets.simulation.configuration import MONTHS, SimulationConfig, month_index, snapshot_day
 from mlops_assets.simulation.geography import NEW_NUMBERS, REDISTRICTING, RENUMBERING
 from mlops_assets.simulation.margins import UNAFFILIATED
 from mlops_assets.simulation.voter_files import DOUBLING, RECODED, RECODING
@@ -63,6 +64,23 @@ class Event:
     units: tuple[str, ...]
     persons: int
     flows: tuple[Flow, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapChange:
+    """A new map that came into force before the first snapshot, so that only aggregates can show it.
+
+    Attributes:
+        state: postal code.
+        since: first day in force (ISO date).
+        districts_before: how many districts there were.
+        districts_after: how many there are.
+    """
+
+    state: str
+    since: str
+    districts_before: int
+    districts_after: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +138,14 @@ class Truth:
         voters_per_state: its size.
         events: the events.
         months: the monthly changes.
+        earlier_maps: maps that came into force before the first month.
     """
 
     seed: int
     voters_per_state: int
     events: tuple[Event, ...]
     months: tuple[StateMonth, ...]
+    earlier_maps: tuple[MapChange, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """The same as JSON values, keys as the attributes."""
@@ -148,7 +168,25 @@ def tell(config: SimulationConfig, worlds: Mapping[str, World]) -> Truth:
             if state in before:
                 events += _events(world, before[state], now)
             before[state] = now
-    return Truth(seed=config.seed, voters_per_state=config.voters_per_state, events=tuple(events), months=tuple(months))
+    return Truth(
+        seed=config.seed,
+        voters_per_state=config.voters_per_state,
+        events=tuple(events),
+        months=tuple(months),
+        earlier_maps=tuple(change for world in worlds.values() for change in _earlier_maps(world)),
+    )
+
+
+def _earlier_maps(world: World) -> Iterator[MapChange]:
+    maps = world.geography.maps
+    for before, after in itertools.pairwise(maps):
+        if after.since < snapshot_day(0):
+            yield MapChange(
+                state=world.geography.state,
+                since=after.since.isoformat(),
+                districts_before=len(before.numbers),
+                districts_after=len(after.numbers),
+            )
 
 
 def _events(world: World, before: Snapshot, now: Snapshot) -> Iterator[Event]:
