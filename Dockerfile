@@ -41,8 +41,10 @@ COPY deploy/image/slim.py /build/slim.py
 
 FROM dependencies AS service-dependencies
 RUN python3 /build/slim.py \
-      --keep litestar uvicorn httptools uvloop msgspec numpy onnx onnxruntime prometheus-client 'pyjwt[crypto]' pydantic-settings typer rich \
-      --compile litestar litestar.openapi uvicorn uvloop httptools msgspec jwt cryptography.x509 pydantic_settings typer rich.console rich.table
+      --keep litestar uvicorn httptools uvloop msgspec numpy onnx onnxruntime prometheus-client pyarrow 'pyjwt[crypto]' pydantic-settings \
+        typer rich \
+      --compile litestar litestar.openapi uvicorn uvloop httptools msgspec jwt cryptography.x509 pydantic_settings onnx onnxruntime pyarrow.compute \
+        typer rich.console rich.table
 
 FROM dependencies AS web-dependencies
 RUN python3 /build/slim.py \

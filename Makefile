@@ -58,7 +58,7 @@ validate: $(READY) ## load the three code locations as Dagster will
 chaos: $(READY) ## break things at random: make chaos NAME=runs|schema|serve
 	$(BIN)/python chaos/$(NAME).py
 
-bench: $(READY) ## measure: make bench NAME=publish|spine|events|drift|runs|train
+bench: $(READY) ## measure: make bench NAME=publish|spine|events|drift|runs|train|serve
 	$(BIN)/python bench/$(NAME).py
 
 lock: ## resolve requirements.lock anew (needs uv)

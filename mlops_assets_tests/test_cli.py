@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +83,15 @@ def test_a_token_is_revoked_by_itself_or_by_its_id(home: Path) -> None:
     assert again.exit_code == 0
     listed = json.loads((home / "keys" / "revoked.json").read_text(encoding="utf-8"))["tokens"]
     assert set(listed) == {revoked.output.strip(), "0123-4567-89ab-cdef"}
+
+
+def test_a_providers_token_that_is_revoked_by_its_id_stays_so_longer_than_ours_live(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_SERVICE__KEYS_URL", "https://login.example/keys")
+    assert _run("token", "revoke", "0123-4567-89ab-cdef").exit_code == 0
+    listed = json.loads((home / "keys" / "revoked.json").read_text(encoding="utf-8"))["tokens"]
+    assert listed["0123-4567-89ab-cdef"] > time.time() + timedelta(days=3600).total_seconds()
 
 
 @pytest.mark.usefixtures("home")

@@ -147,8 +147,11 @@ def _own_and_next(keys: Sequence[str], most: int) -> dg.StaticPartitionMapping:
 ELECTIONS_COMPARED: Final = 12
 """How many elections after its own a result is still part of what is ordinary: a generation of maps and incumbents."""
 
-RESULTS_TO_CHANGES: Final = _own_and_next(ELECTION_YEARS, ELECTIONS_COMPARED)
-"""Results of an election are compared with those before them, and are what later ones are compared with."""
+RESULTS_TO_CHANGES: Final = _own_and_next(ELECTION_YEARS, 1)
+"""Results of an election are compared with those before them, and are what the next ones are compared with."""
+
+RESULTS_OF_THE_PAST: Final = _own_and_next(ELECTION_YEARS, ELECTIONS_COMPARED)
+"""Results that show what is ordinary, too."""
 
 PROFILE_YEARS_BACK: Final = 6
 """A census profile older than this many years tells nothing of an election any more."""
@@ -177,11 +180,17 @@ def elections_informed_by_profile(year: str) -> tuple[str, ...]:
     return tuple(e for e in ELECTION_YEARS if 0 < int(e) - int(year) <= PROFILE_YEARS_BACK)
 
 
-PROFILES_TO_CHANGES: Final = _own_and_next(PROFILE_YEARS, ELECTIONS_COMPARED)
-"""A census profile is compared with those of the twelve years before it."""
+PROFILES_TO_CHANGES: Final = _own_and_next(PROFILE_YEARS, 1)
+"""A census profile is compared with the one before it."""
 
-REGISTRATIONS_TO_CHANGES: Final = _own_and_next(REGISTRATION_MONTHS, 12 * ELECTIONS_COMPARED)
-"""A registration statistic is compared with those of the twelve years before it."""
+PROFILES_OF_THE_PAST: Final = _own_and_next(PROFILE_YEARS, ELECTIONS_COMPARED)
+"""Profiles of the twelve years before show what is ordinary, too."""
+
+REGISTRATIONS_TO_CHANGES: Final = _own_and_next(REGISTRATION_MONTHS, 1)
+"""A registration statistic is compared with the one before it."""
+
+REGISTRATIONS_OF_THE_PAST: Final = _own_and_next(REGISTRATION_MONTHS, 12 * ELECTIONS_COMPARED)
+"""Statistics of the twelve years before show what is ordinary, too."""
 
 PROFILES_TO_FEATURES: Final = dg.StaticPartitionMapping(
     {year: list(elections_informed_by_profile(year)) for year in PROFILE_YEARS}

@@ -39,6 +39,8 @@ class Read:
     Attributes:
         contract: the table.
         partitions: which upstream partitions one own partition needs; Dagster's default mapping when not given.
+        also: further upstream partitions, read where they exist; their news alone does not wake the step, as far too
+            many steps would follow a change of what they merely compare with.
         choose: narrows the mapped upstream partitions that exist: own key and existing keys (sorted) to the keys to
             read. What it leaves out is neither read nor recorded.
         optional: an empty table instead of an error when a mapped partition does not exist.
@@ -47,6 +49,7 @@ class Read:
     contract: Contract
     _: KW_ONLY
     partitions: dg.PartitionMapping | None = None
+    also: dg.PartitionMapping | None = None
     choose: Callable[[str, Sequence[str]], Sequence[str]] | None = None
     optional: bool = False
 
@@ -77,9 +80,26 @@ def upstream_keys(read: Read, own: Contract, own_key: str | None) -> list[str | 
         return [None]
     if own.partitions_def is None or own_key is None or isinstance(read.partitions, dg.AllPartitionMapping):
         return list(upstream.get_partition_keys())
-    mapping = infer_partition_mapping(read.partitions, own.partitions_def, upstream)
+    return _mapped(read.partitions, own.partitions_def, own_key, upstream)
+
+
+def _further_keys(read: Read, own: Contract, own_key: str | None) -> list[str | None]:
+    """The upstream partition keys that are read where they exist."""
+    upstream = read.contract.partitions_def
+    if read.also is None or upstream is None or own.partitions_def is None or own_key is None:
+        return []
+    return _mapped(read.also, own.partitions_def, own_key, upstream)
+
+
+def _mapped(
+    declared: dg.PartitionMapping | None,
+    own: dg.PartitionsDefinition[str],
+    own_key: str,
+    upstream: dg.PartitionsDefinition[str],
+) -> list[str | None]:
+    mapping = infer_partition_mapping(declared, own, upstream)
     mapped = mapping.get_upstream_mapped_partitions_result_for_partitions(
-        own.partitions_def.subset_with_partition_keys([own_key]), own.partitions_def, upstream
+        own.subset_with_partition_keys([own_key]), own, upstream
     )
     return [*sorted(mapped.partitions_subset.get_partition_keys())]
 
@@ -118,13 +138,14 @@ def read_input(
     """
     contract = read.contract
     pinned = pinned_version(session, contract.lake, instance, run_id)
-    wanted = upstream_keys(read, own, own_key)
+    needed = upstream_keys(read, own, own_key)
+    wanted = sorted({*needed, *_further_keys(read, own, own_key)}, key=str)
     entries = ledger.current(session, contract, wanted, version=pinned)
     asset = contract.key.to_user_string()
     for entry in ledger.since(session, contract.lake, pinned):
         if entry.record.run_id == run_id and entry.record.asset == asset and entry.record.partition in wanted:
             entries[entry.record.partition] = entry
-    chosen = _chosen(read, own_key, wanted, entries)
+    chosen = _chosen(read, own_key, needed, wanted, entries)
     record = InputRecord(
         asset=asset, partitions={key or "": entries[key].record.content_hash for key in chosen if key in entries}
     )
@@ -159,16 +180,20 @@ def read_as_recorded(session: LakeSession, contract: Contract, record: InputReco
 
 
 def _chosen(
-    read: Read, own_key: str | None, wanted: Sequence[str | None], entries: Mapping[str | None, Entry]
+    read: Read,
+    own_key: str | None,
+    needed: Sequence[str | None],
+    wanted: Sequence[str | None],
+    entries: Mapping[str | None, Entry],
 ) -> list[str | None]:
     everything = isinstance(read.partitions, dg.AllPartitionMapping)
     if read.choose is not None:
         existing = sorted(key for key in wanted if key is not None and key in entries)
         chosen: list[str | None] = list(read.choose(own_key or "", existing))
-        missing = [] if chosen or read.optional else [key for key in wanted if key not in entries]
+        missing = [] if chosen or read.optional else [key for key in needed if key not in entries]
     else:
         chosen = [key for key in wanted if key in entries]
-        missing = [] if read.optional or (everything and chosen) else [key for key in wanted if key not in entries]
+        missing = [] if read.optional or (everything and chosen) else [key for key in needed if key not in entries]
     if missing:
         some = ", ".join(str(key) for key in missing[:3]) + (" …" if len(missing) > 3 else "")  # noqa: PLR2004
         where = f"partition {some}" if missing != [None] else "the table"

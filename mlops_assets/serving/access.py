@@ -88,10 +88,10 @@ def _demand_scope(principal: Principal, demanded: object, decision: Decision) ->
     decision.reason = "scope"
     if not isinstance(demanded, Scope):
         raise PermissionDeniedException(detail="The route is open to nobody: it declares no scope.")
-    raise PermissionDeniedException(
-        detail=f"The scope {demanded} is needed.",
-        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{demanded}"'},
-    )
+    challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{demanded}"'}
+    # Another token would not help a principal that came with a certificate alone.
+    headers = {} if principal.token_id is None else challenge
+    raise PermissionDeniedException(detail=f"The scope {demanded} is needed.", headers=headers)
 
 
 def demand_state(request: Request[Principal, None, State], state: str) -> None:

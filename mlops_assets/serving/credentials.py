@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import jwt
@@ -20,12 +21,13 @@ from mlops_assets.serving.scopes import STATES, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import timedelta
     from pathlib import Path
 
     from mlops_assets.platform.settings import Settings
 
 _TOKEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_PROVIDERS_LIFETIME: Final = timedelta(days=3650)
+"""No token of an identity provider is taken to live longer; how long one does is not known by its id."""
 _POSTAL_CODE: Final = re.compile(r"[A-Z]{2}")
 
 
@@ -75,7 +77,8 @@ def revoke_service_token(settings: Settings, token: str) -> str:
         TokenError: it is neither.
         KeyFileError: the list of revocations is damaged or cannot be written.
     """
-    token_id, expires = token, time.time() + MAX_LIFETIME.total_seconds()
+    longest = MAX_LIFETIME if settings.service.keys_url is None else _PROVIDERS_LIFETIME
+    token_id, expires = token, time.time() + longest.total_seconds()
     if "." in token:
         try:
             # Whoever signed it: revoking a forged token harms nobody.

@@ -93,7 +93,7 @@ def test_problems_become_exceptions_with_the_requests_id(running: Service) -> No
     with connection(running, states=["NC"]) as client:
         with pytest.raises(problems.NotFoundError) as caught:
             client.district("NC", "99")
-        assert (caught.value.status, len(caught.value.request_id)) == (404, 36)
+        assert (caught.value.status, len(caught.value.request_id)) == (404, 32)
         with pytest.raises(problems.ForbiddenError):
             client.district("GA", "01")
         with pytest.raises(problems.InvalidRequestError) as invalid:

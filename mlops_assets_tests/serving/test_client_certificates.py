@@ -94,6 +94,7 @@ def test_a_certificate_stands_for_the_declared_principal_with_its_scopes_and_sta
         assert client.get("/v1/predictions/GA/12").status_code == 403
         answer = client.get("/metrics")
         assert (answer.status_code, answer.json()["detail"]) == (403, "The scope metrics:read is needed.")
+        assert "www-authenticate" not in answer.headers
     with by_certificate.client(identity=office.client("prometheus")) as client:
         assert client.get("/metrics").status_code == 200
         assert client.get("/v1/predictions").status_code == 403

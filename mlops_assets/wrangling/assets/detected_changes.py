@@ -27,7 +27,14 @@ def _compared(versions: Mapping[str, str]) -> dict[str, str]:
 
 @published(
     contract=variance.RESULT_CHANGES,
-    reads={"house_results": Read(wrangled.HOUSE_RESULTS, partitions=partitions.RESULTS_TO_CHANGES, optional=True)},
+    reads={
+        "house_results": Read(
+            wrangled.HOUSE_RESULTS,
+            partitions=partitions.RESULTS_TO_CHANGES,
+            also=partitions.RESULTS_OF_THE_PAST,
+            optional=True,
+        )
+    },
     code_version="2",
     automation_condition=on_new_data(),
 )
@@ -41,7 +48,14 @@ def result_changes(
 
 @published(
     contract=variance.PROFILE_CHANGES,
-    reads={"profiles": Read(wrangled.DISTRICT_PROFILES, partitions=partitions.PROFILES_TO_CHANGES, optional=True)},
+    reads={
+        "profiles": Read(
+            wrangled.DISTRICT_PROFILES,
+            partitions=partitions.PROFILES_TO_CHANGES,
+            also=partitions.PROFILES_OF_THE_PAST,
+            optional=True,
+        )
+    },
     automation_condition=on_new_data(),
 )
 def profile_changes(
@@ -56,7 +70,10 @@ def profile_changes(
     contract=variance.REGISTRATION_CHANGES,
     reads={
         "registrations": Read(
-            wrangled.COUNTY_REGISTRATIONS, partitions=partitions.REGISTRATIONS_TO_CHANGES, optional=True
+            wrangled.COUNTY_REGISTRATIONS,
+            partitions=partitions.REGISTRATIONS_TO_CHANGES,
+            also=partitions.REGISTRATIONS_OF_THE_PAST,
+            optional=True,
         )
     },
     automation_condition=on_new_data(),

@@ -1,0 +1,88 @@
+"""Tests of how an answer's parts leave: together where they come together, in order, and none too late."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mlops_assets.serving.whole_answers import WholeAnswers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"body"
+
+
+class Wire(asyncio.Transport):
+    """Notes what is written to it, write by write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.closed
+        self.writes.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def written(write: Callable[[WholeAnswers], Awaitable[None]]) -> Wire:
+    """The wire after that was done, and the event loop has turned."""
+    wire = Wire()
+
+    async def run() -> None:
+        await write(WholeAnswers(wire, asyncio.get_running_loop()))
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    return wire
+
+
+def test_head_and_body_leave_in_one_write() -> None:
+    async def answer(answers: WholeAnswers) -> None:
+        answers.write(HEAD)
+        answers.write(BODY)
+
+    assert written(answer).writes == [HEAD + BODY]
+
+
+def test_a_head_whose_body_is_late_does_not_wait_for_it() -> None:
+    async def answer(answers: WholeAnswers) -> None:
+        answers.write(HEAD)
+        await asyncio.sleep(0.01)
+        answers.write(BODY)
+
+    assert written(answer).writes == [HEAD, BODY]
+
+
+def test_an_answer_without_body_leaves() -> None:
+    async def answer(answers: WholeAnswers) -> None:
+        answers.write(HEAD)
+        answers.write(b"")
+
+    assert written(answer).writes == [HEAD]
+
+
+def test_parts_of_a_long_answer_leave_in_their_order() -> None:
+    async def answer(answers: WholeAnswers) -> None:
+        for number in range(9):
+            answers.write(b"%d" % number)
+
+    wire = written(answer)
+    assert b"".join(wire.writes) == b"012345678"
+    assert len(wire.writes) == 5
+
+
+def test_what_is_held_is_written_before_the_connection_closes() -> None:
+    async def answer(answers: WholeAnswers) -> None:
+        answers.write(HEAD)
+        answers.close()
+        assert answers.is_closing()
+
+    assert written(answer).writes == [HEAD]
