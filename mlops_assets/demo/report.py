@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 
 from mlops_assets.contracts import (
+    drift,
     events,
     features,
     models,
@@ -54,6 +55,7 @@ CONTRACTS: tuple[Contract, ...] = (
     variance.RESULT_CHANGES,
     variance.PROFILE_CHANGES,
     variance.REGISTRATION_CHANGES,
+    drift.DRIFT,
     events.EVENTS,
     segmentation.SEGMENTATION,
     training.PERSON_TURNOUT,
