@@ -29,7 +29,7 @@ def _months(settings: Settings, contract: Contract) -> set[Any]:
     return {row["month"] for row in rows_of(settings, contract)}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_late_file_of_an_old_month_changes_its_own_and_the_next_months_tables_without_a_hand(tmp_path: Path) -> None:
     surroundings = Surroundings(tmp_path / "home")
     surroundings.prepare(["PSEUDONYM_KEY", "SOURCES__PROFILES_KEY"])
@@ -48,9 +48,15 @@ def test_a_late_file_of_an_old_month_changes_its_own_and_the_next_months_tables_
             systems.drop("NC", _LATE, settings.landing)
             live.wait_for(
                 lambda: _months(settings, variance.VOTER_CHANGES) == {_LATE, _LATER},
-                seconds=240,
+                seconds=400,
                 what="The changes of the late month and of the month after it",
                 pause=3.0,
             )
-        assert _months(settings, features.DISTRICT_DEMOGRAPHICS) == {_EARLIER, _LATE, _LATER}
+            # Features wait until somebody has looked for events in what they are made from.
+            live.wait_for(
+                lambda: _months(settings, features.DISTRICT_DEMOGRAPHICS) == {_EARLIER, _LATE, _LATER},
+                seconds=200,
+                what="The features of the late month",
+                pause=3.0,
+            )
         assert _months(settings, wrangled.ENTRY_FINDINGS) >= {_LATE}
