@@ -35,15 +35,15 @@ mutation Launch($params: ExecutionParams!) {
 _STATUS: Final = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
-def launch_parameters(location: str, asset: list[str], partition: str | None) -> dict[str, Any]:
-    """The parameters of `LAUNCH` for the materialization of one partition, or of an asset without partitions."""
+def launch_parameters(location: str, asset: list[str], partition: str | None, *also: list[str]) -> dict[str, Any]:
+    """The parameters of `LAUNCH` for the materialization of assets, all of one partition or all without any."""
     tags = [] if partition is None else [{"key": "dagster/partition", "value": partition}]
     return {
         "selector": {
             "repositoryLocationName": location,
             "repositoryName": "__repository__",
             "pipelineName": "__ASSET_JOB",
-            "assetSelection": [{"path": asset}],
+            "assetSelection": [{"path": path} for path in (asset, *also)],
             "assetCheckSelection": None,
         },
         "mode": "default",

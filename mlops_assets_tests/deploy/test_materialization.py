@@ -89,11 +89,15 @@ def _run_containers() -> list[str]:
     return docker("ps", "--all", *shown, "--filter", f"label=mlops_assets/deployment={PROJECT}").split()
 
 
-def _materialize(page: Page, address: str, location: str, asset: str, partition: str | None) -> None:
+def _materialize(page: Page, address: str, location: str, asset: str, partition: str | None, *also: str) -> None:
     """Materialize from the asset's page, look at the run's page until it has succeeded and its container is gone."""
     page.open(f"{address}/assets/{asset}")
     page.wait_for("Materialize", seconds=120)
-    launched = _ask(page, LAUNCH, {"params": launch_parameters(location, asset.split("/"), partition)})
+    launched = _ask(
+        page,
+        LAUNCH,
+        {"params": launch_parameters(location, asset.split("/"), partition, *(name.split("/") for name in also))},
+    )
     run_id = launched["data"]["launchPipelineExecution"]["run"]["runId"]
     page.open(f"{address}/runs/{run_id}")
     page.wait_for("RUN_SUCCESS", seconds=180)
@@ -123,7 +127,8 @@ def test_models_and_predictions_asked_for_in_the_browser_are_served_to_a_client(
     require_chromium()
     _load_history(stack)
     with signed_in(clients, OPERATOR, "operator") as address, browser_page("--ignore-certificate-errors") as page:
-        _materialize(page, address, "modeling", "models/district_votes", "2024")
+        before = ("training/district_elections", "models/district_votes_evaluation")
+        _materialize(page, address, "modeling", "models/district_votes", "2024", *before)
         _materialize(page, address, "modeling", "predictions/district_votes", "2024")
         _materialize(page, address, "modeling", "serving/export", None)
         page.picture(PICTURES / "deployment-export.png")

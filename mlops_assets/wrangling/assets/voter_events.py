@@ -26,14 +26,21 @@ if TYPE_CHECKING:
     reads={
         "voters": Read(
             wrangled.VOTERS,
-            partitions=partitions.MONTH_AND_NEXT,
+            also=partitions.MONTH_AND_NEXT,
             choose=voter_comparison.this_month_and_before,
-        )
+        ),
+        # A month that comes late changes what the next one is compared with, and so its changes.
+        "voter_changes": Read(variance.VOTER_CHANGES, optional=True),
     },
     code_version="2",
-    automation_condition=on_new_data(needs_all=True),
+    automation_condition=on_new_data(),
 )
-def voter_events(voters: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]) -> WithMetadata:
+def voter_events(
+    voters: ir.Table,
+    voter_changes: ir.Table,  # noqa: ARG001  its news wakes this step, its rows are not needed
+    partition: Partition,
+    versions: Mapping[str, Mapping[str, str]],
+) -> WithMetadata:
     """What happened since the month before; no rows when nothing did, or when there is none to compare with."""
     month, state = partition.values["month"], partition.values["state"]
     previous_month = voter_comparison.month_to_compare(month, state, versions["voters"])
