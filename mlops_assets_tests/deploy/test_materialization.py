@@ -100,9 +100,9 @@ def _materialize(page: Page, address: str, location: str, asset: str, partition:
     )
     run_id = launched["data"]["launchPipelineExecution"]["run"]["runId"]
     page.open(f"{address}/runs/{run_id}")
-    page.wait_for("RUN_SUCCESS", seconds=180)
+    page.wait_for("RUN_SUCCESS", seconds=420)
     # The reaper's last word, after which the container is gone.
-    page.wait_for("ended with exit code 0", seconds=60)
+    page.wait_for("ended with exit code 0", seconds=120)
     deadline = time.monotonic() + 60
     while run_id in _run_containers():
         assert time.monotonic() < deadline, "the run's container is still there"
