@@ -54,8 +54,7 @@ def read_only_member(archive: IO[bytes], source: str) -> Iterator[bytes]:
             culprit=f"reading it failed half-way ({error.strerror or type(error).__name__}).",
             remedy="Check the file system that it lies on, then try again.",
         ) from error
-    # What zipfile raises for a method that it cannot unpack.
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # zipfile's own error for a method that it cannot unpack
         raise SourceError(
             source=source,
             culprit="its member is compressed by a method other than deflate.",
