@@ -38,9 +38,8 @@ class Bounds:
     excess: float
 
 
-PERSON_TURNOUT: Final = Bounds(miscalibration=0.1, excess=0.1)
-"""Ten points of probability; ten of turnout between a group and everybody: from two or three elections of two kinds the
-young cannot be told much better."""
+PERSON_TURNOUT: Final = Bounds(miscalibration=0.1, excess=0.05)
+"""Ten points of probability; five points of turnout between a group and everybody."""
 DISTRICT_VOTES: Final = Bounds(miscalibration=0.1, excess=0.15)
 """Coverage of 80 % where 90 % are promised; a group's votes 16 % further off than everybody's."""
 DISTRICT_SHARE: Final = Bounds(miscalibration=0.1, excess=0.05)

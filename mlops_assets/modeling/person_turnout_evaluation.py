@@ -35,8 +35,8 @@ METRIC: Final = "log_loss"
 BASELINES: Final = {"same_as_last_time": (2, "voted_last"), "same_kind_last_time": (4, "voted_second_last")}
 """Naive estimators: as many years before, and the person's column that says the same."""
 
-SMALLEST_GROUP: Final = 500
-"""Groups of fewer persons are not judged: chance alone moves their mean error by more than a point."""
+SMALLEST_GROUP: Final = 1_000
+"""Groups of fewer persons are not judged: chance alone moves their mean error by more than one and a half points."""
 
 _AGES: Final = {"18-29": (18, 30), "30-44": (30, 45), "45-64": (45, 65), "65+": (65, 200)}
 
@@ -151,19 +151,17 @@ def _districts(test: Test, cells: pa.Table, earlier: list[Test]) -> list[Measure
 
 
 def _summaries(tests: list[Test], measured: list[Measured], cells: pa.Table, election: str) -> list[Measured]:
-    """What all tests together say of each form."""
+    """What the tests that are like the forecast say of each form."""
     rows: list[Measured] = []
     alike = tests_like(tests, cells, election)
+    # A model that never saw an election of the tested kind says nothing of groups that vote in the other kind only.
+    elections = [test.election for test in alike]
     for form in FORMS:
-        own = [one for one in measured if one.estimator == form and one.level == LEVEL]
+        own = [one for one in measured if one.estimator == form and one.level == LEVEL and one.tested_on in elections]
         misses = [one.metrics["calibration_error"] for one in own if one.segment == ALL]
         excesses = [
-            {
-                one.segment: one.metrics["excess"]
-                for one in own
-                if one.tested_on == test.election and "excess" in one.metrics
-            }
-            for test in tests
+            {one.segment: one.metrics["excess"] for one in own if one.tested_on == tested and "excess" in one.metrics}
+            for tested in elections
         ]
         rows += summary(
             form,

@@ -18,6 +18,7 @@ from mlops_assets.modeling.district_turnout import predict
 from mlops_assets.modeling.errors import TrainingError
 from mlops_assets.modeling.evidence import evidence_in
 from mlops_assets.modeling.fitting import MOST_DIFFERENCE, model_record
+from mlops_assets.modeling.forms import LINEAR
 from mlops_assets.modeling.person_turnout import fit
 from mlops_assets.modeling.person_turnout import train as train_cells
 from mlops_assets.modeling.person_turnout_evaluation import LEVEL, METRIC
@@ -170,6 +171,21 @@ def test_the_model_knows_more_of_persons_than_their_last_vote(tested: dict[tuple
             assert model["auc"] > guess["auc"]
     last = measured["2020", "same_as_last_time", "district"]["mean_absolute_error"]
     assert measured["2020", MODEL, "district"]["mean_absolute_error"] < last
+
+
+def test_groups_are_judged_on_elections_whose_kind_the_model_had_seen(drawn: Electorate) -> None:
+    features = drawn.features()
+    measured = evaluate(features.filter(features.election >= "2016"), "2022")
+    excess = {
+        (one.tested_on, one.segment): metric
+        for one in measured
+        for name, metric in one.metrics.items()
+        if one.estimator == LINEAR and name in {"excess", "excess_of_group"}
+    }
+    assert {election for election, _ in excess} == {ALL, "2018", "2020"}
+    for group in {segment for election, segment in excess if election == ALL}:
+        assert excess[ALL, group] == pytest.approx(excess["2020", group])
+    assert excess[ALL, "age=18-29"] != pytest.approx(excess["2018", "age=18-29"], abs=0.01)
 
 
 def test_naive_guesses_are_what_they_say(drawn: Electorate, tested: dict[tuple[str, str, str], Measured]) -> None:
