@@ -7,11 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator  # noqa: TC003  Dagster resolves the asset's annotations
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log import EventLogStorage, SqliteEventLogStorage
 
 from mlops_assets.platform.embedded_storage import KeptSqliteEventLogStorage
 
@@ -57,7 +57,7 @@ def materialized(instance: dg.DagsterInstance) -> str:
     return dg.materialize([orchard], instance=instance).run_id
 
 
-def told(storage: SqliteEventLogStorage, run_id: str) -> list[str | None]:
+def told(storage: EventLogStorage[Any], run_id: str) -> list[str | None]:
     """The types of a run's events."""
     return [entry.dagster_event_type for entry in storage.get_logs_for_run(run_id) if entry.dagster_event_type]
 
