@@ -7,16 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from mlops_assets.modeling.assets.district_share import (
-    district_share,
-    district_share_evaluation,
-    district_share_model,
-)
-from mlops_assets.modeling.assets.district_votes import (
-    district_votes,
-    district_votes_evaluation,
-    district_votes_model,
-)
+from mlops_assets.modeling.assets.district_models import DISTRICT_SHARE, DISTRICT_VOTES, district_model_assets
 from mlops_assets.modeling.assets.export import export
 from mlops_assets.modeling.assets.monitoring import monitoring
 from mlops_assets.modeling.assets.person_turnout import (
@@ -38,12 +29,8 @@ def definitions() -> dg.Definitions:
             person_turnout,
             district_turnout,
             district_elections_set,
-            district_votes_evaluation,
-            district_votes_model,
-            district_votes,
-            district_share_evaluation,
-            district_share_model,
-            district_share,
+            *district_model_assets(DISTRICT_VOTES),
+            *district_model_assets(DISTRICT_SHARE),
             monitoring,
             export,
         ],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, SERVICE, VIEWER, in_container, token
+from mlops_assets_tests.deploy.accounts import RIGHT, connected
+from mlops_assets_tests.deploy.stack import OPERATOR, SERVICE, VIEWER, token
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,32 +19,11 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
-_STORAGE: Final = (f"{PROJECT}-secrets-storage:/s:ro", f"{PROJECT}-secrets-proxy:/other:ro")
-_CONNECT: Final = """
-import psycopg2, sys
-try:
-    connection = psycopg2.connect(sys.argv[1])
-except psycopg2.OperationalError as error:
-    print(error)
-else:
-    with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, ssl, version "
-                       "FROM pg_roles, pg_stat_ssl WHERE rolname = current_user AND pid = pg_backend_pid()")
-        print(*cursor.fetchone())
-"""
-_RIGHT: Final = (
-    "host=postgres dbname=storage user=storage passfile=/s/pgpass sslmode=verify-full sslrootcert=/s/services.crt"
-)
-
-
-def connected(dsn: str) -> str:
-    return in_container(_CONNECT, network=f"{PROJECT}-runs", volumes=_STORAGE, arguments=[dsn])
-
 
 @pytest.mark.usefixtures("stack")
 class TestPostgres:
     def test_an_account_has_its_database_over_verified_tls_and_no_further_right(self) -> None:
-        assert connected(_RIGHT).split() == [*["False"] * 5, "True", "TLSv1.3"]
+        assert connected(RIGHT).split() == [*["False"] * 5, "True", "TLSv1.3"]
 
     @pytest.mark.parametrize(
         ("right", "wrong", "answer"),
@@ -58,7 +38,7 @@ class TestPostgres:
         ],
     )
     def test_one_wrong_part_keeps_it_out(self, right: str, wrong: str, answer: str) -> None:
-        assert answer in connected(_RIGHT.replace(right, wrong))
+        assert answer in connected(RIGHT.replace(right, wrong))
 
 
 class TestReverseProxy:

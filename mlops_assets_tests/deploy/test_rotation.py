@@ -1,0 +1,66 @@
+"""Secrets renewed while the deployment stands: it goes on with the new ones, and the old password is worth nothing."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from mlops_assets_tests.deploy.accounts import RIGHT, connected, password
+from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, SERVICE, VIEWER, copy_volume, token
+from mlops_assets_tests.docker_engine import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops_assets_tests.deploy.stack import Stack
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+
+_COMPOSE: Final = ("docker-compose", "--project-name", PROJECT, "--file", "deploy/compose.yaml")
+
+
+def compose(*words: str) -> None:
+    """The command that docs/deployment.md names."""
+    environment = {**os.environ, "DOCKER_GROUP": str(os.stat("/var/run/docker.sock").st_gid)}  # noqa: PTH116  of a socket
+    done = subprocess.run([*_COMPOSE, *words], check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def well() -> None:
+    """Wait until everything is up."""
+    subprocess.run(["deploy/wait-healthy"], check=True, cwd=ROOT)
+
+
+def test_the_deployment_goes_on_with_rotated_secrets(stack: Stack, clients: Path, tmp_path: Path) -> None:
+    served = {port: ssl.get_server_certificate(("localhost", port)) for port in (VIEWER, OPERATOR, SERVICE)}
+    old_password, old_token = password(), token("before-the-rotation")
+
+    compose("run", "--rm", "secrets", "mlops-assets", "secrets", "rotate", "--folder", "/secrets")
+    compose("restart")
+    well()
+    # Restarted containers may have other addresses.
+    vars(stack).pop("containers", None)
+
+    assert all(ssl.get_server_certificate(("localhost", port)) != before for port, before in served.items())
+    assert password() != old_password
+    assert connected(RIGHT).split()[-1] == "TLSv1.3"
+    assert "password authentication failed" in connected(
+        RIGHT.replace("passfile=/s/pgpass", f"password={old_password}")
+    )
+    renewed = copy_volume("secrets-clients", tmp_path)
+    assert (renewed / "operator.crt").read_bytes() != (clients / "operator.crt").read_bytes()
+    with stack.client(renewed, OPERATOR, "operator") as client:
+        locations = client.post("/graphql", json={"query": "{ workspaceOrError { ... on Workspace { locationEntries { "
+                                                  "name loadStatus } } } }"})  # fmt: skip
+        assert {entry["loadStatus"] for entry in locations.json()["data"]["workspaceOrError"]["locationEntries"]} == {
+            "LOADED"
+        }
+    with stack.client(renewed, SERVICE, None) as client:
+        # Until its key is retired a token of the old key holds.
+        for bearer in (old_token, token("after-the-rotation")):
+            answer = client.get("/v1/export", headers={"Authorization": f"Bearer {bearer}"})
+            assert answer.status_code in {200, 503}
