@@ -96,7 +96,7 @@ class Program:
             self.process = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
-                env={**os.environ, **self.environment},
+                env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", **self.environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

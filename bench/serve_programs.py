@@ -41,6 +41,7 @@ INFER = f"/v2/models/{MODEL}/infer"
 COLUMNS = ("age", "years_registered", "presidential", "voted_last", "voted_second_last", "voted_third_last", "place")
 TRAINING_ROWS, ASKED_ROWS = 20_000, 100
 PARTIES = ("DEM", "REP", "UNA")
+_BATCH_ROWS = 50_000
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Home:
         self._key = signing_key(self.settings)
         loopback_certificate(self.settings.service_tls)
 
-    def export(self, version: str, record: ModelRecord, features: pa.Table | None = None) -> str:
+    def export(self, version: str, record: ModelRecord, features: pa.RecordBatchReader | None = None) -> str:
         """Make an export current; returns its id.
 
         Args:
@@ -70,7 +71,9 @@ class Home:
         if features is not None:
             tables[person_features.TABLE] = features
             keys[person_features.TABLE] = person_features.KEY
-        return write_export(self.settings.exports, tables, {"model": version}, keys=keys).export_id
+        return write_export(
+            self.settings.exports, tables, {"model": version}, keys=keys, signing_key=self._key
+        ).export_id
 
     def token(self) -> str:
         """A token for everything, for an hour."""
@@ -90,17 +93,20 @@ def trained(seed: int) -> ModelRecord:
     return model_record(MODEL, fitted, rows, {})
 
 
-def persons(rows: int) -> pa.Table:
-    """Features of that many persons of one state, the same as the peer's."""
-    numbers = np.arange(rows)
-    return pa.table(
-        {
-            "state": pa.array(["NC"]).take(pa.array(np.zeros(rows, dtype=np.int64))),
-            "person_token": [f"{number:032x}" for number in range(rows)],
-            "age": 18 + numbers % 77,
+def persons(rows: int) -> pa.RecordBatchReader:
+    """Features of that many persons of one state, the same as the peer's, in batches sorted by pseudonym."""
+
+    def batch(start: int) -> pa.RecordBatch:
+        numbers = np.arange(start, min(start + _BATCH_ROWS, rows))
+        columns = {
+            "state": pa.array(["NC"]).take(pa.array(np.zeros(len(numbers), dtype=np.int64))),
+            "person_token": pa.array([f"{number:032x}" for number in numbers]),
+            "age": pa.array(18 + numbers % 77),
             "party": pa.array(PARTIES).take(pa.array(numbers % 3)),
         }
-    )
+        return pa.record_batch(columns)
+
+    return pa.RecordBatchReader.from_batches(batch(0).schema, map(batch, range(0, rows, _BATCH_ROWS)))
 
 
 def our_inference(home: Home, *, plain: bool) -> Program:

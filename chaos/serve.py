@@ -35,7 +35,7 @@ from mlops_assets.platform.token_keys import key_id_of, read_keys, retire_key, r
 from mlops_assets.serving.predictions import KEY, TABLE
 from mlops_assets.serving.scopes import Scope
 from mlops_assets_tests.serving.certificates import Office
-from mlops_assets_tests.serving.sample import MODEL, export_predictions, predictions, turnout_model
+from mlops_assets_tests.serving.sample import MODEL, MODEL_KEY, export_predictions, predictions, turnout_model
 from mlops_assets_tests.serving.service_process import AUDIENCE, ISSUER, Service
 
 KEPT = 1000
@@ -228,11 +228,11 @@ class Vandal(threading.Thread):
         version = f"v{self._number}"
         arguments = ({TABLE: predictions(version)}, {"model": version})
         elsewhere = self._service.folder / "elsewhere"
-        made = write_export(elsewhere, *arguments, keys={TABLE: KEY}, keep=KEPT).export_id
+        made = write_export(elsewhere, *arguments, keys={TABLE: KEY}, keep=KEPT, signing_key=MODEL_KEY).export_id
         self._truth.versions[made] = (version, None)
         begun = time.monotonic()
         self._truth.without_model.append((begun, float("inf")))
-        write_export(self._service.config.exports, *arguments, keys={TABLE: KEY}, keep=KEPT)
+        write_export(self._service.config.exports, *arguments, keys={TABLE: KEY}, keep=KEPT, signing_key=MODEL_KEY)
         self._wait_until_served(made)
         self.replace_export()
         self._truth.without_model[-1] = (begun, time.monotonic())

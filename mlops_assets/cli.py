@@ -204,12 +204,25 @@ def keys_rotate() -> None:
     typer.echo(rotate_service_keys(Settings.load()))
 
 
-@_keys.command("retire")
-def keys_retire(key_id: Annotated[str, typer.Argument(help="Id of the key, as rotate printed it.")]) -> None:
-    """Refuse every token that this key signed, from now on."""
-    from mlops_assets.serving.credentials import retire_service_key  # noqa: PLC0415  other commands need no keys
+@_keys.command("begin-revocations")
+def keys_begin_revocations() -> None:
+    """Make the empty list of revocations that a service with an identity provider's keys demands. Prints its place."""
+    from mlops_assets.serving.credentials import begin_service_revocations  # noqa: PLC0415  other commands need no keys
 
-    retire_service_key(Settings.load(), key_id)
+    typer.echo(begin_service_revocations(Settings.load()))
+
+
+@_keys.command("retire")
+def keys_retire(
+    key_id: Annotated[str, typer.Argument(help="Id of the key, as rotate printed it.")],
+    *,
+    models: Annotated[bool, typer.Option("--models", help="A key that signs models and exports, not tokens.")] = False,
+) -> None:
+    """Refuse whatever this key signed, from now on; a running service follows within a second."""
+    from mlops_assets.serving import credentials  # noqa: PLC0415  other commands need no keys
+
+    retire = credentials.retire_model_key if models else credentials.retire_service_key
+    retire(Settings.load(), key_id)
 
 
 @_lake.command("publishes")

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops_assets import __version__, cli
+from mlops_assets.platform.token_keys import read_keys, rotate_keys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,14 @@ def test_the_first_token_makes_the_key_and_a_rotated_key_can_be_retired(home: Pa
     assert _run("keys", "retire", older).exit_code == 0
 
 
+def test_a_key_of_models_is_retired_once_there_is_another(home: Path) -> None:
+    signing, keys = home / "keys" / "models.pem", home / "keys" / "models.json"
+    older, newer = rotate_keys(signing, keys), rotate_keys(signing, keys)
+    assert _run("keys", "retire", "--models", older).exit_code == 0
+    assert set(read_keys(keys)) == {newer}
+    assert _run("keys", "retire", "--models", newer).exit_code == 1
+
+
 def test_a_token_is_revoked_by_itself_or_by_its_id(home: Path) -> None:
     token = _run("token", "dashboard").output.strip()
     revoked = _run("token", "revoke", token)
@@ -89,8 +98,12 @@ def test_a_providers_token_that_is_revoked_by_its_id_stays_so_longer_than_ours_l
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_ASSETS_SERVICE__KEYS_URL", "https://login.example/keys")
+    listed_in = home / "keys" / "revoked.json"
+    # With a provider's keys nothing tells the first start from a lost list.
+    assert _run("token", "revoke", "0123-4567-89ab-cdef").exit_code == 1
+    assert _run("keys", "begin-revocations").output.strip() == str(listed_in)
     assert _run("token", "revoke", "0123-4567-89ab-cdef").exit_code == 0
-    listed = json.loads((home / "keys" / "revoked.json").read_text(encoding="utf-8"))["tokens"]
+    listed = json.loads(listed_in.read_text(encoding="utf-8"))["tokens"]
     assert listed["0123-4567-89ab-cdef"] > time.time() + timedelta(days=3600).total_seconds()
 
 

@@ -17,6 +17,7 @@ from mlops_assets.deployment.certificates import Authority, Purpose, is_due, is_
 from mlops_assets.platform import token_keys
 from mlops_assets.platform.durable_files import replace_durably
 from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.revocations import begin_revocations
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -147,6 +148,12 @@ class _Store:
             self._password(account, readers)
         self._pseudonym_key()
         # The service verifies, and cannot sign.
+        if not (self._reader("tokens") / "jwks.json").exists():
+            # Never later: a list that was lost must not come back empty.
+            revoked = self._reader("service") / "revoked.json"
+            begin_revocations(revoked)
+            revoked.chmod(_FILE_MODE)
+            self._written.add(revoked)
         self._signing_keys("tokens", "signing.pem", "jwks.json")
         self._signing_keys("modeling", *_MODEL_KEYS)
         return sorted(self._written)

@@ -19,14 +19,16 @@ from mlops_assets.platform.export import write_export
 from mlops_assets.platform.reads import published_table
 from mlops_assets.platform.settings import LakeName
 from mlops_assets.scoring.encoding import Encoding
+from mlops_assets.scoring.model_keys import signing_key
 from mlops_assets.scoring.records import ENCODING, ModelRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from mlops_assets.platform.contract import Contract
     from mlops_assets.platform.export_manifest import ExportManifest
     from mlops_assets.platform.lake import LakeSession
+    from mlops_assets.platform.ledger import Entry
 
 TABLE: Final = "predictions"
 KEY: Final = ("election", "state", "district", "measure")
@@ -36,6 +38,7 @@ MODELS_KEY: Final = ("name", "election")
 EXPORTED_MODELS: Final = (models.PERSON_TURNOUT, models.DISTRICT_VOTES, models.DISTRICT_SHARE)
 FEATURES_TABLE: Final = "person_features"
 FEATURES_KEY: Final = ("state", "person_token")
+_BATCH_ROWS: Final = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +86,14 @@ def published_models(session: LakeSession, found: PublishedPredictions) -> pa.Ta
     return made if made.num_rows else None
 
 
-def person_features(session: LakeSession, found: PublishedPredictions, exported: pa.Table) -> pa.Table | None:
+def person_features(
+    session: LakeSession, found: PublishedPredictions, exported: pa.Table
+) -> pa.RecordBatchReader | None:
     """What the latest model of a person's turnout reads of each person at its election, by state and pseudonym.
 
-    Neither the label nor any other column leaves the lake: a client needs no more to score. ``None`` when there is
-    no such model, or no features of its election.
+    Neither the label nor any other column leaves the lake: a client needs no more to score. Rows come in batches,
+    sorted by :data:`FEATURES_KEY` and read as they are asked for: the session must stay open. ``None`` when there is no
+    such model, or no features of its election.
     """
     rows = exported.filter(pc.equal(exported["name"], models.PERSON_TURNOUT.table))
     if not rows.num_rows:
@@ -95,12 +101,16 @@ def person_features(session: LakeSession, found: PublishedPredictions, exported:
     latest = rows.sort_by("election").to_pylist()[-1]
     record = ModelRecord.of_row(latest)
     columns = dict.fromkeys((*FEATURES_KEY, *Encoding.model_validate(record.parameters[ENCODING]).columns))
-    table, _ = _published(session, (features.PERSON_TURNOUT,), found.lake_version, election=latest["election"])
-    return None if table is None else table.select(list(columns))
+    contract, version = features.PERSON_TURNOUT, found.lake_version
+    entries = _entries(session, contract, version, election=latest["election"])
+    if not entries:
+        return None
+    rows = published_table(session, contract, entries, version=version).select(*columns).order_by(*FEATURES_KEY)
+    return rows.to_pyarrow_batches(chunk_size=_BATCH_ROWS)
 
 
 def export_predictions(session: LakeSession) -> ExportManifest:
-    """Write all published predictions, and the models behind them, as the service's current export.
+    """Write all published predictions, and the models behind them, as the service's current export, signed.
 
     Features of persons are part of it only where the setting ``service.person_features`` asks for them. The provenance
     names contents, not versions of the lake: equal predictions and models give the same export.
@@ -108,6 +118,7 @@ def export_predictions(session: LakeSession) -> ExportManifest:
     Raises:
         MissingInputError: no prediction has been published yet.
         ArtifactError: the export could not be written as read.
+        KeyFileError: the key that signs models and exports cannot be used.
     """
     found = published_predictions(session)
     where_from: dict[str, Any] = {
@@ -115,7 +126,7 @@ def export_predictions(session: LakeSession) -> ExportManifest:
         "package_version": provenance.package_version(),
         "environment": provenance.environment(session.settings),
     }
-    tables: dict[str, pa.Table] = {TABLE: found.table}
+    tables: dict[str, pa.Table | pa.RecordBatchReader] = {TABLE: found.table}
     keys: dict[str, tuple[str, ...]] = {TABLE: KEY}
     exported = published_models(session, found)
     if exported is not None:
@@ -123,19 +134,18 @@ def export_predictions(session: LakeSession) -> ExportManifest:
         persons = person_features(session, found, exported) if session.settings.service.person_features else None
         if persons is not None:
             tables[FEATURES_TABLE], keys[FEATURES_TABLE] = persons, FEATURES_KEY
-    return write_export(session.settings.exports, tables, where_from, keys=keys)
+    key = signing_key(session.settings)
+    return write_export(session.settings.exports, tables, where_from, keys=keys, signing_key=key)
 
 
 def _published(
-    session: LakeSession, contracts: Iterable[Contract], version: int, *, election: str | None = None
+    session: LakeSession, contracts: Iterable[Contract], version: int
 ) -> tuple[pa.Table | None, dict[str, dict[str, str]]]:
-    """Rows of all published partitions, or those of one election, and for each table the hashes of its partitions."""
+    """Rows of all published partitions, and for each table the hashes of its partitions."""
     tables: list[pa.Table] = []
     hashes: dict[str, dict[str, str]] = {}
     for contract in contracts:
-        keys = contract.partitions_def.get_partition_keys() if contract.partitions_def else []
-        asked = [key for key in keys if election is None or election in str(key).split("|")]
-        entries = ledger.current(session, contract, asked, version=version)
+        entries = _entries(session, contract, version)
         if not entries:
             continue
         tables.append(published_table(session, contract, entries, version=version).to_pyarrow())
@@ -143,3 +153,12 @@ def _published(
             str(key): entry.record.content_hash for key, entry in sorted(entries.items(), key=lambda item: str(item[0]))
         }
     return (pa.concat_tables(tables) if tables else None), hashes
+
+
+def _entries(
+    session: LakeSession, contract: Contract, version: int, *, election: str | None = None
+) -> Mapping[str | None, Entry]:
+    """The published partitions of a table, all or those of one election."""
+    keys = contract.partitions_def.get_partition_keys() if contract.partitions_def else []
+    asked = [key for key in keys if election is None or election in str(key).split("|")]
+    return ledger.current(session, contract, asked, version=version)

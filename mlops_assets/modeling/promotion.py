@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.modeling.card import card
 from mlops_assets.modeling.evidence import evidence_in
-from mlops_assets.modeling.gate import judge
+from mlops_assets.modeling.gate import REFERENCE, judge, reference
 from mlops_assets.platform import ledger
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.published import WithMetadata
@@ -81,6 +81,8 @@ def promote(
     trained = train(found)
     current = promoted(candidacy.contract, session, election, trusted=trusted_keys(session.settings))
     judgements = judge(found, candidacy.bounds, current)
+    parameters = {**trained.record.parameters, REFERENCE: reference(found, current)}
+    trained = replace(trained, record=replace(trained.record, parameters=parameters))
     if all(judgement.passed for judgement in judgements.values()):
         trained = replace(trained, record=signed(trained.record, key))
     shown = card(

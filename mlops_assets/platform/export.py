@@ -26,14 +26,20 @@ from mlops_assets.platform.durable_files import (
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.export_history import EXPORT_ID, POINTER, note_move
 from mlops_assets.platform.export_manifest import ExportManifest, FileRecord, export_id_of
-from mlops_assets.platform.export_tables import PreparedTable, check_table, fill_table, prepare, rows_digest
+from mlops_assets.platform.export_signature import SIGNATURE, check_manifest, sign_manifest
+from mlops_assets.platform.export_tables import check_table, fill_table, rows_digest
+from mlops_assets.platform.token_keys import key_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    import pyarrow as pa
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    from mlops_assets.platform.export_tables import Rows
+
+    Trusted = Mapping[str, Ed25519PublicKey]
 
 DEFAULT_KEEP: Final = 5
 _LOCK: Final = ".lock"
@@ -50,10 +56,12 @@ class Export:
     Attributes:
         manifest: what the export holds and where that came from.
         connection: a connection to the SQLite file, one table per exported table.
+        signed_by: id of the trusted key that signed it; ``None`` where nobody asked.
     """
 
     manifest: ExportManifest
     connection: sqlite3.Connection
+    signed_by: str | None = None
 
     def close(self) -> None:
         """Close the connection."""
@@ -97,38 +105,42 @@ def current_export_id(folder: Path) -> str:
 
 def write_export(
     folder: Path,
-    tables: Mapping[str, pa.Table],
+    tables: Mapping[str, Rows],
     provenance: Mapping[str, object],
     *,
     keys: Mapping[str, Sequence[str]] | None = None,
     keep: int = DEFAULT_KEEP,
+    signing_key: Ed25519PrivateKey | None = None,
 ) -> ExportManifest:
     """Write the tables as an immutable export and make it the current one.
 
-    The export lies in ``<folder>/<export id>/`` as ``data.sqlite`` and ``manifest.json``; ``<folder>/current`` names
-    the current one. It is staged under another name, brought to the disk, read back and compared, and only then made
-    current by replacing that file: whoever is killed at any step leaves the old export current. Writers in several
-    processes take turns.
+    The export lies in ``<folder>/<export id>/`` as ``data.sqlite``, ``manifest.json`` and, where it is signed,
+    ``signature.json``; ``<folder>/current`` names the current one. It is staged under another name, brought to the
+    disk, read back and compared, and only then made current by replacing that file: whoever is killed at any step
+    leaves the old export current. Writers in several processes take turns.
 
     The id depends on the tables' rows (in any order), columns and keys, and on the provenance. An export equal to an
-    intact earlier one is not written again: the earlier one becomes current.
+    intact earlier one of the same signer is not written again: the earlier one becomes current.
 
-    The rows are held in memory as Python values: meant for what a service looks up, up to a few million rows.
+    A table's rows are held in memory as Python values, up to a few million. More than that come as sorted batches
+    (``pyarrow.RecordBatchReader``), of which one at a time is held.
 
     Args:
         folder: where the exports live; made when missing.
-        tables: for each table name its rows; names are lower-case identifiers. Integers, floats, booleans, text,
-            binary, dates and timestamps are taken; dates and timestamps become ISO 8601 text, booleans 0 and 1.
+        tables: for each table name its rows, or batches sorted by its key; names are lower-case identifiers. Integers,
+            floats, booleans, text, binary, dates and timestamps are taken; dates and timestamps become ISO 8601 text,
+            booleans 0 and 1.
         provenance: where the tables come from (lake snapshot, content hashes, model versions), as JSON values.
         keys: for each keyed table the columns that identify a row; they become its primary key, in that order.
         keep: how many exports stay, the newest ones; the current one always does.
+        signing_key: signs the manifest, and so the data; ``None`` leaves an export that no service takes over.
 
     Returns:
         The manifest of the export that is now current.
 
     Raises:
-        ArtifactError: a table cannot be exported as asked (a type, a repeated key, a number that is not finite), or
-            what was read back differs from what was written. The old export stays current.
+        ArtifactError: a table cannot be exported as asked (a type, a repeated key, a number that is not finite, batches
+            out of order), or what was read back differs from what was written. The old export stays current.
     """
     if keep < 1:
         raise ArtifactError(source=str(folder), culprit=f"keep is {keep}.", remedy="Keep at least one export.")
@@ -139,46 +151,58 @@ def write_export(
         )
     for name, table in tables.items():
         check_table(name, table, keyed[name])
-    prepared = [prepare(name, table, keyed[name]) for name, table in tables.items()]
-    export_id = export_id_of({table.name: table.record for table in prepared}, provenance)
     folder.mkdir(parents=True, exist_ok=True)
-    with _writing(folder):
-        _sweep(folder)
-        manifest = _adoptable(folder, export_id)
-        if manifest is None:
-            manifest = _publish(folder, export_id, prepared, provenance)
-        if not _is_current(folder, export_id):
+    with _writing(folder), _staging(folder) as staged:
+        written = _write(staged, tables, keyed, provenance)
+        export_id = written.export_id
+        adopted = _adoptable(folder, export_id, signing_key)
+        if adopted is None:
+            if signing_key is not None:
+                replace_durably(staged / SIGNATURE, sign_manifest(written.to_json(), signing_key))
+            staged.rename(folder / export_id)
+            sync_folder(folder)
+        # Readers look again only when the pointer was replaced, also at an export that was written anew.
+        if adopted is None or not _is_current(folder, export_id):
             note_move(folder)
             replace_durably(pointer_path(folder), f"{export_id}\n".encode("ascii"))
         note_move(folder)
         _retire(folder, export_id, keep)
-    return manifest
+    return adopted or written
 
 
-def open_export(folder: Path) -> Export:
+def open_export(folder: Path, *, trusted: Trusted | None = None) -> Export:
     """Verify the current export and open it read-only.
+
+    Args:
+        folder: where the exports live.
+        trusted: the public keys by their ids, one of which must have signed it; ``None`` believes whoever wrote it.
 
     Raises:
         ArtifactError: there is none, or its file, manifest or row counts are not what its id and manifest promise.
+        SignatureError: no trusted key has signed it.
     """
-    return _open_verified(folder / current_export_id(folder))
+    return _open_verified(folder / current_export_id(folder), trusted=trusted)
 
 
-def open_kept_export(folder: Path, export_id: str) -> Export:
-    """Verify an export that is kept, current or not, and open it read-only.
+def open_kept_export(folder: Path, export_id: str, *, trusted: Trusted | None = None) -> Export:
+    """Verify an export that is kept, current or not, and open it read-only; ``trusted`` as for :func:`open_export`.
 
     Raises:
         ArtifactError: it is not what its id and manifest promise.
+        SignatureError: no trusted key has signed it.
         FileNotFoundError: it is not kept, or never was.
     """
     path = folder / export_id
     if not EXPORT_ID.fullmatch(export_id) or not path.is_dir():
         raise FileNotFoundError(f"no export {export_id[:32]!r} is kept")
-    return _open_verified(path)
+    return _open_verified(path, trusted=trusted)
 
 
-def kept_exports(folder: Path) -> tuple[ExportManifest, ...]:
-    """The manifests of the exports that are kept and readable, oldest first; the data files are not verified."""
+def kept_exports(folder: Path, *, trusted: Trusted | None = None) -> tuple[ExportManifest, ...]:
+    """The manifests of the exports that are kept, readable and signed by a trusted key, oldest first.
+
+    The data files are not verified; ``trusted`` is as for :func:`open_export`.
+    """
     if not folder.is_dir():
         return ()
     found = []
@@ -186,7 +210,7 @@ def kept_exports(folder: Path) -> tuple[ExportManifest, ...]:
         if EXPORT_ID.fullmatch(path.name):
             # A damaged one is reported when somebody opens it.
             with suppress(ArtifactError):
-                found.append(_read_manifest(path))
+                found.append(_read_manifest(path, trusted)[0])
     return tuple(sorted(found, key=lambda manifest: manifest.created))
 
 
@@ -196,6 +220,18 @@ def _writing(folder: Path) -> Iterator[None]:
     with (folder / _LOCK).open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A fresh folder for an export, which is gone afterwards unless it was renamed; what was left behind goes first."""
+    _sweep(folder)
+    staged = staged_path(folder)
+    staged.mkdir()
+    try:
+        yield staged
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _sweep(folder: Path) -> None:
@@ -221,57 +257,54 @@ def _is_current(folder: Path, export_id: str) -> bool:
         return False
 
 
-def _adoptable(folder: Path, export_id: str) -> ExportManifest | None:
-    """The manifest of the intact export of that id; a damaged one is discarded, so that it is written anew."""
+def _adoptable(folder: Path, export_id: str, signing_key: Ed25519PrivateKey | None) -> ExportManifest | None:
+    """The manifest of the intact export of that id; one that is damaged, or that others signed, is discarded.
+
+    It is then written anew: to sign what somebody else has left there would vouch for bytes that nobody compared.
+    """
     path = folder / export_id
     if not path.exists():
         return None
+    own = None if signing_key is None else {key_id_of(signing_key.public_key()): signing_key.public_key()}
     try:
-        with _open_verified(path) as export:
+        with _open_verified(path, trusted=own) as export:
             return export.manifest
     except ArtifactError:
         _discard(folder, path)
         return None
 
 
-def _publish(
-    folder: Path,
-    export_id: str,
-    tables: Sequence[PreparedTable],
-    provenance: Mapping[str, object],
+def _write(
+    staged: Path, tables: Mapping[str, Rows], keys: Mapping[str, Sequence[str]], provenance: Mapping[str, object]
 ) -> ExportManifest:
-    staged = staged_path(folder)
-    staged.mkdir()
+    """Write data and manifest into the staged folder, bring them to the disk, read them back and compare."""
     data = staged / _DATA
     with closing(sqlite3.connect(data, isolation_level=None)) as connection:
         # A staged file that a crash leaves half written is swept, so its own journal would be work for nothing.
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
-        for table in tables:
-            fill_table(connection, table)
+        records = {name: fill_table(connection, name, table, keys[name]) for name, table in tables.items()}
         connection.execute("COMMIT")
     sync_file(data)
     manifest = ExportManifest(
-        export_id=export_id,
+        export_id=export_id_of(records, provenance),
         created=datetime.now(UTC).isoformat(timespec="microseconds"),
         file=FileRecord(sha256=_sha256(data), size=data.stat().st_size),
-        tables={table.name: table.record for table in tables},
+        tables=records,
         provenance=provenance,
     )
     replace_durably(staged / _MANIFEST, manifest.to_json())
-    with _open_verified(staged, export_id) as export:
+    with _open_verified(staged, manifest.export_id) as export:
         for name, record in manifest.tables.items():
             if rows_digest(export.connection, name, record) != record.digest:
                 raise _damaged(staged, f"table {name} reads back otherwise than it was written")
-    staged.rename(folder / export_id)
-    sync_folder(folder)
     return manifest
 
 
-def _open_verified(path: Path, export_id: str | None = None) -> Export:
-    """Open the export in that folder after comparing it with its manifest, and the manifest with the id."""
-    manifest = _read_manifest(path)
+def _open_verified(path: Path, export_id: str | None = None, *, trusted: Trusted | None = None) -> Export:
+    """Open the export in that folder after comparing it with its manifest, and the manifest with id and signature."""
+    manifest, signed_by = _read_manifest(path, trusted)
     if manifest.export_id != (export_id or path.name):
         raise _damaged(path, f"its manifest belongs to export {manifest.export_id}")
     if export_id_of(manifest.tables, manifest.provenance) != manifest.export_id:
@@ -296,12 +329,15 @@ def _open_verified(path: Path, export_id: str | None = None) -> Export:
     except BaseException:
         connection.close()
         raise
-    return Export(manifest=manifest, connection=connection)
+    return Export(manifest=manifest, connection=connection, signed_by=signed_by)
 
 
-def _read_manifest(path: Path) -> ExportManifest:
+def _read_manifest(path: Path, trusted: Trusted | None = None) -> tuple[ExportManifest, str | None]:
+    """The manifest, and the id of the trusted key that signed it where trust is asked for."""
     try:
-        return ExportManifest.from_json((path / _MANIFEST).read_bytes())
+        text = (path / _MANIFEST).read_bytes()
+        signed_by = None if trusted is None else check_manifest(text, path, trusted)
+        return ExportManifest.from_json(text), signed_by
     except FileNotFoundError:
         raise _damaged(path, f"it has no {_MANIFEST}") from None
     except (OSError, ValueError) as error:
@@ -332,7 +368,7 @@ def _retire(folder: Path, current: str, keep: int) -> None:
 
 def _created(path: Path) -> str:
     try:
-        return _read_manifest(path).created
+        return _read_manifest(path)[0].created
     except ArtifactError:
         return ""
 

@@ -9,7 +9,7 @@ import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mlops_assets.platform.durable_files import replace_durably, taking_turns
 from mlops_assets.platform.followed_file import FollowedFile
@@ -33,50 +33,52 @@ class Revoked:
     key_ids: frozenset[str] = frozenset()
 
 
-NOTHING: Final = Revoked()
-
-
 class RevocationFile:
-    """The list of revocations, followed within a second."""
+    """The list of revocations, followed within a second.
+
+    The list must be there, an empty one too: a process that is started after the list was lost cannot tell that from a
+    list that nobody ever needed, and would let in what was revoked.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = FollowedFile(path, self._read)
-        self._existed = False
+        self._file = FollowedFile(path, read_revoked)
 
     def revoked(self) -> Revoked:
-        """What is revoked now; nothing while there never was a file.
+        """What is revoked now.
 
         Raises:
-            KeyFileError: the file is damaged, or it was there and is gone: what it revoked is not known any more.
+            KeyFileError: the file is damaged or missing: what is revoked is not known.
         """
         return self._file.content()
 
-    def _read(self, path: Path) -> Revoked:
+
+def begin_revocations(path: Path) -> None:
+    """Make an empty list where there is none; one that is there stays as it is.
+
+    Raises:
+        KeyFileError: it cannot be written.
+    """
+    with _locked(path):
         if not path.exists():
-            if self._existed:
-                raise KeyFileError(
-                    source=str(path),
-                    culprit="the list of revocations is gone.",
-                    remedy="Put it back, or restart the service if nothing in it matters any more.",
-                )
-            return NOTHING
-        revoked = read_revoked(path)
-        self._existed = True
-        return revoked
+            _write(path, Revoked())
 
 
 def read_revoked(path: Path) -> Revoked:
-    """What the file revokes; nothing when there is none.
+    """What the file revokes.
 
     Raises:
-        KeyFileError: it cannot be read.
+        KeyFileError: it is missing, or cannot be read.
     """
     try:
         content = json.loads(path.read_bytes())
         tokens = {str(token): float(expires) for token, expires in content["tokens"].items()}
         return Revoked(tokens, frozenset(str(key) for key in content["keys"]))
     except FileNotFoundError:
-        return NOTHING
+        raise KeyFileError(
+            source=str(path),
+            culprit="there is no list of revocations.",
+            remedy="Restore it from a copy; where nothing was ever revoked, run mlops-assets keys begin-revocations.",
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise KeyFileError(
             source=str(path),
@@ -89,12 +91,12 @@ def revoke_token(path: Path, token_id: str, *, expires: float) -> None:
     """Refuse the token of that id from now on. Tokens whose time is over leave the list.
 
     Args:
-        path: the list; made when missing.
+        path: the list.
         token_id: the token's ``jti``.
         expires: when the token expires, seconds since 1970; its latest possible end when not known.
 
     Raises:
-        KeyFileError: the list is damaged or cannot be written.
+        KeyFileError: the list is missing or damaged, or cannot be written.
     """
     # Clocks differ by less than a day.
     ended = time.time() - 86_400
@@ -107,7 +109,7 @@ def revoke_key(path: Path, key_id: str) -> None:
     """Refuse every token that the key signed, wherever the key comes from.
 
     Raises:
-        KeyFileError: the list is damaged or cannot be written.
+        KeyFileError: the list is missing or damaged, or cannot be written.
     """
     with _changing(path) as revoked:
         _write(path, Revoked(revoked.tokens, revoked.key_ids | {key_id}))
@@ -116,10 +118,18 @@ def revoke_key(path: Path, key_id: str) -> None:
 @contextmanager
 def _changing(path: Path) -> Iterator[Revoked]:
     """What the list says, while nobody else changes it: of two revocations at once none may be lost."""
+    # Says what lacks where there is no folder to lock. A lost list must not be begun anew by the next revocation.
+    read_revoked(path)
+    with _locked(path):
+        yield read_revoked(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with taking_turns(path.parent):
-            yield read_revoked(path)
+            yield
     except OSError as error:
         raise KeyFileError(
             source=str(path),

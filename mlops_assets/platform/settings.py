@@ -181,9 +181,9 @@ class ModelSettings(BaseModel):
     """Signing of models.
 
     Attributes:
-        signing_key: file with the private key (PEM) that signs models; only modeling reads it. When not set, a key in
-            the home folder, made on first use.
-        keys: file with the public keys (JWKS) whose models may be loaded; in the home folder when not set.
+        signing_key: file with the private key (PEM) that signs models and exports; only modeling reads it. When not
+            set, a key in the home folder, made on first use.
+        keys: file with the public keys (JWKS) whose models and exports are believed; in the home folder when not set.
     """
 
     signing_key: Path | None = None
@@ -334,12 +334,12 @@ class Settings(BaseSettings):
 
     @property
     def model_keys(self) -> Path:
-        """The file with the public keys whose models may be loaded."""
+        """The file with the public keys whose models and exports are believed."""
         return (self.models.keys or self.home / "keys" / "models.json").absolute()
 
     @property
     def model_signing_key(self) -> Path:
-        """The file with the private key that signs models."""
+        """The file with the private key that signs models and exports."""
         return (self.models.signing_key or self.home / "keys" / "models.pem").absolute()
 
     def secret(self, value: SecretStr | None, variable: str) -> str:

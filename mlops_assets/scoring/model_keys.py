@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def signing_key(settings: Settings) -> Ed25519PrivateKey:
-    """The key that signs models. In development, where no place is set for it, it is made on first use.
+    """The key that signs models and exports. In development, where no place is set for it, it is made on first use.
 
     Raises:
         KeyFileError: a place is set and holds no usable key, or the key is not among the trusted ones.

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import onnxruntime as ort
 import pyarrow as pa
 from pydantic import ValidationError
 
@@ -16,6 +15,7 @@ from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.scoring.encoding import Encoding, FeatureError
 from mlops_assets.scoring.graph import checked_output
 from mlops_assets.scoring.records import ENCODING, ModelRecord, file_version
+from mlops_assets.scoring.runtime import onnxruntime as ort
 from mlops_assets.scoring.signatures import check_signature
 
 if TYPE_CHECKING:

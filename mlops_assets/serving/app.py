@@ -35,6 +35,7 @@ from mlops_assets.serving.problems import exception_handlers
 from mlops_assets.serving.routes import API_ROUTES
 from mlops_assets.serving.scopes import STATES
 from mlops_assets.serving.scoring_routes import REMEMBERED
+from mlops_assets.serving.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,17 +75,19 @@ def application(config: ServiceConfig, *, shared: Shared | None = None, tls: Ser
         SettingsError: the address of the keys cannot be used.
     """
     metrics, shared = ServiceMetrics(), shared or Shared.of(config)
+    trust, remembered = Trust(config.model_keys), Remembered()
     follower = ExportFollower(
         config.exports,
         poll_seconds=config.poll_seconds,
         metrics=metrics,
         last=shared.last,
-        model_keys=config.model_keys,
+        trust=trust,
+        keys_changed=remembered.clear,
     )
-    past = PastExports(config.exports)
-    verifier = _verifier(config)
+    past = PastExports(config.exports, trust)
+    verifier, authentication = _verifier(config), Authentication(config.authentication)
     guard = AccessGuard(
-        Authenticator(verifier, Authentication(config.authentication), config.certificate_principals),
+        Authenticator(verifier, authentication, config.certificate_principals),
         shared.rate,
         ConcurrencyLimiter(config.concurrency),
     )
@@ -101,10 +104,10 @@ def application(config: ServiceConfig, *, shared: Shared | None = None, tls: Ser
             {
                 FOLLOWER: follower,
                 PAST_EXPORTS: past,
-                REMEMBERED: Remembered(),
+                REMEMBERED: remembered,
                 CONDITION: condition,
                 METRICS: metrics,
-                DOCUMENT: openapi_document(public=public),
+                DOCUMENT: openapi_document(public=public, authentication=authentication),
             },
             deep_copy=False,
         ),

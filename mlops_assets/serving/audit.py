@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from mlops_assets.serving.logs import write_line
+
 if TYPE_CHECKING:
     from litestar.types import Scope
 
@@ -68,39 +70,37 @@ def log_decision(scope: Scope, status: int) -> None:
     principal = decision.principal
     # A request that met no route was never judged; it is written all the same, as probing shows there.
     allowed = principal is not None and decision.reason is None
-    LOGGER.info(
+    write_line(
+        LOGGER,
         "access",
-        extra={
-            "fields": {
-                "decision": "allow" if allowed else "deny",
-                "reason": decision.reason or (None if allowed else "no_route"),
-                "principal": principal and principal.name,
-                "token_id": principal and principal.token_id,
-                "key_id": principal and principal.key_id,
-                "certificate": principal.certificate if principal else decision.certificate,
-                "method": scope.get("method"),
-                "route": scope.get("path_template"),
-                "state": decision.state,
-                "status": status,
-                "request_id": decision.request_id,
-                **({} if decision.trace_id is None else {"trace_id": decision.trace_id}),
-            }
+        {
+            "decision": "allow" if allowed else "deny",
+            "reason": decision.reason or (None if allowed else "no_route"),
+            "principal": principal and principal.name,
+            "token_id": principal and principal.token_id,
+            "key_id": principal and principal.key_id,
+            "certificate": principal.certificate if principal else decision.certificate,
+            "method": scope.get("method"),
+            "route": scope.get("path_template"),
+            "state": decision.state,
+            "status": status,
+            "request_id": decision.request_id,
+            **({} if decision.trace_id is None else {"trace_id": decision.trace_id}),
         },
     )
 
 
 def log_refusal(decision: Decision, status: int) -> None:
     """Write the line of a request that was refused before it was whole, for the decision's reason."""
-    LOGGER.info(
+    write_line(
+        LOGGER,
         "access",
-        extra={
-            "fields": {
-                "decision": "deny",
-                "reason": decision.reason,
-                "principal": None,
-                "status": status,
-                "request_id": decision.request_id,
-            }
+        {
+            "decision": "deny",
+            "reason": decision.reason,
+            "principal": None,
+            "status": status,
+            "request_id": decision.request_id,
         },
     )
 

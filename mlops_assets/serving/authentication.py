@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from litestar.exceptions import NotAuthorizedException
+from litestar.exceptions import ClientException, NotAuthorizedException
 
 from mlops_assets.platform.followed_file import FollowedFile
 from mlops_assets.platform.settings import Authentication
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _REALM: Final = 'Bearer realm="predictions"'
 _INVALID: Final = f'{_REALM}, error="invalid_token"'
+_REPEATED: Final = f'{_REALM}, error="invalid_request"'
 
 
 @dataclass
@@ -52,15 +53,22 @@ class Authenticator:
 
         Raises:
             NotAuthorizedException: there is no valid token or certificate; the reason stands in the decision.
+            ClientException: the request names two principals: it has two ``Authorization`` headers.
             KeyFileError: nobody can be let in at the moment.
         """
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(given) > 1:
+            # A proxy may judge by the one and the service by the other (RFC 6750, 3.1: invalid_request).
+            decision_of(scope).reason = "repeated_authorization"
+            raise ClientException(
+                detail="A request has one Authorization header.", headers={"WWW-Authenticate": _REPEATED}
+            )
         if self.demanded is Authentication.CERTIFICATE:
             return self._by_certificate(scope)
         certificate = client_certificate(scope)
         if self.demanded is Authentication.BOTH and certificate is None:
             raise _refused(scope, "no_certificate", "A client certificate is needed.", _REALM)
-        authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        kind, _, token = authorization.decode("latin-1").partition(" ")
+        kind, _, token = b"".join(given).decode("latin-1").partition(" ")
         if kind.lower() != "bearer" or not token:
             raise _refused(scope, "no_token", "A bearer token is needed.", _REALM)
         thumbprint = None if certificate is None else certificate.thumbprint

@@ -25,6 +25,7 @@ class ServiceConfig:
     Attributes:
         exports: folder of the exports, see ``platform.export``.
         keys: JWKS file with the public keys that verify tokens.
+        model_keys: JWKS file of the keys whose exports and models are believed.
         issuer: issuer that tokens must name.
         audience: audience that tokens must name.
         revoked: file with revoked tokens and keys; ``None`` for no such list.
@@ -32,13 +33,13 @@ class ServiceConfig:
         tls_certificate: certificate chain of the server; ``None`` for plain HTTP.
         authentication: ``token``, ``certificate`` or ``both``.
         certificate_principals: which client certificate is which principal.
-        model_keys: JWKS file of the keys whose models may be loaded; ``None`` lets no model be.
         public_documentation: whether the OpenAPI document and its page need no token.
         poll_seconds: how often the service looks for a new export.
     """
 
     exports: Path
     keys: Path
+    model_keys: Path
     issuer: str
     audience: str
     revoked: Path | None = None
@@ -51,7 +52,6 @@ class ServiceConfig:
     client_ca: Path | None = None
     authentication: str = "token"
     certificate_principals: Path | None = None
-    model_keys: Path | None = None
     public_documentation: bool = False
     poll_seconds: float = 0.5
     workers: int = 1

@@ -109,6 +109,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection, and give its first request a time."""
         super().connection_made(transport)
+        # For whatever closes the connection too: what an answer has written must not be left behind.
+        self.transport = WholeAnswers(transport, self.loop)
         self._extensions = tls_extension(transport)
         self._crowd.wait(self)
         if len(self.connections) > self._crowd.limit:
@@ -167,7 +169,6 @@ class BoundedProtocol(HttpToolsProtocol):
         refusal = _CROWDED if self._no_room else _LONG_BODY if int(length) > self._bounds.max_body_bytes else None
         self.app = self._own_app if refusal is None else self._refusing(refusal)
         super().on_headers_complete()
-        self.cycle.transport = WholeAnswers(self.transport, self.loop)
 
     def on_body(self, body: bytes) -> None:
         """A part of the body has come."""

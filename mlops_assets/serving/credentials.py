@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import jwt
 
-from mlops_assets.platform.revocations import revoke_key, revoke_token
+from mlops_assets.platform.revocations import begin_revocations, revoke_key, revoke_token
 from mlops_assets.platform.token_keys import create_keys, retire_key, rotate_keys
 from mlops_assets.platform.tokens import MAX_LIFETIME, TokenError, issue_token
 from mlops_assets.serving.client_certificates import thumbprint_of
@@ -32,11 +32,12 @@ _POSTAL_CODE: Final = re.compile(r"[A-Z]{2}")
 
 
 def create_service_keys(settings: Settings) -> str:
-    """Make the first signing key; returns its id.
+    """Make the first signing key and, with it, the empty list of revocations; returns the key's id.
 
     Raises:
         KeyFileError: there is one already.
     """
+    _begin_with_first_key(settings)
     return create_keys(settings.token_signing_key, settings.token_keys)
 
 
@@ -46,7 +47,18 @@ def rotate_service_keys(settings: Settings) -> str:
     Raises:
         KeyFileError: the JWKS file is damaged.
     """
+    _begin_with_first_key(settings)
     return rotate_keys(settings.token_signing_key, settings.token_keys)
+
+
+def begin_service_revocations(settings: Settings) -> Path:
+    """Make the empty list of revocations where there is none; returns where it lies.
+
+    Raises:
+        KeyFileError: it cannot be written.
+    """
+    begin_revocations(settings.revoked)
+    return settings.revoked
 
 
 def retire_service_key(settings: Settings, key_id: str) -> None:
@@ -63,6 +75,15 @@ def retire_service_key(settings: Settings, key_id: str) -> None:
     retire_key(settings.token_keys, key_id)
 
 
+def retire_model_key(settings: Settings, key_id: str) -> None:
+    """Believe no model and no export that was signed by that key; a running service follows within a second.
+
+    Raises:
+        KeyFileError: there is no such key, or it is the only one.
+    """
+    retire_key(settings.model_keys, key_id)
+
+
 def revoke_service_token(settings: Settings, token: str) -> str:
     """Refuse one token; a running service follows within a second.
 
@@ -75,7 +96,7 @@ def revoke_service_token(settings: Settings, token: str) -> str:
 
     Raises:
         TokenError: it is neither.
-        KeyFileError: the list of revocations is damaged or cannot be written.
+        KeyFileError: the list of revocations is missing or damaged, or cannot be written.
     """
     longest = MAX_LIFETIME if settings.service.keys_url is None else _PROVIDERS_LIFETIME
     token_id, expires = token, time.time() + longest.total_seconds()
@@ -138,3 +159,9 @@ def issue_service_token(
         limits=limits,
         certificate=None if certificate is None else thumbprint_of(certificate),
     )
+
+
+def _begin_with_first_key(settings: Settings) -> None:
+    """Only with the first key: no token is older than that, so nothing can have been revoked before."""
+    if settings.service.keys_url is None and not settings.token_keys.exists():
+        begin_revocations(settings.revoked)

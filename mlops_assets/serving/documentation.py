@@ -20,6 +20,7 @@ from litestar.openapi.spec import Components, SecurityRequirement, SecuritySchem
 from litestar.types import ControllerRouterHandler
 
 from mlops_assets import __version__
+from mlops_assets.platform.settings import Authentication
 from mlops_assets.serving.bodies import BODY, BodyKind
 from mlops_assets.serving.problems import COMMON, problem_responses
 from mlops_assets.serving.routes import API_ROUTES
@@ -28,7 +29,26 @@ from mlops_assets.serving.scopes import ACCESS, STATES, Access, Scope
 DOCUMENT: Final = "openapi_document"
 """Name in the application's state."""
 DocumentRequest = Request[Any, Any, State]
-_SCHEME: Final = "bearer"
+_BEARER: Final = "bearer"
+_CERTIFICATE: Final = "mutualTLS"
+_SCHEMES: Final = {
+    _BEARER: SecurityScheme(
+        type="http",
+        scheme="bearer",
+        bearer_format="JWT",
+        description="A JWT of type at+jwt (RFC 9068). One that is bound to a client certificate (RFC 8705) is good "
+        "only together with it.",
+    ),
+    _CERTIFICATE: SecurityScheme(
+        type="mutualTLS", description="A client certificate of an authority that the service's operator names."
+    ),
+}
+_NAMES: Final = {_BEARER: "bearer token", _CERTIFICATE: "client certificate"}
+_DEMANDED: Final[Mapping[Authentication, list[SecurityRequirement]]] = {
+    Authentication.TOKEN: [{_BEARER: []}],
+    Authentication.CERTIFICATE: [{_CERTIFICATE: []}],
+    Authentication.BOTH: [{_BEARER: [], _CERTIFICATE: []}],
+}
 _ERRORS: Final = problem_responses(*COMMON)
 _STYLE: Final = (
     "body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
@@ -72,13 +92,14 @@ def documentation_routes(*, public: bool) -> tuple[ControllerRouterHandler, ...]
     return (openapi_json, documentation_page)
 
 
-def openapi_document(*, public: bool = False) -> dict[str, Any]:
+def openapi_document(*, public: bool = False, authentication: Authentication = Authentication.TOKEN) -> dict[str, Any]:
     """The OpenAPI 3.1 document of all routes.
 
     It is made of the routes alone, so it can be written to a file without starting the service.
 
     Args:
         public: whether the documentation routes need no token.
+        authentication: what the service demands of every request.
     """
     routes: Sequence[ControllerRouterHandler] = (*API_ROUTES, *documentation_routes(public=public))
     config = OpenAPIConfig(
@@ -92,10 +113,8 @@ def openapi_document(*, public: bool = False) -> dict[str, Any]:
             "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed."
         ),
         servers=[Server(url="/")],
-        components=Components(
-            security_schemes={_SCHEME: SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
-        ),
-        security=[{_SCHEME: []}],
+        components=Components(security_schemes=dict(_SCHEMES)),
+        security=list(_DEMANDED[authentication]),
     )
     document: dict[str, Any] = Litestar(
         route_handlers=list(routes), openapi_config=config, logging_config=None
@@ -154,9 +173,10 @@ def html_page(document: Mapping[str, Any]) -> str:
         f"<title>{escape(info['title'])}</title><style>{_STYLE}</style>",
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])}</p>",
     ]
+    demanded = " or ".join(" and ".join(_NAMES[scheme] for scheme in one) for one in document["security"])
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            parts.append(_operation(path, method, operation))
+            parts.append(_operation(path, method, operation, demanded))
     for name, schema in document["components"]["schemas"].items():
         rows = [
             (field, _type_of(property_), property_.get("description", ""))
@@ -167,7 +187,7 @@ def html_page(document: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
+def _operation(path: str, method: str, operation: Mapping[str, Any], demanded: str) -> str:
     parameters = [
         (parameter["name"], parameter["in"], _type_of(parameter["schema"]), parameter.get("description", ""))
         for parameter in operation.get("parameters", [])
@@ -177,7 +197,7 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
         (content,) = body["content"].values()
         parameters.append(("", "body", _type_of(content["schema"]), body["description"]))
     responses = [(status, response["description"]) for status, response in operation["responses"].items()]
-    access = "no token" if operation.get("security") == [{}] else "bearer token"
+    access = "no token" if operation.get("security") == [{}] else demanded
     return "\n".join(
         (
             f"<h2>{escape(method.upper())} {escape(path)}</h2>",

@@ -1,6 +1,6 @@
-"""Following the exports: the service always answers from the newest export that is whole.
+"""Following the exports: the service always answers from the newest export that is whole and believed.
 
-Put here when an export is looked for, taken over or refused. Keep out what is read from it.
+Put here when an export is looked for, taken over, refused or given up. Keep out what is read from it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlops_assets.serving.last_served import LastServed
     from mlops_assets.serving.metrics import ServiceMetrics
     from mlops_assets.serving.predictions import PredictionTable
+    from mlops_assets.serving.trust import Trust, Trusted
 
 _LOGGER: Final = logging.getLogger(__name__)
 _REFUSED: Final = (ArtifactError, KeyFileError, OSError, sqlite3.Error)
@@ -51,17 +52,31 @@ class ExportFollower:
         poll_seconds: float,
         metrics: ServiceMetrics,
         last: LastServed,
-        model_keys: Path | None = None,
+        trust: Trust,
+        keys_changed: Callable[[], None] = lambda: None,
     ) -> None:
+        """Follow the exports of a folder; nothing is taken over before the first ``refresh``.
+
+        Args:
+            folder: where the exports live.
+            poll_seconds: how often to look at the pointer.
+            metrics: told of refusals, and of what outputs are compared with.
+            last: what the other workers serve.
+            trust: the keys whose exports and models are believed.
+            keys_changed: called when those keys have changed, before anything more is answered.
+        """
         self._folder = folder
         self._last = last
         self._metrics = metrics
         self.refusal: str | None = None
         """Why the current export was not taken over; ``None`` when it was."""
         self._poll_seconds = poll_seconds
-        self._model_keys = model_keys
+        self._trust = trust
+        self._keys_changed = keys_changed
+        self._believed: Trusted | None = None
         self._served: ServedExport | None = None
         self._judged: tuple[int, ...] | None = None
+        self._judged_by: Trusted | None = None
         self._retry_at = 0.0
 
     @property
@@ -69,8 +84,9 @@ class ExportFollower:
         """The current export; ask again after each ``await``.
 
         Raises:
-            ServiceUnavailableException: no export has been taken over yet.
+            ServiceUnavailableException: no export has been taken over yet, or a key that vouched for it was withdrawn.
         """
+        self._follow_trust()
         if self._served is None:
             raise ServiceUnavailableException(detail="No export is loaded yet.", headers={"Retry-After": "5"})
         return self._served
@@ -80,27 +96,32 @@ class ExportFollower:
         """The predictions of the current export; ask again after each ``await``.
 
         Raises:
-            ServiceUnavailableException: no export has been taken over yet.
+            ServiceUnavailableException: as for :attr:`served`.
         """
         return self.served.predictions
 
     @property
     def ready(self) -> bool:
         """Whether there are predictions to answer from."""
+        self._follow_trust()
         return self._served is not None
 
     async def refresh(self) -> None:
-        """Look at the pointer, and take over the export it names if it changed and the export is whole.
+        """Look at the pointer and the trusted keys, and take over the export if one of them changed and it is whole.
 
-        An export that is damaged or does not fit is refused and logged; the one in use stays.
+        An export that is damaged, does not fit or is not believed is refused and logged; the one in use stays, unless
+        a key that vouched for it was withdrawn.
         """
+        self._follow_trust()
         pointer = self._pointer()
-        if pointer == self._judged and time.monotonic() < self._retry_at:
+        # New keys may let in what was refused; what is in use was judged by them already.
+        same_keys = self._believed is self._judged_by or (self._served is not None and self.refusal is None)
+        if pointer == self._judged and same_keys and time.monotonic() < self._retry_at:
             return
-        self._judged = pointer
+        self._judged, self._judged_by = pointer, self._believed
         self._retry_at = float("inf")
         try:
-            taken = await asyncio.to_thread(self._load, open_export)
+            taken = await asyncio.to_thread(self._load, open_export, self._trust.keys())
         except _REFUSED as error:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             self.refusal = str(error)
@@ -112,6 +133,7 @@ class ExportFollower:
             await self._fall_back()
             return
         self.refusal = None
+        self._follow_trust()
         self._take(*taken)
 
     async def _fall_back(self) -> None:
@@ -120,12 +142,38 @@ class ExportFollower:
         if self._served is not None or last is None:
             return
         try:
-            taken = await asyncio.to_thread(self._load, partial(open_kept_export, export_id=last))
+            taken = await asyncio.to_thread(self._load, partial(open_kept_export, export_id=last), self._trust.keys())
         except _REFUSED:
             return
+        self._follow_trust()
         self._take(*taken)
 
+    def _follow_trust(self) -> None:
+        """Give the export up once a key that vouched for it, or for one of its models, is not trusted any more.
+
+        Asked at each request and not only when the pointer is looked at, which waits while a new export is verified.
+        """
+        try:
+            trusted = self._trust.keys()
+        except KeyFileError:
+            trusted = None
+        if trusted is self._believed:
+            return
+        self._believed = trusted
+        self._keys_changed()
+        if self._served is None or self._served.believed_by(trusted or {}):
+            return
+        _LOGGER.error(
+            "export given up", extra={"fields": {"export_id": self._served.predictions.export_id, "reason": "key"}}
+        )
+        self.close()
+
     def _take(self, served: ServedExport, references: list[Reference]) -> None:
+        if not served.believed_by(self._believed or {}):
+            # A key was withdrawn while its export was verified; the next look judges it anew.
+            served.close()
+            self._judged = None
+            return
         old, self._served = self._served, served
         if self._pointer() == self._judged:
             # Else another worker may have taken over a newer one meanwhile.
@@ -168,11 +216,11 @@ class ExportFollower:
             return ()
         return (status.st_mtime_ns, status.st_ino, status.st_size)
 
-    def _load(self, opened: Callable[[Path], Export]) -> tuple[ServedExport, list[Reference]]:
+    def _load(self, opened: Callable[..., Export], trusted: Trusted) -> tuple[ServedExport, list[Reference]]:
         with contextlib.ExitStack() as stack:
-            export = opened(self._folder)
+            export = opened(self._folder, trusted=trusted)
             stack.callback(export.close)
-            served = ServedExport.of(export, model_keys=self._model_keys)
+            served = ServedExport.of(export, trusted=trusted)
             published = served.predictions.published_values()
             references = [reference_of(*model, values) for model, values in published.items()]
             stack.pop_all()

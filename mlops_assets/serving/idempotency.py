@@ -67,6 +67,11 @@ class Remembered:
             self._drop(next(iter(self._entries)))
         return content
 
+    def clear(self) -> None:
+        """Forget everything: what was answered may not be answered any more."""
+        self._entries.clear()
+        self._bytes = 0
+
     def _forget_old(self) -> None:
         now = time.monotonic()
         while self._entries:

@@ -5,13 +5,18 @@ Put here the form of a line and where it goes. Keep out what is logged.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.config
+import time
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FIELDS: Final = "fields"
 """Name of the ``extra`` whose members become members of the line."""
@@ -22,16 +27,50 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, FIELDS, {}),
-        }
+        line = _line(record.created, record.levelname.lower(), record.name, record.getMessage())
+        line.update(getattr(record, FIELDS, {}))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return _text(line)
+
+
+class JsonOutput(logging.StreamHandler[TextIO]):
+    """Writes lines to a stream, each whole and at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.setFormatter(JsonLines())
+
+    def put(self, text: str) -> None:
+        """Write a line that is formatted already."""
+        self.acquire()
+        try:
+            self.stream.write(f"{text}\n")
+            self.flush()
+        finally:
+            self.release()
+
+
+def write_line(logger: logging.Logger, message: str, fields: Mapping[str, Any]) -> None:
+    """Write what ``logger.info`` would write, before this returns.
+
+    One such line is written for each request. Going through the library takes nearly twice as long: it makes a record,
+    finds out who calls, and asks every logger above.
+    """
+    for handler in logging.root.handlers:
+        if isinstance(handler, JsonOutput):
+            line = _line(time.time(), "info", logger.name, message)
+            line.update(fields)
+            # Where the stream takes nothing, the library says so and the request goes on.
+            with contextlib.suppress(OSError, ValueError):
+                handler.put(_text(line))
+                return
+    logger.info(message, extra={FIELDS: dict(fields)})
+
+
+def _line(created: float, level: str, logger: str, message: str) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
+    return {"time": moment, "level": level, "logger": logger, "message": message}
 
 
 def _text(line: dict[str, Any]) -> str:
@@ -52,10 +91,7 @@ def configure_logs() -> None:
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"json": {"()": JsonLines}},
-            "handlers": {
-                "stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "json"}
-            },
+            "handlers": {"stdout": {"()": JsonOutput, "stream": "ext://sys.stdout"}},
             "root": {"handlers": ["stdout"], "level": "INFO"},
         }
     )

@@ -12,11 +12,11 @@ from mlops_assets.platform.errors import ArtifactError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
     from typing import Any
 
     from mlops_assets.platform.export import Export
     from mlops_assets.scoring.scorer import Scorer
+    from mlops_assets.serving.trust import Trusted
 
 TABLE: Final = "models"
 KEY: Final = ("name", "election")
@@ -59,18 +59,19 @@ class LoadedModel:
 class LoadedModels:
     """The table ``models`` of an open export, keyed by name and election; an export without it offers none."""
 
-    def __init__(self, export: Export, keys: Path | None) -> None:
+    def __init__(self, export: Export, trusted: Trusted) -> None:
         """Verify and load every model: signature, SHA-256, graph and encoding.
 
         Args:
             export: the open export.
-            keys: JWKS file of the keys whose models may be loaded; ``None`` trusts none.
+            trusted: the keys whose models may be loaded, by their ids.
 
         Raises:
             ArtifactError: the table lacks a column or its key, or a model does not verify.
-            KeyFileError: the file of keys is missing or damaged.
         """
         self._models: dict[str, dict[str, LoadedModel]] = {}
+        self.key_ids: set[str] = set()
+        """The keys that vouch for the models."""
         record = export.manifest.tables.get(TABLE)
         if record is None:
             return
@@ -82,7 +83,8 @@ class LoadedModels:
                 remedy="Write an export that fits.",
             )
         rows = export.connection.execute(_ROWS).fetchall()
-        for election, model in _loaded([dict(zip(_COLUMNS, row, strict=True)) for row in rows], keys):
+        for election, model in _loaded([dict(zip(_COLUMNS, row, strict=True)) for row in rows], trusted):
+            self.key_ids.add(model.record.key_id)
             # Of an unchanged file that serves several elections, the latest counts.
             self._models.setdefault(model.record.name, {})[model.record.version] = LoadedModel(
                 election=election, scorer=model
@@ -105,11 +107,9 @@ class LoadedModels:
         return versions[-1] if versions else None
 
 
-def _loaded(rows: list[Mapping[str, Any]], keys: Path | None) -> list[tuple[str, Scorer]]:
+def _loaded(rows: list[Mapping[str, Any]], trusted: Trusted) -> list[tuple[str, Scorer]]:
     # Imported where the first model is: a service without models needs neither the runtime nor its memory.
-    from mlops_assets.platform.token_keys import read_keys  # noqa: PLC0415
     from mlops_assets.scoring.records import ModelRecord  # noqa: PLC0415
     from mlops_assets.scoring.scorer import load  # noqa: PLC0415
 
-    trusted = {} if keys is None or not rows else read_keys(keys)
     return [(str(row["election"]), load(ModelRecord.of_row(row), trusted)) for row in rows]

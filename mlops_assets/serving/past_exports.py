@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.export import kept_exports, open_kept_export
 from mlops_assets.platform.export_history import current_at, pointer_history
+from mlops_assets.platform.token_keys import KeyFileError
 from mlops_assets.serving.predictions import PredictionTable
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.export_history import Move
     from mlops_assets.platform.export_manifest import ExportManifest
+    from mlops_assets.serving.trust import Trust, Trusted
 
 _LOGGER: Final = logging.getLogger(__name__)
 _MOST_OPEN: Final = 8
@@ -48,8 +50,10 @@ class PastExports:
     As with the follower, queries and closing happen on the event loop: ask again after each ``await``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trust: Trust) -> None:
         self._folder = folder
+        self._trust = trust
+        self._believed: Trusted | None = None
         self._open: dict[str, PredictionTable] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._damaged: dict[str, float] = {}
@@ -65,8 +69,10 @@ class PastExports:
             self._forget(export_id)
             moves = await self._moves()
             raise NotKeptError(was_known=any(move.export_id == export_id for move in moves))
+        self._follow_trust(export_id)
         while export_id not in self._open:
             await self._verify(export_id)
+            self._follow_trust(export_id)
         # The newest last: the first is the one that was not asked for the longest.
         table = self._open[export_id] = self._open.pop(export_id)
         return table
@@ -84,8 +90,12 @@ class PastExports:
         return await self.by_id(export_id)
 
     async def kept(self) -> tuple[ExportManifest, ...]:
-        """The manifests of all kept exports, oldest first."""
-        return await asyncio.to_thread(kept_exports, self._folder)
+        """The manifests of all kept exports that are signed by a trusted key, oldest first."""
+        try:
+            trusted = self._trust.keys()
+        except KeyFileError:
+            return ()
+        return await asyncio.to_thread(kept_exports, self._folder, trusted=trusted)
 
     async def moves(self) -> tuple[Move, ...]:
         """Which export was current from when on, oldest first; empty when it cannot be read."""
@@ -108,6 +118,18 @@ class PastExports:
         if table is not None:
             table.close()
 
+    def _follow_trust(self, export_id: str) -> None:
+        """Verify everything anew once the trusted keys have changed; without any, nothing is believed."""
+        try:
+            trusted = self._trust.keys()
+        except KeyFileError as error:
+            self.close()
+            raise _refused(export_id) from error
+        if trusted is not self._believed:
+            self._believed = trusted
+            self._damaged.clear()
+            self.close()
+
     async def _verify(self, export_id: str) -> None:
         """Verify once, however many ask at the same time; a request that goes away does not end it for the others."""
         if time.monotonic() < self._damaged.get(export_id, 0.0):
@@ -115,27 +137,40 @@ class PastExports:
         task = self._opening.get(export_id)
         if task is None:
             task = self._opening[export_id] = asyncio.create_task(self._take_over(export_id))
-            task.add_done_callback(lambda _: self._opening.pop(export_id, None))
+            task.add_done_callback(partial(self._settle, export_id))
         await asyncio.shield(task)
 
+    def _settle(self, export_id: str, task: asyncio.Task[None]) -> None:
+        del self._opening[export_id]
+        if not task.cancelled():
+            # It was logged; everybody who asked may have gone away, and an error that nobody takes is told to stderr.
+            task.exception()
+
     async def _take_over(self, export_id: str) -> None:
+        believed = self._believed or {}
         try:
-            table = await asyncio.to_thread(self._load, export_id)
+            table = await asyncio.to_thread(self._load, export_id, believed)
         except FileNotFoundError:
             raise NotKeptError(was_known=True) from None
-        except (ArtifactError, OSError, sqlite3.Error) as error:
+        except Exception as error:
+            # Whatever a damaged file makes a library raise: it is logged once, and not read again by the next request.
             self._damaged[export_id] = time.monotonic() + _RETRY_SECONDS
             _LOGGER.error(  # noqa: TRY400  the message says it all
-                "past export refused", extra={"fields": {"export_id": export_id, "error": str(error)}}
+                "past export refused",
+                extra={"fields": {"export_id": export_id, "error": f"{type(error).__name__}: {error}"}},
             )
             raise _refused(export_id) from error
+        if believed is not self._believed:
+            # The keys changed meanwhile: whoever still asks has it verified anew.
+            table.close()
+            return
         self._open[export_id] = table
         while len(self._open) > _MOST_OPEN:
             self._open.pop(next(iter(self._open))).close()
 
-    def _load(self, export_id: str) -> PredictionTable:
+    def _load(self, export_id: str, trusted: Trusted) -> PredictionTable:
         with contextlib.ExitStack() as stack:
-            export = open_kept_export(self._folder, export_id)
+            export = open_kept_export(self._folder, export_id, trusted=trusted)
             stack.callback(export.close)
             table = PredictionTable(export)
             stack.pop_all()

@@ -154,6 +154,8 @@ async def score(request: ServiceRequest, name: ModelName, idempotency_key: Idemp
     """Scores of rows."""
     body = await read_json_text(request)
     asked = decoded(body, ScoreRequest)
+    # Before what is remembered, which may be of a model that is not trusted any more.
+    export = current_export(request)
     fingerprint = request.url.path.encode() + b"\n" + body
     remembered: Remembered = request.app.state[REMEMBERED]
     if idempotency_key is not None:
@@ -161,7 +163,6 @@ async def score(request: ServiceRequest, name: ModelName, idempotency_key: Idemp
             known = remembered.find(request.user.name, idempotency_key, fingerprint)
         if known is not None:
             return _scores(known, {"Idempotency-Replayed": "true"})
-    export = current_export(request)
     export_id = export.predictions.export_id
     model = _model(export.models, name, asked.model_version)
     try:

@@ -14,9 +14,8 @@ from mlops_assets.serving.person_features import PersonFeatures
 from mlops_assets.serving.predictions import PredictionTable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlops_assets.platform.export import Export
+    from mlops_assets.serving.trust import Trusted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,26 +26,33 @@ class ServedExport:
         predictions: its predictions.
         models: its models; none where it carries none.
         features: features of persons; ``None`` where it carries none.
+        vouchers: the keys that vouch for the export and its models, by their ids.
     """
 
     predictions: PredictionTable
     models: LoadedModels
     features: PersonFeatures | None
+    vouchers: Trusted
 
     @classmethod
-    def of(cls, export: Export, *, model_keys: Path | None) -> Self:
+    def of(cls, export: Export, *, trusted: Trusted) -> Self:
         """Take over an export: one bad part refuses the whole, so that predictions and models always fit together.
 
         Raises:
             ArtifactError: a table does not fit, or a model does not verify.
-            KeyFileError: the keys that would verify its models are missing or damaged.
         """
         has_features = person_features.TABLE in export.manifest.tables
+        models = LoadedModels(export, trusted)
         return cls(
             predictions=PredictionTable(export),
-            models=LoadedModels(export, model_keys),
+            models=models,
             features=PersonFeatures(export) if has_features else None,
+            vouchers={key_id: trusted[key_id] for key_id in {*models.key_ids, export.signed_by} if key_id},
         )
+
+    def believed_by(self, trusted: Trusted) -> bool:
+        """Whether every key that vouches for it is still among those."""
+        return all(trusted.get(key_id) == key for key_id, key in self.vouchers.items())
 
     def close(self) -> None:
         """Close the export."""

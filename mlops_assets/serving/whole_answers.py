@@ -39,6 +39,11 @@ class WholeAnswers(asyncio.Transport):
         self._flush()
         self._transport.close()
 
+    def abort(self) -> None:
+        """Cut the connection, and drop what was not written yet."""
+        self._held = b""
+        self._transport.abort()
+
     def _flush(self) -> None:
         if self._held:
             held, self._held = self._held, b""

@@ -54,7 +54,7 @@ def test_each_reader_gets_what_it_needs_and_no_more(folder: Path) -> None:
         },
         "modeling": {"mlops_assets_curated__password", "models.pem", "models.json"},
         "reaper": {"mlops_assets_restricted__password", "mlops_assets_curated__password"},
-        "service": {"jwks.json", "models.json", "server.crt", "server.key", "services.crt"},
+        "service": {"jwks.json", "revoked.json", "models.json", "server.crt", "server.key", "services.crt"},
         "tokens": {"jwks.json", "signing.pem"},
         "proxy": {"server.crt", "server.key", "services.crt", "viewers.crt", "operators.crt", "everybody.crt"},
         "clients": {"services.crt"}
@@ -94,6 +94,13 @@ def test_the_usual_rotation_renews_everything_but_authorities_and_pseudonyms(fol
     assert "authority/services.key" in kept
     assert not any(name.endswith(("password", "server.key", "pgpass", "signing.pem", "jwks.json")) for name in kept)
     assert secrets.create(folder) == []
+
+
+def test_a_lost_list_of_revocations_does_not_come_back_empty(folder: Path) -> None:
+    (folder / "service" / "revoked.json").unlink()
+    assert secrets.create(folder) == []
+    secrets.rotate(folder, parts=[secrets.Part.TOKENS])
+    assert not (folder / "service" / "revoked.json").exists()
 
 
 def test_tokens_of_the_old_key_stay_valid_after_a_rotation(folder: Path) -> None:

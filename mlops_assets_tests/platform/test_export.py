@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime
 from multiprocessing import get_context
@@ -25,6 +26,8 @@ from mlops_assets.platform.export_history import pointer_history
 from mlops_assets_tests.platform import killed_writer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlops_assets.platform.export_manifest import ExportManifest
 
 KEYS = {"items": ["name"]}
@@ -285,3 +288,58 @@ def test_writers_in_several_processes_take_turns(tmp_path: Path) -> None:
     assert len(set(ids)) == 4
     with open_export(tmp_path) as export:
         assert exports_in(tmp_path) == {export.manifest.export_id}
+
+
+def batched(*rows: tuple[str | None, float | None], size: int = 2) -> dict[str, pa.RecordBatchReader]:
+    """The same as batches that pass once."""
+    schema = pa.schema([("name", pa.string()), ("amount", pa.float64())])
+    table = pa.Table.from_pylist([{"name": name, "amount": amount} for name, amount in rows], schema=schema)
+    return {"items": pa.RecordBatchReader.from_batches(schema, table.to_batches(max_chunksize=size))}
+
+
+def test_sorted_batches_give_the_same_export_as_the_table(tmp_path: Path) -> None:
+    rows = [(f"{number:03}", float(number)) for number in range(100)]
+    whole = write(tmp_path / "whole", *reversed(rows))
+    for size in (1, 7, 100):
+        passed = write_export(tmp_path / "batches", batched(*rows, size=size), {"lake_snapshot": 1}, keys=KEYS)
+        assert passed.tables == whole.tables
+        assert passed.export_id == whole.export_id
+    with open_export(tmp_path / "batches") as export:
+        assert export.connection.execute("SELECT * FROM items").fetchall() == rows
+
+
+@pytest.mark.parametrize(
+    "rows", [[("b", 1.0), ("a", 1.0)], [("a", 1.0), ("a", 2.0)], [("a", 1.0), (None, 2.0)], [("a", float("nan"))]]
+)
+def test_batches_that_are_not_sorted_by_a_whole_key_are_refused_and_leave_nothing(
+    tmp_path: Path, rows: list[tuple[str | None, float | None]]
+) -> None:
+    written = write(tmp_path, ("old", 1.0))
+    with pytest.raises(ArtifactError):
+        write_export(tmp_path, batched(*rows), {}, keys=KEYS)
+    with pytest.raises(ArtifactError, match="no key"):
+        write_export(tmp_path, batched(*rows), {})
+    assert current_export_id(tmp_path) == written.export_id
+    assert exports_in(tmp_path) == {written.export_id}
+    assert not list(tmp_path.glob(".staged*"))
+
+
+def test_only_one_batch_is_held_at_a_time(tmp_path: Path) -> None:
+    schema = pa.schema([("name", pa.string()), ("amount", pa.float64())])
+    size, count = 5_000, 20
+
+    def made() -> Iterator[pa.RecordBatch]:
+        for number in range(count):
+            names = [f"{row:09}" for row in range(number * size, (number + 1) * size)]
+            yield pa.record_batch([names, pa.array([0.5] * size)], schema=schema)
+
+    tracemalloc.start()
+    try:
+        reader = pa.RecordBatchReader.from_batches(schema, made())
+        manifest = write_export(tmp_path, {"items": reader}, {}, keys=KEYS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert manifest.tables["items"].rows == size * count
+    # All rows as Python values take about 200 bytes each.
+    assert peak < size * count * 200 / 4

@@ -19,7 +19,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 
 from mlops_assets.deployment.certificates import Authority, Purpose
 from mlops_assets.platform.errors import SettingsError
-from mlops_assets.platform.revocations import RevocationFile, read_revoked, revoke_key, revoke_token
+from mlops_assets.platform.revocations import (
+    RevocationFile,
+    begin_revocations,
+    read_revoked,
+    revoke_key,
+    revoke_token,
+)
 from mlops_assets.platform.token_keys import KeyFileError
 from mlops_assets.platform.token_verifier import TokenVerifier
 from mlops_assets.platform.tokens import Refusal, TokenError
@@ -255,6 +261,7 @@ def test_a_revoked_token_or_key_is_refused_though_it_was_just_taken(tmp_path: Pa
     verifier = TokenVerifier(
         keys=KeyFile(file, ALL), issuer=ISSUER, audience=AUDIENCE, revocations=RevocationFile(revoked)
     )
+    begin_revocations(revoked)
     one, other = signed(RSA, "RS256", "rsa"), signed(CURVE, "ES256", "curve", jti="another-1")
     verifier.verify(one)
     verifier.verify(other)
@@ -270,12 +277,29 @@ def test_a_revoked_token_or_key_is_refused_though_it_was_just_taken(tmp_path: Pa
     with pytest.raises(KeyFileError, match="list of revocations"):
         verifier.verify(one)
     revoked.unlink()
-    with pytest.raises(KeyFileError, match="gone"):
+    with pytest.raises(KeyFileError, match="no list of revocations"):
         verifier.verify(one)
+
+
+def test_a_list_that_was_lost_lets_nobody_in_also_after_a_restart_and_is_not_begun_anew_by_a_revocation(
+    tmp_path: Path,
+) -> None:
+    revoked = tmp_path / "revoked.json"
+    begin_revocations(revoked)
+    revoke_key(revoked, "old")
+    begin_revocations(revoked)
+    assert RevocationFile(revoked).revoked().key_ids == {"old"}
+    revoked.unlink()
+    for lost in (revoked, tmp_path / "no-folder" / "revoked.json"):
+        with pytest.raises(KeyFileError, match="no list of revocations"):
+            RevocationFile(lost).revoked()
+        with pytest.raises(KeyFileError, match="no list of revocations"):
+            revoke_token(lost, "ab_CD-1234", expires=time.time() + 60)
 
 
 def test_a_token_leaves_the_list_once_it_has_expired(tmp_path: Path) -> None:
     revoked = tmp_path / "revoked.json"
+    begin_revocations(revoked)
     revoke_token(revoked, "old-token", expires=time.time() - timedelta(days=2).total_seconds())
     revoke_token(revoked, "new-token", expires=time.time() + 60)
     assert set(read_revoked(revoked).tokens) == {"new-token"}
@@ -283,6 +307,7 @@ def test_a_token_leaves_the_list_once_it_has_expired(tmp_path: Path) -> None:
 
 def test_of_many_revocations_at_once_none_is_lost(tmp_path: Path) -> None:
     revoked = tmp_path / "revoked.json"
+    begin_revocations(revoked)
     wanted = {f"token-{number}" for number in range(24)}
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: revoke_token(revoked, name, expires=time.time() + 60), wanted))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -15,14 +18,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper
 
 from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.signatures import SignatureError
 from mlops_assets.scoring.encoding import Anchor, Encoding, FeatureError, Number
 from mlops_assets.scoring.records import ModelRecord, file_version
 from mlops_assets.scoring.scorer import load, load_unsigned
-from mlops_assets.scoring.signatures import SignatureError, signed
+from mlops_assets.scoring.signatures import signed
 from mlops_assets_tests.scoring.models import SIGNER, TRUSTED, linear_graph, record_of, signed_record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -244,3 +249,24 @@ def test_a_file_exchanged_together_with_its_hash_is_refused() -> None:
         load(dataclasses.replace(record, onnx=other, version=file_version(other)), TRUSTED)
     with pytest.raises(ArtifactError, match="was changed after training"):
         load(dataclasses.replace(record, onnx=other), TRUSTED)
+
+
+def test_the_runtime_keeps_no_events_no_id_of_the_machine_and_says_nothing(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(linear_graph().SerializeToString())
+    home = tmp_path / "home"
+    home.mkdir()
+    script = "import sys; from mlops_assets.scoring.runtime import onnxruntime as o; o.InferenceSession(sys.argv[1])"
+    theirs = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    plain = {name: value for name, value in os.environ.items() if name not in theirs}
+    for folder in (home, tmp_path / "absent" / "home"):
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", script, model],
+            env={**plain, "HOME": str(folder)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert (done.stdout, done.stderr) == ("", "")
+    assert list(home.iterdir()) == []
+    assert not (tmp_path / "absent").exists()

@@ -30,7 +30,7 @@ ELECTIONS = ("2020", "2022")
 MEASURES = ("total_votes", "turnout")
 MODEL = "person_turnout"
 MODEL_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
-"""Signs the sample's models; of tests alone."""
+"""Signs the sample's models and exports; of tests alone."""
 PERSONS = ("0" * 31 + "1", "0" * 31 + "2", "0" * 31 + "3")
 ROWS = len(ELECTIONS) * len(MEASURES) * sum(len(numbers) for numbers in DISTRICTS.values())
 
@@ -95,7 +95,11 @@ def features() -> pa.Table:
 
 
 def export_predictions(
-    folder: Path, model_version: str = "v1", *records: ModelRecord, keep: int = DEFAULT_KEEP
+    folder: Path,
+    model_version: str = "v1",
+    *records: ModelRecord,
+    keep: int = DEFAULT_KEEP,
+    key: Ed25519PrivateKey | None = MODEL_KEY,
 ) -> ExportManifest:
     """Make an export of them current; models, and features with them, only where records are given.
 
@@ -106,7 +110,8 @@ def export_predictions(
     if records:
         tables |= {models.TABLE: model_rows(*records), person_features.TABLE: features()}
         keys |= {models.TABLE: models.KEY, person_features.TABLE: person_features.KEY}
-    return write_export(folder, tables, {"lake_snapshot": 7, "model": model_version}, keys=keys, keep=keep)
+    provenance = {"lake_snapshot": 7, "model": model_version}
+    return write_export(folder, tables, provenance, keys=keys, keep=keep, signing_key=key)
 
 
 def export_everything(folder: Path) -> ExportManifest:

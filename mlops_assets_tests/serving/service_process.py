@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args, get_type_hints
 
 import httpx
 
+from mlops_assets.platform.revocations import begin_revocations
 from mlops_assets.platform.token_keys import create_keys
 from mlops_assets.platform.tokens import issue_token
 from mlops_assets.serving import predictions
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 ISSUER = "test-issuer"
 AUDIENCE = "test-service"
 HOUR = timedelta(hours=1)
+_PATIENCE_SECONDS = 60.0
+"""A machine that does much else starts a service slowly."""
 
 
 @dataclass
@@ -71,6 +74,8 @@ class Service:
         from mlops_assets_tests.serving.sample import trust_models  # noqa: PLC0415
 
         trust_models(self.folder / "model-keys.json")
+        if self.config.revoked is not None:
+            begin_revocations(self.config.revoked)
         return create_keys(self.signing_key, self.config.keys)
 
     def token(
@@ -114,7 +119,8 @@ class Service:
 
     def wait_for_log(self, message: str, *, count: int = 1) -> dict[str, Any]:
         """The ``count``-th log line with that message."""
-        for _ in range(200):
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
             if len(found := [line for line in self.log() if line["message"] == message]) >= count:
                 return found[count - 1]
             time.sleep(0.05)
@@ -132,7 +138,8 @@ class Service:
         )
         log.close()
         with self.client() as client:
-            for _ in range(200):
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            while time.monotonic() < deadline:
                 try:
                     client.get("/health/live").raise_for_status()
                 except httpx.TransportError:

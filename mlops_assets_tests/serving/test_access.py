@@ -105,6 +105,21 @@ def test_a_header_without_bearer_token_counts_as_none(stranger: httpx.Client, he
     assert (answer.status_code, "error" in answer.headers["www-authenticate"]) == (401, False)
 
 
+@pytest.mark.parametrize("second", ["Bearer {token}", "Bearer other", "Basic dXNlcjpwYXNz", ""])
+def test_two_authorization_headers_are_refused_whichever_comes_first(
+    service: Service, stranger: httpx.Client, second: str
+) -> None:
+    token = service.token()
+    pair = [("Authorization", f"Bearer {token}"), ("authorization", second.format(token=token))]
+    for headers in (pair, pair[::-1]):
+        answer = stranger.get("/v1/predictions/NC/12", headers=headers)
+        assert answer.status_code == 400
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert 'error="invalid_request"' in answer.headers["www-authenticate"]
+        line = audit_line(service, answer.headers["x-request-id"])
+        assert (line["decision"], line["reason"], line["principal"]) == ("deny", "repeated_authorization", None)
+
+
 @pytest.mark.parametrize("path", PROTECTED)
 @pytest.mark.parametrize("kind", BAD_TOKENS)
 def test_a_bad_token_opens_no_route(service: Service, stranger: httpx.Client, kind: str, path: str) -> None:

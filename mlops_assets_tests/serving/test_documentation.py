@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlops_assets.platform.settings import Authentication
 from mlops_assets.serving.bodies import decoded
 from mlops_assets.serving.documentation import html_page, openapi_document
 from mlops_assets.serving.inference_protocol import InferenceRequest
@@ -148,3 +149,25 @@ def test_the_documentation_can_be_made_public_and_nothing_else_with_it(tmp_path:
 @pytest.mark.parametrize("public", [True, False])
 def test_making_the_document_twice_gives_the_same(public: bool) -> None:  # noqa: FBT001  a parameter of the test
     assert openapi_document(public=public) == openapi_document(public=public)
+
+
+@pytest.mark.parametrize(
+    ("authentication", "demanded"),
+    [
+        (Authentication.TOKEN, [{"bearer": []}]),
+        (Authentication.CERTIFICATE, [{"mutualTLS": []}]),
+        (Authentication.BOTH, [{"bearer": [], "mutualTLS": []}]),
+    ],
+)
+def test_the_document_demands_what_the_service_demands(
+    authentication: Authentication, demanded: list[dict[str, list[str]]]
+) -> None:
+    document = openapi_document(authentication=authentication)
+    schemes = document["components"]["securitySchemes"]
+    assert {name: scheme["type"] for name, scheme in schemes.items()} == {"bearer": "http", "mutualTLS": "mutualTLS"}
+    assert document["security"] == demanded
+    for path, operation in operations(document):
+        assert operation.get("security", demanded) == ([{}] if path in PUBLIC else demanded)
+    shown = html_page(document)
+    assert ("bearer token" in shown) == ("bearer" in demanded[0])
+    assert ("(client certificate)" in shown) == (demanded == [{"mutualTLS": []}])

@@ -17,7 +17,7 @@ import pytest
 from mlops_assets.platform.export import current_export_id, pointer_path, write_export
 from mlops_assets.platform.token_keys import read_keys, retire_key, rotate_keys
 from mlops_assets.serving.predictions import KEY, TABLE
-from mlops_assets_tests.serving.sample import export_predictions, predictions
+from mlops_assets_tests.serving.sample import MODEL_KEY, export_predictions, predictions
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
@@ -141,20 +141,21 @@ def _corrupt(service: Service) -> None:
 
 
 def _without_table(service: Service) -> None:
-    write_export(service.config.exports, {"others": pa.table({"a": [1]})}, {})
+    write_export(service.config.exports, {"others": pa.table({"a": [1]})}, {}, signing_key=MODEL_KEY)
 
 
 def _without_column(service: Service) -> None:
     table = predictions().drop_columns(["coverage"])
-    write_export(service.config.exports, {TABLE: table}, {}, keys={TABLE: KEY})
+    write_export(service.config.exports, {TABLE: table}, {}, keys={TABLE: KEY}, signing_key=MODEL_KEY)
 
 
 def _without_key(service: Service) -> None:
-    write_export(service.config.exports, {TABLE: predictions()}, {})
+    write_export(service.config.exports, {TABLE: predictions()}, {}, signing_key=MODEL_KEY)
 
 
 def _without_rows(service: Service) -> None:
-    write_export(service.config.exports, {TABLE: predictions().slice(0, 0)}, {}, keys={TABLE: KEY})
+    nothing = {TABLE: predictions().slice(0, 0)}
+    write_export(service.config.exports, nothing, {}, keys={TABLE: KEY}, signing_key=MODEL_KEY)
 
 
 def _absent(service: Service) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mlops_assets_tests.serving.sample import export_predictions
+from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.token_keys import _write_keys, key_id_of, read_keys
+from mlops_assets.serving.past_exports import PastExports
+from mlops_assets.serving.trust import Trust
+from mlops_assets_tests.serving.sample import export_predictions, trust_models
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
@@ -152,3 +159,53 @@ def test_a_damaged_past_version_is_refused_for_all_who_ask_at_once_while_the_cur
     # Read once: asking often must not make the service read a large file often.
     assert len(refusals) == 1
     assert "SHA-256" in refusals[0]["error"]
+
+
+def test_an_export_that_fails_when_nobody_waits_any_more_is_logged_once_and_not_as_a_lost_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trust_models(tmp_path / "keys.json")
+    damaged = export_predictions(tmp_path / "exports").export_id
+    (tmp_path / "exports" / damaged / "data.sqlite").write_bytes(b"")
+    lost: list[dict[str, object]] = []
+
+    async def ask_and_go_away() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
+        past = PastExports(tmp_path / "exports", Trust(tmp_path / "keys.json"))
+        asking = asyncio.create_task(past.by_id(damaged))
+        await asyncio.sleep(0)
+        opening = list(past._opening.values())
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await asyncio.wait(opening)
+        del opening
+        gc.collect()
+        with pytest.raises(ArtifactError):
+            await past.by_id(damaged)
+
+    asyncio.run(ask_and_go_away())
+    gc.collect()
+    assert lost == []
+    assert [record.message for record in caplog.records] == ["past export refused"]
+
+
+def test_a_past_version_is_not_answered_once_the_key_that_signed_it_was_withdrawn(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.create_keys()
+    newer = Ed25519PrivateKey.generate()
+    trusted = read_keys(service.config.model_keys)
+    both = {**trusted, key_id_of(newer.public_key()): newer.public_key()}
+    _write_keys(service.config.model_keys, both)
+    past = export_predictions(service.config.exports).export_id
+    export_predictions(service.config.exports, "v2", key=newer)
+    with service, service.client(service.token()) as client:
+        assert model_version(client.get("/v1/predictions", params={"as_of": past})) == "v1"
+        _write_keys(service.config.model_keys, {name: key for name, key in both.items() if name not in trusted})
+        time.sleep(1)
+        assert client.get("/v1/predictions", params={"as_of": past}).status_code == 503
+        assert model_version(client.get("/v1/predictions")) == "v2"
+        assert past not in {export["export_id"] for export in client.get("/v1/exports").json()["exports"]}
+        _write_keys(service.config.model_keys, both)
+        time.sleep(1)
+        assert model_version(client.get("/v1/predictions", params={"as_of": past})) == "v1"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mlops_assets.platform import token_keys
 from mlops_assets.platform.export import current_export_id
 from mlops_assets.scoring.records import file_version
 from mlops_assets.scoring.signatures import signed
@@ -20,7 +21,7 @@ from mlops_assets_tests.serving.sample import MODEL, MODEL_KEY, export_everythin
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from mlops_assets.scoring.records import ModelRecord
@@ -52,7 +53,7 @@ def promote(service: Service, *records: ModelRecord, version: str = "v2") -> str
     export_id = export_predictions(service.config.exports, version, *records).export_id
     with service.client(service.token()) as client:
         for _ in range(400):
-            if client.get("/v1/export").json()["export_id"] == export_id:
+            if client.get("/v1/export").json().get("export_id") == export_id:
                 return export_id
             time.sleep(0.02)
     raise AssertionError(f"{export_id} is not served")
@@ -171,3 +172,103 @@ def test_without_keys_no_model_is_believed(tmp_path: Path) -> None:
     with service, service.client(service.token(scopes=list(Scope))) as client:
         assert client.post(SCORE, json=UNKNOWN_AGE).status_code == 503
         assert "model-keys.json" in service.wait_for_log("export refused")["error"]
+
+
+def trust(service: Service, *keys: Ed25519PrivateKey) -> None:
+    """Trust these keys alone, from now on."""
+    public = [key.public_key() for key in keys]
+    token_keys._write_keys(service.config.model_keys, {token_keys.key_id_of(key): key for key in public})
+
+
+def statuses(service: Service, bodies: Mapping[str, Mapping[str, object] | None]) -> set[int]:
+    """What each of these addresses is answered with."""
+    with service.client(service.token(scopes=list(Scope))) as client:
+        return {
+            (client.get(path) if body is None else client.post(path, json=body)).status_code
+            for path, body in bodies.items()
+        }
+
+
+EVERYTHING: Mapping[str, Mapping[str, object] | None] = {
+    SCORE: UNKNOWN_AGE,
+    INFER: MATRIX,
+    f"/v2/models/{MODEL}/ready": None,
+    "/v1/predictions/NC/12": None,
+    "/health/ready": None,
+}
+FOLLOWED = 1.0
+
+
+def test_what_a_withdrawn_key_has_signed_is_given_up_within_a_second_and_served_again_when_signed_anew(
+    own: Service,
+) -> None:
+    stranger = Ed25519PrivateKey.generate()
+    headers = {"Idempotency-Key": "before-the-withdrawal"}
+    with own.client(own.token(scopes=[Scope.INFER])) as client:
+        assert client.post(SCORE, json=UNKNOWN_AGE, headers=headers).status_code == 200
+        assert statuses(own, EVERYTHING) == {200}
+        trust(own, stranger)
+        time.sleep(FOLLOWED)
+        assert statuses(own, EVERYTHING) == {503}
+        assert client.post(SCORE, json=UNKNOWN_AGE, headers=headers).status_code == 503
+        given_up = own.wait_for_log("export given up")
+        assert given_up["export_id"] == current_export_id(own.config.exports)
+        try:
+            # The same rows and the same model, by a key that is trusted: the pointer names the same id as before.
+            export_predictions(own.config.exports, "v1", turnout_model(key=stranger), key=stranger)
+            own.wait_for_log("export served", count=len(served(own)) + 1)
+            assert statuses(own, EVERYTHING) == {200}
+            again = client.post(SCORE, json=UNKNOWN_AGE, headers=headers)
+            assert "Idempotency-Replayed" not in again.headers
+        finally:
+            trust(own, MODEL_KEY)
+
+
+def served(service: Service) -> list[str]:
+    return [line["export_id"] for line in service.log() if line["message"] == "export served"]
+
+
+@pytest.mark.parametrize("withdrawn", ["model", "export"])
+def test_a_model_and_its_export_may_have_two_signers_and_both_must_be_trusted(own: Service, withdrawn: str) -> None:
+    signers = {"model": Ed25519PrivateKey.generate(), "export": Ed25519PrivateKey.generate()}
+    trust(own, MODEL_KEY, *signers.values())
+    try:
+        export_id = export_predictions(
+            own.config.exports, withdrawn, turnout_model(key=signers["model"]), key=signers["export"]
+        ).export_id
+        for _ in range(200):
+            if export_id in served(own):
+                break
+            time.sleep(0.05)
+        assert statuses(own, EVERYTHING) == {200}
+        trust(own, MODEL_KEY, *(key for name, key in signers.items() if name != withdrawn))
+        time.sleep(FOLLOWED)
+        assert statuses(own, EVERYTHING) == {503}
+    finally:
+        trust(own, MODEL_KEY)
+
+
+def test_a_key_that_nothing_in_use_was_signed_by_is_withdrawn_without_a_refused_request(own: Service) -> None:
+    trust(own, MODEL_KEY, Ed25519PrivateKey.generate())
+    time.sleep(FOLLOWED)
+    assert statuses(own, EVERYTHING) == {200}
+    trust(own, MODEL_KEY)
+    time.sleep(FOLLOWED)
+    assert statuses(own, EVERYTHING) == {200}
+
+
+def test_while_the_file_of_trusted_keys_is_damaged_nothing_is_answered(own: Service) -> None:
+    before = own.config.model_keys.read_bytes()
+    own.config.model_keys.write_text("{", encoding="utf-8")
+    time.sleep(FOLLOWED)
+    assert statuses(own, EVERYTHING) == {503}
+    own.config.model_keys.write_bytes(before)
+    own.wait_for_log("export served", count=len(served(own)) + 1)
+    assert statuses(own, EVERYTHING) == {200}
+
+
+def test_an_unsigned_export_is_refused_and_the_old_one_stays(own: Service) -> None:
+    refusals = len([line for line in own.log() if line["message"] == "export refused"])
+    export_predictions(own.config.exports, "unsigned", turnout_model(), key=None)
+    assert "it is not signed" in own.wait_for_log("export refused", count=refusals + 1)["error"]
+    assert statuses(own, EVERYTHING) == {200}

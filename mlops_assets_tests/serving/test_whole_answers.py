@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import uvicorn
+from uvicorn.server import ServerState
+
+from mlops_assets.serving.config import ServiceConfig
+from mlops_assets.serving.connections import BoundedProtocol, Crowd
 from mlops_assets.serving.whole_answers import WholeAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"body"
 
@@ -86,3 +92,33 @@ def test_what_is_held_is_written_before_the_connection_closes() -> None:
         assert answers.is_closing()
 
     assert written(answer).writes == [HEAD]
+
+
+def test_an_answer_without_body_is_not_lost_when_the_service_ends_in_the_same_turn(tmp_path: Path) -> None:
+    wire = Wire()
+
+    async def serve() -> None:
+        async def application(
+            _scope: object, _receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]
+        ) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+            await send({"type": "http.response.body", "body": b"body"})
+            protocol.shutdown()
+
+        config = ServiceConfig(
+            exports=tmp_path, keys=tmp_path, model_keys=tmp_path, issuer="issuer", audience="audience"
+        )
+        protocol = BoundedProtocol(
+            crowd=Crowd(config, lambda *_: None),
+            config=uvicorn.Config(application, interface="asgi3", log_config=None, access_log=False),
+            server_state=ServerState(),
+            app_state={},
+            _loop=asyncio.get_running_loop(),
+        )
+        protocol.connection_made(wire)
+        protocol.data_received(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await asyncio.sleep(0.05)
+
+    asyncio.run(serve())
+    assert wire.closed
+    assert b"".join(wire.writes).startswith(b"HTTP/1.1 200 OK\r\n")
