@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops_assets.demo import live
 from mlops_assets.demo.surroundings import Surroundings
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
@@ -137,15 +138,24 @@ def main() -> None:
         for month in months:
             systems.drop(STATE, month, landing)
         idle = memory()
-        with web_server(ROOT / "workspace.yaml", surroundings.environment({}), surroundings.logs / "web.log") as server:
-            subprocesses = one_by_one(lambda query, variables: server.ask(query, **variables))
+        environment = surroundings.environment({})
+        with (
+            live.daemon(surroundings, environment),
+            web_server(ROOT / "workspace.yaml", environment, surroundings.logs / "web.log") as server,
+        ):
+
+            def ask_here(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
+                return server.ask(query, **variables)
+
+            # Sensor and automation carry on what was delivered.
+            idle_again(ask_here, since=time.monotonic())
+            subprocesses = one_by_one(ask_here)
         deliver(landing)
         with stack.client(copy_volume("secrets-clients", Path(folder) / "clients"), OPERATOR, "operator") as client:
 
             def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
                 return client.post("/graphql", json={"query": query, "variables": variables}).json()["data"]
 
-            # Sensor and automation carry on what was delivered.
             idle_again(ask, since=time.monotonic())
             containers = one_by_one(ask)
             begun = time.monotonic()

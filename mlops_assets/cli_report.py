@@ -10,6 +10,20 @@ from typing import Annotated
 
 import typer
 
+from mlops_assets.cli_options import (
+    AddressOption,
+    AfterArgument,
+    AttributesOption,
+    BeforeArgument,
+    CasesOption,
+    ExplainedOption,
+    GroupOption,
+    IdOption,
+    NameOption,
+    PanelArgument,
+    TimeOption,
+    UnitOption,
+)
 from mlops_assets.cli_variance import names, refusals
 from mlops_assets.platform.errors import PlatformError
 
@@ -21,14 +35,14 @@ _TitleOption = Annotated[str, typer.Option(help="Title of the page.")]
 
 @app.command()
 def history(
-    panel: Annotated[Path, typer.Argument(help="CSV or Parquet file, one row per unit and time.")],
-    unit: Annotated[str, typer.Option(help="Column that names a unit within its group, such as a district.")],
-    group: Annotated[str, typer.Option(help="Column of what units belong to, such as a state.")],
-    time: Annotated[str, typer.Option(help="Column that orders the rows: numbers, dates, or texts.")],
+    panel: PanelArgument,
+    unit: UnitOption,
+    group: GroupOption,
+    time: TimeOption,
     measures: Annotated[str, typer.Option(help="Columns of numbers, separated by commas; the first is drawn.")],
     out: _OutOption,
-    weight: Annotated[str | None, typer.Option(help="Column of the number of cases behind a row's shares.")] = None,
-    entity: Annotated[str | None, typer.Option(help="Column of a name that should stay in its unit.")] = None,
+    weight: CasesOption = None,
+    entity: NameOption = None,
     title: _TitleOption = "What changed",
 ) -> None:
     """The whole history of a panel: a timeline of named events, and every unit's series, cut where it changed."""
@@ -45,15 +59,13 @@ def history(
 
 @app.command()
 def comparison(
-    before: Annotated[Path, typer.Argument(help="CSV or Parquet file of the earlier snapshot, one row per entity.")],
-    after: Annotated[Path, typer.Argument(help="The later snapshot, with the same columns.")],
-    id_: Annotated[str, typer.Option("--id", help="Column that identifies an entity in both.")],
-    unit: Annotated[str, typer.Option(help="Column of the unit whose statistics are explained.")],
-    attributes: Annotated[str, typer.Option(help="Columns of classes, separated by commas.")],
+    before: BeforeArgument,
+    after: AfterArgument,
+    id_: IdOption,
+    unit: ExplainedOption,
+    attributes: AttributesOption,
     out: _OutOption,
-    address: Annotated[
-        str | None, typer.Option(help="Columns that say where an entity is; without any, nobody counts as moved.")
-    ] = None,
+    address: AddressOption = None,
     title: _TitleOption = "What changed",
 ) -> None:
     """Two snapshots: what happened, each change by cause, and who went where when the map was redrawn."""

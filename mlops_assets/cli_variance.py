@@ -7,10 +7,24 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mlops_assets.cli_options import (
+    AddressOption,
+    AfterArgument,
+    AttributesOption,
+    BeforeArgument,
+    CasesOption,
+    ExplainedOption,
+    GroupOption,
+    IdOption,
+    NameOption,
+    PanelArgument,
+    TimeOption,
+    UnitOption,
+)
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -20,20 +34,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Name what changed in a table over time: anyone's CSV or Parquet files.")
 
-_TimeOption = Annotated[str, typer.Option(help="Column that orders the rows: numbers, dates, or texts.")]
 _OutOption = Annotated[Path, typer.Option(help="CSV file to write; replaced if it exists.")]
 
 
 @app.command()
 def detect(
-    panel: Annotated[Path, typer.Argument(help="CSV or Parquet file, one row per unit and time.")],
-    unit: Annotated[str, typer.Option(help="Column that names a unit within its group, such as a district.")],
-    group: Annotated[str, typer.Option(help="Column of what units belong to, such as a state.")],
-    time: _TimeOption,
+    panel: PanelArgument,
+    unit: UnitOption,
+    group: GroupOption,
+    time: TimeOption,
     measures: Annotated[str, typer.Option(help="Columns of numbers, separated by commas.")],
     out: _OutOption,
-    weight: Annotated[str | None, typer.Option(help="Column of the number of cases behind a row's shares.")] = None,
-    entity: Annotated[str | None, typer.Option(help="Column of a name that should stay in its unit.")] = None,
+    weight: CasesOption = None,
+    entity: NameOption = None,
 ) -> None:
     """Name what happened to each group from each time to the next.
 
@@ -54,7 +67,7 @@ def detect(
 @app.command()
 def changepoints(
     series: Annotated[Path, typer.Argument(help="CSV or Parquet file, one row per time.")],
-    time: _TimeOption,
+    time: TimeOption,
     value: Annotated[list[str], typer.Option(help="Column of numbers; may be given several times, or with commas.")],
     out: _OutOption,
 ) -> None:
@@ -70,17 +83,38 @@ def changepoints(
 
 @app.command()
 def explain(
-    before: Annotated[Path, typer.Argument(help="CSV or Parquet file of the earlier snapshot, one row per entity.")],
-    after: Annotated[Path, typer.Argument(help="The later snapshot, with the same columns.")],
-    id_: Annotated[str, typer.Option("--id", help="Column that identifies an entity in both.")],
-    unit: Annotated[str, typer.Option(help="Column of the unit whose statistics are explained.")],
-    attributes: Annotated[str, typer.Option(help="Columns of classes, separated by commas.")],
+    before: BeforeArgument,
+    after: AfterArgument,
+    id_: IdOption,
+    unit: ExplainedOption,
+    attributes: AttributesOption,
     out: _OutOption,
-    address: Annotated[
-        str | None, typer.Option(help="Columns that say where an entity is; without any, nobody counts as moved.")
+    address: AddressOption = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of how many people a row stands for, if the files are samples of the same people: a number of "
+            "0 or more. Adds the part weighting and standard errors."
+        ),
     ] = None,
+    measure: Annotated[
+        Literal["count", "share"], typer.Option(help="What is split: counts, or shares of a class among all of a unit.")
+    ] = "count",
+    order: Annotated[
+        Literal["sequence", "shapley"],
+        typer.Option(
+            help="Undo causes one after another (entry, weighting, renumbering, boundary, movers, joiners, leavers, "
+            "attributes), or take the mean over all orders of the last five."
+        ),
+    ] = "sequence",
 ) -> None:
-    """Split the change of every count between two snapshots exactly by cause."""
+    """Split the change of every count or share between two snapshots exactly by cause.
+
+    Writes one row per unit, attribute and category: before, the parts boundary, renumbering, movers, joiners, leavers,
+    attributes, entry (and weighting), and after. Before plus parts is after. The attribute all counts everybody. With a
+    weight also the standard error of each: before_error, boundary_error, ..., after_error, and change_error of after
+    minus before. A share that a unit without people does not have is left empty, and so are its parts.
+    """
     from mlops_assets.variance.explanation import explain as run  # noqa: PLC0415  --help needs no engine
 
     with refusals(before):
@@ -91,9 +125,12 @@ def explain(
             unit=unit,
             attributes=names(attributes),
             address=names(address) if address else (),
+            weight=weight,
+            measure=measure,
+            order=order,
         ).split
     _write(split, out)
-    typer.echo(f"{split.num_rows} counts of a unit and class; see {out}")
+    typer.echo(f"{split.num_rows} {measure}s of a unit and class; see {out}")
 
 
 @app.command()

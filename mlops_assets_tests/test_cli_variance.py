@@ -82,6 +82,21 @@ def test_without_an_address_nobody_counts_as_moved(tmp_path: Path) -> None:
     assert all(row["movers"] == "0" for row in _rows(out))
 
 
+def test_explain_splits_shares_of_a_sample_with_their_errors(tmp_path: Path) -> None:
+    before, after, out = tmp_path / "before.csv", tmp_path / "after.csv", tmp_path / "split.csv"
+    before.write_text("id,unit,party,people\n1,A,x,10\n2,A,y,20\n3,A,y,10\n", encoding="utf-8")
+    after.write_text("id,unit,party,people\n1,A,x,10\n2,A,x,20\n4,A,y,20\n", encoding="utf-8")
+    done = _run("explain", str(before), str(after), "--id", "id", "--unit", "unit", "--attributes", "party",
+                "--weight", "people", "--measure", "share", "--order", "shapley", "--out", str(out))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    row = next(row for row in _rows(out) if row["category"] == "x")
+    parts = ("boundary", "renumbering", "movers", "joiners", "leavers", "attributes", "entry", "weighting")
+    assert (float(row["before"]), float(row["after"])) == (0.25, 0.6)
+    assert 0.25 + sum(float(row[part]) for part in parts) == pytest.approx(0.6, abs=1e-9)
+    assert float(row["attributes"]) > float(row["leavers"]) > 0 > float(row["joiners"])
+    assert all(float(row[f"{name}_error"]) >= 0 for name in ("before", *parts, "after", "change"))
+
+
 def test_drift_writes_one_row_per_column_and_one_for_all_together(tmp_path: Path) -> None:
     before, after, out = tmp_path / "before.csv", tmp_path / "after.parquet", tmp_path / "found" / "drift.csv"
     ages = [18 + n % 70 for n in range(400)]
@@ -107,6 +122,10 @@ def test_drift_writes_one_row_per_column_and_one_for_all_together(tmp_path: Path
         (["detect", "gone.csv", "--unit", "u", "--group", "g", "--time", "t", "--measures", "x"], "does not exist"),
         (["changepoints", "panel.csv", "--time", "t", "--value", "nope"], "no column nope"),
         (["explain", "panel.csv", "panel.csv", "--id", "u", "--unit", "g", "--attributes", "nope"], "no column nope"),
+        (
+            ["explain", "panel.csv", "panel.csv", "--id", "u", "--unit", "g", "--attributes", "t", "--weight", "g"],
+            "column g is no number in 1 row, such as a",
+        ),
         (["drift", "panel.csv", "panel.csv", "--columns", "nope"], "no column nope"),
         (["drift", "panel.csv", "gone.csv"], "does not exist"),
         (["drift", "panel.csv", "broken.parquet"], "cannot be read as CSV or Parquet"),

@@ -6,25 +6,36 @@ Put here how files are laid out and linked for the split. Keep out the split its
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import duckdb
 import ibis
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from mlops_assets.variance.attribution import split
 from mlops_assets.variance.crosswalk import flows
 from mlops_assets.variance.events import events
 from mlops_assets.variance.kinds import condense
-from mlops_assets.variance.linked import PARTS, changes
+from mlops_assets.variance.linked import cells, ways
+from mlops_assets.variance.orders import sequence, shapley
 from mlops_assets.variance.panels import PanelError, quoted, relation_of
-from mlops_assets.variance.snapshots import Layout, link
+from mlops_assets.variance.snapshots import ALL, Layout, SnapshotError, link
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import pyarrow as pa
+    from mlops_assets.variance.attribution import Measure
+
+OrderName = Literal["sequence", "shapley"]
+"""How causes are ordered, as a user names it."""
+
+ORDERS: Final = {"sequence": sequence, "shapley": shapley}
+"""The orders by their names."""
 
 _COPIES: Final = "copies_of_this_entity"
+_WEIGHT: Final = "weight_of_this_entity"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +43,8 @@ class Explained:
     """What happened between two snapshots.
 
     Attributes:
-        split: the table of ``linked.changes`` by unit, attribute and category: ``before``, the seven parts, ``after``.
+        split: the table of ``attribution.split`` by unit, attribute and category: ``before``, the parts, ``after``, and
+            for samples their standard errors.
         events: the table of ``events.events``.
         flows: the table of ``crosswalk.flows``.
     """
@@ -43,9 +55,18 @@ class Explained:
 
 
 def explain(
-    before: Path, after: Path, *, entity: str, unit: str, attributes: Sequence[str], address: Sequence[str] = ()
+    before: Path,
+    after: Path,
+    *,
+    entity: str,
+    unit: str,
+    attributes: Sequence[str],
+    address: Sequence[str] = (),
+    weight: str | None = None,
+    measure: Measure = "count",
+    order: OrderName = "sequence",
 ) -> Explained:
-    """Split the change of every count of entities by unit and class exactly by cause, and name what happened.
+    """Split the change of every count or share of a unit and class exactly by cause, and name what happened.
 
     Args:
         before: CSV or Parquet file of the earlier snapshot, one row per entity. An identifier that repeats counts
@@ -55,20 +76,24 @@ def explain(
         unit: the column of the unit.
         attributes: columns of classes; each stands for its own code as well.
         address: columns that together say where an entity is. Without any, whoever changed the unit was redrawn.
+        weight: the column of how many people a row stands for, if the files are samples. They must be of the same
+            people, as in a panel: whoever is in one only has joined or left.
+        measure: the statistic.
+        order: one sequence of causes, or the mean over their orders.
 
     Returns:
-        The split, the events and the flows between units.
+        The split, the events and the flows between units. The last two are of rows, whatever they weigh.
 
     Raises:
         PanelError: a file cannot be read, or lacks a column.
-        SnapshotError: an attribute has a reserved name.
+        SnapshotError: an attribute has a reserved name, or a weight is not a number of 0 or more.
     """
     connection = duckdb.connect()
     engine = ibis.duckdb.from_connection(connection)
     try:
         columns = tuple(dict.fromkeys((entity, unit, *attributes, *address)))
         for name, path in (("earlier", before), ("later", after)):
-            _load(connection, name, path, entity, columns)
+            _load(connection, name, path, entity, columns, weight)
         layout = Layout(
             entity=entity,
             unit=unit,
@@ -76,12 +101,21 @@ def explain(
             address=tuple(address) or (entity,),
             attributes={name: name for name in attributes},
             copies=_COPIES,
+            weight=None if weight is None else _WEIGHT,
         )
         pairs = link(engine.table("earlier"), engine.table("later"), layout)
         kinds = engine.create_table("kinds", condense(pairs, layout), temp=True)
-        split = changes(kinds, layout).order_by("unit", "attribute", "category")
+        chosen = ORDERS[order](weighting=weight is not None)
+        found = ways(kinds, layout).to_pyarrow()
+        numbered = ibis.memtable(found.append_column("way", pa.array(range(found.num_rows), pa.int64())))
+        everybody = pc.sum(found.filter(pc.equal(found["attribute"], ALL))["entities"]).as_py() or 0
         return Explained(
-            split=split.select("unit", "attribute", "category", "before", *PARTS, "after").to_pyarrow(),
+            split=split(
+                engine.to_pyarrow(cells(numbered, chosen.worlds)),
+                chosen,
+                measure=measure,
+                sample=None if weight is None else everybody,
+            ),
             events=events(kinds, layout).order_by("cause", "name").to_pyarrow(),
             flows=flows(kinds).order_by("unit_before", "unit_after").to_pyarrow(),
         )
@@ -89,20 +123,50 @@ def explain(
         connection.close()
 
 
-def _load(connection: duckdb.DuckDBPyConnection, name: str, path: Path, entity: str, columns: Sequence[str]) -> None:
+def _load(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    path: Path,
+    entity: str,
+    columns: Sequence[str],
+    weight: str | None,
+) -> None:
     relation = relation_of(connection, path)
-    missing = [column for column in columns if column not in relation.columns]
+    asked = columns if weight is None else (*columns, weight)
+    missing = [column for column in asked if column not in relation.columns]
     if missing:
         raise PanelError(
             f"File {path} has no column {', '.join(missing)}; it has {', '.join(relation.columns)}. Name others."
         )
-    plain = ", ".join(f"CAST({quoted(column)} AS VARCHAR) AS {quoted(column)}" for column in columns)
-    key, order = quoted(entity), ", ".join(quoted(column) for column in columns)
-    connection.execute(f"CREATE TEMP TABLE given_{name} AS {relation.project(plain).sql_query()}")
+    plain = [f"CAST({quoted(column)} AS VARCHAR) AS {quoted(column)}" for column in columns]
+    order = [quoted(column) for column in columns]
+    if weight is not None:
+        _require_weights(relation, path, weight)
+        plain.append(f"CAST({quoted(weight)} AS DOUBLE) AS {_WEIGHT}")
+        order.append(_WEIGHT)
+    key = quoted(entity)
+    connection.execute(f"CREATE TEMP TABLE given_{name} AS {relation.project(', '.join(plain)).sql_query()}")
     # Rows without identifier are entities of their own.
     connection.execute(
         f"""CREATE TEMP TABLE {name} AS SELECT *,
               CASE WHEN {key} IS NULL THEN 1 ELSE count(*) OVER (PARTITION BY {key}) END AS {_COPIES}
             FROM given_{name}
-            QUALIFY {key} IS NULL OR row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"""  # noqa: S608  identifiers are quoted
+            QUALIFY {key} IS NULL OR row_number() OVER (PARTITION BY {key} ORDER BY {", ".join(order)}) = 1"""  # noqa: S608  identifiers are quoted
     )
+
+
+def _require_weights(relation: duckdb.DuckDBPyRelation, path: Path, weight: str) -> None:
+    number, said = f"TRY_CAST({quoted(weight)} AS DOUBLE)", f"CAST({quoted(weight)} AS VARCHAR)"
+    for what, condition in (
+        ("is empty", f"{said} IS NULL OR trim({said}) = ''"),
+        ("is no number", f"{number} IS NULL OR NOT isfinite({number})"),
+        ("is negative", f"{number} < 0"),
+    ):
+        row = relation.filter(condition).aggregate(f"count(*), min({said})").fetchone() or (0, None)
+        if row[0]:
+            such = f", such as {row[1]}" if row[1] and row[1].strip() else ""
+            rows = "row" if row[0] == 1 else "rows"
+            raise SnapshotError(
+                f"File {path}: column {weight} {what} in {row[0]:,} {rows}{such}; it must say how many people each row "
+                "stands for, 0 or more. Mend these rows, or name another column as weight."
+            )

@@ -6,7 +6,7 @@ kinds, which are few where the entities are many.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import ibis
 
@@ -32,7 +32,7 @@ def condense(pairs: ir.Table, layout: Layout) -> ir.Table:
         One row per kind: ``was``, ``now``, ``unmoved``, ``unit_before``, ``unit_there`` (the unit in which the old
         address lies now; NULL if not known), ``unit_after`` and the classes and codes of ``link``, together the key;
         ``entities``; ``repeated_before`` and ``repeated_after`` (entities with more than one row), ``rows_after`` (of
-        the delivered file).
+        the delivered file); where the layout has weights also ``WEIGHTS``.
     """
     places = redrawn_addresses(pairs)
     sides = [f"{what}_{when}_{name}" for name in layout.attributes for what in ("class", "code") for when in _WHEN]
@@ -42,6 +42,7 @@ def condense(pairs: ir.Table, layout: Layout) -> ir.Table:
         *told,
         "copies_before",
         "copies_after",
+        **_weights(found, layout),
         unit_there=ibis.ifelse(found.unmoved, found.unit_after, found.unit),
     )
     counted = found.group_by(*told, "unit_there").agg(
@@ -49,6 +50,7 @@ def condense(pairs: ir.Table, layout: Layout) -> ir.Table:
         repeated_before=(found.copies_before > 1).sum().fill_null(0),
         repeated_after=(found.copies_after > 1).sum().fill_null(0),
         rows_after=found.copies_after.sum().fill_null(0),
+        **({name: found[name].sum() for name in WEIGHTS} if layout.weight is not None else {}),
     )
     # An engine's sum of whole numbers may be wider than Ibis says.
     return counted.mutate(
@@ -56,4 +58,15 @@ def condense(pairs: ir.Table, layout: Layout) -> ir.Table:
     )
 
 
-_WHEN = ("before", "after")
+def _weights(pairs: ir.Table, layout: Layout) -> dict[str, ir.FloatingValue]:
+    """The weights of a pair and their products; an entity weighs nothing in a snapshot that it is not in."""
+    if layout.weight is None:
+        return {}
+    before, after = pairs.weight_before.fill_null(0.0), pairs.weight_after.fill_null(0.0)
+    return dict(zip(WEIGHTS, (before, after, before * before, before * after, after * after), strict=True))
+
+
+WEIGHTS: Final = ("weight_before", "weight_after", "square_before", "product", "square_after")
+"""Sums over the entities of a kind: of their weights in either snapshot, of the squares and of the product of both."""
+
+_WHEN: Final = ("before", "after")

@@ -39,6 +39,8 @@ class Layout:
         attributes: columns with an entity's classes, each with the column of the code as delivered, from which
             recodings are recognised; ``None`` where there is no such column (then every change of class is real).
         copies: how many rows of the delivered file were this entity; ``None`` where that is not known.
+        weight: how many entities of the population this one of a sample stands for, a number of 0 or more in every row;
+            ``None`` where the snapshots are the population.
         plural: what several units are called in the names of events.
     """
 
@@ -47,6 +49,7 @@ class Layout:
     address: tuple[str, ...]
     attributes: Mapping[str, str | None]
     copies: str | None = None
+    weight: str | None = None
     plural: str = "units"
 
     def __post_init__(self) -> None:
@@ -67,8 +70,9 @@ class Layout:
             yield attribute
             if code is not None:
                 yield code
-        if self.copies is not None:
-            yield self.copies
+        for optional in (self.copies, self.weight):
+            if optional is not None:
+                yield optional
 
 
 def link(before: ir.Table, after: ir.Table, layout: Layout) -> ir.Table:
@@ -85,9 +89,10 @@ def link(before: ir.Table, after: ir.Table, layout: Layout) -> ir.Table:
     Returns:
         One row per entity of either snapshot: ``was`` and ``now`` (in the earlier, in the later), ``moved`` and
         ``unmoved`` (in both and the address differs, or does not; two unknown addresses do not differ),
-        ``unit_before``, ``unit_after``, ``address_before``, ``address_after``, ``copies_before``, ``copies_after``
-        and for every attribute ``class_before_*``, ``class_after_*``, ``code_before_*``, ``code_after_*``. Values of a
-        snapshot that the entity is not in are NULL; units, classes and codes missing in one it is in are ``(blank)``.
+        ``unit_before``, ``unit_after``, ``address_before``, ``address_after``, ``copies_before``, ``copies_after``,
+        ``weight_before`` and ``weight_after`` where the layout has weights, and for every attribute ``class_before_*``,
+        ``class_after_*``, ``code_before_*``, ``code_after_*``. Values of a snapshot that the entity is not in are NULL;
+        units, classes and codes missing in one it is in are ``(blank)``.
 
     Raises:
         SnapshotError: a column is missing.
@@ -117,6 +122,8 @@ def _side(snapshot: ir.Table, layout: Layout, when: str) -> ir.Table:
         f"address_{when}": _address(snapshot, layout.address),
         f"copies_{when}": copies,
     }
+    if layout.weight is not None:
+        columns[f"weight_{when}"] = snapshot[layout.weight].cast("float64")
     for attribute, code in layout.attributes.items():
         columns[f"class_{when}_{attribute}"] = _text(snapshot[attribute])
         columns[f"code_{when}_{attribute}"] = _text(snapshot[attribute if code is None else code])
