@@ -72,9 +72,13 @@ class PersonTurnoutModel(pa.DataFrameModel):
     person_token: dt.String = pa.Field(nullable=False)
     district: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
     """District on the snapshot used; for elections before the first snapshot, on the first."""
+    county: dt.String = pa.Field(nullable=False)
+    """County on the same snapshot."""
     snapshot_month: dt.String = pa.Field(nullable=False, isin=SNAPSHOT_MONTHS)
     age: dt.Int64 = pa.Field(nullable=True, ge=17, le=130)
     """Years at the election, from the middle of the birth cohort."""
+    age_group: dt.String = pa.Field(nullable=False)
+    """``UNKNOWN`` without an age."""
     years_registered: dt.Int64 = pa.Field(nullable=True, ge=0)
     presidential: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
     voted_last: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])

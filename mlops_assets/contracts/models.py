@@ -24,7 +24,7 @@ CALIBRATED: Final = "calibrated"
 FAIR: Final = "fair_across_groups"
 
 _GATE: Final = {
-    NOT_WORSE: "On the same elections, unseen by both, the candidate errs at most 2 % more than the promoted model.",
+    NOT_WORSE: "On the same elections, unseen by both, a candidate errs at most 2 % more than the best promoted model.",
     CALIBRATED: "Probabilities are on average near the shares that came true, intervals hold about what they promise.",
     FAIR: "In no group does the mean error lie further from everybody's than the model's declared bound.",
 }

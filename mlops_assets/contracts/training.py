@@ -37,6 +37,12 @@ class PersonTurnoutModel(pa.DataFrameModel):
     party_last: dt.String = pa.Field(nullable=False)
     gender: dt.String = pa.Field(nullable=False)
     place_turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    segment: dt.String = pa.Field(nullable=False)
+    """Of ``features/segment_turnout``; empty where segments are not known. No input of a model."""
+    segment_turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    """What elections before this one let expect of the segment. No input of a model, but what it is measured beside."""
+    segmentation: dt.String = pa.Field(nullable=False)
+    """By which classes segments were told apart, and why; equal in all rows."""
     voters: dt.Int64 = pa.Field(nullable=False, ge=1)
     labelled: dt.Int64 = pa.Field(nullable=False, ge=1)
     voted: dt.Int64 = pa.Field(nullable=False, ge=0)
@@ -92,7 +98,7 @@ PERSON_TURNOUT: Final = Contract(
     owners=MODELERS,
     partitions_def=FORECASTS,
     partition_columns={"forecast": "forecast"},
-    quantise={"place_turnout": 6},
+    quantise={"place_turnout": 6, "segment_turnout": 3},
 )
 
 DISTRICT_ELECTIONS: Final = Contract(

@@ -58,6 +58,7 @@ CONTRACTS: tuple[Contract, ...] = (
     drift.DRIFT,
     events.EVENTS,
     segmentation.SEGMENTATION,
+    segmentation.SEGMENT_TURNOUT,
     training.PERSON_TURNOUT,
     training.DISTRICT_ELECTIONS,
     models.PERSON_TURNOUT_EVALUATION,

@@ -144,7 +144,7 @@ def _history(systems: SourceSystems, settings: Settings) -> list[Batch]:
         Batch("named events", ["variance/events"], [None]),
         Batch("flows between districts", ["variance/district_flows", "reports/comparison"], _REDRAWN),
         Batch("features of persons", ["features/person_turnout"], featured),
-        Batch("segmentation", ["variance/segmentation"], [COMING]),
+        Batch("segmentation", ["variance/segmentation", "features/segment_turnout"], forecasts),
         Batch("report", ["reports/history"], [None]),
         Batch("training sets", ["training/person_turnout", "training/district_elections"], forecasts),
         Batch(

@@ -14,6 +14,7 @@ import dagster as dg
 
 from mlops_assets.modeling import plots
 from mlops_assets.modeling.conformal import COVERAGE
+from mlops_assets.modeling.segments import SEGMENT
 from mlops_assets.modeling.trained import ALL, MODEL
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ def card(
         "errors_unseen": _table(("estimator", found.metric), _means(evaluation, purpose.level, found.metric)),
         "error_by_group": _table(("group", "mean_error_less_everybodys"), found.groups.items()),
     }
+    segments = _by_segment(evaluation)
+    if segments:
+        shown["error_by_segment"] = _table(("segment", "observed_less_predicted"), segments)
     points = _reliability(evaluation, found.form)
     if points:
         shown["reliability"] = _picture("Reliability on unseen elections", plots.reliability(points))
@@ -100,6 +104,7 @@ def card(
 def _text(purpose: Purpose, trained: Trained, found: Evidence, judgements: Mapping[str, Judgement]) -> str:
     reach = trained.record.parameters["interval"]
     choice = ", ".join(f"{form} {error:.4f}" for form, error in found.mean_errors.items())
+    segments = trained.record.parameters.get("segmentation")
     return "\n".join(
         [
             f"# {purpose.title}, {trained.election}",
@@ -119,6 +124,7 @@ def _text(purpose: Purpose, trained: Trained, found: Evidence, judgements: Mappi
             *(f"- {name}: {'passed' if each.passed else 'FAILED'}. {each.reason}" for name, each in judgements.items()),
             "",
             f"**Does not know**: {purpose.limits}",
+            *(["", f"**Segments** (errors only, no input): {segments}."] if segments else []),
         ]
     )
 
@@ -130,6 +136,16 @@ def _means(evaluation: Sequence[Row], level: str, metric: str) -> list[tuple[str
         if (row["level"], row["metric"], row["segment"]) == (level, metric, ALL) and row["tested_on"] != ALL:
             by_estimator.setdefault(row["estimator"], []).append(row["value"])
     return sorted(((name, sum(v) / len(v)) for name, v in by_estimator.items()), key=lambda item: item[1])
+
+
+def _by_segment(evaluation: Sequence[Row]) -> list[tuple[str, float]]:
+    """The mean error of the model in each segment over the tested elections, the largest first."""
+    by_segment: dict[str, list[float]] = {}
+    for row in evaluation:
+        if row["estimator"] == MODEL and row["metric"] == "error" and row["segment"].startswith(f"{SEGMENT}="):
+            by_segment.setdefault(row["segment"].removeprefix(f"{SEGMENT}="), []).append(row["value"])
+    means = [(name, sum(values) / len(values)) for name, values in by_segment.items()]
+    return sorted(means, key=lambda item: -abs(item[1]))
 
 
 def _reliability(evaluation: Sequence[Row], form: str) -> list[tuple[float, float, int]]:

@@ -70,14 +70,17 @@ def measure(target: Target, tests: list[Test]) -> list[Measured]:
     measured: list[Measured] = []
     errors: dict[str, dict[str, float]] = {form: {} for form in FORMS}
     excesses: dict[str, list[Mapping[str, float]]] = {form: [] for form in FORMS}
-    for place, test in enumerate(tests):
-        then = chosen_before(errors, test.election, [each.election for each in tests[:place]])
+    for test in tests:
+        # As evidence of a promoted model is read: from the districts that have every naive guess.
+        then = chosen_before(errors, test.election, sorted(errors[FORMS[0]]))
         found = _compared(target, test)
+        for one in found:
+            if one.estimator in FORMS:
+                errors[one.estimator][test.election] = one.metrics[target.metric]
         measured += [*found, *(dataclasses.replace(one, estimator=MODEL) for one in found if one.estimator == then)]
         everybody = np.ones(test.rows.num_rows, dtype=bool)
         measured.append(dataclasses.replace(_of(target, test, then, everybody), estimator=EVERY_DISTRICT))
         for form in FORMS:
-            errors[form][test.election] = _of(target, test, form, everybody).metrics[target.metric]
             apart = excess(errors_of(target, test, form), _groups(test.rows))
             excesses[form].append(apart)
             measured += _by_group(target, test, form, apart)

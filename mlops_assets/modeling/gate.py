@@ -4,13 +4,15 @@ Put here what is compared and the bounds. Keep out how errors are measured (eval
 (the platform: nothing is published, the last good model stands).
 
 Candidate and promoted model are compared by the errors that each had, as evidence of its own training, on the same
-elections, which neither had seen. The promoted file itself cannot be asked again: it has learned from them since.
+elections, which neither had seen. The promoted file itself cannot be asked again: it has learned from them since. What
+a candidate is measured by is the best model that was ever promoted for the election, whose errors its successors hand
+on: else each could be a little worse than the one before.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mlops_assets.contracts import models
 from mlops_assets.platform.audit import Judgement
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from mlops_assets.scoring.records import ModelRecord
 
 TOLERANCE: Final = 0.02
-"""By which part of the promoted model's error a candidate's may be larger: less than revisions of results change it."""
+"""By which part of the best model's error a candidate's may be larger: less than revisions of results change it."""
+REFERENCE: Final = "reference"
+"""Parameter of a promoted model: form and errors of the best one so far, by which the next candidate is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,26 +68,49 @@ def judge(found: Evidence, bounds: Bounds, promoted: ModelRecord | None) -> dict
     }
 
 
+def reference(found: Evidence, promoted: ModelRecord | None) -> dict[str, Any]:
+    """What the next candidate is to be measured by, if this one is promoted: the better of it and what it met."""
+    own = {"form": found.form, "metric": found.metric, "errors": dict(found.errors)}
+    met = _met(promoted)
+    common = _common(found, met)
+    return met if common and _mean(met["errors"], common) < _mean(found.errors, common) else own
+
+
+def _met(promoted: ModelRecord | None) -> dict[str, Any]:
+    """What the promoted model hands on: the best before it, or itself."""
+    if promoted is None:
+        return {}
+    known = promoted.parameters
+    choice = known.get("choice", {})
+    itself = {"form": choice.get("form"), "metric": choice.get("metric"), "errors": known.get("tested", {})}
+    return dict(known.get(REFERENCE, itself))
+
+
+def _common(found: Evidence, met: Mapping[str, Any]) -> list[str]:
+    """The elections on which both were tested by the same measure."""
+    return sorted(set(found.errors).intersection(met["errors"])) if met.get("metric") == found.metric else []
+
+
 def _not_worse(found: Evidence, promoted: ModelRecord | None) -> Judgement:
     if promoted is None:
         return Judgement(passed=True, reason="There is no promoted model to be compared with.")
-    choice, tested = promoted.parameters.get("choice", {}), promoted.parameters.get("tested", {})
-    common = sorted(set(found.errors).intersection(tested)) if choice.get("metric") == found.metric else []
+    met = _met(promoted)
+    common = _common(found, met)
     if not common:
         return Judgement(
             passed=True,
             reason="No election was tested by both the candidate and the promoted model.",
             measured={"promoted_version": promoted.version},
         )
-    ours, theirs = _mean(found.errors, common), _mean(tested, common)
+    ours, theirs = _mean(found.errors, common), _mean(met["errors"], common)
     most = theirs * (1.0 + TOLERANCE)
     measured: dict[str, float | str | None] = {
         "metric": found.metric,
         "elections": ", ".join(common),
         "candidate_form": found.form,
         "candidate_error": round(ours, 6),
-        "promoted_form": str(choice.get("form")),
-        "promoted_error": round(theirs, 6),
+        "best_form": str(met["form"]),
+        "best_error": round(theirs, 6),
         "promoted_version": promoted.version,
         "most": round(most, 6),
     }
@@ -92,7 +119,7 @@ def _not_worse(found: Evidence, promoted: ModelRecord | None) -> Judgement:
     return Judgement(
         passed=passed,
         reason=f"On {len(common)} elections unseen by both, the candidate's {found.metric} is {ours:.4f}, {words} "
-        f"{most:.4f} (the promoted model's {theirs:.4f} and {TOLERANCE:.0%}).",
+        f"{most:.4f} ({theirs:.4f} of the best model promoted so far, and {TOLERANCE:.0%}).",
         measured=measured,
     )
 

@@ -124,6 +124,7 @@ def train(cells: pa.Table, election: str, found: Evidence, *, training_set: str)
             "history": list(history),
             "kind_was_seen": is_presidential(election) in kinds_of(elections_of(used)),
             "importance": importance(fitted, *_newest(used), _log_loss),
+            "segmentation": cells.column("segmentation")[0].as_py(),
             **found.as_parameters(),
         },
     )

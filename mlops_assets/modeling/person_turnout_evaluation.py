@@ -17,6 +17,7 @@ from mlops_assets.modeling.evidence import summary
 from mlops_assets.modeling.forms import chosen_before
 from mlops_assets.modeling.metrics import probability_metrics, reliability, share_metrics
 from mlops_assets.modeling.person_turnout import Districts, Test, by_district, district_errors, past_tests, tests_like
+from mlops_assets.modeling.segments import EXPECTED, SEGMENT, UNKNOWN
 from mlops_assets.modeling.trained import ALL, MODEL, Measured
 from mlops_assets.modeling.turnout_cells import of_elections, weights
 
@@ -34,6 +35,8 @@ METRIC: Final = "log_loss"
 
 BASELINES: Final = {"same_as_last_time": (2, "voted_last"), "same_kind_last_time": (4, "voted_second_last")}
 """Naive estimators: as many years before, and the person's column that says the same."""
+SAME_AS_SEGMENT: Final = "same_as_segment"
+"""Not so naive: the state's turnout at the last election of the same kind, and how the segment differed before."""
 
 SMALLEST_GROUP: Final = 1_000
 """Groups of fewer persons are not judged: chance alone moves their mean error by more than one and a half points."""
@@ -46,7 +49,8 @@ def evaluate(cells: pa.Table, election: str) -> list[Measured]:
 
     A person's naive guess is 0 or 1: votes if and only if the person voted two (or four) years before. A district's
     is its turnout then; its state's where the district did not exist. ``model`` is the form that the elections before
-    would have chosen.
+    would have chosen. What the turnout of segments lets expect (``same_as_segment``) is a probability; the classes of
+    segments were chosen with sight of the tested elections, their turnout comes from those before each.
 
     Args:
         cells: labelled cells of earlier elections.
@@ -67,7 +71,7 @@ def evaluate(cells: pa.Table, election: str) -> list[Measured]:
         earlier = [each for each in tests if each.election < test.election]
         then = chosen_before(errors, test.election, [each.election for each in earlier])
         found = [*persons, *_districts(test, cells, earlier)]
-        measured += found
+        measured += [*found, *_by_segment(test, then)]
         measured += [
             dataclasses.replace(one, estimator=MODEL) for one in found if one.estimator == then and one.segment == ALL
         ]
@@ -80,6 +84,7 @@ def _persons(test: Test) -> list[Measured]:
     for estimator, (_, column) in BASELINES.items():
         if not test.cells.column(column).null_count:
             guesses[estimator] = weights(test.cells, column)
+    guesses |= _of_segments(test)
     measured = [_of_persons(test, estimator, guess, happened, trials) for estimator, guess in guesses.items()]
     for form, guess in test.probabilities.items():
         everybody = float((happened - guess * trials).sum() / trials.sum())
@@ -95,6 +100,29 @@ def _persons(test: Test) -> list[Measured]:
         for lower, (predicted, observed, count) in reliability(guess, happened, trials).items():
             metrics = {"predicted": predicted, "observed": observed}
             measured.append(_row(test, form, metrics, count, f"predicted={lower:.1f}"))
+    return measured
+
+
+def _of_segments(test: Test) -> dict[str, Numbers]:
+    """The guess that each person votes like the segment; none where the turnout of some segment is not known."""
+    known = test.cells.column(EXPECTED)
+    return {} if known.null_count else {SAME_AS_SEGMENT: known.to_numpy().astype(np.float64)}
+
+
+def _by_segment(test: Test, form: str) -> list[Measured]:
+    """What the model and the segment's own past said of each segment, and what happened."""
+    happened, trials = weights(test.cells, "voted"), weights(test.cells, "labelled")
+    names, places = np.unique(test.cells.column(SEGMENT).to_numpy().astype(str), return_inverse=True)
+    counts, voted = np.bincount(places, weights=trials), np.bincount(places, weights=happened)
+    measured = []
+    for estimator, guess in ({MODEL: test.probabilities[form]} | _of_segments(test)).items():
+        means = np.bincount(places, weights=guess * trials)
+        for place, name in enumerate(names.tolist()):
+            if name == UNKNOWN or counts[place] < SMALLEST_GROUP:
+                continue
+            predicted, observed = float(means[place] / counts[place]), float(voted[place] / counts[place])
+            metrics = {"predicted": predicted, "observed": observed, "error": observed - predicted}
+            measured.append(_row(test, estimator, metrics, int(counts[place]), f"{SEGMENT}={name}"))
     return measured
 
 
@@ -132,6 +160,7 @@ def _districts(test: Test, cells: pa.Table, earlier: list[Test]) -> list[Measure
         before = of_elections(cells, (str(int(test.election) - years),))
         if set(pc.unique(test.cells.column("state")).to_pylist()) <= set(pc.unique(before.column("state")).to_pylist()):
             guesses[estimator] = _turnout_then(any_form, before)
+    guesses |= {name: by_district(test.cells, guess).predicted for name, guess in _of_segments(test).items()}
     measured = []
     for estimator, guess in guesses.items():
         metrics = share_metrics(guess, any_form.observed)

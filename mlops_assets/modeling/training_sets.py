@@ -14,18 +14,20 @@ import ibis
 import pyarrow as pa
 
 from mlops_assets.modeling.district_model import KEYS
+from mlops_assets.modeling.segments import segmentation_of
 from mlops_assets.modeling.turnout_cells import training_cells
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-def person_cells(features: ir.Table, forecast: str) -> pa.Table:
+def person_cells(features: ir.Table, forecast: str, segments: pa.Table | None = None) -> pa.Table:
     """Persons of earlier elections with known votes, counted in cells of equal features.
 
     Args:
         features: rows of ``features/person_turnout``; rows of the forecast's election or later change nothing.
         forecast: the election to be forecast.
+        segments: rows of ``features/segment_turnout`` of that forecast; none where they are not known.
 
     Returns:
         Rows of ``training/person_turnout``.
@@ -33,8 +35,10 @@ def person_cells(features: ir.Table, forecast: str) -> pa.Table:
     Raises:
         TrainingError: there is no earlier election with known outcome and some voting history.
     """
-    cells = training_cells(features, forecast)
-    return cells.append_column("forecast", pa.array([forecast] * cells.num_rows, pa.string()))
+    cells = training_cells(features, forecast, segments)
+    for name, value in (("forecast", forecast), ("segmentation", segmentation_of(segments))):
+        cells = cells.append_column(name, pa.repeat(pa.scalar(value, pa.string()), cells.num_rows))
+    return cells
 
 
 def district_elections(features: ir.Table, results: ir.Table, forecast: str) -> ir.Table:

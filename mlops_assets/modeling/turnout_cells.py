@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops_assets.modeling.errors import TrainingError
+from mlops_assets.modeling.segments import EXPECTED, SEGMENT, with_segments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import ibis.expr.types as ir
 
@@ -44,7 +45,7 @@ MOST_PERSONS: Final = 4_000_000
 _HEX_DIGITS: Final = 8
 
 
-def turnout_cells(features: ir.Table) -> pa.Table:
+def turnout_cells(features: ir.Table, *, also: Sequence[str] = ()) -> pa.Table:
     """Count persons in cells of equal district and features.
 
     Where nobody of a state voted in an earlier election, that election is not in the voting history: what looks like
@@ -52,12 +53,13 @@ def turnout_cells(features: ir.Table) -> pa.Table:
 
     Args:
         features: rows of ``features/person_turnout``.
+        also: further columns that are equal in a cell.
 
     Returns:
-        One row per cell: :data:`DISTRICT`, :data:`FEATURES`, ``voters`` (persons), ``labelled`` (those of them whose
-        vote is known) and ``voted``; sorted by the cell, so that equal persons give equal tables.
+        One row per cell: :data:`DISTRICT`, :data:`FEATURES`, those columns, ``voters`` (persons), ``labelled`` (those
+        of them whose vote is known) and ``voted``; sorted by the cell, so that equal persons give equal tables.
     """
-    keys = [*DISTRICT, *FEATURES]
+    keys = [*DISTRICT, *FEATURES, *also]
     counted = features.group_by(keys).aggregate(
         voters=ibis._.count(), labelled=ibis._.voted.count(), voted=ibis._.voted.sum().fill_null(0)
     )
@@ -65,7 +67,7 @@ def turnout_cells(features: ir.Table) -> pa.Table:
         pa.schema(
             [
                 *((name, pa.string()) for name in DISTRICT),
-                *((name, _arrow_type(name)) for name in FEATURES),
+                *((name, _arrow_type(name)) for name in (*FEATURES, *also)),
                 *((name, pa.int64()) for name in ("voters", "labelled", "voted")),
             ]
         )
@@ -73,12 +75,17 @@ def turnout_cells(features: ir.Table) -> pa.Table:
     return _without_unknown_history(cells.sort_by([(key, "ascending") for key in keys]))
 
 
-def training_cells(features: ir.Table, election: str) -> pa.Table:
+def training_cells(features: ir.Table, election: str, segments: pa.Table | None = None) -> pa.Table:
     """Cells of the elections before that one whose outcome is known, of a sample of persons where there are very many.
 
     Args:
         features: rows of ``features/person_turnout``; those of the election itself or later are never looked at.
         election: the election to be forecast.
+        segments: rows of ``features/segment_turnout`` of that forecast, where there are any.
+
+    Returns:
+        Cells (see :func:`turnout_cells`) with the segment of their persons, and the turnout that elections before
+        theirs let expect of it.
 
     Raises:
         TrainingError: there is no earlier election with known outcome and some voting history.
@@ -89,7 +96,7 @@ def training_cells(features: ir.Table, election: str) -> pa.Table:
         # Tokens are keyed hashes, so a prefix is a fair draw, and a person is drawn in every election or in none.
         limit = min(int(16**_HEX_DIGITS * MOST_PERSONS / persons), 16**_HEX_DIGITS - 1)
         before = before.filter(before.person_token.substr(0, _HEX_DIGITS) < f"{limit:0{_HEX_DIGITS}x}")
-    cells = turnout_cells(before)
+    cells = turnout_cells(with_segments(before, segments), also=(SEGMENT, EXPECTED))
     known = cells.filter(pc.is_valid(cells.column("voted_last")))
     if not known.num_rows:
         raise TrainingError(
@@ -103,7 +110,7 @@ def training_cells(features: ir.Table, election: str) -> pa.Table:
 def stored_cells(training_set: ir.Table) -> pa.Table:
     """The cells of a published training set, in the order of :func:`turnout_cells`, whatever order the lake gives."""
     cells = training_set.drop("forecast").to_pyarrow()
-    return cells.sort_by([(key, "ascending") for key in (*DISTRICT, *FEATURES)])
+    return cells.sort_by([(key, "ascending") for key in (*DISTRICT, *FEATURES, SEGMENT)])
 
 
 def elections_of(cells: pa.Table) -> tuple[str, ...]:
@@ -156,9 +163,9 @@ def weights(cells: pa.Table, column: str) -> np.ndarray[tuple[int], np.dtype[np.
 
 
 def _arrow_type(feature: str) -> pa.DataType:
-    if feature in {"party_last", "gender"}:
+    if feature in {"party_last", "gender", SEGMENT}:
         return pa.string()
-    return pa.float64() if feature == "place_turnout" else pa.int64()
+    return pa.float64() if feature in {"place_turnout", EXPECTED} else pa.int64()
 
 
 def _without_unknown_history(cells: pa.Table) -> pa.Table:

@@ -20,7 +20,7 @@ from mlops_assets.wrangling.assets.events import events
 from mlops_assets.wrangling.assets.house_results import house_results
 from mlops_assets.wrangling.assets.person_turnout import person_turnout
 from mlops_assets.wrangling.assets.reports import comparison_report, history_report
-from mlops_assets.wrangling.assets.segmentation import segmentation
+from mlops_assets.wrangling.assets.segmentation import segment_turnout, segmentation
 from mlops_assets.wrangling.assets.voter_changes import voter_changes
 from mlops_assets.wrangling.assets.voter_drift import drift, voter_summaries
 from mlops_assets.wrangling.assets.voter_events import voter_events
@@ -52,6 +52,7 @@ def definitions() -> dg.Definitions:
             registration_changes,
             events,
             segmentation,
+            segment_turnout,
             comparison_report,
             history_report,
         ],

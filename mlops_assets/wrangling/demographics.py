@@ -56,9 +56,13 @@ def age_group(birth_cohort: ir.IntegerValue, month: ir.StringValue) -> ir.String
 
     Pre-registered persons, who are not yet 18, count in the youngest group; no birth cohort gives ``UNKNOWN``.
     """
-    age = month.left(4).cast("int64") - birth_cohort - COHORT_YEARS // 2
+    return group_of_age(month.left(4).cast("int64") - birth_cohort - COHORT_YEARS // 2)
+
+
+def group_of_age(age: ir.IntegerValue) -> ir.StringValue:
+    """The age group of somebody that old; NULL gives ``UNKNOWN``."""
     bounds = ((age < end, group) for group, end in AGE_GROUPS.items())
-    return ibis.cases((birth_cohort.isnull(), UNKNOWN_AGE), *bounds, else_="75+")
+    return ibis.cases((age.isnull(), UNKNOWN_AGE), *bounds, else_="75+")
 
 
 def suppressed(cells: ir.Table) -> ir.Table:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import ibis
 
 from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, election_day, snapshot_day
+from mlops_assets.wrangling.demographics import group_of_age
 from mlops_assets.wrangling.voters import COHORT_YEARS
 
 if TYPE_CHECKING:
@@ -58,17 +59,20 @@ def person_turnout(voters: ir.Table, voting_history: ir.Table, *, election: str)
     known = joined.mutate(party_last=joined.party_last.fill_null(NEVER), **flags)
     placed = _with_place_turnout(known, registered_before=year - 2)
     labelled = _with_label(placed, voting_history.filter(voting_history.election == election))
+    labelled = labelled.mutate(age=_age(labelled.birth_cohort, year))
     return labelled.select(
         "state",
         "person_token",
         "district",
+        "county",
+        "age",
         "party_last",
         "gender",
         "place_turnout",
         "voted",
         election=ibis.literal(election),
         snapshot_month=labelled.month,
-        age=_age(labelled.birth_cohort, year),
+        age_group=group_of_age(labelled.age),
         years_registered=ibis.greatest(year - labelled.registered_year, 0),
         presidential=ibis.literal(int(year % _PRESIDENTIAL_TERM == 0), "int64"),
         voted_last=labelled["last"],

@@ -1,13 +1,13 @@
-"""Voter segments: registered persons in the finest cells, on maps of known vintage, for choosing a segmentation.
+"""Voter segments: registered persons in the finest cells, on maps of known vintage, and the choice of a segmentation.
 
-Put here which classes of persons are candidates and which map their districts are of. Keep out the choosing.
+Put here which classes of persons are candidates and which map their districts are of. Keep out how candidates are
+judged (``variance``) and what follows from the choice (``segment_turnout``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import ibis
 import pyarrow as pa
 
 from mlops_assets.contracts import segmentation as contract
@@ -16,8 +16,8 @@ from mlops_assets.contracts.variance import VOTER_EVENTS
 from mlops_assets.platform import rules
 from mlops_assets.platform.contract import PARTITION_SEPARATOR
 from mlops_assets.variance.crosswalk import shares
-from mlops_assets.variance.segmentation import Cells, segmentation
-from mlops_assets.wrangling.demographics import AGE_GROUPS
+from mlops_assets.variance.segmentation import segmentation
+from mlops_assets.variance.segments import Cells
 from mlops_assets.wrangling.person_turnout import snapshots_in_time
 
 if TYPE_CHECKING:
@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
+    from mlops_assets.platform.contract import Contract
     from mlops_assets.variance.crosswalk import Shares
 
 FEWEST_ELECTIONS: Final = 2
-DIMENSIONS: Final = ("age_group", "race", "party", "county")
-"""Beside the district; the county is the region."""
+NOT_FOLLOWED: Final = ("race",)
+"""Persons are described by it; neither features nor models tell them apart by it."""
 
-_UNKNOWN: Final = "UNKNOWN"
+_COLUMNS: Final = {"age_group": "age_group", "race": "race", "party": "party_last", "county": "county"}
+DIMENSIONS: Final = tuple(_COLUMNS)
+"""Beside the district; the county is the region."""
+FOLLOWED: Final = tuple(name for name in DIMENSIONS if name not in NOT_FOLLOWED)
 
 
 def earlier_elections(forecast: str, elections_by_state: Sequence[str]) -> Sequence[str]:
@@ -75,47 +79,54 @@ def voter_segmentation(
     Returns:
         Rows of ``variance/segmentation``; none where fewer than two earlier elections are known.
     """
-    cells = _counted(person_turnout, voters, election)
-    if len(set(cells.column("time").to_pylist())) < FEWEST_ELECTIONS:
-        columns = rules.columns_of(contract.SEGMENTATION)
-        return pa.schema([(name, kind.to_pyarrow()) for name, kind in columns.items()]).empty_table()
-    cuts = _cuts(events)
-    vintages = [
-        sum(month <= snapshot for month in cuts.get(state, ()))
-        for state, snapshot in zip(cells.column("group").to_pylist(), cells.column("snapshot").to_pylist(), strict=True)
-    ]
-    found = segmentation(
-        Cells(
-            table=cells.drop_columns(["snapshot"]).append_column("vintage", pa.array(vintages, pa.int64())),
-            dimensions=DIMENSIONS,
-            crosswalks=_crosswalks(cuts, flows),
-        )
-    )
+    known = person_turnout.filter(person_turnout.voted.notnull(), person_turnout.election < election)
+    people = voters.select("state", "person_token", "race", snapshot_month="month")
+    cells = cells_of(known.inner_join(people, ["state", "person_token", "snapshot_month"]), DIMENSIONS, flows, events)
+    if len(set(cells.table.column("time").to_pylist())) < FEWEST_ELECTIONS:
+        return no_rows(contract.SEGMENTATION)
+    found = segmentation(cells, barred=NOT_FOLLOWED)
     named = [name.replace("unit", "district") for name in found.column("candidate").to_pylist()]
     found = found.set_column(0, "candidate", pa.array(named, pa.string()))
     return found.append_column("election", pa.array([election] * found.num_rows, pa.string()))
 
 
-def _counted(person_turnout: ir.Table, voters: ir.Table, election: str) -> pa.Table:
-    known = person_turnout.filter(person_turnout.voted.notnull(), person_turnout.election < election)
-    people = voters.select("state", "person_token", "race", "county", snapshot_month="month")
-    joined = known.inner_join(people, ["state", "person_token", "snapshot_month"])
-    ages = ((joined.age < end, group) for group, end in AGE_GROUPS.items())
-    described = joined.mutate(
-        age_group=ibis.cases((joined.age.isnull(), _UNKNOWN), *ages, else_="75+"), party=joined.party_last
+def cells_of(
+    persons: ir.Table,
+    dimensions: Sequence[str],
+    flows: Sequence[Mapping[str, Any]],
+    events: Sequence[Mapping[str, Any]],
+) -> Cells:
+    """Count persons in the finest cells of those dimensions.
+
+    Args:
+        persons: rows of ``features/person_turnout``, with ``race`` if that is one of the dimensions.
+        dimensions: some of :data:`DIMENSIONS`.
+        flows: rows of ``variance/district_flows``.
+        events: rows of ``variance/events``.
+    """
+    counted = persons.group_by(
+        time=persons.election,
+        group=persons.state,
+        unit=persons.district,
+        snapshot=persons.snapshot_month,
+        **{name: persons[_COLUMNS[name]] for name in dimensions},
+    ).agg(cases=persons.count(), successes=persons.voted.sum().fill_null(0).cast("int64"))
+    table: pa.Table = counted.order_by("time", "group", "unit", "snapshot", *dimensions).to_pyarrow()
+    cuts = _cuts(events)
+    vintages = [
+        sum(month <= snapshot for month in cuts.get(state, ()))
+        for state, snapshot in zip(table.column("group").to_pylist(), table.column("snapshot").to_pylist(), strict=True)
+    ]
+    return Cells(
+        table=table.drop_columns(["snapshot"]).append_column("vintage", pa.array(vintages, pa.int64())),
+        dimensions=tuple(dimensions),
+        crosswalks=_crosswalks(cuts, flows),
     )
-    counted = described.group_by(
-        time=described.election,
-        group=described.state,
-        unit=described.district,
-        snapshot=described.snapshot_month,
-        age_group=described.age_group,
-        race=described.race,
-        party=described.party,
-        county=described.county,
-    ).agg(cases=described.count(), successes=described.voted.sum().cast("int64"))
-    table: pa.Table = counted.order_by("time", "group", "unit", *DIMENSIONS).to_pyarrow()
-    return table
+
+
+def no_rows(table: Contract) -> pa.Table:
+    """An empty table of that contract."""
+    return pa.schema([(name, kind.to_pyarrow()) for name, kind in rules.columns_of(table).items()]).empty_table()
 
 
 def _cuts(events: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

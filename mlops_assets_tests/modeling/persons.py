@@ -76,6 +76,7 @@ def electorate(
         place = _mean_by(before[0], state * 100 + district)
         here = np.flatnonzero(registered <= year)
         count = len(here)
+        unknown_age = draw.random(count) < 0.02
         party_last = np.where(sum(before) > 0, party, "NONE")
         rows.append(
             pa.table(
@@ -84,8 +85,10 @@ def electorate(
                     "election": [str(year)] * count,
                     "person_token": [f"{n * 2654435761 % 2**32:08x}{n:024x}" for n in here.tolist()],
                     "district": [f"{d:02d}" for d in district[here]],
+                    "county": [f"COUNTY {d:02d}" for d in district[here]],
                     "snapshot_month": ["2021-07"] * count,
-                    "age": pa.array(year - born[here], pa.int64(), mask=draw.random(count) < 0.02),
+                    "age": pa.array(year - born[here], pa.int64(), mask=unknown_age),
+                    "age_group": _age_groups(year - born[here], unknown_age),
                     "years_registered": year - registered[here],
                     "presidential": pa.array([presidential] * count, pa.int64()),
                     "voted_last": before[0][here],
@@ -102,6 +105,12 @@ def electorate(
         for n, share in zip(here, shares, strict=True):
             turnout[str(year), _STATES[state[n]], f"{district[n]:02d}"] = float(share)
     return Electorate(table=pa.concat_tables(rows), turnout=turnout)
+
+
+def _age_groups(ages: npt.NDArray[np.int64], unknown: npt.NDArray[np.bool_]) -> list[str]:
+    """Two groups, and those of whom nothing is known."""
+    groups: list[str] = np.where(unknown, "UNKNOWN", np.where(ages < 45, "18-44", "45+")).tolist()
+    return groups
 
 
 def _mean_by(values: npt.NDArray[np.int64], group: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -21,8 +21,9 @@ from mlops_assets.modeling.errors import TrainingError
 from mlops_assets.modeling.evidence import evidence_in
 from mlops_assets.modeling.fitting import MOST_DIFFERENCE, model_record
 from mlops_assets.modeling.trained import ALL, MODEL, Measured, Trained, evaluation_table
+from mlops_assets.platform.signatures import SignatureError
 from mlops_assets.scoring.scorer import load, load_unsigned
-from mlops_assets.scoring.signatures import SignatureError, signed
+from mlops_assets.scoring.signatures import signed
 from mlops_assets_tests.modeling.districts import Returns, returns
 from mlops_assets_tests.scoring.models import SIGNER, TRUSTED
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.variance.crosswalk import carried, shares
-from mlops_assets.variance.segmentation import Cells, SegmentationError, segmentation
+from mlops_assets.variance.segmentation import SegmentationError, segmentation
+from mlops_assets.variance.segments import BRIDGED, CUT, Candidate, Cells, expected
 
 TIMES = ("2014", "2016", "2018", "2020")
 
@@ -94,6 +96,47 @@ def test_cells_of_few_cases_are_refused_with_the_share() -> None:
 def test_one_time_is_refused() -> None:
     with pytest.raises(SegmentationError, match=r"Cases of 1 times cannot be segmented"):
         segmentation(_cells(lambda **_: 0.5, times=("2014",)))
+
+
+def test_a_barred_class_is_compared_and_chosen_but_not_followed() -> None:
+    cells = _cells(lambda age, party, **_: (0.8 if age == "old" else 0.2) + (0.1 if party == "x" else 0.0))
+    rows = segmentation(cells, barred=("age",)).to_pylist()
+    (chosen,), (followed,) = ([row for row in rows if row[column]] for column in ("chosen", "followed"))
+    assert "age" in chosen["candidate"]
+    assert followed["candidate"] == "party"
+    assert followed["reason"].endswith("; the best without age")
+    assert _chosen(cells, barred=("unit",))["followed"]
+
+
+def test_the_past_of_a_unit_comes_over_the_crosswalk_and_ends_at_a_cut() -> None:
+    cells = _cells(lambda place, **_: 0.2 + 0.2 * place, redrawn="2018", bridge=True)
+    last = {}
+    for series in (BRIDGED, CUT):
+        rows = expected(cells, Candidate(dimensions=("unit",), series=series)).to_pylist()
+        last[series] = {row["unit"]: row for row in rows if (row["time"], row["group"]) == ("2018", "A")}
+    # Unit 0 is what unit 3 was: with the highest rate.
+    assert last[BRIDGED]["0"]["difference"] == pytest.approx(0.3, abs=0.03)
+    assert last[BRIDGED]["0"]["past_cases"] == 2 * 4 * 400
+    assert {(row["difference"], row["past_cases"]) for row in last[CUT].values()} == {(0.0, 0.0)}
+
+
+def test_what_is_expected_at_a_time_knows_nothing_of_that_time_or_later() -> None:
+    cells = _cells(lambda place, **_: 0.2 + 0.2 * place)
+    later = pc.greater_equal(cells.table.column("time"), "2018")
+    place = cells.table.column_names.index("successes")
+    told = cells.table.set_column(place, "successes", pc.if_else(later, 0, cells.table.column("successes")))
+    known, changed = (
+        expected(Cells(table=table, dimensions=cells.dimensions, crosswalks={}), Candidate(dimensions=("unit", "age")))
+        for table in (cells.table, told)
+    )
+    until = pc.less_equal(known.column("time"), "2018")
+    assert changed.filter(until).equals(known.filter(until))
+    assert not changed.equals(known)
+
+
+def test_a_candidate_is_found_again_by_its_name() -> None:
+    for candidate in (Candidate(dimensions=()), Candidate(dimensions=("unit", "age"), series=BRIDGED)):
+        assert Candidate.named(candidate.name, candidate.series) == candidate
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc"), st.integers(1, 1000)), min_size=1))

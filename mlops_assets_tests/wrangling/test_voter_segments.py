@@ -30,23 +30,33 @@ def _district(number: int, month: str) -> str:
     return f"{(number % 2 == (month == FIRST)) + 1:02d}"
 
 
-def _tables() -> tuple[ibis.Table, ibis.Table]:
-    """Persons of two ages and two districts; the old vote, and more so in one district, whatever it is called."""
+def _race(number: int) -> str:
+    return "BLACK" if number % 5 == 0 else "WHITE"
+
+
+def _tables(*, by_race: bool = False) -> tuple[ibis.Table, ibis.Table]:
+    """Persons of two ages and two districts; the old vote, and more so in one district, whatever it is called.
+
+    Or those of one race do, and half as much the old.
+    """
     chance = np.random.default_rng(4)
     known: list[dict[str, Any]] = []
     for election, month in _ELECTIONS.items():
         for number in range(PERSONS):
             old = number % 3 == 0
             rate = (0.8 if old else 0.3) + (0.15 if number % 2 else 0.0)
+            if by_race:
+                rate = 0.2 + (0.5 if _race(number) == "BLACK" else 0.0) + (0.25 if old else 0.0)
             known.append(
                 {
                     "state": "NC", "election": election, "person_token": _token(number),
                     "district": _district(number, month), "snapshot_month": month, "age": 70 if old else 30,
+                    "age_group": "65-74" if old else "25-34", "county": "WAKE",
                     "party_last": "NONE", "voted": int(chance.random() < rate),
                 }
             )  # fmt: skip
     voters = [
-        {"state": "NC", "month": month, "person_token": _token(number), "race": "WHITE", "county": "WAKE"}
+        {"state": "NC", "month": month, "person_token": _token(number), "race": _race(number) if by_race else "WHITE"}
         for month in set(_ELECTIONS.values())
         for number in range(PERSONS)
     ]
@@ -76,6 +86,15 @@ def test_a_renumbered_map_is_bridged_by_its_flows_and_the_telling_classes_are_ch
     bridged, cut, labelled = (chosen["candidates"]["district", kind] for kind in ("bridged", "cut", "as labelled"))
     assert bridged["error"] < cut["error"] < labelled["error"]
     assert not labelled["eligible"]
+
+
+def test_race_may_describe_turnout_best_and_is_never_followed() -> None:
+    persons, voters = _tables(by_race=True)
+    rows = voter_segmentation(persons, voters, [], [], election="2024").to_pylist()
+    (chosen,), (followed,) = ([row for row in rows if row[column]] for column in ("chosen", "followed"))
+    assert chosen["candidate"] == "age_group x race"
+    assert (followed["candidate"], followed["eligible"]) == ("age_group", True)
+    assert followed["reason"].endswith("; the best without race")
 
 
 def test_a_rejected_event_cuts_no_series() -> None:

@@ -46,7 +46,7 @@ class DistrictModel:
         evaluation: contract of its errors on past elections.
         candidacy: contract of the model itself, with the bounds and the purpose that it is promoted by.
         predictions: contract of its predictions.
-        code_version: of the model and its predictions.
+        code_version: of its evaluation, the model and its predictions.
     """
 
     target: Target
@@ -72,7 +72,7 @@ DISTRICT_VOTES: Final = DistrictModel(
         ),
     ),
     predictions=predictions.DISTRICT_VOTES,
-    code_version="2",
+    code_version="3",
 )
 
 DISTRICT_SHARE: Final = DistrictModel(
@@ -92,7 +92,7 @@ DISTRICT_SHARE: Final = DistrictModel(
         ),
     ),
     predictions=predictions.DISTRICT_SHARE,
-    code_version="1",
+    code_version="2",
 )
 
 _SET: Final = Read(training.DISTRICT_ELECTIONS)
@@ -102,7 +102,12 @@ def district_model_assets(wired: DistrictModel) -> tuple[dg.AssetsDefinition, ..
     """The evaluation, the model and the predictions of one district model, in this order."""
     target, promoted = wired.target, wired.candidacy.contract
 
-    @published(contract=wired.evaluation, reads={"rows": _SET}, automation_condition=on_new_data())
+    @published(
+        contract=wired.evaluation,
+        reads={"rows": _SET},
+        code_version=wired.code_version,
+        automation_condition=on_new_data(),
+    )
     def evaluation(rows: ir.Table, partition: Partition) -> WithMetadata:
         """Errors of every form of the model on elections before that one, beside naive guesses."""
         election = partition.values["election"]

@@ -48,7 +48,12 @@ _CANDIDACY: Final = Candidacy(
 )
 
 
-@published(contract=models.PERSON_TURNOUT_EVALUATION, reads={"cells": _SET}, automation_condition=on_new_data())
+@published(
+    contract=models.PERSON_TURNOUT_EVALUATION,
+    reads={"cells": _SET},
+    code_version="2",
+    automation_condition=on_new_data(),
+)
 def person_turnout_evaluation(cells: ir.Table, partition: Partition) -> WithMetadata:
     """Errors of every form of the turnout model on elections before that one, beside naive guesses."""
     election = partition.values["election"]
@@ -59,7 +64,7 @@ def person_turnout_evaluation(cells: ir.Table, partition: Partition) -> WithMeta
 @published(
     contract=models.PERSON_TURNOUT,
     reads={"cells": _SET, "evaluation": Read(models.PERSON_TURNOUT_EVALUATION)},
-    code_version="2",
+    code_version="3",
     automation_condition=on_new_data(),
 )
 def person_turnout(

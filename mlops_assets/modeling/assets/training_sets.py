@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
-from mlops_assets.contracts import features, partitions, training, wrangled
+from mlops_assets.contracts import features, partitions, segmentation, training, wrangled
 from mlops_assets.modeling import training_sets
 from mlops_assets.platform.automation import on_new_data
 from mlops_assets.platform.published import published
@@ -39,13 +39,15 @@ def _all_that_exist(forecast: str, elections: Sequence[str]) -> Sequence[str]:
     reads={
         "persons": Read(
             features.PERSON_TURNOUT, partitions=dg.AllPartitionMapping(), choose=partitions.elections_before
-        )
+        ),
+        "segments": Read(segmentation.SEGMENT_TURNOUT, optional=True),
     },
+    code_version="2",
     automation_condition=on_new_data(at_most=_WEEKLY),
 )
-def person_turnout_set(persons: ir.Table, partition: Partition) -> pa.Table:
+def person_turnout_set(persons: ir.Table, segments: ir.Table, partition: Partition) -> pa.Table:
     """What the turnout model of one forecast learns from."""
-    return training_sets.person_cells(persons, partition.values["forecast"])
+    return training_sets.person_cells(persons, partition.values["forecast"], segments.to_pyarrow())
 
 
 @published(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         "voter_verdicts": Read(events.VOTER_VERDICTS, partitions=SNAPSHOTS_TO_ELECTIONS, optional=True),
         "voting_history": Read(wrangled.VOTING_HISTORY, partitions=HISTORY_TO_ELECTIONS, optional=True),
     },
-    code_version="1",
+    code_version="2",
     automation_condition=on_new_data(after=[variance.VOTER_EVENTS.key]),
 )
 def person_turnout(

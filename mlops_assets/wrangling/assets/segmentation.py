@@ -1,6 +1,6 @@
-"""The asset ``variance/segmentation``.
+"""The assets ``variance/segmentation`` and ``features/segment_turnout``.
 
-Put here its wiring. Keep out counting and choosing, which are in `mlops_assets.wrangling.voter_segments`.
+Put here their wiring. Keep out counting, choosing and following, which are in `mlops_assets.wrangling`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import dagster as dg
 
 from mlops_assets.contracts import events as events_contract
 from mlops_assets.contracts import features, variance, wrangled
-from mlops_assets.contracts.segmentation import SEGMENTATION
+from mlops_assets.contracts.segmentation import SEGMENT_TURNOUT, SEGMENTATION
 from mlops_assets.platform.automation import on_new_data
 from mlops_assets.platform.published import WithMetadata, published
 from mlops_assets.platform.reads import Read
+from mlops_assets.wrangling import segment_turnout as following
 from mlops_assets.wrangling import voter_segments as transform
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from mlops_assets.platform.published import Partition
 
 _NIGHTLY: Final = "0 3 * * *"
 """Each month that arrives changes little of what past elections say."""
+_AN_HOUR_LATER: Final = "0 4 * * *"
 
 
 @published(
@@ -61,4 +64,32 @@ def segmentation(
             "chosen": f"{chosen['candidate']} {chosen['series']}".strip() if chosen else "nothing",
             "reason": chosen["reason"] if chosen else "fewer than two earlier elections are known",
         },
+    )
+
+
+@published(
+    contract=SEGMENT_TURNOUT,
+    reads={
+        "compared": Read(SEGMENTATION, optional=True),
+        "person_turnout": Read(
+            features.PERSON_TURNOUT,
+            partitions=dg.AllPartitionMapping(),
+            choose=following.elections_used,
+            optional=True,
+        ),
+        "flows": Read(variance.DISTRICT_FLOWS, partitions=dg.AllPartitionMapping(), optional=True),
+        "events": Read(events_contract.EVENTS, optional=True),
+    },
+    automation_condition=on_new_data(at_most=_AN_HOUR_LATER),
+)
+def segment_turnout(
+    compared: ir.Table, person_turnout: ir.Table, flows: ir.Table, events: ir.Table, partition: Partition
+) -> pa.Table:
+    """What earlier elections say of each segment that the segmentation follows; no rows where none is."""
+    return following.segment_turnout(
+        person_turnout,
+        compared.to_pyarrow().to_pylist(),
+        flows.to_pyarrow().to_pylist(),
+        events.to_pyarrow().to_pylist(),
+        forecast=partition.values["forecast"],
     )
