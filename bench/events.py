@@ -1,4 +1,4 @@
-"""How well events are named: on elections, census profiles, editions of one record, simulated panels, and series.
+"""How well events are named: on real and simulated tables to which things happened, elections, profiles, and series.
 
 Prints tables and, last, one JSON line. Simulated panels have seeds drawn anew at every run. Parts whose public files
 are missing are left out, saying so.
@@ -24,13 +24,16 @@ from mlops_assets.variance.detection import CAUSES, detect
 from mlops_assets.variance.evidence import evidence_of
 from mlops_assets.variance.panels import Columns, read_panel
 from mlops_assets.variance.steps import steps_of
-from mlops_assets_tests.variance import panel_world
+from mlops_assets_tests.variance import county_world, panel_world
+from mlops_assets_tests.variance.county_world import Happenings
 from mlops_assets_tests.variance.panel_world import World, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from mlops_assets_tests.variance.county_world import Atoms
 
 HOUSE = Columns(unit="district", group="state", time="year", measures=("share", "dem", "rep", "total"), entity="winner")
 EDITION = Columns(unit="district", group="state", time="edition", measures=("dem", "rep", "total"))
@@ -167,6 +170,11 @@ def simulated(worlds: Sequence[World], seeds: Sequence[int]) -> tuple[dict[str, 
         columns = SIMULATED if world.named else Columns(**{**vars(SIMULATED), "entity": None})
         for key, cause in found(table, columns).items():
             matrix[CAUSES.index(truth.get(key, "none")), CAUSES.index(cause)] += 1
+    return by_cause(matrix), matrix
+
+
+def by_cause(matrix: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """F1 by cause, their mean, and false alarms, of a confusion matrix (true by named)."""
     f1 = {
         cause: round(float(2 * matrix[at, at] / max(matrix[at].sum() + matrix[:, at].sum(), 1)), 3)
         for at, cause in enumerate(CAUSES)
@@ -177,7 +185,54 @@ def simulated(worlds: Sequence[World], seeds: Sequence[int]) -> tuple[dict[str, 
         "f1": f1,
         "macro_f1": round(float(np.mean(list(f1.values()))), 3),
         "false_alarms": round(float(alarms), 4),
-    }, matrix
+    }
+
+
+def real_tables() -> list[Atoms]:
+    """Real tables whose places can be put together to units: counties, and districts in three quiet years."""
+    quiet = ("2008", "2010", "2011")
+    return [
+        *county_world.tables(DATA),
+        county_world.districts(profiles(*quiet), "profiles", quiet, tuple(MEASURES)),
+    ]
+
+
+def happened(atoms: Atoms, happenings: Happenings) -> tuple[np.ndarray[Any, Any], Counter[tuple[str, str]]]:
+    """The confusion matrix of a real table to which things happened, and the named causes of each kind of entry."""
+    matrix = np.zeros((len(CAUSES), len(CAUSES)), dtype=int)
+    kinds: Counter[tuple[str, str]] = Counter()
+    table, truth = county_world.happen(atoms, happenings, secrets.randbits(32))
+    columns = Columns(unit="unit", group="group", time="time", measures=atoms.measures)
+    for key, cause in found(table, columns).items():
+        true, _, kind = truth.get(key, "none").partition(":")
+        matrix[CAUSES.index(true), CAUSES.index(cause)] += 1
+        if kind:
+            kinds[kind.split(" ")[0] if ">" in kind else kind, cause] += 1
+    return matrix, kinds
+
+
+def counties() -> dict[str, Any]:
+    """Real tables regrouped, renumbered, miscoded and grown: by table, by cause, and by the share exchanged."""
+    total = np.zeros((len(CAUSES), len(CAUSES)), dtype=int)
+    kinds: Counter[tuple[str, str]] = Counter()
+    result: dict[str, Any] = {}
+    curve: dict[str, dict[str, float]] = {}
+    for atoms in real_tables():
+        own = np.zeros_like(total)
+        for wave in (False, True):
+            for _ in range(TRIALS):
+                matrix, entered = happened(atoms, Happenings(wave=wave))
+                own += matrix
+                kinds += entered
+        total += own
+        result[atoms.name] = by_cause(own)
+        for share in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5):
+            lone = Happenings(causes=("boundary",), exchanged=share)
+            row = sum(happened(atoms, lone)[0][CAUSES.index("boundary")] for _ in range(TRIALS // 2))
+            curve.setdefault(atoms.name, {})[f"{share:.0%}"] = round(float(row[1] / max(row.sum(), 1)), 2)
+    confusion = {cause: dict(zip(CAUSES, total[at].tolist(), strict=True)) for at, cause in enumerate(CAUSES)}
+    entry = {kind: {named: kinds[kind, named] for named in CAUSES if kinds[kind, named]} for kind, _ in sorted(kinds)}
+    return result | {"confusion": confusion, "all": by_cause(total), "entries": entry, "power": curve}
 
 
 def power() -> dict[str, dict[str, float]]:
@@ -281,11 +336,11 @@ def main() -> None:
     result["sizes"] = sizes()
     shown("Panels without events, by rows", result["sizes"])
     if DATA.exists():
-        for part in (elections, censuses, editions, series):
+        for part in (counties, elections, censuses, editions, series):
             result[part.__name__] = part()
             shown(part.__name__.capitalize(), result[part.__name__])
     else:
-        print(f"\nPublic files are not at {DATA}: elections, profiles, editions and series are left out.")
+        print(f"\nPublic files are not at {DATA}: counties, elections, profiles, editions and series are left out.")
     print(json.dumps(result))
 
 

@@ -84,6 +84,10 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
                 connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
             )
             self._initdb(engine)
+            with engine.connect() as connection:
+                # A crash of the process loses nothing; one of the machine may lose the last events, not the database.
+                # What was published then is told by the reconciler.
+                connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
             self._open[shard] = engine
             if len(self._open) > _MOST_OPEN:
                 _, longest_unused = self._open.popitem(last=False)

@@ -56,33 +56,51 @@ DEFAULT: Final = Ratios()
 
 _MOST_FURTHER: Final = 2
 
+_CHANGED_IF_REDRAWN: Final = 0.4
+
 _SHOWN: Final = 0.15
 _PER_DEVIATION: Final = 0.9
 """A mixture: most redrawings show in returns no more than an open seat does, the others grow with the dispersion."""
 
 _SHOWN_MIXED: Final = 0.6
+_SHOWN_PLAIN: Final = 0.95
 _MIXED_SHIFT: Final = 0.9
 _CLEAR: Final = 6.0
 _UNLIKE_CLEAR: Final = 3.0
 _LEAST_CLEAR: Final = -8.0
 """In a wave it can be learned how clearly redrawings show: faintly, as in returns; mixed, as in profiles of people,
-where states of two districts move little; or clearly, so that whoever does not stand out was not redrawn."""
+where states of two districts move little; plainly, as in counties put together anew, where hardly any does not show;
+or clearly, so that whoever does not stand out was not redrawn."""
 
 _CLEARLY: Final = 1e-7
 """Taken for clear only if dozens of groups say so: it is what declares a quiet group of a wave untouched."""
 
 _CLARITY: Final = np.vstack(
-    [0.97 * PRIOR, np.where(SHARES > 0.5, 0.02 * PRIOR, 0.0), np.where(SHARES > 0.5, _CLEARLY * PRIOR, 0.0)]  # noqa: PLR2004
+    [
+        0.96 * PRIOR,
+        np.where(SHARES > 0.5, 0.02 * PRIOR, 0.0),  # noqa: PLR2004  a wave takes in most groups
+        np.where(SHARES > 0.5, 0.02 * PRIOR, 0.0),  # noqa: PLR2004
+        np.where(SHARES > 0.5, _CLEARLY * PRIOR, 0.0),  # noqa: PLR2004
+    ]
 )
+
+_FEWEST_FOR_FAINT: Final = 12
+"""A wave that hardly shows is learned from many groups; among a few, two events of one time would pass for it."""
 
 _IMPOSSIBLE: Final = -40.0
 _MOST: Final = 30.0
 _FEWEST_UNITS: Final = 2
 _MOST_UNITS: Final = 400
 _CLOSE: Final = 0.7
-_FAR: Final = 1.5
-_SAME_LABEL: Final = 0.7
-_ORDINARY: Final = 0.45
+_FAR: Final = 2.0
+_NEVER: Final = 1e6
+_WORSE: Final = 2.0
+_WORSE_BY: Final = 0.25
+_LEAST_TOLD: Final = 6.0
+_APART: Final = 1.4
+_APART_BY: Final = 0.12
+"""How much worse the old labels, and the best assignment that avoids the one found, must fit. Read off counties,
+registrations and census districts with their labels exchanged or their people (docs/variance.md)."""
 
 
 def boundary_odds(panel: Panel, evidence: Evidence, ratios: Ratios = DEFAULT) -> Floats:
@@ -94,16 +112,20 @@ def boundary_odds(panel: Panel, evidence: Evidence, ratios: Ratios = DEFAULT) ->
         ratios: what changed units and entities weigh.
 
     Returns:
-        Three figures (rows) per group and time: if redrawings show faintly in the measures, mixed, or clearly;
+        Four figures (rows) per group and time: if redrawings show faintly in the measures, mixed, plainly or clearly;
         far below zero where nothing can have been redrawn (a single unit, or no time before).
     """
     shown = np.minimum(_PER_DEVIATION * evidence.dispersion, _MOST)
     faint = np.log(1 - _SHOWN + _SHOWN * np.exp(shown))
     mixed = np.log(1 - _SHOWN_MIXED + _SHOWN_MIXED * np.exp(shown - _MIXED_SHIFT))
+    plain = np.log(1 - _SHOWN_PLAIN + _SHOWN_PLAIN * np.exp(shown - _MIXED_SHIFT))
     clear = np.maximum(shown - _UNLIKE_CLEAR * np.maximum(_CLEAR - evidence.dispersion, 0.0), _LEAST_CLEAR)
-    odds = np.vstack([faint, mixed, clear])
+    odds = np.vstack([faint, mixed, plain, clear])
     changed = evidence.appeared + evidence.disappeared > 0
-    odds = odds + np.where(changed, ratios.set_changed, ratios.set_unchanged)
+    # Where rows are often missing, a unit that comes or goes says little: some are away at any time.
+    by_absence = 1 - (1 - evidence.absent) ** np.maximum(evidence.units, evidence.before)
+    told = np.clip(np.log(_CHANGED_IF_REDRAWN / np.maximum(by_absence, 1e-6)), 0.0, ratios.set_changed)
+    odds = odds + np.where(changed, told, np.where(told > 0, ratios.set_unchanged, 0.0))
     if panel.entity is not None:
         further = np.clip(evidence.moved - 1, 0, _MOST_FURTHER)
         none = np.where(evidence.stayed > 0, ratios.none_moved, 0.0)
@@ -131,7 +153,10 @@ def boundary_probabilities(odds: Floats, cells: tuple[int, int]) -> Floats:
     for clarity, own in enumerate(ratio):
         for place, share in enumerate(SHARES):
             weight[clarity, place] = np.where(possible, np.log1p(share * (own - 1)), 0.0).sum(axis=0)
-    weight += np.log(np.maximum(_CLARITY, np.finfo(float).tiny))[:, :, None]
+    prior = _CLARITY.copy()
+    if cells[0] < _FEWEST_FOR_FAINT:
+        prior[0, SHARES > 0.5] = 0.0  # noqa: PLR2004  most groups
+    weight += np.log(np.maximum(prior, np.finfo(float).tiny))[:, :, None]
     weight = np.exp(weight - weight.max(axis=(0, 1)))
     weight /= weight.sum(axis=(0, 1))
     found = np.zeros(cells)
@@ -168,8 +193,8 @@ def renumbering(panel: Panel, steps: Steps, rows_before: Codes, rows_after: Code
         rows_after: the group's rows now.
 
     Returns:
-        The units relabelled; ``None`` unless all units fit one before as closely as in ordinary times, and those
-        relabelled fit no other, their own old label included.
+        The units relabelled; ``None`` unless all units fit one before as closely as in ordinary times, the relabelled
+        ones far better than the unit of their label, and any other assignment fits worse.
     """
     if not (_FEWEST_UNITS <= len(rows_after) <= _MOST_UNITS and len(rows_before) <= _MOST_UNITS):
         return None
@@ -187,14 +212,31 @@ def renumbering(panel: Panel, steps: Steps, rows_before: Codes, rows_after: Code
     other = old_units != new_units
     if other.sum() < 1 or matched.mean() > _CLOSE or np.quantile(matched, 0.9) > _FAR:
         return None
-    # Whoever fits a second unit nearly as well is not told apart by these measures.
-    rivals = cost.copy()
-    rivals[before, after] = np.inf
-    margin = np.minimum(rivals.min(axis=1)[before], rivals.min(axis=0)[after])[other] - matched[other]
-    apart = _SAME_LABEL if matched.mean() > _ORDINARY else _SAME_LABEL / 3
-    if np.median(margin) < apart or np.mean(margin > 0) < _CLOSE:
+    measured = int(np.isfinite(new).any(axis=1).sum())
+    if not _told_apart(cost, (before, after), panel.unit[rows_before], new_units, measured):
         return None
     return Renumbering(old=old_units[other], new=new_units[other], units=len(rows_after))
+
+
+def _told_apart(cost: Floats, assigned: tuple[Codes, Codes], old_units: Codes, new_units: Codes, measured: int) -> bool:
+    """Whether the old labels, and every other assignment, fit far worse than the one found."""
+    before, after = assigned
+    matched = cost[before, after]
+    other = old_units[before] != new_units
+    place = {unit: at for at, unit in enumerate(old_units.tolist())}
+    own = [
+        cost[place[unit], to] if unit in place else np.inf for unit, to in zip(new_units.tolist(), after, strict=True)
+    ]
+    own_label = float(np.mean(np.array(own)[other]))
+    # A single measure lets two units change places by chance.
+    if measured * (own_label - matched[other].mean()) * other.sum() < _LEAST_TOLD:
+        return False
+    if own_label < max(_WORSE * matched[other].mean(), matched[other].mean() + _WORSE_BY):
+        return False
+    rivals = cost.copy()
+    rivals[before, after] = _NEVER
+    second = rivals[linear_sum_assignment(rivals)]
+    return bool(second.mean() >= max(_APART * matched.mean(), matched.mean() + _APART_BY))
 
 
 def _unlikeness(old: Floats, new: Floats, scale: Floats) -> Floats:
@@ -207,4 +249,4 @@ def _unlikeness(old: Floats, new: Floats, scale: Floats) -> Floats:
             weight = np.log1p(((after[None, :] - before[:, None]) / width[None, :]) ** 2 / 4)
         total += np.nan_to_num(weight)
         count += np.isfinite(weight)
-    return np.where(count > 0, total / np.maximum(count, 1), np.inf).clip(max=1e6)
+    return np.where(count > 0, total / np.maximum(count, 1), np.inf).clip(max=_NEVER)

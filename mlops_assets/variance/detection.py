@@ -5,6 +5,7 @@ Put here how causes are ranked against each other and put into words. Keep out t
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -14,13 +15,15 @@ from mlops_assets.variance import entries
 from mlops_assets.variance.boundaries import DEFAULT, boundary_odds, boundary_probabilities, renumbering
 from mlops_assets.variance.evidence import evidence_of
 from mlops_assets.variance.steps import steps_of
+from mlops_assets.variance.totals import totals_of
 
 if TYPE_CHECKING:
     from mlops_assets.variance.boundaries import Ratios, Renumbering
     from mlops_assets.variance.entries import Finding
     from mlops_assets.variance.evidence import Evidence
-    from mlops_assets.variance.panels import Codes, Floats, Panel
+    from mlops_assets.variance.panels import Codes, Flags, Floats, Panel
     from mlops_assets.variance.steps import Steps
+    from mlops_assets.variance.totals import Totals
 
 CAUSES: Final = ("none", "boundary", "renumbering", "entry", "population")
 """What may have happened; the first is nothing beyond ordinary change."""
@@ -40,6 +43,10 @@ SCHEMA: Final = pa.schema(
 _DECIDED: Final = 0.5
 _POPULATION_SCORE: Final = 5.0
 _POPULATION_SIZE: Final = 0.03
+_WHOLE_SCORE: Final = 4.0
+_ALIKE: Final = 3.0
+_RETURN: Final = 0.25
+_MORE_THAN_PEOPLE: Final = 0.6
 _TOGETHER: Final = 0.5
 _FAR: Final = 2.0
 _BACK: Final = 0.1
@@ -68,7 +75,7 @@ def detect(panel: Panel, ratios: Ratios = DEFAULT) -> pa.Table:
     steps = steps_of(panel)
     evidence = evidence_of(panel, steps, entries.exact_rows(steps))
     probability = boundary_probabilities(boundary_odds(panel, evidence, ratios), panel.cells)
-    verdicts = Verdicts(panel, steps, evidence, probability)
+    verdicts = Verdicts(panel, steps, evidence, totals_of(panel, steps), probability)
     verdicts.renumberings()
     verdicts.entries()
     verdicts.boundaries()
@@ -79,8 +86,9 @@ def detect(panel: Panel, ratios: Ratios = DEFAULT) -> pa.Table:
 class Verdicts:
     """The causes found so far, one per cell; what was found first stands."""
 
-    def __init__(self, panel: Panel, steps: Steps, evidence: Evidence, boundary: Floats) -> None:
-        self._panel, self._steps, self._evidence, self._boundary = panel, steps, evidence, boundary
+    def __init__(self, panel: Panel, steps: Steps, evidence: Evidence, totals: Totals, boundary: Floats) -> None:
+        self._panel, self._steps, self._evidence, self._totals = panel, steps, evidence, totals
+        self._boundary = boundary
         size = evidence.units.size
         self._cause = np.zeros(size, dtype=np.int8)
         self._probability = 1 - boundary
@@ -99,7 +107,8 @@ class Verdicts:
             if cell % times == 0:
                 continue
             found = renumbering(self._panel, self._steps, self._steps.rows(cell - 1), self._steps.rows(cell))
-            if found is not None:
+            # Names that stayed where they were contradict it.
+            if found is not None and (evidence.moved[cell] or not evidence.stayed[cell]):
                 self._settle(
                     cell,
                     "renumbering",
@@ -111,21 +120,36 @@ class Verdicts:
 
     def entries(self) -> None:
         """Entry, but for cells whose units changed in number or were redrawn more clearly."""
+        panel, steps = self._panel, self._steps
+        plain = (
+            entries.repeated(panel, steps),
+            entries.vanished_or_default(panel, steps),
+            entries.rows_lost(panel, steps, self._totals),
+        )
+        for finding in itertools.chain(*plain):
+            self._enter(finding)
+        self._sharp_entries()
+        for finding in entries.same_record(panel, steps):
+            if self._boundary[finding.cell] < _DECIDED or not self._conserved(finding.cell):
+                self._enter(finding)
+        for finding in entries.everywhere(panel, steps, self._evidence):
+            if self._boundary[finding.cell] < _DECIDED:
+                self._enter(finding)
+
+    def _sharp_entries(self) -> None:
+        """Exact factors and measures in each other's place; what undoes one is its end, not another one."""
         panel, steps, evidence = self._panel, self._steps, self._evidence
-        for finding in entries.repeated(panel, steps):
-            self._enter(finding)
-        for finding in entries.vanished_or_default(panel, steps):
-            self._enter(finding)
+        findings = [
+            *entries.factors(panel, steps, evidence),
+            *entries.exchanged(panel, steps, evidence, self._totals),
+        ]
         same_set = evidence.appeared + evidence.disappeared == 0
         open_entry: dict[int, int] = {}
-        times = len(panel.times)
-        sharp = sorted([*entries.factors(panel, steps, evidence), *entries.swapped(panel, steps, evidence)],
-                       key=lambda finding: (finding.cell, -finding.probability))  # fmt: skip
-        for finding in sharp:
+        for finding in sorted(findings, key=lambda finding: (finding.cell, -finding.probability)):
             cell = finding.cell
             if not same_set[cell] or self._cause[cell] or cell in self._words:
                 continue
-            group = cell // times
+            group = cell // len(panel.times)
             if group in open_entry and self._undoes(open_entry[group], cell):
                 self._words[cell] = f"back to what it was before an entry: {finding.sentence}"
                 self._boundary[cell] = 0.0
@@ -133,15 +157,21 @@ class Verdicts:
                 continue
             open_entry[group] = cell
             self._enter(finding)
-        for finding in entries.same_record(panel, steps):
-            if self._boundary[finding.cell] < _DECIDED or not self._conserved(finding.cell):
-                self._enter(finding)
-        for finding in entries.everywhere(panel, steps, evidence):
-            if self._boundary[finding.cell] < _DECIDED:
-                self._enter(finding)
+
+    def _whole(self) -> Flags:
+        """Cells in which the group's totals moved, by more than its units did against each other."""
+        totals, evidence = self._totals, self._evidence
+        common = np.abs(np.nan_to_num(totals.common))
+        far = (np.abs(totals.common_score) > _WHOLE_SCORE) & (common > _POPULATION_SIZE)
+        net = totals.net * np.sign(totals.common)
+        alike = ((net > common / _ALIKE) & (net < common * _ALIKE)).sum(axis=0)
+        far &= alike > _TOGETHER * np.isfinite(net).sum(axis=0)
+        whole: Flags = far & (common > evidence.spread) & (evidence.appeared + evidence.disappeared == 0)
+        return whole
 
     def boundaries(self) -> None:
-        """Redrawn groups."""
+        """Redrawn groups; where a group's total moved more than its units against each other, it is not its map."""
+        self._boundary[self._whole() & (self._evidence.moved == 0)] = 0.0
         for cell in np.flatnonzero((self._boundary > _DECIDED) & (self._cause == 0)).tolist():
             if cell in self._words:
                 continue
@@ -152,8 +182,30 @@ class Verdicts:
                 float(self._boundary[cell]),
                 float(evidence.spread[cell]),
                 self._redrawn(cell),
-                _redrawn(self._panel, evidence, cell),
+                "; ".join([*_redrawn(self._panel, evidence, cell), *self._exchange(cell)]),
             )
+
+    def _exchange(self, cell: int) -> list[str]:
+        """In words, which units gained what others of the group lost, if the group's total was conserved."""
+        panel, totals = self._panel, self._totals
+        if not np.isfinite(totals.after[:, cell]).any():
+            return []
+        measure = int(np.nanargmax(totals.after[:, cell]))
+        name, net, score = panel.measures[measure], totals.net[measure, cell], totals.score[measure, cell]
+        rows = self._steps.rows(cell)
+        rows = rows[~self._steps.first[rows]]
+        swing = np.exp(np.nan_to_num(self._steps.swing[measure, cell % len(panel.times)]))
+        gained = np.nan_to_num(panel.values[measure, rows] - panel.values[measure, rows - 1] * swing)
+        scale = self._steps.scale[measure, rows] * np.abs(panel.values[measure, rows])
+        up, down = gained > _FAR * scale, gained < -_FAR * scale
+        if not np.isfinite(net) or abs(score) > _WHOLE_SCORE or not (up.any() and down.any()):
+            return []
+        words = (
+            f"{self._listed(panel.unit[rows[up]])} gained {gained[up].sum():,.0f} {name} and "
+            f"{self._listed(panel.unit[rows[down]])} lost {-gained[down].sum():,.0f}, while the group's total was "
+            f"conserved: {net:+.2%} against the common swing, {abs(score):.1f} standard deviations"
+        )
+        return [words]
 
     def populations(self) -> None:
         """Groups whose measures moved together beyond the common swing; a lone jump is entry."""
@@ -163,21 +215,31 @@ class Verdicts:
         strength = np.abs(np.nan_to_num(evidence.scores))
         far = (strength > _POPULATION_SCORE) & (np.abs(np.nan_to_num(evidence.shifts)) > _POPULATION_SIZE)
         together = far.sum(axis=0) > np.isfinite(evidence.shifts).sum(axis=0) * _TOGETHER
-        for cell in np.flatnonzero(together & (self._cause == 0)).tolist():
-            if cell in self._words:
-                continue
-            strongest = int(np.where(far[:, cell], strength[:, cell], 0).argmax())
-            shift = float(evidence.shifts[strongest, cell])
-            self._settle(
-                cell,
-                "population",
-                0.8,
-                shift,
-                "all",
-                f"{far[:, cell].sum()} of {len(panel.measures)} measures moved with the whole group, most "
-                f"{panel.measures[strongest]} by {shift:+.3g} against the common swing "
-                f"({strength[strongest, cell]:.0f} standard deviations), without an exact factor",
-            )
+        for cell in np.flatnonzero((together | self._whole()) & (self._cause == 0)).tolist():
+            if cell not in self._words:
+                self._moved_together(cell, far[:, cell], strength[:, cell])
+
+    def _moved_together(self, cell: int, far: Flags, strength: Floats) -> None:
+        """A whole group that moved: its people, unless more than people do, or there and back."""
+        panel, totals = self._panel, self._totals
+        common, score = float(totals.common[cell]), float(totals.common_score[cell])
+        alike = int((np.sign(totals.net[:, cell]) == np.sign(common)).sum())
+        if far.sum() and not score:
+            strongest = int(np.where(far, strength, 0).argmax())
+            common, score, alike = float(self._evidence.shifts[strongest, cell]), strength[strongest], int(far.sum())
+        words = (
+            f"{alike} of {len(panel.measures)} measures moved with the whole group, {common:+.3g} against the common "
+            f"swing ({abs(score):.0f} standard deviations), without an exact factor"
+        )
+        last = cell % len(panel.times) == len(panel.times) - 1
+        back = 0.0 if last else float(np.nan_to_num(totals.common[cell + 1]))
+        if not last and abs(common + back) < _RETURN * abs(common) and not self._cause[cell + 1]:
+            self._words[cell + 1] = f"back to what it was before an entry: {back:+.3g}"
+            self._settle(cell, "entry", 0.8, common, "all", f"{words}; at the next time they were back: partly loaded")
+        elif abs(common) > _MORE_THAN_PEOPLE:
+            self._settle(cell, "entry", 0.7, common, "all", f"{words}; more than people come or go: partly loaded")
+        else:
+            self._settle(cell, "population", 0.8, common, "all", words)
 
     def table(self) -> pa.Table:
         """The rows of ``detect``."""
@@ -253,7 +315,7 @@ def _renumbered(panel: Panel, found: Renumbering) -> str:
     )
 
 
-def _redrawn(panel: Panel, evidence: Evidence, cell: int) -> str:
+def _redrawn(panel: Panel, evidence: Evidence, cell: int) -> list[str]:
     parts = [
         (
             f"units moved against each other by {evidence.spread[cell]:.3g} in the middle, "
@@ -267,4 +329,4 @@ def _redrawn(panel: Panel, evidence: Evidence, cell: int) -> str:
         )
     if panel.entity is not None:
         parts.append(f"{evidence.moved[cell]} entities turned up in another unit, {evidence.stayed[cell]} stayed")
-    return "; ".join(parts)
+    return parts

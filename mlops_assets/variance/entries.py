@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mlops_assets.variance.steps import grouped_median, robust_deviation
+from mlops_assets.variance.totals import standardised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mlops_assets.variance.evidence import Evidence
     from mlops_assets.variance.panels import Codes, Flags, Floats, Panel
     from mlops_assets.variance.steps import Steps
+    from mlops_assets.variance.totals import Totals
 
 FACTORS: Final = (2.0, 0.5, 10.0, 0.1, 100.0, 0.01, 1000.0, 0.001)
 """Factors that entry leaves behind: loaded twice, half loaded, other units of measure."""
@@ -30,8 +32,8 @@ _AGREE: Final = 0.8
 _SEVERAL: Final = 3
 _MOST: Final = 0.5
 _UNIT_SCORE: Final = 8.0
-_SWAP_SCORE: Final = 5.0
-_SWAP_SIZE: Final = 0.1
+_SWAP_SCORE: Final = 6.0
+_SWAP_SIZE: Final = 0.2
 _CONSERVED: Final = 0.25
 _JUMP_SCORE: Final = 8.0
 _JUMP_SIZE: Final = 0.1
@@ -40,6 +42,11 @@ _STAND_OUT: Final = 8.0
 _STAND_OUT_SIZE: Final = 0.25
 _HISTORY: Final = 4
 _SAME: Final = 1e-9
+_PAIR: Final = 2
+_SMALL: Final = 10.0
+_MANY_LOST: Final = 0.4
+_LOST_SCORE: Final = 3.0
+_SELDOM: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +67,18 @@ class Finding:
 
 
 def exact_rows(steps: Steps) -> Flags:
-    """Rows in which some measure changed by an exact factor, far beyond ordinary change."""
+    """Rows in which some measure changed by an exact factor, far beyond ordinary change, as in most of their group."""
     found = np.zeros(steps.residual.shape[1], dtype=np.bool_)
+    count = np.maximum(np.bincount(steps.cell[~steps.first], minlength=len(steps.start) - 1), 1)
     for measure in np.flatnonzero(steps.logarithmic).tolist():
         for factor in FACTORS:
             log = abs(np.log(factor))
             scale = steps.scale[measure]
             near = np.abs(steps.residual[measure] - np.log(factor)) < np.clip(3 * scale, 0.01, _SHARPNESS)
-            found |= near & (scale * _UNIT_SCORE < log)
+            near &= scale * _UNIT_SCORE < log
+            # A unit that got another one's label changes by any factor: others of its group by other ones.
+            most = np.bincount(steps.cell[near], minlength=len(count)) >= _MOST * count
+            found |= near & most[steps.cell]
     return found
 
 
@@ -109,7 +120,10 @@ def vanished_or_default(panel: Panel, steps: Steps) -> Iterator[Finding]:
         plain = np.where(steps.coded, np.nan, values)
         spread = _spread(plain, steps.cell, size)
         some = np.bincount(steps.cell[np.isfinite(plain)], minlength=size)
-        one_value = (spread == 0) & (some == count) & (count >= 3)  # noqa: PLR2004  two units may agree by chance
+        # A few units may agree by chance, in small numbers more of them.
+        middle = np.abs(np.nan_to_num(grouped_median(plain, steps.cell, size)))
+        enough = np.where((middle >= _SMALL) | ~steps.logarithmic[measure], 3, 8)
+        one_value = (spread == 0) & (some == count) & (count >= enough)
         earlier = np.concatenate([[0.0], spread[:-1]])
         for cell in np.flatnonzero(one_value & (earlier > 0) & (linked > 0)).tolist():
             yield Finding(
@@ -159,30 +173,84 @@ def _peers_agree(evidence: Evidence, steps: Steps, cell: int, log: float) -> boo
     return bool((np.abs(shifts[np.isfinite(shifts)] - log) < _SHARPNESS).all())
 
 
-def swapped(panel: Panel, steps: Steps, evidence: Evidence) -> Iterator[Finding]:
-    """Groups in which one measure gave to another what it lost, unit by unit."""
-    far = (np.abs(evidence.scores) > _SWAP_SCORE) & (np.abs(evidence.shifts) > _SWAP_SIZE)
-    candidates = np.flatnonzero((far & (evidence.shifts > 0)).any(axis=0) & (far & (evidence.shifts < 0)).any(axis=0))
-    for cell in candidates.tolist():
-        rows = steps.rows(cell)
-        rows = rows[~steps.first[rows]]
-        for up in np.flatnonzero(far[:, cell] & (evidence.shifts[:, cell] > 0)).tolist():
-            for down in np.flatnonzero(far[:, cell] & (evidence.shifts[:, cell] < 0)).tolist():
-                gained = panel.values[up, rows] - panel.values[up, rows - 1]
-                lost = panel.values[down, rows] - panel.values[down, rows - 1]
-                moving = np.isfinite(gained) & np.isfinite(lost) & (np.abs(gained) > 0) & (np.abs(lost) > 0)
-                kept = np.abs(gained + lost) / (np.abs(gained) + np.abs(lost) + _SAME)
-                if (
-                    steps.logarithmic[up] == steps.logarithmic[down]
-                    and np.median(kept[moving] if moving.any() else 1.0) <= _CONSERVED
-                ):
+def exchanged(panel: Panel, steps: Steps, evidence: Evidence, totals: Totals) -> Iterator[Finding]:
+    """Groups in which one measure gave to another what it lost, unit by unit: swapped, merged or recoded."""
+    groups, times = panel.cells
+    for one in range(len(panel.measures)):
+        for other in range(one):
+            if steps.logarithmic[one] != steps.logarithmic[other]:
+                continue
+            apart = (totals.net if steps.logarithmic[one] else evidence.shifts)[[one, other]]
+            contrast = apart[0] - apart[1]
+            score = standardised(contrast.reshape(groups, times)).ravel()
+            far = (np.abs(score) > _SWAP_SCORE) & (np.abs(np.nan_to_num(contrast)) > _SWAP_SIZE)
+            # Both must move, one up and one down.
+            far &= np.sign(np.nan_to_num(apart[0])) == -np.sign(np.nan_to_num(apart[1]))
+            for cell in np.flatnonzero(far).tolist():
+                up, down = (one, other) if contrast[cell] > 0 else (other, one)
+                kept = _kept(panel, steps, cell, up, down)
+                if kept is not None:
                     yield Finding(
                         cell=cell,
                         probability=0.93,
-                        magnitude=float(evidence.shifts[up, cell]),
+                        magnitude=float(abs(contrast[cell])),
                         sentence=f"{panel.measures[up]} gained what {panel.measures[down]} lost, unit by unit; their "
-                        f"sum is kept to {np.median(kept[moving]):.0%} of what moved",
+                        f"sum is kept to {kept:.0%} of what moved, {abs(score[cell]):.0f} times what is ordinary",
                     )
+
+
+def _kept(panel: Panel, steps: Steps, cell: int, up: int, down: int) -> float | None:
+    """How much of what moved between two measures is not accounted for, the middle of the units; ``None`` if much."""
+    rows = steps.rows(cell)
+    rows = rows[~steps.first[rows]]
+    swing = np.nan_to_num(steps.swing[:, cell % len(panel.times)])
+    expected = panel.values[:, rows - 1]
+    expected = np.where(steps.logarithmic[:, None], expected * np.exp(swing)[:, None], expected + swing[:, None])
+    moved = panel.values[:, rows] - expected
+    gained, lost = moved[up], moved[down]
+    moving = np.isfinite(gained) & np.isfinite(lost) & (np.abs(gained) + np.abs(lost) > 0)
+    if moving.sum() < _PAIR or np.mean((gained > 0)[moving] & (lost < 0)[moving]) < _AGREE:
+        return None
+    kept = float(np.median(np.abs(gained + lost)[moving] / (np.abs(gained) + np.abs(lost))[moving]))
+    return kept if kept <= _CONSERVED else None
+
+
+def rows_lost(panel: Panel, steps: Steps, totals: Totals) -> Iterator[Finding]:
+    """Groups of whose units many have no row at one time, while those that have are what they were."""
+    groups, times = panel.cells
+    size = groups * times
+    count = np.bincount(steps.cell, minlength=size)
+    over = np.flatnonzero(~steps.first & (np.diff(panel.time, prepend=0) > 1))
+    gap = np.bincount(steps.cell[over] - 1, minlength=size)
+    ends = np.flatnonzero(steps.last & (panel.time < times - 1))
+    gone = np.bincount(steps.cell[ends] + 1, minlength=size)
+    away = gap + gone
+    share = away / np.maximum(count + away, 1)
+    usual = float(np.mean(share[count > 0] >= _MANY_LOST)) if (count > 0).any() else 0.0
+    if usual > _SELDOM:
+        return
+    new = np.bincount(steps.cell[steps.first], minlength=size)
+    many = (share >= _MANY_LOST) & (away > 1) & (count > 0) & (new == 0)
+    for cell in np.flatnonzero(many).tolist():
+        if gap[cell] >= gone[cell]:
+            reason = "and have them again at the next"
+        elif _others_as_before(steps, cell) and totals.common_score[cell] < -_LOST_SCORE:
+            reason = f"and the group's total fell by {-np.expm1(totals.common[cell]):.0%} while the others stayed"
+        else:
+            continue
+        yield Finding(
+            cell=cell,
+            probability=0.85,
+            magnitude=float(share[cell]),
+            sentence=f"{away[cell]} of {count[cell] + away[cell]} units have no row, {reason}: partly loaded",
+        )
+
+
+def _others_as_before(steps: Steps, cell: int) -> bool:
+    """Whether the units that are left changed no more than they ordinarily do."""
+    rows = steps.rows(cell)
+    strength = np.abs(steps.residual[:, rows] / steps.scale[:, rows])
+    return bool(np.isfinite(strength).any() and np.nanmedian(strength) < _STILL)
 
 
 def lone_jumps(panel: Panel, evidence: Evidence) -> Iterator[Finding]:

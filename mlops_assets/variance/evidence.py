@@ -26,6 +26,14 @@ _ORDINARY_WIDTH: Final = 0.35
 """At most mean and standard deviation of a unit's weight, log(1 + z^2 / 4), in ordinary times: twice 0.20, what a
 standard normal z has, since scales differ between measures; and 0.35 (0.25 for a normal z)."""
 
+_FEWEST_TIMES: Final = 3
+_SHRINKAGE: Final = 3.0
+"""A group's own unrest is learned from three steps on, and counts by half with three."""
+
+_UPPER: Final = 0.8
+_UPPER_OF_NORMAL: Final = 0.8416
+"""Fewer than one group in five is redrawn at a quiet time: the four fifths below tell how far groups differ."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
@@ -44,6 +52,7 @@ class Evidence:
         scores: the same in standard deviations.
         compared: units with a change of any measure.
         continued: whether any unit of any group has a row before; where none has, labels tell nothing.
+        absent: the share of rows that are missing between two rows of their unit, in the whole panel.
         own: measures by rows (the one table that is not by cell), each row's deviation from the middle of its group.
     """
 
@@ -59,6 +68,7 @@ class Evidence:
     scores: Floats
     compared: Codes
     continued: Flags
+    absent: float
     own: Floats
 
 
@@ -97,8 +107,16 @@ def evidence_of(panel: Panel, steps: Steps, left_out: Flags) -> Evidence:
         scores=_scores(steps, shifts, size),
         compared=compared,
         continued=np.tile(np.bincount(panel.time[~steps.first], minlength=times) > 0, groups),
+        absent=_absent(panel, steps),
         own=own,
     )
+
+
+def _absent(panel: Panel, steps: Steps) -> float:
+    """The share of rows missing among those that their unit should have."""
+    linked = np.flatnonzero(~steps.first)
+    missing = int((panel.time[linked] - panel.time[linked - 1] - 1).sum()) if linked.size else 0
+    return missing / max(missing + len(linked), 1)
 
 
 def _dispersion(
@@ -124,11 +142,44 @@ def _dispersion(
         # One step is no history: it may be extraordinary in most groups.
         centre, width = min(centre, _ORDINARY_MEAN), min(width, _ORDINARY_WIDTH)
     freedom = np.maximum(count - 1, 1)
-    total = np.bincount(cell, row - centre, minlength=size)
-    score = np.where(count > 1, total * freedom / np.maximum(count, 1) / np.sqrt(freedom) / max(width, 0.2), 0.0)
+    excess = np.bincount(cell, row - centre, minlength=size) / np.maximum(count, 1)
+    several = count > 1
+    calm = np.zeros(size, dtype=np.bool_)
+    calm[np.unique(cell[_quiet(steps)[panel.time[measured]]])] = True
+    excess -= _own_unrest(excess, several, panel.cells)
+    chance = max(width, 0.2) / np.sqrt(freedom)
+    unlike = _unlike(excess, chance, several & calm) if history > 1 else 0.0
+    score = np.where(several, excess / np.hypot(chance, unlike), 0.0)
     size_of = np.bincount(cell, np.where(known, np.abs(own), 0.0).sum(axis=0)[measured] / known.sum(axis=0)[measured],
                           minlength=size)  # fmt: skip
     return own, score, size_of / np.maximum(count, 1)
+
+
+def _own_unrest(excess: Floats, known: Flags, cells: tuple[int, int]) -> Floats:
+    """How much more, or less, dispersed a group is than others at its other times; with few of them, partly."""
+    table = np.where(known, excess, np.nan).reshape(cells)
+    found = np.zeros(cells)
+    for group, own in enumerate(table):
+        times = np.flatnonzero(np.isfinite(own))
+        if len(times) < _FEWEST_TIMES:
+            continue
+        # Half of the times may be extraordinary before they pass for ordinary.
+        others = np.array(
+            [np.quantile(np.delete(own[times], place), 0.5, method="lower") for place in range(len(times))]
+        )
+        found[group, times] = others * len(times) / (len(times) + _SHRINKAGE)
+    return found.ravel()
+
+
+def _unlike(excess: Floats, chance: Floats, calm: Flags) -> float:
+    """The standard deviation of the dispersion of groups at quiet times beyond chance: units of a group are alike."""
+    if not calm.any():
+        return 0.0
+    score = excess[calm] / chance[calm]
+    upper = float(np.quantile(score, _UPPER)) / _UPPER_OF_NORMAL
+    if upper <= 1:
+        return 0.0
+    return float(np.sqrt(upper**2 - 1) * np.median(chance[calm]))
 
 
 def _ordinary_cells(row: Floats, cell: Codes, quiet: Flags, size: int) -> Flags:

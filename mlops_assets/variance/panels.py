@@ -5,7 +5,9 @@ Put here how a panel is read, ordered and transformed. Keep out what is conclude
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST_CELLS: Final = 20_000_000
 """Groups times periods beyond this are refused: columns were probably mistaken for one another."""
+
+
+_MONTH: Final = re.compile(r"((?:18|19|20)\d\d)-?(0[1-9]|1[0-2])")
 
 
 class PanelError(ValueError):
@@ -84,6 +89,18 @@ class Panel:
     values: Floats
     weight: Floats | None
     entity: Codes | None
+
+    @property
+    def elapsed(self) -> Floats:
+        """How far apart times lie: dates and months in days, other numbers as they are, other texts one by one."""
+        for read in (_days, float):
+            try:
+                found = np.array([read(label) for label in self.times])
+            except ValueError:
+                continue
+            if (np.diff(found) > 0).all():
+                return found
+        return np.arange(len(self.times), dtype=np.float64)
 
     @property
     def cells(self) -> tuple[int, int]:
@@ -221,6 +238,17 @@ def _require_numbers(connection: duckdb.DuckDBPyConnection, names: Sequence[str]
     empty = [name for name, known in zip(names, row[1:], strict=False) if not known]
     if row[0] and len(empty) == len(names):
         raise PanelError(f"Column {', '.join(empty)} holds no number. Name columns of numbers.")
+
+
+def _days(label: str) -> float:
+    """A date, or a month such as 2001-03 or 200103, as a number of days.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    digits = label.strip().replace("/", "-")
+    month = _MONTH.fullmatch(digits)
+    return float(datetime.fromisoformat(f"{month[1]}-{month[2]}-01" if month else digits).toordinal())
 
 
 def _order_of_times(connection: duckdb.DuckDBPyConnection) -> str:

@@ -34,8 +34,14 @@ of 700,000, 4-6 % for age groups of 45,000."""
 
 _FLOOR: Final = 1e-9
 
-_RESTLESS: Final = 1.25
-"""A time may be this much more restless than the quiet ones around it without anything having happened."""
+_RESTLESS: Final = 2.0
+_RESTLESS_MARKED: Final = 1.25
+"""A time may be this much more restless than the quiet ones around it without anything having happened: twice, since
+opinions and turnout move everywhere in some years. Less where units changed in number in many groups, which says that
+it is a redrawing that makes the time restless."""
+
+_MARKED: Final = 0.1
+_MARKED_GROUPS: Final = 4
 
 _ERA: Final = 6
 """Times to either side by which ordinary change is judged: it drifts over decades."""
@@ -108,12 +114,13 @@ def steps_of(panel: Panel) -> Steps:
         swing[measure] = _medians(by_group)
         residual[measure] = own - np.nan_to_num(swing[measure])[panel.time]
         typical[measure] = _within(residual[measure], by_group - swing[measure], cell, panel.time)
+    restless = _restless(panel, cell, first, last)
     return Steps(
         levels=levels,
         change=change,
         residual=residual,
         swing=swing,
-        scale=_scale(panel, levels, logarithmic, typical),
+        scale=_scale(panel, levels, logarithmic, typical, restless),
         logarithmic=logarithmic,
         coded=coded,
         cell=cell,
@@ -203,14 +210,14 @@ def _within(residual: Floats, by_group: Floats, cell: Codes, time: Codes) -> Flo
     return typical
 
 
-def _scale(panel: Panel, levels: Floats, logarithmic: Flags, typical: Floats) -> Floats:
+def _scale(panel: Panel, levels: Floats, logarithmic: Flags, typical: Floats, restless: Floats) -> Floats:
     """The standard deviation of an ordinary residual: of the quieter times, never below the noise of counting."""
     scale = np.empty_like(levels)
     for measure, level in enumerate(levels):
         counting = _counting(panel, measure, level, logarithmic=bool(logarithmic[measure]))
         usable = np.isfinite(typical[measure]) & (typical[measure] > _FLOOR)
         history = typical[measure][usable]
-        floor = _quiet(typical[measure], usable)[panel.time]
+        floor = _quiet(typical[measure], usable, restless)[panel.time]
         if history.size == 1 and logarithmic[measure]:
             floor = np.minimum(floor, np.hypot(_ORDINARY, _SAMPLE * np.sqrt(counting / 2)))
         elif history.size == 1:
@@ -222,7 +229,20 @@ def _scale(panel: Panel, levels: Floats, logarithmic: Flags, typical: Floats) ->
     return scale
 
 
-def _quiet(typical: Floats, usable: Flags) -> Floats:
+def _restless(panel: Panel, cell: Codes, first: Flags, last: Flags) -> Floats:
+    """How many times as restless as quiet ones each time may be, longer gaps allowing for more."""
+    groups, times = panel.cells
+    new = np.bincount(cell[first & (panel.time > 0)], minlength=groups * times)
+    gone = np.bincount(cell[last & (panel.time < times - 1)] + 1, minlength=groups * times)
+    changed = (new + gone > 0).reshape(groups, times).sum(axis=0)
+    marked = changed >= max(_MARKED_GROUPS, _MARKED * groups)
+    gap = np.concatenate([[1.0], np.diff(panel.elapsed)])
+    longer = np.maximum(gap / np.median(gap[1:]), 1.0) if times > 1 else gap
+    found: Floats = np.where(marked, _RESTLESS_MARKED, _RESTLESS) * longer
+    return found
+
+
+def _quiet(typical: Floats, usable: Flags, restless: Floats) -> Floats:
     """What was ordinary around each time: the lower quartile of the times near it, at least the floor."""
     quiet = np.full(typical.size, _ORDINARY)
     for time in range(typical.size):
@@ -233,7 +253,7 @@ def _quiet(typical: Floats, usable: Flags) -> Floats:
         if known.size:
             lowest = float(np.quantile(known, 0.25, method="lower"))
             own = typical[time] if usable[time] else lowest
-            quiet[time] = np.clip(own, lowest, _RESTLESS * lowest)
+            quiet[time] = np.clip(own, lowest, restless[time] * lowest)
     floored: Floats = np.maximum(quiet, _FLOOR)
     return floored
 

@@ -69,6 +69,17 @@ def test_customers_exchanged_between_the_shops_of_a_chain_are_a_boundary() -> No
     assert found["chain3", "4"]["units"]
 
 
+def test_a_boundary_says_who_gained_and_who_lost_and_that_the_total_was_conserved() -> None:
+    values = _chains()
+    moved = 0.4 * values[3, 4:, 0]
+    values[3, 4:, 0] -= moved
+    values[3, 4:, 1] += moved
+    words = _events(_table(values), "customers", "sales")["chain3", "4"]["evidence"]
+    assert "1 gained" in words
+    assert "0 lost" in words
+    assert "conserved" in words
+
+
 def test_shops_that_got_each_others_numbers_are_renumbered_and_named() -> None:
     values = _chains()
     values[5, 2:] = np.roll(values[5, 2:], 1, axis=1)
@@ -105,6 +116,56 @@ def test_rows_that_came_twice_are_entry() -> None:
     table = _table(_chains())
     again = duckdb.from_arrow(table).filter("\"group\" = 'chain4' AND time = 2").to_arrow_table()
     assert _causes(pa.concat_tables([table, again]), "customers", "sales") == {("chain4", "2"): "entry"}
+
+
+@pytest.mark.parametrize("part", [0.3, 1.0])
+def test_a_category_put_into_another_one_is_entry_and_no_boundary(part: float) -> None:
+    values = _chains()
+    moved = np.rint(part * values[6, 5, :, 1])
+    values[6, 5, :, 1] -= moved
+    values[6, 5, :, 0] += moved
+    assert _causes(_table(values), "customers", "sales") == {("chain6", "5"): "entry"}
+
+
+def test_a_chain_of_which_a_part_was_loaded_once_is_entry_and_no_population() -> None:
+    values = _chains()
+    values[5, 3] = np.rint(values[5, 3] * np.linspace(0.4, 0.7, SHOPS)[:, None])
+    found = _events(_table(values), "customers", "sales")
+    assert {key: row["cause"] for key, row in found.items() if row["cause"] != "none"} == {("chain5", "3"): "entry"}
+    assert "partly loaded" in found["chain5", "3"]["evidence"]
+
+
+def test_half_of_the_shops_missing_at_one_time_is_a_partial_load() -> None:
+    rows = duckdb.from_arrow(_table(_chains())).filter("NOT (\"group\" = 'chain1' AND unit < 4 AND time = 3)")
+    assert _causes(rows.to_arrow_table(), "customers", "sales") == {("chain1", "3"): "entry"}
+
+
+def test_a_chain_that_grew_unevenly_is_population_as_its_total_was_not_conserved() -> None:
+    values = _chains()
+    values[0, 3:] *= np.linspace(1.2, 1.55, SHOPS)[:, None]
+    assert _causes(_table(values), "customers", "sales") == {("chain0", "3"): "population"}
+
+
+def test_rows_missing_here_and_there_are_no_boundary() -> None:
+    rows = duckdb.from_arrow(_table(_chains())).filter('hash("group", unit, time) % 5 > 0')
+    assert "boundary" not in _causes(rows.to_arrow_table(), "customers", "sales").values()
+
+
+def test_chains_that_swing_with_the_season_in_their_own_way_are_no_event() -> None:
+    values = np.concatenate([_chains(), _chains(8)], axis=1)
+    own = np.random.default_rng(3).normal(0, 0.2, (CHAINS, 1, 1, 1))
+    values = np.rint(values * np.exp(own * (np.arange(values.shape[1]) % 2)[None, :, None, None]))
+    values[:, TIMES:] = values[:, :TIMES] * np.random.default_rng(4).lognormal(0, 0.02, values[:, :TIMES].shape)
+    assert _causes(_table(values), "customers", "sales") == {}
+
+
+def test_a_longer_gap_between_times_allows_for_more_change() -> None:
+    values = _chains()
+    values[:, 3:] *= np.random.default_rng(9).lognormal(0, 0.1, (CHAINS, 1, SHOPS, 2))
+    months = np.array(["2001-01", "2001-02", "2001-03", "2003-03", "2003-04", "2003-05"])
+    table = _table(values)
+    gap = table.set_column(2, "time", pa.array(months[table["time"].to_numpy()]))
+    assert _causes(gap, "customers", "sales") == {}
 
 
 def test_a_chain_that_grew_in_all_shops_and_measures_by_no_exact_factor_is_population() -> None:
