@@ -31,4 +31,7 @@ class Bars:
         """Show that so many of so many are done."""
         if title not in self._tasks:
             self._tasks[title] = self._progress.add_task(title, total=total)
+            if not self._progress.console.is_terminal:
+                # A log shows bars only when all are full.
+                self._progress.console.print(f"{title}: {total} runs")
         self._progress.update(self._tasks[title], completed=done)
