@@ -165,13 +165,21 @@ def show_errors(evaluations: Sequence[Mapping[str, object]], title: str, console
     evaluations = [
         row for row in evaluations if str(row["tested_on"]) == last[row["election"]] and row["metric"] in HEADLINES
     ]
-    estimators = sorted({str(row["estimator"]) for row in evaluations}, key=lambda name: (name != "model", name))
-    table = Table("for", "tested on", "level", "metric", *estimators, title=title)
-    cells: dict[tuple[str, ...], dict[str, float]] = {}
+    metrics = sorted({(str(row["level"]), str(row["metric"])) for row in evaluations})
+    heads = [f"{level}: {metric.replace('_', ' ')}" for level, metric in metrics]
+    table = Table("tested on", "estimator", *heads, title=title)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    cells: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
     for row in evaluations:
-        key = tuple(str(row[name]) for name in ("election", "tested_on", "level", "metric"))
-        cells.setdefault(key, {})[str(row["estimator"])] = float(str(row["value"]))
-    for key, values in sorted(cells.items()):
-        shown = [f"{values[name]:.4f}" if name in values else "" for name in estimators]
-        table.add_row(*key, *shown)
+        of = cells.setdefault((str(row["tested_on"]), str(row["estimator"])), {})
+        of[str(row["level"]), str(row["metric"])] = float(str(row["value"]))
+    before = ""
+    for tested_on, estimator in sorted(cells, key=lambda key: (key[0], key[1] != "model", key[1])):
+        if before not in {"", tested_on}:
+            table.add_section()
+        values = cells[tested_on, estimator]
+        shown = [f"{values[metric]:.4g}" if metric in values else "" for metric in metrics]
+        table.add_row("" if tested_on == before else tested_on, estimator.replace("_", " "), *shown)
+        before = tested_on
     console.print(table)
