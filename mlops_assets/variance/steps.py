@@ -152,7 +152,7 @@ def grouped_median(values: Floats, codes: Codes, size: int) -> Floats:
     found = np.full(size, np.nan)
     some = count > 0
     low, high = start[some] + (count[some] - 1) // 2, start[some] + count[some] // 2
-    found[some] = (own[low] + own[high]) / 2
+    found[some] = own[low] / 2 + own[high] / 2
     return found
 
 
