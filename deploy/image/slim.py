@@ -40,9 +40,6 @@ _UNUSED: Final = (
     "onnxruntime/tools",
     "onnxruntime/quantization",
     "onnx/backend/test",
-    # Fonts within PDF and PostScript: plots here are PNG and SVG.
-    "fontTools",
-    "fonttools-*.dist-info",
     # Source maps help developers of Dagster's pages only.
     "dagster_webserver/webapp/build/**/*.map",
 )
