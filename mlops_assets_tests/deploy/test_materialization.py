@@ -93,11 +93,12 @@ def _materialize(page: Page, address: str, location: str, asset: str, partition:
     """Materialize from the asset's page, look at the run's page until it has succeeded and its container is gone."""
     page.open(f"{address}/assets/{asset}")
     page.wait_for("Materialize", seconds=120)
-    launched = _ask(
-        page,
-        LAUNCH,
-        {"params": launch_parameters(location, asset.split("/"), partition, *(name.split("/") for name in also))},
-    )
+    params = launch_parameters(location, asset.split("/"), partition, *(name.split("/") for name in also))
+    deadline = time.monotonic() + 120
+    # A code server that is busy with much else is told as an error, and answers a moment later.
+    while "errors" in (launched := _ask(page, LAUNCH, {"params": params})):
+        assert time.monotonic() < deadline, launched["errors"]
+        time.sleep(1)
     run_id = launched["data"]["launchPipelineExecution"]["run"]["runId"]
     page.open(f"{address}/runs/{run_id}")
     page.wait_for("RUN_SUCCESS", seconds=420)
