@@ -1,8 +1,8 @@
-"""What a container for every run costs: launch to success against a subprocess, a hundred runs at once, memory, builds.
+"""What a container for every run costs: launch to success against a subprocess, many runs at once, memory, builds.
 
 The deployment is brought up (or the one that is up is used). One asset, one small partition, the same file in both:
-launched over GraphQL, timed by the runs' own records from creation to end. ``COLD=1`` times an image build without any
-cached layer as well.
+launched over GraphQL, timed by the runs' own records from creation to end. ``RUNS``
+are launched at once (100); ``COLD=1`` times an image build without any cached layer as well.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     Ask = Callable[[str, dict[str, Any]], Any]
 
 SINGLE = 10
-MANY = 100
-MONTHS = 6
+MANY = int(os.environ.get("RUNS", "100"))
+MONTHS = 2
 STATE = "NC"
 PARTITION = f"2021-07|{STATE}"
 QUIET_SECONDS = 60.0
