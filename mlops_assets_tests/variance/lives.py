@@ -53,7 +53,7 @@ class Life:
     """
 
     units: str = "1111"
-    classes: str = "XXX"
+    classes: str = "AAA"
     weights: tuple[float | None, float | None] = (1.0, 1.0)
 
     @property

@@ -26,7 +26,7 @@ _Weight = st.floats(0.5, 900.0)
 _Life = st.builds(
     Life,
     units=st.text("12", min_size=4, max_size=4),
-    classes=st.text("XY", min_size=3, max_size=3),
+    classes=st.text("AB", min_size=3, max_size=3),
     weights=st.one_of(
         st.tuples(_Weight, _Weight),
         _Weight.map(lambda weight: (weight, weight)),
@@ -105,14 +105,14 @@ def test_whole_people_are_counted_in_whole_numbers_in_one_order(lives: list[Life
 
 
 def test_who_was_redrawn_and_changed_class_is_shared_equally_by_both_causes() -> None:
-    rows = found([Life(units="1122", classes="XXY")], sampled=False)
+    rows = found([Life(units="1122", classes="AAB")], sampled=False)
     assert _parts(rows) == {
         ("1", "all", "all"): {"boundary": -1},
         ("2", "all", "all"): {"boundary": 1},
-        ("1", "kind", "X"): {"boundary": -0.5, "attributes": -0.5},
-        ("1", "kind", "Y"): {"boundary": -0.5, "attributes": 0.5},
-        ("2", "kind", "X"): {"boundary": 0.5, "attributes": -0.5},
-        ("2", "kind", "Y"): {"boundary": 0.5, "attributes": 0.5},
+        ("1", "kind", "A"): {"boundary": -0.5, "attributes": -0.5},
+        ("1", "kind", "B"): {"boundary": -0.5, "attributes": 0.5},
+        ("2", "kind", "A"): {"boundary": 0.5, "attributes": -0.5},
+        ("2", "kind", "B"): {"boundary": 0.5, "attributes": 0.5},
     }
 
 
@@ -130,61 +130,61 @@ def test_who_left_a_redrawn_home_left_the_old_unit_in_half_of_the_orders() -> No
 
 
 def test_codes_and_numbers_come_first_in_every_order() -> None:
-    life = Life(units="1233", classes="XYZ")
+    life = Life(units="1233", classes="ABC")
     for order in _BOTH:
         parts = _parts(found([life], order=order, sampled=False))
-        assert parts["1", "kind", "X"] == {"entry": -1}
-        assert parts["1", "kind", "Y"] == {"entry": 1, "renumbering": -1}
-        assert parts["2", "kind", "Y"]["renumbering"] == 1
+        assert parts["1", "kind", "A"] == {"entry": -1}
+        assert parts["1", "kind", "B"] == {"entry": 1, "renumbering": -1}
+        assert parts["2", "kind", "B"]["renumbering"] == 1
 
 
 @pytest.mark.parametrize("order", _BOTH)
 def test_joiners_like_the_others_are_not_blamed_for_exchanged_numbers(order: OrderName) -> None:
-    stay = [Life(units="1222", classes=kind * 3) for kind in "XXXY"] + [
-        Life(units="2111", classes=kind * 3) for kind in "XYYY"
+    stay = [Life(units="1222", classes=kind * 3) for kind in "AAAB"] + [
+        Life(units="2111", classes=kind * 3) for kind in "ABBB"
     ]
-    join = [Life(units="2222", classes=kind * 3, weights=(None, 1.0)) for kind in "XXXY"]
+    join = [Life(units="2222", classes=kind * 3, weights=(None, 1.0)) for kind in "AAAB"]
     rows = found(stay + join, measure="share", order=order, sampled=False)
-    assert _parts(rows)["2", "kind", "X"] == {"renumbering": pytest.approx(0.5)}
+    assert _parts(rows)["2", "kind", "A"] == {"renumbering": pytest.approx(0.5)}
 
 
 def test_a_share_goes_through_numerator_and_denominator() -> None:
-    stay = [Life(classes="XXX"), Life(classes="XXX"), Life(classes="YYY")]
-    join = Life(classes="YYY", weights=(None, 1.0))
+    stay = [Life(classes="AAA"), Life(classes="AAA"), Life(classes="BBB")]
+    join = Life(classes="BBB", weights=(None, 1.0))
     rows = found([*stay, join], measure="share", order="sequence", sampled=False)
     # Nobody of class X joined; its share fell all the same.
-    assert rows["1", "kind", "X"]["joiners"] == pytest.approx(2 / 4 - 2 / 3)
+    assert rows["1", "kind", "A"]["joiners"] == pytest.approx(2 / 4 - 2 / 3)
 
 
 def test_the_order_matters_to_a_share_also_where_nobody_has_two_causes() -> None:
-    lives = [Life(classes="XXX"), Life(weights=(1.0, None)), Life(classes="YYY", weights=(None, 1.0))]
-    one, mean = (found(lives, measure="share", order=order, sampled=False)["1", "kind", "X"] for order in _BOTH)
+    lives = [Life(classes="AAA"), Life(weights=(1.0, None)), Life(classes="BBB", weights=(None, 1.0))]
+    one, mean = (found(lives, measure="share", order=order, sampled=False)["1", "kind", "A"] for order in _BOTH)
     assert [one["joiners"], one["leavers"]] == pytest.approx([2 / 3 - 1, 1 / 2 - 2 / 3])
     assert [mean["joiners"], mean["leavers"]] == pytest.approx([-5 / 12, -1 / 12])
 
 
 @pytest.mark.parametrize("order", _BOTH)
 def test_a_unit_without_people_has_no_share_and_no_change_of_it(order: OrderName) -> None:
-    rows = found([Life(units="1122", classes="XXX"), Life(units="3333")], measure="share", order=order)
-    new = rows["2", "kind", "X"]
+    rows = found([Life(units="1122", classes="AAA"), Life(units="3333")], measure="share", order=order)
+    new = rows["2", "kind", "A"]
     assert (new["before"], new["after"], new["boundary"], new["boundary_error"], new["change_error"]) == (
         None, 1.0, None, None, None,
     )  # fmt: skip
-    gone = rows["1", "kind", "X"]
+    gone = rows["1", "kind", "A"]
     assert (gone["before"], gone["after"], gone["movers"]) == (1.0, None, None)
 
 
 def test_a_unit_that_is_empty_on_the_way_keeps_the_share_it_had() -> None:
     rows = found(
-        [Life(units="1122"), Life(units="2221", classes="YYY")], measure="share", order="sequence", sampled=False
+        [Life(units="1122"), Life(units="2221", classes="BBB")], measure="share", order="sequence", sampled=False
     )
-    assert _parts(rows)["1", "kind", "X"] == {"movers": -1}
+    assert _parts(rows)["1", "kind", "A"] == {"movers": -1}
 
 
 @pytest.mark.parametrize("order", _BOTH)
 def test_a_change_of_weight_alone_is_weighting_and_nothing_else(order: OrderName) -> None:
     rows = found([Life(weights=(100.0, 150.0)), Life(weights=(100.0, 80.0))], order=order)
-    assert _parts(rows)["1", "kind", "X"] == {"weighting": 30.0}
+    assert _parts(rows)["1", "kind", "A"] == {"weighting": 30.0}
 
 
 def test_the_weight_of_those_who_moved_and_weigh_more_is_told_apart_from_their_moving() -> None:
@@ -194,8 +194,8 @@ def test_the_weight_of_those_who_moved_and_weigh_more_is_told_apart_from_their_m
 
 
 def test_what_stays_the_same_and_what_is_known_of_all_has_no_error() -> None:
-    row = found([Life(weights=(7.0, 7.0)), Life(weights=(7.0, 7.0), classes="YYY"), Life(weights=(7.0, 7.0))])
-    everybody, some = row["1", "all", "all"], row["1", "kind", "X"]
+    row = found([Life(weights=(7.0, 7.0)), Life(weights=(7.0, 7.0), classes="BBB"), Life(weights=(7.0, 7.0))])
+    everybody, some = row["1", "all", "all"], row["1", "kind", "A"]
     assert (everybody["before_error"], everybody["change_error"], some["change_error"]) == (0.0, 0.0, 0.0)
     # Two of three at 7: 3/2 times the sum of (7 - 14/3)^2 twice and (14/3)^2.
     assert some["before_error"] == pytest.approx(7.0)
@@ -212,20 +212,20 @@ def test_errors_are_the_scatter_of_repeated_samples(measure: Measure, order: Ord
     population = [
         Life(units=units, classes=classes, weights=weights)
         for units, classes, weights, times in (
-            ("1111", "XXX", (9.0, 9.0), 12),
-            ("1111", "YYY", (5.0, 6.0), 12),
-            ("1122", "XXX", (9.0, 9.0), 5),
-            ("1122", "XXY", (9.0, 9.0), 3),
-            ("1112", "YYX", (5.0, 6.0), 3),
-            ("2222", "YYY", (5.0, 5.0), 12),
-            ("2222", "XXX", (5.0, None), 4),
-            ("2222", "YYY", (None, 9.0), 4),
-            ("1122", "XXX", (5.0, None), 4),
+            ("1111", "AAA", (9.0, 9.0), 12),
+            ("1111", "BBB", (5.0, 6.0), 12),
+            ("1122", "AAA", (9.0, 9.0), 5),
+            ("1122", "AAB", (9.0, 9.0), 3),
+            ("1112", "BBA", (5.0, 6.0), 3),
+            ("2222", "BBB", (5.0, 5.0), 12),
+            ("2222", "AAA", (5.0, None), 4),
+            ("2222", "BBB", (None, 9.0), 4),
+            ("1122", "AAA", (5.0, None), 4),
         )
         for _ in range(times)
     ]
     chance = np.random.default_rng(5)
-    cell, names = ("2", "kind", "X"), (*_CAUSES[3:], "weighting", "before", "after")
+    cell, names = ("2", "kind", "A"), (*_CAUSES[3:], "weighting", "before", "after")
     told: list[dict[str, Any]] = []
     for _ in range(100):
         drawn = chance.integers(len(population), size=400)
