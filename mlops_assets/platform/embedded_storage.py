@@ -83,7 +83,9 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
                 poolclass=StaticPool,
                 connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
             )
-            self._initdb(engine)
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
             with engine.connect() as connection:
                 # A crash of the process loses nothing; one of the machine may lose the last events, not the database.
                 # What was published then is told by the reconciler.

@@ -152,7 +152,7 @@ def test_a_share_goes_through_numerator_and_denominator() -> None:
     stay = [Life(classes="AAA"), Life(classes="AAA"), Life(classes="BBB")]
     join = Life(classes="BBB", weights=(None, 1.0))
     rows = found([*stay, join], measure="share", order="sequence", sampled=False)
-    # Nobody of class X joined; its share fell all the same.
+    # Nobody of class A joined; its share fell all the same.
     assert rows["1", "kind", "A"]["joiners"] == pytest.approx(2 / 4 - 2 / 3)
 
 
