@@ -124,7 +124,8 @@ class Service:
             if len(found := [line for line in self.log() if line["message"] == message]) >= count:
                 return found[count - 1]
             time.sleep(0.05)
-        raise AssertionError(f"no {message!r} in the log:\n{(self.folder / 'service.log').read_text(encoding='utf-8')}")
+        other = "\n".join(json.dumps(line) for line in self.log() if line["message"] not in {message, "access"})
+        raise AssertionError(f"{message!r} is {len(found)} times in the log, not {count} times. Other lines:\n{other}")
 
     def __enter__(self) -> Self:
         self.port = free_port()

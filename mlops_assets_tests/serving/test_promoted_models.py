@@ -214,9 +214,9 @@ def test_what_a_withdrawn_key_has_signed_is_given_up_within_a_second_and_served_
         given_up = own.wait_for_log("export given up")
         assert given_up["export_id"] == current_export_id(own.config.exports)
         try:
-            # The same rows and the same model, by a key that is trusted: the pointer names the same id as before.
+            before = len(served(own))
             export_predictions(own.config.exports, "v1", turnout_model(key=stranger), key=stranger)
-            own.wait_for_log("export served", count=len(served(own)) + 1)
+            own.wait_for_log("export served", count=before + 1)
             assert statuses(own, EVERYTHING) == {200}
             again = client.post(SCORE, json=UNKNOWN_AGE, headers=headers)
             assert "Idempotency-Replayed" not in again.headers
@@ -262,8 +262,9 @@ def test_while_the_file_of_trusted_keys_is_damaged_nothing_is_answered(own: Serv
     own.config.model_keys.write_text("{", encoding="utf-8")
     time.sleep(FOLLOWED)
     assert statuses(own, EVERYTHING) == {503}
+    times_served = len(served(own))
     own.config.model_keys.write_bytes(before)
-    own.wait_for_log("export served", count=len(served(own)) + 1)
+    own.wait_for_log("export served", count=times_served + 1)
     assert statuses(own, EVERYTHING) == {200}
 
 
