@@ -11,7 +11,6 @@ import collections
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from mlops_assets.demo.surroundings import Surroundings
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
 from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, Stack, copy_volume, deliver, docker, leftovers, make
-from mlops_assets_tests.docker_engine import ROOT
+from mlops_assets_tests.docker_engine import ROOT, copy_of_checkout
 from mlops_assets_tests.webserver import LAUNCH, launch_parameters, web_server
 
 if TYPE_CHECKING:
@@ -111,11 +110,7 @@ def built(folder: Path, *flags: str) -> float:
 def builds() -> dict[str, float]:
     """Seconds of a build after a change of code, and of a cold one if asked for."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "copy"
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        for name in filter(None, listed.split("\0")):
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
+        copy = copy_of_checkout(Path(folder) / "copy")
         cold = {"cold": built(copy, "--no-cache")} if os.environ.get("COLD") else {}
         built(copy)
         with (copy / "mlops_assets" / "__init__.py").open("a", encoding="utf-8") as file:

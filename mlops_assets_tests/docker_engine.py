@@ -41,6 +41,15 @@ def build_image() -> str:
     return IMAGE
 
 
+def copy_of_checkout(folder: Path) -> Path:
+    """Copy the files of this checkout that are under version control, as they are now; returns where they are."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
 def base_image() -> str:
     """The image that ours is built on; the engine has it, as the script that starts an engine sees to it."""
     return os.environ.get("BASE_IMAGE", "python:3.11-slim-bookworm")
