@@ -120,6 +120,7 @@ class Service:
     def wait_for_log(self, message: str, *, count: int = 1) -> dict[str, Any]:
         """The ``count``-th log line with that message."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
+        found: list[dict[str, Any]] = []
         while time.monotonic() < deadline:
             if len(found := [line for line in self.log() if line["message"] == message]) >= count:
                 return found[count - 1]
