@@ -5,6 +5,7 @@ Put here loading and running. Keep out what a score means, and anything that cou
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _MATRIX_RANK: Final = 2
 _ONLY_ERRORS: Final = 3
+_FEW: Final = 64
+_LARGEST: Final = float(np.finfo(np.float32).max)
+"""The models compute in single precision."""
 
 
 class Scorer:
@@ -98,20 +102,32 @@ class Scorer:
                 culprit=f"the array has shape {matrix.shape} and type {matrix.dtype}.",
                 remedy=f"Give numbers in {width} columns: {', '.join(self.record.feature_names)}.",
             )
-        with np.errstate(over="ignore"):
-            single = np.ascontiguousarray(matrix, dtype=np.float32)
-        if not np.isfinite(single).all():
-            columns = [self.record.feature_names[i] for i in np.flatnonzero(~np.isfinite(single).all(axis=0))]
+        if not _within(matrix, _LARGEST):
+            columns = [self.record.feature_names[i] for i in np.flatnonzero(~(np.abs(matrix) <= _LARGEST).all(axis=0))]
             raise FeatureError(
                 source=f"Rows for model {self.record.name}",
                 culprit=f"NaN, infinite or too large values in {', '.join(columns)}.",
                 remedy="Give finite numbers; where a value may be unknown, the model's encoding says how it is filled.",
             )
+        single = np.ascontiguousarray(matrix, dtype=np.float32)
         if not len(single):
             return np.empty(0, dtype=np.float64)
         (output,) = self._session.run([self._output], {self._input: single})
         scores: npt.NDArray[np.float64] = output[:, -1].astype(np.float64)
         return scores
+
+
+def all_finite(numbers: npt.NDArray[np.floating]) -> bool:
+    """Whether no number is NaN or infinite."""
+    return _within(numbers, sys.float_info.max)
+
+
+def _within(numbers: npt.NDArray[np.floating], largest: float) -> bool:
+    """Whether every number lies between that one and its negative; NaN does not."""
+    if numbers.size <= _FEW:
+        # The few numbers of a request take NumPy longer to begin with than to look at.
+        return all(-largest <= number <= largest for number in numbers.ravel().tolist())
+    return bool((np.abs(numbers) <= largest).all())
 
 
 def load(record: ModelRecord, trusted: Mapping[str, Ed25519PublicKey]) -> Scorer:

@@ -7,7 +7,7 @@ Put here who may call which route and see which object, and how often. Keep out 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from litestar.exceptions import PermissionDeniedException, TooManyRequestsException
 
@@ -15,9 +15,10 @@ from mlops_assets.serving.audit import decision_of
 from mlops_assets.serving.scopes import ACCESS, STATES, Access, Scope
 
 if TYPE_CHECKING:
-    from litestar.connection import ASGIConnection, Request
+    from litestar.connection import Request
     from litestar.datastructures import State
-    from litestar.handlers import BaseRouteHandler
+    from litestar.types import ASGIApp, Receive, Send
+    from litestar.types import Scope as ConnectionScope
 
     from mlops_assets.platform.tokens import Principal
     from mlops_assets.serving.audit import Decision
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 class AccessGuard:
     """The application's guard. Being on the application, it also judges routes whose author forgot about access.
 
-    A request that is let in keeps a place in the concurrency limit until ``release`` is called with its decision.
+    It is a middleware, which every route has around it: the framework copies the handler for each call of what it calls
+    a guard itself. A request that is let in keeps a place in the concurrency limit until ``release`` is called with its
+    decision.
     """
 
     def __init__(self, authenticator: Authenticator, rate: RateLimiter, concurrency: ConcurrencyLimiter) -> None:
@@ -36,7 +39,16 @@ class AccessGuard:
         self._rate = rate
         self._concurrency = concurrency
 
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    def __call__(self, app: ASGIApp) -> ASGIApp:
+        """That application, for those who may pass."""
+
+        async def guarded(scope: ConnectionScope, receive: Receive, send: Send) -> None:
+            self.admit(scope)
+            await app(scope, receive, send)
+
+        return guarded
+
+    def admit(self, scope: ConnectionScope) -> None:
         """Let the request pass, with its principal as the connection's user.
 
         Raises:
@@ -45,14 +57,14 @@ class AccessGuard:
             TooManyRequestsException: the principal has sent too many, or has too many under way.
             KeyFileError: nobody can be let in at the moment.
         """
-        decision = decision_of(connection.scope)
-        demanded = handler.opt.get(ACCESS)
+        decision = decision_of(scope)
+        demanded = scope["route_handler"].opt.get(ACCESS)
         if demanded is Access.PUBLIC:
             decision.public = True
             return
-        principal = self._authenticator.principal(connection.scope)
+        principal = self._authenticator.principal(scope)
         decision.principal = principal
-        connection.scope["user"] = principal
+        scope["user"] = principal
         self._demand_rate(principal, decision)
         _demand_scope(principal, demanded, decision)
         if not self._concurrency.enter(principal.name):

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import State
-from litestar.enums import MediaType
 from litestar.openapi import ResponseSpec
 
 from mlops_assets import __version__
 from mlops_assets.platform.tokens import Principal
 from mlops_assets.serving.access import visible_states
+from mlops_assets.serving.encoded_answers import EncodedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ def versioned(request: ServiceRequest, body: Body, *, version: str) -> Response[
         content = gzip.compress(content, _GZIP_LEVEL, mtime=0)
         # Two encodings are two representations, so they have two strong ETags (RFC 9110, 8.8.3).
         headers |= {"Content-Encoding": _GZIP, "ETag": f'"{etag}-{_GZIP}"'}
-    return Response(content, media_type=MediaType.JSON, headers=headers)  # type: ignore[arg-type]  # the encoded body
+    return EncodedAnswer(content, headers)
 
 
 def _etag(request: ServiceRequest, version: str) -> str:

@@ -95,7 +95,7 @@ def application(config: ServiceConfig, *, shared: Shared | None = None, tls: Ser
     public = config.public_documentation
     app = Litestar(
         route_handlers=[*API_ROUTES, *documentation_routes(public=public)],
-        guards=[guard],
+        middleware=[guard],
         before_request=refuse_strays,
         before_send=[finish_response],
         exception_handlers=exception_handlers(),

@@ -129,11 +129,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """Read on, unless the client was refused already."""
         if self._refused or self.parser is None:
             return
-        if self._in_head and self._timer is None:
-            self._await(_SLOW_HEAD)
         self._whole = False
         super().data_received(data)
-        if self._in_head and not self._whole and not self._refused:
+        if self._whole or self._refused:
+            return
+        if self._timer is None:
+            # Most requests are whole in one read, and need no timer.
+            self._await(_SLOW_HEAD if self._in_head else _SLOW_BODY)
+        if self._in_head:
             # A header without end is told to nobody before it ends.
             self._head_bytes += len(data)
             if self._head_bytes > self._bounds.max_header_bytes:
@@ -163,9 +166,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._settle()
         self._crowd.leave(self)
-        if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
-            self._await(_SLOW_BODY)
-        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        length = b"0"
+        for name, value in self.headers:
+            if name == b"content-length":
+                length = value
         refusal = _CROWDED if self._no_room else _LONG_BODY if int(length) > self._bounds.max_body_bytes else None
         self.app = self._own_app if refusal is None else self._refusing(refusal)
         super().on_headers_complete()

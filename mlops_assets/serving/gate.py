@@ -6,12 +6,12 @@ pass (``access``).
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_assets.serving.audit import decision_of
+from mlops_assets.serving.deadlines import DeadlineError, Deadlines
 from mlops_assets.serving.headers import finish_response
 from mlops_assets.serving.problems import Problem, error_body
 from mlops_assets.serving.tracing import Tracer, trace_id_of
@@ -48,6 +48,10 @@ class Gate:
     request_seconds: float
     traces_url: str | None = None
     _tracer: Tracer | None = field(default=None, init=False)
+    _deadlines: Deadlines = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._deadlines = Deadlines(self.request_seconds)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  of any kind of ASGI
         """Pass the request on, and close behind it."""
@@ -81,12 +85,10 @@ class Gate:
                     message["headers"] = [*message["headers"], _CLOSE]
             await send(message)
 
-        limit = asyncio.timeout(self.request_seconds)
         try:
-            async with limit:
-                await self.app(scope, receive, observed)
-        except TimeoutError:
-            if not limit.expired() or status != _GONE:
+            await self._deadlines.keep(self.app(scope, receive, observed))
+        except DeadlineError:
+            if status != _GONE:
                 raise
             decision.reason = "request_time"
             await self._give_up(scope, observed)

@@ -16,6 +16,7 @@ from litestar.types import ControllerRouterHandler
 from mlops_assets import __version__
 from mlops_assets.serving.answers import ServiceRequest
 from mlops_assets.serving.bodies import BODY, BodyKind, decoded, read_body
+from mlops_assets.serving.encoded_answers import EncodedAnswer
 from mlops_assets.serving.exports_in_use import current_export
 from mlops_assets.serving.health import HealthRequest, demand_ready
 from mlops_assets.serving.inference_protocol import (
@@ -153,8 +154,7 @@ async def infer(
     except (TensorError, RowsError) as error:
         raise HTTPException(status_code=HTTPStatus.UNPROCESSABLE_ENTITY, detail=str(error)) from None
     headers = {} if json_length is None else {BINARY_HEADER: str(json_length)}
-    media_type = MediaType.JSON if json_length is None else _OCTETS
-    return Response(content, media_type=media_type, headers=headers)  # type: ignore[arg-type]  # the encoded body
+    return EncodedAnswer(content, headers, media_type=MediaType.JSON.value if json_length is None else _OCTETS)
 
 
 INFERENCE_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (

@@ -71,10 +71,10 @@ def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Value]]) -> pa.Ta
 
 
 async def _scores(model: LoadedModel, features: npt.NDArray[np.floating] | pa.Table, size: int) -> Scores:
-    import numpy as np  # noqa: PLC0415  a service without models needs no numpy
-    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415  a service without models needs no Arrow
 
     from mlops_assets.scoring.encoding import FeatureError  # noqa: PLC0415
+    from mlops_assets.scoring.scorer import all_finite  # noqa: PLC0415
 
     try:
         if size <= _INLINE_VALUES:
@@ -85,6 +85,6 @@ async def _scores(model: LoadedModel, features: npt.NDArray[np.floating] | pa.Ta
         raise RowsError(f"{error.source}: {error.culprit[:300]} {error.remedy[:300]}") from None
     except (pa.ArrowException, OverflowError):
         raise RowsError("A number is too large.") from None
-    if not np.isfinite(scores).all():
+    if not all_finite(scores):
         raise RowsError("The values are so far out that a score would not be finite.")
     return scores

@@ -7,17 +7,17 @@ Put here what these routes take and answer. Keep out scoring and look-up themsel
 import contextlib
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from litestar import Response, get, post
-from litestar.enums import MediaType
 from litestar.exceptions import NotFoundException
 from litestar.types import ControllerRouterHandler
 
 from mlops_assets.serving.access import demand_state
 from mlops_assets.serving.answers import NOT_MODIFIED, ServiceRequest, versioned
 from mlops_assets.serving.bodies import BODY, BodyKind, decoded, read_json_text
+from mlops_assets.serving.encoded_answers import EncodedAnswer
 from mlops_assets.serving.exports_in_use import current_export
 from mlops_assets.serving.idempotency import KeyReusedError, Remembered
 from mlops_assets.serving.metrics import METRICS
@@ -35,6 +35,7 @@ REMEMBERED: Final = "remembered_answers"
 _MOST_ROWS: Final = 1000
 _MOST_PERSONS: Final = 100
 _INFER: Final = {ACCESS: Scope.INFER}
+_NOT_KEPT: Final = {"Cache-Control": "no-store"}
 _BODY_PROBLEMS: Final = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.NOT_FOUND)
 
 
@@ -209,7 +210,7 @@ async def look_up_features(request: ServiceRequest) -> Response[Features]:
     found = Features(
         export_id=export.predictions.export_id, features=export.features.of(asked.state, asked.person_tokens)
     )
-    return Response(found, headers={"Cache-Control": "no-store"})
+    return EncodedAnswer(msgspec.json.encode(found), _NOT_KEPT)
 
 
 SCORING_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (list_models, describe_model, score, look_up_features)
@@ -242,5 +243,5 @@ def _description(models: "LoadedModels", model: "LoadedModel") -> ModelDescripti
     )
 
 
-def _scores(content: bytes, headers: dict[str, str]) -> Response[Any]:
-    return Response(content, media_type=MediaType.JSON, headers={"Cache-Control": "no-store", **headers})
+def _scores(content: bytes, headers: dict[str, str]) -> Response[Scores]:
+    return EncodedAnswer(content, {**_NOT_KEPT, **headers})

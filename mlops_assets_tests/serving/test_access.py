@@ -189,7 +189,9 @@ def test_a_route_whose_author_forgot_about_access_is_open_to_nobody(tmp_path: Pa
     verifier = TokenVerifier(keys=KeyFile(service.config.keys), issuer=ISSUER, audience=AUDIENCE)
     app = Litestar(
         [forgotten],
-        guards=[AccessGuard(Authenticator(verifier), RateLimiter(rate_per_second=9, burst=9), ConcurrencyLimiter(9))],
+        middleware=[
+            AccessGuard(Authenticator(verifier), RateLimiter(rate_per_second=9, burst=9), ConcurrencyLimiter(9))
+        ],
         exception_handlers=exception_handlers(),
         openapi_config=None,
         logging_config=None,

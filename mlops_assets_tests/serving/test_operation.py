@@ -134,6 +134,7 @@ def test_every_worker_follows_exports_and_revocations(pair: Service) -> None:
 def test_a_worker_that_is_started_while_the_current_export_is_bad_serves_what_the_others_serve(pair: Service) -> None:
     with pair.client(pair.token()) as client:
         served = client.get("/v1/export").json()["export_id"]
+    pair.wait_for_log("export served", count=2)
     staged = pair.config.exports / "pointer.new"
     staged.write_text(f"{'0' * 32}\n", encoding="ascii")
     staged.replace(pointer_path(pair.config.exports))
