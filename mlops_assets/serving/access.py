@@ -38,6 +38,9 @@ class AccessGuard:
         self._authenticator = authenticator
         self._rate = rate
         self._concurrency = concurrency
+        # Names and form are those of the IETF's draft "RateLimit header fields for HTTP".
+        policy = f'"principal";q={rate.burst};w={math.ceil(rate.window_seconds)}'
+        self._policy = (b"ratelimit-policy", policy.encode())
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
         """That application, for those who may pass."""
@@ -82,10 +85,8 @@ class AccessGuard:
 
     def _demand_rate(self, principal: Principal, decision: Decision) -> None:
         allowance = self._rate.take(principal.name)
-        # Names and form are those of the IETF's draft "RateLimit header fields for HTTP".
-        policy = f'"principal";q={self._rate.burst};w={math.ceil(self._rate.window_seconds)}'
-        left = f'"principal";r={allowance.remaining};t={math.ceil(allowance.reset_seconds)}'
-        decision.headers += ((b"ratelimit-policy", policy.encode()), (b"ratelimit", left.encode()))
+        left = b'"principal";r=%d;t=%d' % (allowance.remaining, math.ceil(allowance.reset_seconds))
+        decision.headers += (self._policy, (b"ratelimit", left))
         if not allowance.allowed:
             decision.reason = "rate"
             raise TooManyRequestsException(

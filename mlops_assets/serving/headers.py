@@ -54,12 +54,9 @@ async def finish_response(message: Message, scope: Scope) -> None:
 def with_secure_headers(headers: Iterable[tuple[bytes, bytes]], decision: Decision) -> list[tuple[bytes, bytes]]:
     """Those headers and what every answer carries."""
     headers = list(headers)
-    present = {name.lower() for name, _ in headers}
-    headers += [(name, value) for name, value in _DEFAULTS if name not in present]
-    headers += _SECURE
-    headers += decision.headers
-    headers.append((b"x-request-id", decision.request_id.encode("ascii")))
-    return headers
+    present = [name.lower() for name, _ in headers]
+    defaults = [default for default in _DEFAULTS if default[0] not in present]
+    return [*headers, *defaults, *_SECURE, *decision.headers, (b"x-request-id", decision.request_id.encode("ascii"))]
 
 
 async def refuse_strays(request: Request[Any, Any, Any]) -> None:

@@ -10,8 +10,7 @@ import hashlib
 import math
 import mmap
 import time
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _SLOTS: Final = 1 << 16
 _PROBES: Final = 16
@@ -19,9 +18,8 @@ _ROUNDING: Final = 1e-6
 _TAG, _ARRIVAL, _WORDS = 0, 1, 2
 
 
-@dataclass(frozen=True)
-class Allowance:
-    """What a principal may still send.
+class Allowance(NamedTuple):
+    """What a principal may still send; made for every request, so it is of a kind that is made fast.
 
     Attributes:
         allowed: whether this request is within the limit.

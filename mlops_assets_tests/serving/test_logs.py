@@ -34,13 +34,14 @@ def test_a_field_that_json_does_not_know_is_written_as_text() -> None:
 def test_a_line_that_passes_the_library_by_is_the_one_that_the_library_writes(
     monkeypatch: pytest.MonkeyPatch, value: object
 ) -> None:
-    stream = io.StringIO()
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written)
     monkeypatch.setattr(logging.root, "handlers", [JsonOutput(stream)])
     logger = logging.getLogger("mlops_assets.serving.of_tests")
     logger.setLevel(logging.INFO)
     logger.info("said", extra={FIELDS: {"value": value}})
     write_line(logger, "said", {"value": value})
-    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    first, second = (json.loads(line) for line in written.getvalue().splitlines())
     assert abs(datetime.fromisoformat(first.pop("time")) - datetime.fromisoformat(second.pop("time"))) < FIVE_SECONDS
     assert list(first.items()) == list(second.items())
 
@@ -54,7 +55,7 @@ def test_a_line_is_logged_also_where_nobody_has_set_the_log_up(caplog: pytest.Lo
 def test_a_stream_that_takes_nothing_ends_no_request(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stream = io.StringIO()
+    stream = io.TextIOWrapper(io.BytesIO())
     stream.close()
     monkeypatch.setattr(logging.root, "handlers", [JsonOutput(stream)])
     logger = logging.getLogger("mlops_assets.serving.of_tests")
