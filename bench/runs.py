@@ -1,8 +1,9 @@
 """What a container for every run costs: launch to success against a subprocess, many runs at once, memory, builds.
 
-The deployment is brought up (or the one that is up is used). One asset, one small partition, the same file in both:
-launched over GraphQL, timed by the runs' own records from creation to end. ``RUNS``
-are launched at once (100); ``COLD=1`` times an image build without any cached layer as well.
+The deployment is brought up, and taken down at the end. One asset, one small partition, the same file in both: launched
+over GraphQL, timed by the runs' own records from creation to end. Sensors and schedules are stopped first, so that
+nothing else runs. Then ``RUNS`` are launched at once (100), over 36 partitions; ``COLD=1`` times an image build without
+any cached layer as well.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import collections
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,14 +36,17 @@ if TYPE_CHECKING:
 
 SINGLE = 10
 MANY = int(os.environ.get("RUNS", "100"))
-MONTHS = 2
-STATE = "NC"
-PARTITION = f"2021-07|{STATE}"
-QUIET_SECONDS = 60.0
+STATES = ("NC", "GA")
 _TIMES = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status creationTime endTime } } }"
-_UNDER_WAY = """
-{ runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, STARTED, CANCELING]}, limit: 1) {
-    ... on Runs { results { runId } } } }
+_INSTIGATORS = """
+{ repositoriesOrError { ... on RepositoryConnection { nodes {
+    sensors { sensorState { id } } schedules { scheduleState { id } } } } } }
+"""
+_STOP_SENSOR = """
+mutation Stop($id: String!) { stopSensor(id: $id) { ... on StopSensorMutationResult { instigationState { status } } } }
+"""
+_STOP_SCHEDULE = """
+mutation Stop($id: String!) { stopRunningSchedule(id: $id) { ... on ScheduleStateResult { scheduleState { status } } } }
 """
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -67,11 +72,11 @@ def ended(ask: Ask, runs: Sequence[str], seconds: float) -> dict[str, tuple[str,
     return found
 
 
-def one_by_one(ask: Ask) -> list[float]:
+def one_by_one(ask: Ask, partition: str) -> list[float]:
     """Seconds of runs launched one after the other."""
     times = []
     for _ in range(SINGLE + 1):
-        [(status, seconds)] = ended(ask, [launch(ask, PARTITION)], 180).values()
+        [(status, seconds)] = ended(ask, [launch(ask, partition)], 180).values()
         if status != "SUCCESS":
             sys.exit(f"a run ended as {status}")
         times.append(seconds)
@@ -79,13 +84,18 @@ def one_by_one(ask: Ask) -> list[float]:
     return times[1:]
 
 
-def idle_again(ask: Ask, *, since: float) -> None:
-    """Wait until no run is under way and none has been for as long as a sensor takes to notice something."""
-    quiet_from = since
-    while time.monotonic() - quiet_from < QUIET_SECONDS:
-        if ask(_UNDER_WAY, {})["runsOrError"]["results"]:
-            quiet_from = time.monotonic()
-        time.sleep(2)
+def stop_automation(ask: Ask) -> None:
+    """Stop every sensor and schedule: what is delivered from now on starts nothing by itself."""
+    stopped = []
+    for repository in ask(_INSTIGATORS, {})["repositoriesOrError"]["nodes"]:
+        for sensor in repository["sensors"]:
+            answer = ask(_STOP_SENSOR, {"id": sensor["sensorState"]["id"]})["stopSensor"]
+            stopped.append(answer["instigationState"]["status"])
+        for schedule in repository["schedules"]:
+            answer = ask(_STOP_SCHEDULE, {"id": schedule["scheduleState"]["id"]})["stopRunningSchedule"]
+            stopped.append(answer["scheduleState"]["status"])
+    if set(stopped) != {"STOPPED"}:
+        sys.exit(f"sensors and schedules could not be stopped: {stopped}")
 
 
 def memory() -> float:
@@ -118,64 +128,79 @@ def builds() -> dict[str, float]:
         return {**cold, "after a change of code": built(copy)}
 
 
+def in_subprocesses(folder: Path, landing: Path, partition: str) -> list[float]:
+    """Seconds of runs of the embedded instance: a daemon, a web server, and a process for each run."""
+    surroundings = Surroundings(folder / "home")
+    surroundings.prepare(["PSEUDONYM_KEY"])
+    environment = surroundings.environment({})
+    with (
+        live.daemon(surroundings, environment),
+        web_server(ROOT / "workspace.yaml", environment, surroundings.logs / "web.log") as server,
+    ):
+
+        def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
+            return server.ask(query, **variables)
+
+        stop_automation(ask)
+        shutil.copytree(landing, surroundings.home / "landing", dirs_exist_ok=True)
+        return one_by_one(ask, partition)
+
+
 def main() -> None:
     """Measure and print."""
-    started_here = not leftovers()
-    if started_here:
-        make("up")
+    if found := leftovers():
+        sys.exit(f"a deployment is on this engine already (make down removes it): {found[:5]}")
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        systems = generate(SimulationConfig(seed=1, voters_per_state=600), folder / "sources")
+        partitions = [(month, state) for month in systems.months for state in STATES]
+        for month, state in partitions:
+            systems.drop(state, month, folder / "landing")
+        names = [f"{month}|{state}" for month, state in partitions]
+        subprocesses = in_subprocesses(folder, folder / "landing", names[0])
+        print(f"subprocesses: {subprocesses}", flush=True)
+        try:
+            figures = in_containers(folder, names)
+        finally:
+            make("down")
+        figures |= {
+            "subprocess_seconds": round(statistics.median(subprocesses), 2),
+            "ratio": round(figures["container_seconds"] / statistics.median(subprocesses), 3),
+            "build_seconds": {name: round(seconds, 1) for name, seconds in builds().items()},
+        }
+    for name, value in figures.items():
+        print(f"{name:24} {value}")
+    print(json.dumps(figures))
+
+
+def in_containers(folder: Path, partitions: Sequence[str]) -> dict[str, Any]:
+    """The figures of the deployment: runs one after the other, all at once, what is left of them, memory at rest."""
+    make("up")
     stack = Stack()
-    with tempfile.TemporaryDirectory() as folder:
-        surroundings = Surroundings(Path(folder) / "home")
-        surroundings.prepare(["PSEUDONYM_KEY"])
-        systems = generate(SimulationConfig(seed=1, voters_per_state=600), Path(folder) / "sources")
-        landing = surroundings.home / "landing"
-        months = systems.months[:MONTHS]
-        for month in months:
-            systems.drop(STATE, month, landing)
+    with stack.client(copy_volume("secrets-clients", folder / "clients"), OPERATOR, "operator") as client:
+        client.timeout = 300
+
+        def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
+            return client.post("/graphql", json={"query": query, "variables": variables}).json()["data"]
+
+        stop_automation(ask)
         idle = memory()
-        environment = surroundings.environment({})
-        with (
-            live.daemon(surroundings, environment),
-            web_server(ROOT / "workspace.yaml", environment, surroundings.logs / "web.log") as server,
-        ):
-
-            def ask_here(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
-                return server.ask(query, **variables)
-
-            # Sensor and automation carry on what was delivered.
-            idle_again(ask_here, since=time.monotonic())
-            subprocesses = one_by_one(ask_here)
-        deliver(landing)
-        with stack.client(copy_volume("secrets-clients", Path(folder) / "clients"), OPERATOR, "operator") as client:
-
-            def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
-                return client.post("/graphql", json={"query": query, "variables": variables}).json()["data"]
-
-            idle_again(ask, since=time.monotonic())
-            containers = one_by_one(ask)
-            begun = time.monotonic()
-            runs = [launch(ask, f"{months[n % MONTHS]}|{STATE}") for n in range(MANY)]
-            outcomes = ended(ask, runs, 3600)
-            wall = time.monotonic() - begun
+        deliver(folder / "landing")
+        containers = one_by_one(ask, partitions[0])
+        print(f"containers: {containers}", flush=True)
+        begun = time.monotonic()
+        outcomes = ended(ask, [launch(ask, partitions[n % len(partitions)]) for n in range(MANY)], 3600)
+        wall = time.monotonic() - begun
     time.sleep(10)
     left = docker("ps", "--all", "--quiet", "--filter", f"label=mlops_assets/deployment={PROJECT}").split()
-    image = builds()
-    figures = {
-        "subprocess_seconds": round(statistics.median(subprocesses), 2),
+    return {
         "container_seconds": round(statistics.median(containers), 2),
-        "ratio": round(statistics.median(containers) / statistics.median(subprocesses), 3),
         "runs_at_once": MANY,
         "runs_at_once_seconds": round(wall, 1),
         "runs_at_once_states": dict(collections.Counter(status for status, _ in outcomes.values())),
         "containers_left": len(left),
         "idle_memory_mib": round(idle),
-        "build_seconds": {name: round(seconds, 1) for name, seconds in image.items()},
     }
-    for name, value in figures.items():
-        print(f"{name:24} {value}")
-    if started_here:
-        make("down")
-    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class LoadedModels:
         Raises:
             ArtifactError: the table lacks a column or its key, or a model does not verify.
         """
-        self._models: dict[str, dict[str, LoadedModel]] = {}
+        self._versions: dict[str, tuple[LoadedModel, ...]] = {}
         self.key_ids: set[str] = set()
         """The keys that vouch for the models."""
         record = export.manifest.tables.get(TABLE)
@@ -83,27 +83,29 @@ class LoadedModels:
                 remedy="Write an export that fits.",
             )
         rows = export.connection.execute(_ROWS).fetchall()
+        models: dict[str, dict[str, LoadedModel]] = {}
         for election, model in _loaded([dict(zip(_COLUMNS, row, strict=True)) for row in rows], trusted):
             self.key_ids.add(model.record.key_id)
             # Of an unchanged file that serves several elections, the latest counts.
-            self._models.setdefault(model.record.name, {})[model.record.version] = LoadedModel(
-                election=election, scorer=model
-            )
+            found = LoadedModel(election=election, scorer=model)
+            models.setdefault(found.name, {})[found.version] = found
+        for name, versions in models.items():
+            self._versions[name] = tuple(sorted(versions.values(), key=lambda model: model.election))
 
     @property
     def latest(self) -> tuple[LoadedModel, ...]:
         """The latest version of each model, by name."""
-        return tuple(self.versions(name)[-1] for name in sorted(self._models))
+        return tuple(self._versions[name][-1] for name in sorted(self._versions))
 
     def versions(self, name: str) -> tuple[LoadedModel, ...]:
         """The versions of a model, by election; empty when there is no such model."""
-        return tuple(sorted(self._models.get(name, {}).values(), key=lambda model: model.election))
+        return self._versions.get(name, ())
 
     def find(self, name: str, version: str | None = None) -> LoadedModel | None:
         """That version of a model, or without one its latest; ``None`` when there is none."""
-        if version is not None:
-            return self._models.get(name, {}).get(version)
         versions = self.versions(name)
+        if version is not None:
+            return next((model for model in versions if model.version == version), None)
         return versions[-1] if versions else None
 
 

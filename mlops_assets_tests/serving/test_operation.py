@@ -131,6 +131,14 @@ def test_every_worker_follows_exports_and_revocations(pair: Service) -> None:
     assert ask(other) == {(503, None)}
 
 
+def test_no_two_requests_of_all_workers_have_the_same_id(pair: Service) -> None:
+    for _ in range(30):
+        with pair.client(pair.token()) as client:
+            client.get("/v1/export")
+    ids = [line["request_id"] for line in pair.log() if line["message"] == "access"]
+    assert len(ids) == len(set(ids)) == 30
+
+
 def test_a_worker_that_is_started_while_the_current_export_is_bad_serves_what_the_others_serve(pair: Service) -> None:
     with pair.client(pair.token()) as client:
         served = client.get("/v1/export").json()["export_id"]
