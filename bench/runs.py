@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 SINGLE = 10
 MANY = int(os.environ.get("RUNS", "100"))
 STATES = ("NC", "GA")
+LAST_TICK_SECONDS = 20.0
 _TIMES = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status creationTime endTime } } }"
 _INSTIGATORS = """
 { repositoriesOrError { ... on RepositoryConnection { nodes {
@@ -96,6 +97,8 @@ def stop_automation(ask: Ask) -> None:
             stopped.append(answer["scheduleState"]["status"])
     if set(stopped) != {"STOPPED"}:
         sys.exit(f"sensors and schedules could not be stopped: {stopped}")
+    # A tick that is under way still launches what it finds.
+    time.sleep(LAST_TICK_SECONDS)
 
 
 def memory() -> float:
