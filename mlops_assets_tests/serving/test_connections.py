@@ -128,6 +128,20 @@ def test_a_body_that_does_not_come_in_time_is_cut_off(strict: Service) -> None:
     assert (status, reason_of(strict, problem)) == (408, "slow_body")
 
 
+def test_a_body_that_does_not_come_in_time_is_cut_off_behind_another_request_too(strict: Service) -> None:
+    before = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = (
+        "POST /v1/models/person_turnout/score HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {strict.token(scopes=['models:infer'])}\r\nContent-Length: 1000\r\n\r\n"
+    )
+    with connect(strict) as connection:
+        connection.sendall(before + head.encode() + b'{"rows"')
+        _, first, second = read_to_end(connection).split(b"HTTP/1.1 ")
+    assert first.startswith(b"200")
+    status, problem = problem_of(b"HTTP/1.1 " + second)
+    assert (status, reason_of(strict, problem)) == (408, "slow_body")
+
+
 def test_a_chunked_body_without_end_is_refused_once_it_is_too_long(strict: Service) -> None:
     token = strict.token(scopes=["models:infer"])
     head = (
