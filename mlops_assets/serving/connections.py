@@ -131,7 +131,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._whole = False
         super().data_received(data)
-        if self._refused or (self._whole and self._in_head):
+        if (self._whole and self._in_head) or self._refused:
             return
         if self._timer is None:
             # Most requests are whole in one read, and need no timer.

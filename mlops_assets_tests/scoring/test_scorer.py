@@ -34,6 +34,23 @@ if TYPE_CHECKING:
 ENCODED = Encoding(terms=(Number(column="a", fill=1.0), Number(column="b", fill=0.0)))
 
 
+@pytest.mark.parametrize("rows", [1, 20, 500])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 3.5e38, -1e300])
+def test_one_bad_number_among_few_or_many_is_refused_by_its_column(rows: int, bad: float) -> None:
+    matrix = np.full((rows, 2), 1.0)
+    matrix[rows // 2, 1] = bad
+    with pytest.raises(FeatureError, match=r"NaN, infinite or too large values in b\."):
+        load_unsigned(record_of(linear_graph())).score(matrix)
+
+
+@pytest.mark.parametrize("rows", [1, 500])
+def test_the_largest_numbers_that_the_model_can_hold_are_scored(rows: int) -> None:
+    largest = float(np.finfo(np.float32).max)
+    scores = load_unsigned(record_of(linear_graph())).score(np.full((rows, 2), [0.0, -largest]))
+    assert len(scores) == rows
+    assert np.isfinite(scores).all()
+
+
 def test_a_matrix_is_scored_in_the_order_of_the_feature_names() -> None:
     scores = load_unsigned(record_of(linear_graph())).score(np.array([[2.0, 1.0], [0.0, 3.0]]))
     assert scores.dtype == np.float64
