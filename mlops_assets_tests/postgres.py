@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psycopg2
+import psycopg2.extensions
 import pytest
 from psycopg2 import sql
 
@@ -43,6 +44,22 @@ class PostgresDatabase:
 
     dsn: str
     password: str = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """The database and its account, with the password, as SQLAlchemy takes it."""
+        parts = psycopg2.extensions.parse_dsn(self.dsn)
+        place = f"{parts['host']}:{parts['port']}/{parts['dbname']}"
+        return f"postgresql+psycopg2://{parts['user']}:{self.password}@{place}"
+
+    def sessions(self) -> set[int]:
+        """Process ids of the server's sessions on the database, without the one that asks."""
+        with closing(psycopg2.connect(self.dsn, password=self.password)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
+            )
+            return {int(pid) for (pid,) in cursor.fetchall()}
 
     def run(self, statement: str, rows: Sequence[Sequence[object]] = ()) -> None:
         """Run a statement in a transaction of its own, once for each row if rows are given."""

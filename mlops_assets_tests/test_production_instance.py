@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import psycopg2.extensions
 import pytest
-from dagster_postgres import PostgresRunStorage
 
 from mlops_assets.deployment.run_launcher import PhoenixRunLauncher
+from mlops_assets.deployment.storage import KeptPostgresStorage
 from mlops_assets_tests.docker_engine import ROOT
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def test_the_production_instance_stores_in_postgresql_and_runs_in_containers(
         return 1
 
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
-        assert isinstance(instance.run_storage, PostgresRunStorage)
+        assert isinstance(instance.get_ref().storage, KeptPostgresStorage)
         assert isinstance(instance.run_launcher, PhoenixRunLauncher)
         assert instance.run_monitoring_enabled
         result = dg.materialize([stored], instance=instance, resources={"io_manager": dg.mem_io_manager})

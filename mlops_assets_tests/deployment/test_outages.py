@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import ssl
@@ -23,6 +22,7 @@ from dagster._core.test_utils import create_run_for_test
 from mlops_assets.deployment.certificates import Authority, Purpose
 from mlops_assets.deployment.containers import RUN_LABEL
 from mlops_assets.deployment.run_launcher import DEPLOYMENT_LABEL
+from mlops_assets_tests.deployment.instances import instance_on
 from mlops_assets_tests.docker_engine import base_image, require_engine
 from mlops_assets_tests.postgres import running_server
 
@@ -46,12 +46,7 @@ def test_a_container_that_ends_while_postgresql_is_away_is_told_and_removed_when
     deployment = f"outage-{uuid.uuid4().hex[:8]}"
     with running_server() as server:
         database = server.create_database()
-        host, port = server.host, server.port
-        name = dict(part.split("=", 1) for part in database.dsn.split())["dbname"]
-        url = f"postgresql+psycopg2://{name}:{database.password}@{host}:{port}/{name}"
-        configuration = {"telemetry": {"enabled": False}, "storage": {"postgres": {"postgres_url": url}}}
-        (tmp_path / "dagster.yaml").write_text(json.dumps(configuration), encoding="utf-8")
-        instance = dg.DagsterInstance.from_config(str(tmp_path))
+        instance = instance_on(database, tmp_path)
         run = create_run_for_test(instance, job_name="job", status=dg.DagsterRunStatus.STARTED)
         engine = docker.from_env()
         container = engine.containers.run(
