@@ -43,6 +43,11 @@ def test_the_production_instance_stores_in_postgresql_and_runs_in_containers(
         assert isinstance(instance.get_ref().storage, KeptPostgresStorage)
         assert isinstance(instance.run_launcher, PhoenixRunLauncher)
         assert instance.run_monitoring_enabled
+        assert isinstance(instance.run_coordinator, dg.QueuedRunCoordinator)
+        assert instance.run_coordinator.dequeue_interval_seconds == 1
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 8
         result = dg.materialize([stored], instance=instance, resources={"io_manager": dg.mem_io_manager})
         assert instance.get_latest_materialization_event(dg.AssetKey("stored")) is not None
         assert result.success

@@ -13,6 +13,7 @@ import os
 import py_compile
 import re
 import shutil
+import struct
 import sys
 import sysconfig
 from importlib import metadata
@@ -53,6 +54,7 @@ def main() -> None:
     arguments = parser.parse_args()
     _remove_distributions(_closure(arguments.keep))
     _remove_unused()
+    _strip_symbols()
     _compile_imported(arguments.compile)
     _set_times()
     sys.stdout.write(f"{_size(_SITE) / 1e6:.0f} MB in {_SITE}\n")
@@ -108,6 +110,33 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _strip_symbols() -> None:
+    """Cut the symbols off every shared library; what DuckDB loads has another name, is signed and stays whole."""
+    for path in sorted(_SITE.rglob("*.so*")):
+        if path.is_file() and not path.is_symlink():
+            path.write_bytes(_without_symbols(path.read_bytes()))
+
+
+def _without_symbols(library: bytes) -> bytes:
+    """The library up to the end of its last segment; behind it are symbols and notes for debuggers.
+
+    The loader reads segments only. Cutting needs no tool in the image, and leaves whatever lies before as it was. What
+    is no ELF file of 64 bits, little end first, stays as it is.
+    """
+    if library[:6] != b"\x7fELF\x02\x01":
+        return library
+    table, size, count = (*struct.unpack_from("<Q", library, 32), *struct.unpack_from("<HH", library, 54))
+    end = table + size * count
+    for place in range(table, end, size):
+        offset, length = struct.unpack_from("<8xQ16xQ", library, place)
+        end = max(end, offset + length)
+    header = bytearray(library[:64])
+    # No table of sections any more: neither its place, nor their number, nor where their names are.
+    struct.pack_into("<Q", header, 40, 0)
+    struct.pack_into("<HH", header, 60, 0, 0)
+    return bytes(header) + library[64:end]
 
 
 def _compile_imported(modules: list[str]) -> None:

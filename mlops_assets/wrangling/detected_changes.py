@@ -15,7 +15,6 @@ import duckdb
 import pyarrow as pa
 
 from mlops_assets.contracts.wrangled import PROFILE_MEASURES
-from mlops_assets.variance.detection import detect
 from mlops_assets.variance.panels import Columns, Panel, read_panel
 
 if TYPE_CHECKING:
@@ -137,6 +136,9 @@ def registration_changes(county_registrations: ir.Table, *, month: str) -> pa.Ta
 
 
 def _changes(rows: ir.Table, source: Source, time: str) -> pa.Table:
+    # Imported where it is needed: a third of a second for every run that loads the location and detects nothing.
+    from mlops_assets.variance.detection import detect  # noqa: PLC0415
+
     known = rows.filter(rows[source.partition] <= time).to_pyarrow()
     times = sorted(set(known.column(source.partition).to_pylist()))
     if len(times) < source.fewest or times[-1] != time:

@@ -9,10 +9,14 @@ import ast
 import importlib.util
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import pytest
 
 from mlops_assets_tests.docker_engine import ROOT
 
@@ -41,6 +45,30 @@ def test_the_service_image_keeps_all_that_the_service_imports() -> None:
         if not kept & {re.sub(r"[-_.]+", "-", name).lower() for name in distributions[module]}
     }
     assert lacking == set()
+
+
+def test_a_library_without_its_symbols_is_smaller_and_works(tmp_path: Path) -> None:
+    specification = importlib.util.find_spec("yaml")
+    assert specification is not None
+    package = Path(str(specification.origin)).parent
+    shutil.copytree(package, tmp_path / "yaml")
+    (library,) = (tmp_path / "yaml").glob("_yaml*.so")
+    whole = library.read_bytes()
+    library.write_bytes(slim()._without_symbols(whole))
+    assert library.stat().st_size < len(whole)
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import yaml; print(yaml.load('{a: 1}', yaml.CSafeLoader))"
+    used = subprocess.run(
+        [sys.executable, "-I", "-c", f"{program}; print(yaml._yaml.__file__)", str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert used.stdout.splitlines() == ["{'a': 1}", str(library)]
+
+
+@pytest.mark.parametrize("other", [b"", b"#!/bin/sh\n", b"\x7fELF\x01\x01" + bytes(90)])
+def test_what_is_no_library_of_64_bits_stays_as_it_is(other: bytes) -> None:
+    assert slim()._without_symbols(other) == other
 
 
 def slim() -> ModuleType:

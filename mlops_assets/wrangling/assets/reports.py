@@ -1,6 +1,8 @@
 """The assets ``reports/comparison`` and ``reports/history``: pages on what changed, for people.
 
 Put here their wiring. Keep out how rows become pages, which is `mlops_assets.wrangling.event_reports`.
+
+Drawing is imported where it is needed: half a second for every run that loads the location and draws nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +22,6 @@ from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.lake import LakeSession
 from mlops_assets.platform.reads import current_table, published_table
 from mlops_assets.platform.settings import Settings
-from mlops_assets.variance import report as pages
-from mlops_assets.wrangling import event_reports as transform
 from mlops_assets.wrangling.named_events import voter_event, with_verdicts
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ _COMPARED: Final = (
 )
 def comparison_report() -> dg.MaterializeResult[None]:
     """One month of one state against the month before, as a self-contained page with waterfalls and flows."""
+    from mlops_assets.variance import report as pages  # noqa: PLC0415  see above
+    from mlops_assets.wrangling import event_reports as transform  # noqa: PLC0415
+
     key = dg.AssetExecutionContext.get().partition_key
     values = variance.VOTER_CHANGES.partition_values(key)
     with _plain_failures():
@@ -92,6 +95,9 @@ def comparison_report() -> dg.MaterializeResult[None]:
 )
 def history_report() -> dg.MaterializeResult[None]:
     """Every named event on one timeline, and the series that they cut, as a self-contained page."""
+    from mlops_assets.variance import report as pages  # noqa: PLC0415  see above
+    from mlops_assets.wrangling import event_reports as transform  # noqa: PLC0415
+
     with _plain_failures():
         settings = Settings.load()
         with LakeSession(settings) as session:
