@@ -1,5 +1,6 @@
 # The platform's own images, one target each: `service` (REST service), `web` (web servers, daemon, Docker policy proxy)
-# and `runs` (code servers, runs, reaper; the default). Builds with the legacy builder and with BuildKit.
+# and `runs` (code servers, runs, reaper; the default, and the first, since the legacy builder makes all that stands before).
+# Builds with the legacy builder and with BuildKit.
 #
 # Without a network, fill ./wheelhouse (see docs/deployment.md) and build with
 #   --network none --build-arg PIP_ARGS="--no-index --find-links /wheelhouse"
@@ -71,25 +72,62 @@ RUN python3 /build/slim.py \
         sklearn.linear_model sklearn.ensemble sklearn.isotonic scipy.optimize scipy.stats scipy.sparse threadpoolctl \
         pydantic_settings typer rich.console rich.table
 
-# The package itself, compiled, in a folder of its own that the environment looks into.
+# The package itself, compiled, in a folder of its own that the environment looks into. Its metadata and its command come
+# first: a change of its modules copies and compiles them, and nothing else.
 FROM dependencies AS code
 COPY pyproject.toml README.md LICENSE /build/
-COPY mlops_assets /build/mlops_assets
+COPY mlops_assets/__init__.py /build/mlops_assets/
+RUN python3 -m pip install --quiet --no-compile --no-deps --no-build-isolation --no-index --target /opt/mlops-assets/code /build
+COPY mlops_assets /opt/mlops-assets/code/mlops_assets
 ARG SOURCE_DATE_EPOCH=0
-RUN python3 -m pip install --quiet --no-compile --no-deps --no-build-isolation --no-index --target /opt/mlops-assets/code /build \
- && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/mlops-assets/code \
+RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/mlops-assets/code \
  && find /opt/mlops-assets/code -exec touch -h -d "@${SOURCE_DATE_EPOCH}" {} +
+
+# What is the same for every commit comes first in each target, so that a change of code makes three layers and not a dozen.
+FROM base AS runs
+COPY --from=runs-dependencies /opt/mlops-assets /opt/mlops-assets
+COPY dagster.yaml /opt/dagster/dagster.yaml
+ARG VERSION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="mlops-assets code servers and runs" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.source="${SOURCE}"
+USER 10001:10001
+WORKDIR /var/lib/mlops-assets
+CMD ["mlops-assets", "--help"]
+COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
+ARG COMMIT=unknown
+LABEL org.opencontainers.image.revision="${COMMIT}"
+
+FROM base AS web
+COPY --from=web-dependencies /opt/mlops-assets /opt/mlops-assets
+COPY dagster.yaml /opt/dagster/dagster.yaml
+COPY deploy/workspace.yaml /opt/dagster/workspace.yaml
+ARG VERSION=unknown
+ARG SOURCE=unknown
+LABEL org.opencontainers.image.title="mlops-assets web server and daemon" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.source="${SOURCE}"
+ENV HEALTH_URL=http://127.0.0.1:3000/server_info
+USER 10001:10001
+WORKDIR /opt/dagster
+EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
+  CMD ["python3", "-I", "-S", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=4)"]
+CMD ["dagster-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "127.0.0.1", "--port", "3000", "--read-only"]
+COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
+ARG COMMIT=unknown
+LABEL org.opencontainers.image.revision="${COMMIT}"
 
 FROM base AS service
 COPY --from=service-dependencies /opt/mlops-assets /opt/mlops-assets
-COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
-ARG COMMIT=unknown
 ARG VERSION=unknown
 ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="mlops-assets service" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${COMMIT}" \
       org.opencontainers.image.source="${SOURCE}"
 # On loopback the service makes a certificate of its own.
 ENV HEALTH_URL=https://127.0.0.1:8089/health/live \
@@ -100,40 +138,9 @@ EXPOSE 8089
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
   CMD ["python3", "-I", "-S", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=4)"]
 CMD ["mlops-assets", "serve"]
-
-FROM base AS web
-COPY --from=web-dependencies /opt/mlops-assets /opt/mlops-assets
-COPY dagster.yaml /opt/dagster/dagster.yaml
-COPY deploy/workspace.yaml /opt/dagster/workspace.yaml
 COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
 ARG COMMIT=unknown
-ARG VERSION=unknown
-ARG SOURCE=unknown
-LABEL org.opencontainers.image.title="mlops-assets web server and daemon" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${COMMIT}" \
-      org.opencontainers.image.source="${SOURCE}"
-ENV HEALTH_URL=http://127.0.0.1:3000/server_info
-USER 10001:10001
-WORKDIR /opt/dagster
-EXPOSE 3000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
-  CMD ["python3", "-I", "-S", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=4)"]
-CMD ["dagster-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "127.0.0.1", "--port", "3000", "--read-only"]
+LABEL org.opencontainers.image.revision="${COMMIT}"
 
-FROM base AS runs
-COPY --from=runs-dependencies /opt/mlops-assets /opt/mlops-assets
-COPY dagster.yaml /opt/dagster/dagster.yaml
-COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
-ARG COMMIT=unknown
-ARG VERSION=unknown
-ARG SOURCE=unknown
-LABEL org.opencontainers.image.title="mlops-assets code servers and runs" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${COMMIT}" \
-      org.opencontainers.image.source="${SOURCE}"
-USER 10001:10001
-WORKDIR /var/lib/mlops-assets
-CMD ["mlops-assets", "--help"]
+# Without a target.
+FROM runs
