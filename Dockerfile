@@ -81,12 +81,15 @@ RUN python3 -m pip install --quiet --no-compile --no-deps --no-build-isolation -
 COPY mlops_assets /opt/mlops-assets/code/mlops_assets
 ARG SOURCE_DATE_EPOCH=0
 RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/mlops-assets/code \
+ && chmod -R u=rwX,go=rX /opt/mlops-assets/code \
  && find /opt/mlops-assets/code -exec touch -h -d "@${SOURCE_DATE_EPOCH}" {} +
 
 # What is the same for every commit comes first in each target, so that a change of code makes three layers and not a dozen.
 FROM base AS runs
 COPY --from=runs-dependencies /opt/mlops-assets /opt/mlops-assets
-COPY dagster.yaml /opt/dagster/dagster.yaml
+COPY dagster.yaml /opt/dagster/
+# Whoever builds may have files that only they can read.
+RUN chmod 0644 /opt/dagster/*
 ARG VERSION=unknown
 ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="mlops-assets code servers and runs" \
@@ -102,8 +105,9 @@ LABEL org.opencontainers.image.revision="${COMMIT}"
 
 FROM base AS web
 COPY --from=web-dependencies /opt/mlops-assets /opt/mlops-assets
-COPY dagster.yaml /opt/dagster/dagster.yaml
-COPY deploy/workspace.yaml /opt/dagster/workspace.yaml
+COPY dagster.yaml deploy/workspace.yaml /opt/dagster/
+COPY deploy/docker-policy.json /etc/mlops-assets/
+RUN chmod 0644 /opt/dagster/* /etc/mlops-assets/*
 ARG VERSION=unknown
 ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="mlops-assets web server and daemon" \

@@ -37,6 +37,9 @@ _KEPT: Final = 2
 _OLDEST_SECONDS: Final = 300
 """Age from which a kept connection is not used again: a new one has to show what is valid then."""
 
+_NOTICE_SILENCE: Final = {"keepalives_idle": 30, "tcp_user_timeout": 30_000}
+"""Seconds and milliseconds. A server that went away without a word would be waited for a quarter of an hour."""
+
 _NO_LIMIT: Final = -1
 
 
@@ -58,7 +61,7 @@ class KeptPostgresStorage(DagsterPostgresStorage):
         """Open the storage; where tables are missing they are made.
 
         Raises:
-            DagsterPostgresException: the server could not be reached, after five attempts.
+            DagsterPostgresException: the server could not be reached, after six attempts.
         """
         engine = _connections(postgres_url)
         # Dagster asks for each storage anew, over a connection that it does not keep.
@@ -97,8 +100,9 @@ class _KeptConnections:
         """Limit statements to ``statement_timeout`` milliseconds, and connections as the web server's options say."""
         self._engine = _connections(
             self.postgres_url,
-            oldest_seconds=min(pool_recycle, _OLDEST_SECONDS),
-            overflow=max_overflow,
+            oldest_seconds=pool_recycle if 0 <= pool_recycle < _OLDEST_SECONDS else _OLDEST_SECONDS,
+            # Dagster's limit is for each of its three storages.
+            overflow=3 * max_overflow if max_overflow >= 0 else _NO_LIMIT,
             statement_milliseconds=statement_timeout,
         )
 
@@ -126,8 +130,9 @@ def _connections(
         pool_size=_KEPT,
         max_overflow=overflow,
         pool_recycle=oldest_seconds,
-        # What the server or the network has cut meanwhile is replaced before it is used.
+        # What was cut meanwhile is replaced before it is used.
         pool_pre_ping=True,
+        connect_args=_NOTICE_SILENCE,
     )
     if statement_milliseconds:
 

@@ -73,17 +73,14 @@ def test_5_32_only_the_policy_proxy_reaches_the_engine_and_it_is_on_no_network(s
     assert set(stack.containers["docker-proxy"]["NetworkSettings"]["Networks"]) == {"none"}
 
 
-def test_5_7_nothing_of_the_host_is_mounted_but_the_policy_and_the_socket(stack: Stack) -> None:
+def test_5_7_nothing_of_the_host_is_mounted_but_the_socket(stack: Stack) -> None:
     mounted = {
         (name, mount["Destination"])
         for name, entry in stack.containers.items()
         for mount in entry["Mounts"]
         if mount["Type"] == "bind"
     }
-    assert mounted == {
-        ("docker-proxy", "/etc/mlops-assets/docker-policy.json"),
-        ("docker-proxy", _ENGINE_SOCKET),
-    }
+    assert mounted == {("docker-proxy", _ENGINE_SOCKET)}
 
 
 def test_no_secret_is_in_an_environment_or_a_command(stack: Stack) -> None:

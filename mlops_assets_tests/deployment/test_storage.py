@@ -15,8 +15,9 @@ import dagster as dg
 import pytest
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
 from dagster_postgres.utils import DagsterPostgresException
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import Pool
 
 from mlops_assets.deployment import storage
 from mlops_assets.deployment.storage import KeptPostgresStorage
@@ -56,6 +57,19 @@ def instance(postgres_database: PostgresDatabase, tmp_path: Path) -> Iterator[dg
     with instance_on(postgres_database, tmp_path) as made:
         yield made
         engine(made).dispose()
+
+
+@pytest.fixture
+def opened() -> Iterator[list[object]]:
+    """Every connection that any pool of this process has opened since."""
+    found: list[object] = []
+
+    def note(connection: object, _: object) -> None:
+        found.append(connection)
+
+    event.listen(Pool, "connect", note)
+    yield found
+    event.remove(Pool, "connect", note)
 
 
 def engine(instance: dg.DagsterInstance) -> Engine:
@@ -101,13 +115,29 @@ def test_what_dagsters_own_storage_has_written_is_read(postgres_database: Postgr
         engine(instance).dispose()
 
 
-def test_runs_go_over_the_same_connections(instance: dg.DagsterInstance, postgres_database: PostgresDatabase) -> None:
+def test_runs_and_schedules_open_no_connection_but_use_those_that_are_kept(
+    instance: dg.DagsterInstance, postgres_database: PostgresDatabase, opened: list[object]
+) -> None:
     materialized(instance)
-    before = settled(postgres_database, KEPT)
+    assert len(settled(postgres_database, KEPT)) <= KEPT
+    opened.clear()
     for _ in range(3):
         materialized(instance)
-    assert postgres_database.sessions() == before
-    assert 0 < len(before) <= KEPT
+        assert instance.all_instigator_state() == []
+        assert len(instance.get_runs()) > 1
+    assert opened == []
+
+
+def test_dagsters_own_storage_opens_a_connection_again_and_again(
+    postgres_database: PostgresDatabase, opened: list[object]
+) -> None:
+    own = DagsterPostgresStorage(postgres_database.url)
+    opened.clear()
+    for _ in range(3):
+        own.run_storage.get_runs()
+        own.event_log_storage.get_dynamic_partitions("orchards")
+        own.schedule_storage.all_instigator_state()
+    assert len(opened) >= 9
 
 
 def test_instances_made_one_after_another_share_the_connections(
@@ -134,7 +164,9 @@ def test_as_many_threads_as_ask_get_a_connection_each_and_a_few_stay_open(
     with ThreadPoolExecutor(20) as threads:
         asked = set(threads.map(ask, range(20)))
     assert len(asked) == 20
-    assert settled(postgres_database, KEPT) < asked
+    kept = settled(postgres_database, KEPT)
+    assert len(kept) == KEPT
+    assert kept < asked
 
 
 def test_a_kept_connection_that_the_server_has_cut_is_replaced_before_it_is_used(
@@ -143,7 +175,7 @@ def test_a_kept_connection_that_the_server_has_cut_is_replaced_before_it_is_used
     materialized(instance)
     postgres_database.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
     )
     assert told(instance.event_log_storage, materialized(instance))[-1] is dg.DagsterEventType.PIPELINE_SUCCESS
 
@@ -174,6 +206,22 @@ def test_a_connection_that_is_too_old_is_not_used_again(postgres_database: Postg
     time.sleep(1.5)
     assert session() != first
     connections.dispose()
+
+
+def test_a_server_that_goes_away_without_a_word_is_noticed(instance: dg.DagsterInstance) -> None:
+    with engine(instance).connect() as connection:
+        told_to_libpq = connection.connection.dbapi_connection.info.dsn_parameters  # type: ignore[union-attr]
+    assert told_to_libpq["tcp_user_timeout"] == "30000"
+    assert told_to_libpq["keepalives_idle"] == "30"
+
+
+@pytest.mark.parametrize(("asked", "used"), [(60, 60), (3600, 300), (-1, 300)])
+def test_no_option_of_a_web_server_keeps_connections_longer_than_five_minutes(
+    instance: dg.DagsterInstance, asked: int, used: int
+) -> None:
+    instance.optimize_for_webserver(statement_timeout=200, pool_recycle=asked, max_overflow=20)
+    assert engine(instance).pool._recycle == used
+    engine(instance).dispose()
 
 
 def test_statements_of_a_web_server_have_their_time_limit_in_every_storage(instance: dg.DagsterInstance) -> None:
