@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ from mlops_assets_tests.docker_engine import ROOT
 from mlops_assets_tests.webserver import LAUNCH, launch_parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mlops_assets_tests.browser import Page
@@ -61,6 +63,38 @@ with FolderServer(systems.house_returns.parent) as server:
             Batch("features", ["features/district_election"], [*held, "2024"]),
         ], instance, lambda *_: None)
 """
+
+
+_SELECTOR = {
+    "repositoryLocationName": "modeling",
+    "repositoryName": "__repository__",
+    "sensorName": "modeling_automation",
+}
+_SENSOR = """
+query Sensor($of: SensorSelector!) { sensorOrError(sensorSelector: $of) { ... on Sensor { sensorState { id } } } }
+"""
+_STOP = """
+mutation Stop($id: String!) { stopSensor(id: $id) { ... on StopSensorMutationResult { instigationState { status } } } }
+"""
+_START = """
+mutation Start($of: SensorSelector!) { startSensor(sensorSelector: $of) { ... on Sensor { sensorState { status } } } }
+"""
+
+
+@contextmanager
+def _models_by_hand(stack: Stack, clients: Path) -> Iterator[None]:
+    """Stop the automation of models: one trained on part of the history would be what the whole is measured by."""
+
+    def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
+        with stack.client(clients, OPERATOR, "operator") as client:
+            return client.post("/graphql", json={"query": query, "variables": variables}).json()["data"]
+
+    sensor = ask(_SENSOR, {"of": _SELECTOR})["sensorOrError"]["sensorState"]["id"]
+    assert ask(_STOP, {"id": sensor})["stopSensor"]["instigationState"]["status"] == "STOPPED"
+    try:
+        yield
+    finally:
+        assert ask(_START, {"of": _SELECTOR})["startSensor"]["sensorState"]["status"] == "RUNNING"
 
 
 def _load_history(stack: Stack) -> None:
@@ -126,8 +160,12 @@ def test_a_materialization_asked_for_in_the_browser_runs_in_a_container_that_is_
 
 def test_models_and_predictions_asked_for_in_the_browser_are_served_to_a_client(stack: Stack, clients: Path) -> None:
     require_chromium()
-    _load_history(stack)
-    with signed_in(clients, OPERATOR, "operator") as address, browser_page("--ignore-certificate-errors") as page:
+    with (
+        _models_by_hand(stack, clients),
+        signed_in(clients, OPERATOR, "operator") as address,
+        browser_page("--ignore-certificate-errors") as page,
+    ):
+        _load_history(stack)
         before = ("training/district_elections", "models/district_votes_evaluation")
         _materialize(page, address, "modeling", "models/district_votes", "2024", *before)
         _materialize(page, address, "modeling", "predictions/district_votes", "2024")
