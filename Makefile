@@ -1,7 +1,8 @@
-# Two commands do all set-up on a machine with Python 3.11 (with venv) and make: `make demo` and `make test`.
+# Two commands do all set-up on a machine with Python (3.11 to 3.14, with venv) and make: `make demo` and `make test`.
 # `make help` lists the others.
 
-PYTHON ?= python3.11
+# The first Python that fits, unless one is named: make PYTHON=python3.13 demo
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -22,11 +23,11 @@ COMPOSE = COMMIT=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(READY): requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed as $(PYTHON); name another one: make PYTHON=python3 ..." >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+# Our processes start often; a setting that keeps Python from compiling a module once and for all doubles the time of each.
+unexport PYTHONDONTWRITEBYTECODE
+
+$(READY): requirements.lock pyproject.toml tools/environment.py
+	@python=$$(PYTHON='$(PYTHON)' tools/python) && "$$python" tools/environment.py
 	@touch $@
 
 demo: $(READY) ## simulated sources to a served prediction
@@ -50,10 +51,8 @@ lint: $(READY) ## style, types and rooms
 	$(BIN)/lint-imports
 
 validate: $(READY) ## load the three code locations as Dagster will
-	mkdir -p $(CURDIR)/.mlops_assets/validate
-	cp mlops_assets/demo/instance.yaml $(CURDIR)/.mlops_assets/validate/dagster.yaml
-	DAGSTER_HOME=$(CURDIR)/.mlops_assets/validate $(BIN)/dagster definitions validate -w workspace.yaml
-	DAGSTER_HOME=$(CURDIR)/.mlops_assets/validate $(BIN)/dg check defs
+	env -u DAGSTER_HOME $(BIN)/dagster definitions validate -w workspace.yaml
+	env -u DAGSTER_HOME $(BIN)/dg check defs
 
 chaos: $(READY) ## break things at random: make chaos NAME=runs|schema|serve
 	$(BIN)/python chaos/$(NAME).py
