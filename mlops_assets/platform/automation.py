@@ -40,10 +40,11 @@ def on_new_data(
             they have followed the same news.
     """
     condition = dg.AutomationCondition
-    handled = condition.newly_requested() | condition.newly_updated()
-    changed = condition.any_deps_match(condition.data_version_changed() | condition.will_be_requested()).with_label(
-        "the data of an input changed"
-    )
+    # What the run of an input made along with it, it has followed already.
+    news = condition.any_deps_match(
+        condition.data_version_changed() & ~condition.executed_with_root_target()
+    ).with_label("the data of an input changed")
+    changed = news | condition.any_deps_match(condition.will_be_requested())
     passed = condition.all_deps_match(
         condition.missing()
         | condition.all_checks_match(condition.check_passed() | condition.will_be_requested(), blocking_only=True)
@@ -51,22 +52,33 @@ def on_new_data(
     if last_good:
         passed = passed.ignore(dg.AssetSelection.assets(*last_good))
     audited = passed.with_label("every input has passed its blocking checks")
-    follow: Any = (
-        changed.since(handled).with_label("not yet followed")
-        & audited
-        & ~condition.any_deps_in_progress()
-        & ~condition.in_progress()
-    )
+    follow: Any = _unhandled(changed) & audited & ~condition.any_deps_in_progress() & ~condition.in_progress()
     if after:
         # Asked of the input, whose own inputs it has not followed yet: will_be_requested() is of the same run only.
-        behind = condition.any_deps_match(condition.data_version_changed()).since(handled)
+        behind = _unhandled(news)
         follow &= ~condition.any_deps_match(behind).allow(dg.AssetSelection.assets(*after))
     if needs_all:
         follow &= ~condition.any_deps_missing()
     if at_most is not None:
-        follow &= condition.cron_tick_passed(at_most, "UTC").since(handled)
+        follow &= _unhandled(condition.cron_tick_passed(at_most, "UTC"))
     labelled: dg.AutomationCondition[Any] = follow.with_label("follow new data")
     return labelled
+
+
+def _unhandled(trigger: dg.AutomationCondition[Any]) -> dg.AutomationCondition[Any]:
+    """Whether it happened since the asset was last asked for or began to be made.
+
+    What counts is the beginning: what an input became while the asset was being made, the asset has not read. When it
+    happens between the same two ticks as the beginning, which came first cannot be told, and the asset is made again.
+    """
+    condition = dg.AutomationCondition
+    in_progress = condition.in_progress()
+    began = (condition.newly_requested() | in_progress.newly_true()) & ~trigger
+    # A run by hand that nobody saw in progress, as while the daemon was down. Its end is known, and the inputs' times.
+    unseen = condition.newly_updated() & ~condition.newly_requested() & ~in_progress & ~(~in_progress).newly_true()
+    overtaken = condition.any_deps_match(condition.newly_updated()).since(condition.newly_updated())
+    since: dg.AutomationCondition[Any] = trigger.since(began | (unseen & ~overtaken)).with_label("not yet followed")
+    return since
 
 
 def automation_sensor(name: str, assets: Sequence[dg.AssetKey]) -> dg.AutomationConditionSensorDefinition:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 
 from mlops_assets.platform.automation import on_new_data
 from mlops_assets_tests.platform import orchard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Farm:
@@ -123,3 +130,87 @@ def test_a_step_waits_for_what_it_is_judged_by_to_follow_the_same_news(instance:
     assert requested() == [opinions.key]
     make(opinions)
     assert requested() == [answers.key]
+
+
+class Post:
+    """A letter and its answer on one instance; while an answer is written, ``meanwhile`` happens."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.cursor: dg.AutomationConditionCursor | None = None
+
+        @dg.asset
+        def letter() -> None: ...
+
+        @dg.asset(deps=[letter], automation_condition=on_new_data())
+        def answer() -> None:
+            self.meanwhile()
+
+        @dg.asset(deps=[answer], automation_condition=on_new_data())
+        def stamp() -> None:
+            self.meanwhile()
+
+        self.letter, self.answer, self.stamp = letter, answer, stamp
+        self.defs = dg.Definitions(assets=[letter, answer, stamp], executor=dg.in_process_executor)
+
+    def requested(self) -> set[str]:
+        """What the next tick requests."""
+        result = dg.evaluate_automation_conditions(defs=self.defs, instance=self.instance, cursor=self.cursor)
+        self.cursor = result.cursor
+        assets = (self.letter, self.answer, self.stamp)
+        return {asset.key.to_user_string() for asset in assets if result.get_requested_partitions(asset.key)}
+
+    def arrives(self, text: str) -> None:
+        tags = {"dagster/data_version": text}
+        self.instance.report_runless_asset_event(dg.AssetMaterialization(self.letter.key, tags=tags))
+
+    def write(self, *assets: dg.AssetsDefinition) -> None:
+        """One run of these assets, recorded as the user interface and the daemon launch it."""
+        chosen = {asset.key for asset in assets}
+        job = self.defs.resolve_implicit_global_asset_job_def().get_subset(asset_selection=chosen)
+        run = self.instance.create_run_for_job(job, asset_selection=frozenset(chosen))
+        assert execute_run(InMemoryJob(job), run, self.instance).success
+
+
+@pytest.fixture
+def post(instance: dg.DagsterInstance) -> Post:
+    post = Post(instance)
+    post.requested()
+    return post
+
+
+def test_an_input_that_changes_while_its_consumer_is_made_wakes_it_again(post: Post) -> None:
+    post.arrives("first")
+    assert post.requested() == {"answer", "stamp"}
+
+    def another() -> None:
+        assert post.requested() == set()
+        post.arrives("second")
+
+    post.meanwhile = another
+    post.write(post.answer)
+    post.meanwhile = lambda: None
+    assert "answer" in post.requested()
+
+
+def test_an_input_that_changes_right_after_a_request_wakes_its_consumer_again(post: Post) -> None:
+    post.arrives("first")
+    post.requested()
+    post.arrives("second")
+    assert "answer" in post.requested()
+
+
+def test_a_consumer_made_in_the_run_of_its_input_is_not_made_again(post: Post) -> None:
+    post.arrives("first")
+    assert post.requested() == {"answer", "stamp"}
+    post.meanwhile = post.requested
+    post.write(post.answer, post.stamp)
+    post.meanwhile = lambda: None
+    assert post.requested() == set()
+
+
+def test_a_consumer_made_by_hand_has_followed_what_came_before(post: Post) -> None:
+    post.arrives("first")
+    post.write(post.answer, post.stamp)
+    assert post.requested() == set()
