@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
     from mlops_assets.simulation.geography import Codes, Numbers
 
-ELECTIONS: Final = tuple(range(2010, 2024, 2))
-"""Years of the general elections on record."""
+ELECTIONS: Final = tuple(range(2002, 2024, 2))
+"""Years of the general elections whose returns are known."""
+FIRST_RECORDED: Final = 2010
+"""The first of them of which the databases tell who voted."""
 DEADLINE: Final = dt.timedelta(days=25)
 """How long before an election day registration closes (N.C. General Statutes 163-82.6)."""
 METHODS: Final = ("IN-PERSON", "ABSENTEE ONESTOP", "ABSENTEE BY MAIL")
@@ -51,8 +53,8 @@ _SELECT: Final = """
 """
 _INSERT: Final = "INSERT INTO voting_history VALUES (?, ?, ?, ?, ?, ?, ?)"
 
-_UNRECORDED: Final = (2006, 2008)
-"""Elections simulated only so that habits exist when the record begins."""
+_UNRECORDED: Final = (1998, 2000)
+"""Elections simulated only so that habits exist when the returns begin."""
 _PRESIDENTIAL_EVERY: Final = 4
 _LAST_BEFORE_2022: Final = MONTHS.index("2022-11")
 _SETTLED: Final = 68
@@ -92,7 +94,7 @@ class Election:
 
 
 def hold_elections(config: SimulationConfig, world: World) -> list[Election]:
-    """All general elections on record, oldest first."""
+    """All general elections of ``ELECTIONS``, oldest first."""
     first, last = world.snapshot(0), world.snapshot(_LAST_BEFORE_2022)
     never = np.zeros(len(world.people), dtype=np.bool_)
     voted, voted_before = never, never
@@ -156,6 +158,8 @@ def write_sqlite(
         database.execute(_CREATE)
         for state, world in worlds.items():
             for election in elections[state]:
+                if election.year < FIRST_RECORDED:
+                    continue
                 count += database.executemany(_INSERT, _rows(config, world, election)).rowcount
         database.execute(_INDEX)
         database.execute("COMMIT")
