@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
@@ -35,13 +36,6 @@ _MOST_OPEN: Final = 8
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     """Dagster's event log in SQLite files, with one connection for each file that is in use.
 
-    In ``dagster.yaml``::
-
-        event_log_storage:
-          module: mlops_assets.platform.embedded_storage
-          class: KeptSqliteEventLogStorage
-          config: {base_dir: {env: DAGSTER_HOME}}
-
     The files are those of the default instance: either class reads what the other wrote.
     """
 
@@ -49,13 +43,6 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         """Open the event log below ``base_dir``, the instance's home; it is made where there is none."""
         self._open: OrderedDict[str, Engine] = OrderedDict()
         super().__init__(str(Path(base_dir) / _FOLDER), inst_data)
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> KeptSqliteEventLogStorage:
-        """The storage that ``dagster.yaml`` asks for."""
-        return cls(inst_data=inst_data, **config_value)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -101,3 +88,30 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         for engine in self._open.values():
             engine.dispose()
         self._open.clear()
+
+
+class KeptSqliteStorage(DagsterSqliteStorage):
+    """Dagster's storage in SQLite files, its event log with connections that stay open.
+
+    In ``dagster.yaml``::
+
+        storage:
+          custom:
+            module: mlops_assets.platform.embedded_storage
+            class: KeptSqliteStorage
+            config: {base_dir: {env: DAGSTER_HOME}}
+
+    The files are those of the default instance.
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        """Open the storage below ``base_dir``, the instance's home; it is made where there is none."""
+        super().__init__(base_dir, inst_data)
+        self._event_log_storage = KeptSqliteEventLogStorage(base_dir)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> KeptSqliteStorage:
+        """The storage that ``dagster.yaml`` asks for."""
+        return cls.from_local(inst_data=inst_data, **config_value)

@@ -216,7 +216,8 @@ class EntryPolicy(BaseModel):
 class Settings(BaseSettings):
     """All settings. Nested ones are set with two underscores: ``MLOPS_ASSETS_SOURCES__HOUSE_RETURNS_URL``.
 
-    A secret may also be a file named like its variable in lower case, in the folder ``MLOPS_ASSETS_SECRETS_DIR``.
+    A secret may also be a file named like its variable in lower case, in the folder ``MLOPS_ASSETS_SECRETS_DIR``, or in
+    ``secrets`` in the home folder where that is not set.
 
     Attributes:
         home: folder for everything that has no place of its own: embedded lakes, landing folder, exports, keys.
@@ -270,6 +271,8 @@ class Settings(BaseSettings):
         """
         folder = os.environ.get(SECRETS_FOLDER)
         try:
+            if not folder and (in_home := cls(_secrets_dir=None).home / "secrets").is_dir():  # type: ignore[call-arg]
+                folder = str(in_home)
             return cls(_secrets_dir=folder)  # type: ignore[call-arg]
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
