@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import gc
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
 from mlops_assets.definitions import definitions
+from mlops_assets.demo.waiting import reason_of
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from dagster import ExecuteInProcessResult
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -42,6 +44,18 @@ class Batch:
 
 class LoadError(PlatformError):
     """A partition of the history could not be materialized."""
+
+
+@contextmanager
+def loading_instance(folder: Path) -> Iterator[dg.DagsterInstance]:
+    """The instance of that folder, without files for what steps print.
+
+    Dagster starts four processes for each run to keep those, which takes longer than many a run.
+    """
+    nowhere = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    reference = InstanceRef.from_dir(str(folder), overrides={"compute_logs": nowhere})
+    with dg.DagsterInstance.from_ref(reference) as instance:
+        yield instance
 
 
 def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Callable[[str, int, int], None]) -> int:
@@ -101,21 +115,6 @@ def _run(batch: Batch, partition: str | None, job: dg.JobDefinition, instance: d
     if not result.success:
         raise LoadError(
             source=f"Run {result.run_id} of {', '.join(batch.assets)} ({partition})",
-            culprit=_reason(result),
+            culprit=reason_of(result.all_events),
             remedy="Look at the run in the Dagster UI (make dev).",
         )
-
-
-def _reason(result: ExecuteInProcessResult) -> str:
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.user_failure_data is not None and data.user_failure_data.description:
-                return str(data.user_failure_data.description)
-            cause = data.error
-            while cause is not None and cause.cause is not None:
-                cause = cause.cause
-            return cause.message.strip() if cause is not None else "the step failed."
-        if event.is_run_failure and (failure := event.job_failure_data.error) is not None:
-            return failure.message.strip()
-    return "the run failed."

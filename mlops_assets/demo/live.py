@@ -1,6 +1,6 @@
-"""The live part of a demonstration: service and daemon as real processes, and a client that waits for news.
+"""The live part of a demonstration: service and daemon as real processes, and a client.
 
-Put here starting, asking and waiting. Keep out what the pipelines do meanwhile.
+Put here starting and asking. Keep out waiting (``waiting``) and what the pipelines do meanwhile.
 """
 
 from __future__ import annotations
@@ -8,30 +8,37 @@ from __future__ import annotations
 import socket
 import ssl
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
 from mlops_assets.demo.surroundings import Surroundings, process
+from mlops_assets.demo.waiting import patience, wait_for
 from mlops_assets.deployment.loopback import AUTHORITY
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.serving.credentials import create_service_keys, issue_service_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from subprocess import Popen
 
     from mlops_assets.platform.settings import Settings
 
-_READY_SECONDS: Final = 60.0
+_ANSWER_SECONDS: Final = 60.0
+_BUSY: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class LiveError(PlatformError):
-    """A process of the demonstration did not come up or did not do its work in time."""
+    """A process of the demonstration did not come up, ended, or refused what it was asked."""
+
+
+class NoAnswerError(LiveError):
+    """The service is too busy to answer; asking again may help."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +59,27 @@ class Client:
         """The JSON body of an authorised request.
 
         Raises:
-            LiveError: the service refused.
+            NoAnswerError: it did not answer, or only that it cannot now.
+            LiveError: it refused.
         """
-        response = httpx.get(
-            f"{self.url}{path}",
-            params=parameters,
-            headers={"Authorization": f"Bearer {self.token}"},
-            timeout=10,
-            verify=ssl.create_default_context(cafile=self.trusts),
-        )
+        try:
+            response = httpx.get(
+                f"{self.url}{path}",
+                params=parameters,
+                headers={"Authorization": f"Bearer {self.token}"},
+                timeout=_ANSWER_SECONDS,
+                verify=ssl.create_default_context(cafile=self.trusts),
+            )
+        except httpx.TransportError as error:
+            raise NoAnswerError(
+                source=f"{self.url}{path}", culprit=f"no answer came ({error}).", remedy="Is the machine overloaded?"
+            ) from error
+        if response.status_code in _BUSY:
+            raise NoAnswerError(
+                source=f"{self.url}{path}",
+                culprit=f"the service answered {response.status_code}.",
+                remedy="Is the machine overloaded?",
+            )
         if response.is_error:
             raise LiveError(
                 source=f"{self.url}{path}",
@@ -92,57 +111,49 @@ def service(
     port = port or free_port()
     url = f"https://127.0.0.1:{port}"
     trusts = settings.service_tls / AUTHORITY
+    log = surroundings.logs / "service.log"
     with process(
         [sys.executable, "-m", "mlops_assets", "serve"],
         {**environment, "MLOPS_ASSETS_SERVICE__PORT": str(port)},
-        surroundings.logs / "service.log",
+        log,
         surroundings.home,
     ) as child:
 
         def ready() -> bool:
-            if child.poll() is not None:
-                raise LiveError(
-                    source="mlops-assets serve",
-                    culprit=f"it ended with exit code {child.returncode}.",
-                    remedy=f"Look at {surroundings.logs / 'service.log'}.",
-                )
+            must_live(child, "mlops-assets serve", log)
             if not trusts.exists():
                 return False
             try:
                 verify = ssl.create_default_context(cafile=trusts)
-                return httpx.get(f"{url}/health/ready", timeout=2, verify=verify).is_success
+                return httpx.get(f"{url}/health/ready", timeout=_ANSWER_SECONDS, verify=verify).is_success
             except httpx.TransportError:
                 return False
 
-        wait_for(ready, seconds=_READY_SECONDS, what="the service")
+        wait_for(ready, signs=lambda: log.stat().st_size, give_up=patience("The service", f"Look at {log}."))
         yield Client(url, token, trusts)
 
 
 @contextmanager
-def daemon(surroundings: Surroundings, environment: Mapping[str, str]) -> Iterator[None]:
-    """Dagster's daemon with the three code locations: schedules, sensors, automation and the run queue."""
+def daemon(surroundings: Surroundings, environment: Mapping[str, str]) -> Iterator[Callable[[], None]]:
+    """Dagster's daemon with the three code locations: schedules, sensors, automation and the run queue.
+
+    Gives a function that raises ``LiveError`` when the daemon has ended by itself.
+    """
+    log = surroundings.logs / "daemon.log"
     with process(
         [str(Path(sys.executable).with_name("dagster-daemon")), "run", "-w", str(surroundings.workspace)],
         environment,
-        surroundings.logs / "daemon.log",
+        log,
         surroundings.home,
-    ):
-        yield
+    ) as child:
+        yield lambda: must_live(child, "dagster-daemon", log)
 
 
-def wait_for(arrived: Callable[[], bool], *, seconds: float, what: str, pause: float = 0.2) -> float:
-    """Ask until it is so; returns the seconds that it took.
+def must_live(child: Popen[bytes], name: str, log: Path) -> None:
+    """Nothing, as long as the process runs.
 
     Raises:
-        LiveError: it was not so in time.
+        LiveError: it has ended.
     """
-    started = time.monotonic()
-    while not arrived():
-        if time.monotonic() - started > seconds:
-            raise LiveError(
-                source=what,
-                culprit=f"nothing came within {seconds:g} s.",
-                remedy="Look at the logs folder of the home folder, and at the runs in the Dagster UI (make dev).",
-            )
-        time.sleep(pause)
-    return time.monotonic() - started
+    if child.poll() is not None:
+        raise LiveError(source=name, culprit=f"it ended with exit code {child.returncode}.", remedy=f"Look at {log}.")

@@ -8,15 +8,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-import dagster as dg
 from rich.console import Console
 from rich.table import Table
 
-from mlops_assets.contracts import events, models
+from mlops_assets.contracts import events
 from mlops_assets.contracts.partitions import ELECTION_YEARS
 from mlops_assets.demo import live, report
 from mlops_assets.demo.console import Bars, progress_bars
-from mlops_assets.demo.history import Batch, load
+from mlops_assets.demo.history import Batch, load, loading_instance
 from mlops_assets.demo.surroundings import Surroundings, applied
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.settings import Settings
@@ -71,19 +70,11 @@ def run(*, data: Path, home: Path, port: int) -> None:
         )
         with applied(environment):
             settings = Settings.load()
-            with (
-                dg.DagsterInstance.from_config(str(surroundings.dagster_home)) as instance,
-                progress_bars(console) as progress,
-            ):
+            with loading_instance(surroundings.dagster_home) as instance, progress_bars(console) as progress:
                 runs = load(_history(settings), instance, Bars(progress))
             total = report.show_tables(settings, console)
             _show_changes(settings, console)
-            report.show_errors(
-                report.rows_of(settings, models.DISTRICT_VOTES_EVALUATION), "Vote model beside the naive ones", console
-            )
-            report.show_errors(
-                report.rows_of(settings, models.DISTRICT_SHARE_EVALUATION), "Share model beside the naive ones", console
-            )
+            report.show_models(settings, console)
             with live.service(surroundings, settings, environment, port) as client:
                 page = client.get("/v1/predictions", state="NC", election=COMING, measure="total_votes", limit="1")
     found = page["items"][0]

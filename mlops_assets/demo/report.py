@@ -156,6 +156,75 @@ HEADLINES: Final = ("auc", "brier", "mean_absolute_error", "mean_absolute_percen
 """Metrics that the closing report shows; the tables hold more."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A model beside naive guesses, on the elections that a forecast can be tested on.
+
+    Attributes:
+        model: its name.
+        metric: the error compared; smaller is better.
+        error: the model's mean over the elections.
+        naive: the best naive guess and its mean over the same elections.
+        elections: the elections tested on.
+    """
+
+    model: str
+    metric: str
+    error: float
+    naive: tuple[str, float]
+    elections: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """In one sentence."""
+        guess, error = self.naive
+        judged = "better than" if self.error < error else "[red]no better than[/red]"
+        told = (
+            f"{self.model}: {self.metric} {self.error:.4g} in elections it had not seen ({', '.join(self.elections)}), "
+            f"{judged} the best naive guess ({guess}: {error:.4g})"
+        )
+        return told.replace("_", " ")
+
+
+_COMPARED: Final = (
+    (models.PERSON_TURNOUT_EVALUATION, "Turnout model", "person", "brier"),
+    (models.DISTRICT_VOTES_EVALUATION, "Vote model", "district", "mean_absolute_percentage_error"),
+    (models.DISTRICT_SHARE_EVALUATION, "Share model", "district", "mean_absolute_error"),
+)
+_NO_GUESSES: Final = ("model", "model_all_districts", "linear", "boosted")
+
+
+def show_models(settings: Settings, console: Console) -> tuple[Comparison, ...]:
+    """Print how each model did beside the naive guesses; returns the comparison of each."""
+    found = []
+    for contract, title, level, metric in _COMPARED:
+        evaluations = rows_of(settings, contract)
+        show_errors(evaluations, f"{title} beside the naive ones", console)
+        found.append(compare(evaluations, title, level, metric))
+        console.print(str(found[-1]))
+    return tuple(found)
+
+
+def compare(evaluations: Sequence[Mapping[str, object]], model: str, level: str, metric: str) -> Comparison:
+    """A model's mean error over the elections that the newest forecast was tested on, beside the best naive guess."""
+    newest = max(str(row["election"]) for row in evaluations)
+    errors: dict[str, dict[str, float]] = {}
+    for row in evaluations:
+        if (row["election"], row["level"], row["metric"], row["segment"]) == (newest, level, metric, "all"):
+            errors.setdefault(str(row["estimator"]), {})[str(row["tested_on"])] = float(str(row["value"]))
+    elections = tuple(sorted(errors["model"].keys() - {"all"}))
+    # A guess that some election does not have is not compared.
+    means = {
+        estimator: sum(by_election[year] for year in elections) / len(elections)
+        for estimator, by_election in errors.items()
+        if by_election.keys() >= set(elections)
+    }
+    guesses = {estimator: mean for estimator, mean in means.items() if estimator not in _NO_GUESSES}
+    best = min(guesses, key=lambda estimator: guesses[estimator])
+    return Comparison(
+        model=model, metric=metric, error=means["model"], naive=(best, guesses[best]), elections=elections
+    )
+
+
 def show_errors(evaluations: Sequence[Mapping[str, object]], title: str, console: Console) -> None:
     """Print the headline errors of a model beside the naive ones, tested on the last election before each forecast."""
     last: dict[object, str] = {}

@@ -6,18 +6,20 @@ Put here its course. Keep out how history is loaded, processes are run and resul
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import dagster as dg
 from rich.console import Console
 
-from mlops_assets.contracts import events, models
-from mlops_assets.contracts.partitions import ELECTION_YEARS, FORECAST_YEARS, STATES
+from mlops_assets.contracts import events
+from mlops_assets.contracts.partitions import ELECTION_YEARS, FIRST_HISTORY, FORECAST_YEARS, STATES
 from mlops_assets.demo import live, report
-from mlops_assets.demo.console import Bars, progress_bars
-from mlops_assets.demo.history import Batch, load
+from mlops_assets.demo.console import Bars, progress_bars, under_way
+from mlops_assets.demo.history import Batch, load, loading_instance
 from mlops_assets.demo.surroundings import Surroundings, applied
+from mlops_assets.demo.waiting import WorkWatch
 from mlops_assets.platform.settings import Settings
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.geography import REDISTRICTING, RENUMBERING
@@ -32,10 +34,10 @@ if TYPE_CHECKING:
 COMING: Final = "2024"
 """The election that the demonstration forecasts."""
 
-_HELD: Final = tuple(year for year in ELECTION_YEARS if "2010" <= year <= "2022")
+_HELD: Final = tuple(year for year in ELECTION_YEARS if "2002" <= year <= "2022")
+_ON_RECORD: Final = tuple(year for year in _HELD if year >= FIRST_HISTORY)
 _PROFILE_YEARS: Final = tuple(str(year) for year in range(2010, 2023))
 _REDRAWN: Final = tuple(f"{month}|{state}" for state, month in (REDISTRICTING, RENUMBERING))
-_CARRY_SECONDS: Final = 240.0
 SNAPSHOT_ASSETS: Final = (
     "raw/voter_file",
     "wrangled/voters",
@@ -47,7 +49,24 @@ SNAPSHOT_ASSETS: Final = (
 )
 
 
-def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a demonstration came to.
+
+    Attributes:
+        runs: runs that loaded the history.
+        rows: rows of all published tables.
+        wrong: events found that never happened, and events not found.
+        models: each model beside the naive guesses.
+    """
+
+    runs: int
+    rows: int
+    wrong: int
+    models: tuple[report.Comparison, ...]
+
+
+def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> Outcome:
     """Run the demonstration and print its report.
 
     Args:
@@ -74,25 +93,16 @@ def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> None:
         progress.update(task, description="simulated two states", total=1, completed=1)
     with _served(surroundings, systems) as environment, applied(environment):
         settings = Settings.load()
-        with dg.DagsterInstance.from_config(str(surroundings.dagster_home)) as instance:
-            begun = time.monotonic()
-            with progress_bars(console) as progress:
-                runs = load(_history(systems, settings), instance, Bars(progress))
-            loading = time.monotonic() - begun
-            arrival = _last_month(surroundings, systems, settings, environment, port, console)
-        total = report.show_tables(settings, console)
+        begun = time.monotonic()
+        with loading_instance(surroundings.dagster_home) as instance, progress_bars(console) as progress:
+            runs = load(_history(systems, settings), instance, Bars(progress))
+        loading = time.monotonic() - begun
+        arrival = _last_month(surroundings, systems, settings, environment, port, console)
+        rows = report.show_tables(settings, console)
         wrong = report.show_events(_found(settings), _truth(systems.truth), console)
-        report.show_errors(
-            report.rows_of(settings, models.PERSON_TURNOUT_EVALUATION), "Turnout model beside the naive ones", console
-        )
-        report.show_errors(
-            report.rows_of(settings, models.DISTRICT_VOTES_EVALUATION), "Vote model beside the naive ones", console
-        )
-        report.show_errors(
-            report.rows_of(settings, models.DISTRICT_SHARE_EVALUATION), "Share model beside the naive ones", console
-        )
+        compared = report.show_models(settings, console)
     console.print(
-        f"History: {runs} runs, {total:,} rows in {loading:.0f} s. "
+        f"History: {runs} runs, {rows:,} rows in {loading:.0f} s. "
         f"The last month became a new prediction [bold]{arrival:.0f} s[/bold] after its arrival. "
         f"Events that do not match the truth: {wrong}. In all {time.monotonic() - started:.0f} s."
     )
@@ -100,6 +110,7 @@ def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> None:
         "Next: [bold]make dev[/bold] opens the Dagster UI on this instance; docs/ explains the tables; "
         "[bold]make demo-real DATA=...[/bold] runs the same assets on real files."
     )
+    return Outcome(runs=runs, rows=rows, wrong=wrong, models=compared)
 
 
 @contextmanager
@@ -128,9 +139,9 @@ def _history(systems: SourceSystems, settings: Settings) -> list[Batch]:
         systems.drop(state, month, settings.landing)
 
     snapshots = [f"{month}|{state}" for month in systems.months[:-1] for state in STATES]
-    by_state = [f"{year}|{state}" for year in _HELD for state in STATES]
+    by_state = [f"{year}|{state}" for year in _ON_RECORD for state in STATES]
     # The first three elections only give the history that the features of the fourth need.
-    featured = [f"{year}|{state}" for year in (*_HELD[3:], COMING) for state in STATES]
+    featured = [f"{year}|{state}" for year in (*_ON_RECORD[3:], COMING) for state in STATES]
     forecasts = [year for year in FORECAST_YEARS if "2022" <= year <= COMING]
     return [
         Batch("voter files, month by month", SNAPSHOT_ASSETS, snapshots, before=drop),
@@ -176,24 +187,31 @@ def _last_month(
 ) -> float:
     """Let the last month arrive and wait for the prediction that it changes; returns the seconds that this took."""
     state, month = STATES[-1], systems.months[-1]
+    begun = datetime.now(tz=UTC)
     with (
+        under_way(console, f"{month} of {', '.join(STATES)} arrives; sensor and automation carry it on") as tell,
         live.service(surroundings, settings, environment, port) as client,
-        live.daemon(surroundings, environment),
-        console.status(f"{month} of {', '.join(STATES)} arrives; sensor and automation carry it on ..."),
+        live.daemon(surroundings, environment) as daemon_must_live,
+        loading_instance(surroundings.dagster_home) as instance,
     ):
         before = _prediction(client, state)
+        after = before
+
+        def arrived() -> bool:
+            nonlocal after
+            daemon_must_live()
+            with suppress(live.NoAnswerError):
+                after = _prediction(client, state)
+            return after["features_version"] != before["features_version"]
+
         # The clock starts with the daemon still starting: what a newcomer waits is what is told.
         dropped = time.monotonic()
         for each in STATES:
             systems.drop(each, month, settings.landing)
-        live.wait_for(
-            lambda: _prediction(client, state)["features_version"] != before["features_version"],
-            seconds=_CARRY_SECONDS,
-            what=f"The prediction of {state} for {COMING} from the files of {month}",
-            pause=0.5,
+        WorkWatch(instance, begun).wait_for(
+            arrived, what=f"The prediction of {state} for {COMING} from the files of {month}", tell=tell
         )
         seconds = time.monotonic() - dropped
-        after = _prediction(client, state)
     console.print(
         f"GET /v1/predictions/{after['state']}/{after['district']}: {after['measure']} {after['election']} = "
         f"[bold]{after['value']:.4f}[/bold] ({after['lower']:.4f} to {after['upper']:.4f}, "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pytest
 
 from mlops_assets.contracts import features, variance, wrangled
 from mlops_assets.demo import live
@@ -13,6 +13,7 @@ from mlops_assets.demo.history import Batch, load
 from mlops_assets.demo.report import rows_of
 from mlops_assets.demo.simulated import SNAPSHOT_ASSETS, sources
 from mlops_assets.demo.surroundings import Surroundings, applied
+from mlops_assets.demo.waiting import WorkWatch
 from mlops_assets.platform.settings import Settings
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
@@ -29,7 +30,6 @@ def _months(settings: Settings, contract: Contract) -> set[Any]:
     return {row["month"] for row in rows_of(settings, contract)}
 
 
-@pytest.mark.timeout(900)
 def test_a_late_file_of_an_old_month_changes_its_own_and_the_next_months_tables_without_a_hand(tmp_path: Path) -> None:
     surroundings = Surroundings(tmp_path / "home")
     surroundings.prepare(["PSEUDONYM_KEY", "SOURCES__PROFILES_KEY"])
@@ -44,19 +44,19 @@ def test_a_late_file_of_an_old_month_changes_its_own_and_the_next_months_tables_
         # The month before the later one is missing, so there is nothing to compare it with.
         assert _months(settings, variance.VOTER_CHANGES) == set()
 
-        with live.daemon(surroundings, environment):
+        begun = datetime.now(tz=UTC)
+        with (
+            live.daemon(surroundings, environment) as daemon_must_live,
+            dg.DagsterInstance.from_config(str(surroundings.dagster_home)) as instance,
+        ):
             systems.drop("NC", _LATE, settings.landing)
-            live.wait_for(
-                lambda: _months(settings, variance.VOTER_CHANGES) == {_LATE, _LATER},
-                seconds=400,
-                what="The changes of the late month and of the month after it",
-                pause=3.0,
-            )
-            # Features wait until somebody has looked for events in what they are made from.
-            live.wait_for(
-                lambda: _months(settings, features.DISTRICT_DEMOGRAPHICS) == {_EARLIER, _LATE, _LATER},
-                seconds=200,
-                what="The features of the late month",
-                pause=3.0,
-            )
+
+            def carried_on() -> bool:
+                daemon_must_live()
+                # Features wait until somebody has looked for events in what they are made from.
+                return _months(settings, variance.VOTER_CHANGES) == {_LATE, _LATER} and _months(
+                    settings, features.DISTRICT_DEMOGRAPHICS
+                ) == {_EARLIER, _LATE, _LATER}
+
+            WorkWatch(instance, begun).wait_for(carried_on, what="What follows from the late month", pause=3.0)
         assert _months(settings, wrangled.ENTRY_FINDINGS) >= {_LATE}
