@@ -22,10 +22,11 @@ OBSERVATIONS = 5
 RUNS = 12
 SETTINGS = """
 telemetry: {enabled: false}
-event_log_storage:
-  module: mlops_assets.platform.embedded_storage
-  class: KeptSqliteEventLogStorage
-  config: {base_dir: {env: DAGSTER_HOME}}
+storage:
+  custom:
+    module: mlops_assets.platform.embedded_storage
+    class: KeptSqliteStorage
+    config: {base_dir: {env: DAGSTER_HOME}}
 """
 
 
