@@ -2,13 +2,15 @@
 
 Put here arguments, help and exit codes. Keep out the work itself: each command calls one function of the package.
 
-Exit codes: 0 done; 1 failed, with one sentence that names source, culprit and remedy; 2 the command was called wrongly.
+Exit codes: 0 done; 1 failed, with one sentence that names source, culprit and remedy; 2 the command was called wrongly;
+130 interrupted.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,20 +54,31 @@ _PortOption = Annotated[int, typer.Option(help="Port of the service on loopback;
 def main() -> None:
     """Run the command; a failure of the platform ends in one line on standard error and exit code 1.
 
-    Being told to end (SIGTERM, SIGHUP) ends it as an exception does, so that whatever it started is stopped.
+    Being told to end (SIGINT, SIGTERM, SIGHUP) ends it as an exception does, so that whatever it started is stopped.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    told_to_end = threading.Event()
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        told_to_end.set()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        # The shell's convention for a program that a signal ended.
+        sys.exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A program in the background of a shell does not hear its Ctrl-C.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
     try:
         _app()
     except PlatformError as error:
         Console(stderr=True).print(f"[red]Failed.[/red] {error}", highlight=False, soft_wrap=True)
         sys.exit(1)
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    # The shell's convention for a program that a signal ended.
-    sys.exit(128 + number)
+    except Exception:
+        # Compiled modules make errors of their own of a signal, as when it meets them being imported.
+        if told_to_end.is_set():
+            sys.exit(128 + signal.SIGINT)
+        raise
 
 
 @_app.callback(invoke_without_command=True)

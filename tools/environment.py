@@ -6,11 +6,11 @@ the packages, pip installs all of it, more slowly. Whoever installs checks the h
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,9 +28,10 @@ def main() -> int:
     started = time.monotonic()
     if not _usable():
         say(f"making the virtual environment with Python {'.'.join(map(str, sys.version_info[:3]))}")
-        shutil.rmtree(VENV, ignore_errors=True)
-        if subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False).returncode:
-            return fail("the virtual environment could not be made", f"Is there room on the disk of {VENV}?")
+        try:
+            venv.create(VENV, clear=True, with_pip=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            return fail(f"the virtual environment could not be made ({error})", f"Is there room on the disk of {VENV}?")
     count = sum(line[:1].isalnum() for line in LOCK.read_text(encoding="utf-8").splitlines())
     if not (_install_by_uv(count) or _install_by_pip(count)):
         return fail(
@@ -41,7 +42,7 @@ def main() -> int:
 
 
 def _usable() -> bool:
-    """Whether an environment of this very Python is there, as one that was interrupted while it was made is not."""
+    """Whether an environment of this Python is there, and whole: not one that was interrupted while it was made."""
     asked = "import sys, pip; print(sys.base_prefix)"
     try:
         answer = subprocess.run([PYTHON, "-c", asked], check=False, capture_output=True, text=True)
@@ -93,4 +94,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
+        say("interrupted; the next command goes on from here")
         sys.exit(130)

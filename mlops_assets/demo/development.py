@@ -14,6 +14,7 @@ from rich.console import Console
 from mlops_assets.demo.live import LiveError
 from mlops_assets.demo.simulated import sources
 from mlops_assets.demo.surroundings import Surroundings, applied, process
+from mlops_assets.simulation.sources import is_generated
 
 
 def run(*, home: Path, port: int) -> None:
@@ -26,7 +27,7 @@ def run(*, home: Path, port: int) -> None:
     """
     surroundings = Surroundings(home)
     console = Console()
-    loaded = (home / "sources").exists()
+    loaded = is_generated(home / "sources")
     if not loaded:
         console.print(f"Nothing has been loaded into {home} yet: [bold]make demo[/bold] fills it.", soft_wrap=True)
     surroundings.prepare(["PSEUDONYM_KEY"])

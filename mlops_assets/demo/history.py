@@ -113,8 +113,16 @@ def _job(
 def _run(batch: Batch, partition: str | None, job: dg.JobDefinition, instance: dg.DagsterInstance) -> None:
     result = job.execute_in_process(partition_key=partition, instance=instance, raise_on_error=False, run_config=_QUIET)
     if not result.success:
+        if any(map(_is_interrupted, result.all_events)):
+            # Dagster makes an error of a Ctrl-C.
+            raise KeyboardInterrupt
         raise LoadError(
             source=f"Run {result.run_id} of {', '.join(batch.assets)} ({partition})",
             culprit=reason_of(result.all_events),
             remedy="Look at the run in the Dagster UI (make dev).",
         )
+
+
+def _is_interrupted(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error if event.is_step_failure else None
+    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__

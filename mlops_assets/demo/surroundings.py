@@ -10,6 +10,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STOP_SECONDS: Final = 15.0
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOCATIONS: Final = ("plumbing", "wrangling", "modeling")
 
 
@@ -132,20 +134,41 @@ def process(
         log: file that gets what the process prints; ``None`` leaves it to this process's own output.
         folder: folder to run in.
     """
-    with log.open("ab") if log is not None else nullcontext() as out:
-        child = subprocess.Popen(  # noqa: S603  our own programs
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT if log is not None else None,
-            env={**os.environ, **environment},
-            cwd=folder,
-            start_new_session=True,
-        )
+    child: subprocess.Popen[bytes] | None = None
     try:
+        with log.open("ab") if log is not None else nullcontext() as out, _signals_wait():
+            child = subprocess.Popen(  # noqa: S603  our own programs
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT if log is not None else None,
+                env={**os.environ, **environment},
+                cwd=folder,
+                start_new_session=True,
+            )
         yield child
     finally:
-        _stop(child)
+        if child is not None:
+            with _signals_wait():
+                _stop(child)
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Being told to end takes effect after the block: no child is started or half stopped, and then forgotten."""
+    if threading.current_thread() is not threading.main_thread():
+        # Python runs handlers of signals in the main thread alone.
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

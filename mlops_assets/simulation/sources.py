@@ -137,16 +137,20 @@ def generate(config: SimulationConfig, folder: Path, *, progress: Callable[[str]
     return systems
 
 
+def is_generated(folder: Path) -> bool:
+    """Whether ``generate`` has written all of a simulation into that folder."""
+    return (folder / _CONFIG).is_file()
+
+
 def reopen(folder: Path) -> SourceSystems:
     """The source systems that ``generate`` wrote into a folder, in another process; makes the worlds anew.
 
     Raises:
         SimulationError: no finished simulation is in the folder.
     """
-    file = folder / _CONFIG
-    if not file.is_file():
+    if not is_generated(folder):
         raise SimulationError(f"{folder} holds no finished simulation ({_CONFIG} is missing). Generate one there.")
-    config = SimulationConfig(**json.loads(file.read_text(encoding="utf-8")))
+    config = SimulationConfig(**json.loads((folder / _CONFIG).read_text(encoding="utf-8")))
     return SourceSystems(config, folder, {state: create_world(config, state) for state in STATES})
 
 
