@@ -50,23 +50,25 @@ SNAPSHOT_ASSETS: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What a demonstration came to.
+class Loaded:
+    """A demonstration whose history is loaded, its sources still running.
 
     Attributes:
-        runs: runs that loaded the history.
-        rows: rows of all published tables.
-        wrong: events found that never happened, and events not found.
-        models: each model beside the naive guesses.
+        surroundings: its home folder.
+        systems: its sources.
+        environment: what points processes to them.
+        settings: the same as settings.
+        runs: how many runs loaded the history.
     """
 
+    surroundings: Surroundings
+    systems: SourceSystems
+    environment: Mapping[str, str]
+    settings: Settings
     runs: int
-    rows: int
-    wrong: int
-    models: tuple[report.Comparison, ...]
 
 
-def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> Outcome:
+def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> None:
     """Run the demonstration and print its report.
 
     Args:
@@ -80,29 +82,14 @@ def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> Outcome:
     """
     console = Console()
     started = time.monotonic()
-    surroundings = Surroundings(home)
-    surroundings.clear()
-    surroundings.prepare(["PSEUDONYM_KEY", "SOURCES__PROFILES_KEY"])
-    with progress_bars(console) as progress:
-        task = progress.add_task("simulating two states", total=None)
-        systems = generate(
-            SimulationConfig(seed=seed, voters_per_state=voters_per_state),
-            home / "sources",
-            progress=lambda text: progress.update(task, description=f"simulating: {text}"),
-        )
-        progress.update(task, description="simulated two states", total=1, completed=1)
-    with _served(surroundings, systems) as environment, applied(environment):
-        settings = Settings.load()
-        begun = time.monotonic()
-        with loading_instance(surroundings.dagster_home) as instance, progress_bars(console) as progress:
-            runs = load(_history(systems, settings), instance, Bars(progress))
-        loading = time.monotonic() - begun
-        arrival = _last_month(surroundings, systems, settings, environment, port, console)
-        rows = report.show_tables(settings, console)
-        wrong = report.show_events(_found(settings), _truth(systems.truth), console)
-        compared = report.show_models(settings, console)
+    with loaded(SimulationConfig(seed=seed, voters_per_state=voters_per_state), home, console) as made:
+        loading = time.monotonic() - started
+        arrival = _last_month(made, port, console)
+        rows = report.show_tables(made.settings, console)
+        wrong = show_events(made, console)
+        report.show_models(made.settings, console)
     console.print(
-        f"History: {runs} runs, {rows:,} rows in {loading:.0f} s. "
+        f"History: {made.runs} runs, {rows:,} rows in {loading:.0f} s. "
         f"The last month became a new prediction [bold]{arrival:.0f} s[/bold] after its arrival. "
         f"Events that do not match the truth: {wrong}. In all {time.monotonic() - started:.0f} s."
     )
@@ -110,7 +97,34 @@ def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> Outcome:
         "Next: [bold]make dev[/bold] opens the Dagster UI on this instance; docs/ explains the tables; "
         "[bold]make demo-real DATA=...[/bold] runs the same assets on real files."
     )
-    return Outcome(runs=runs, rows=rows, wrong=wrong, models=compared)
+
+
+@contextmanager
+def loaded(config: SimulationConfig, home: Path, console: Console) -> Iterator[Loaded]:
+    """Simulate the sources and load all of their history but the last month, in this process.
+
+    Raises:
+        LoadError: a step failed; the message says which, why and what to do.
+    """
+    surroundings = Surroundings(home)
+    surroundings.clear()
+    surroundings.prepare(["PSEUDONYM_KEY", "SOURCES__PROFILES_KEY"])
+    with progress_bars(console) as progress:
+        task = progress.add_task("simulating two states", total=None)
+        systems = generate(
+            config, home / "sources", progress=lambda text: progress.update(task, description=f"simulating: {text}")
+        )
+        progress.update(task, description="simulated two states", total=1, completed=1)
+    with _served(surroundings, systems) as environment, applied(environment):
+        settings = Settings.load()
+        with loading_instance(surroundings.dagster_home) as instance, progress_bars(console) as progress:
+            runs = load(_history(systems, settings), instance, Bars(progress))
+        yield Loaded(surroundings=surroundings, systems=systems, environment=environment, settings=settings, runs=runs)
+
+
+def show_events(made: Loaded, console: Console) -> int:
+    """Print the events found beside those that really happened; returns how many do not match."""
+    return report.show_events(_found(made.settings), _truth(made.systems.truth), console)
 
 
 @contextmanager
@@ -177,21 +191,15 @@ def _history(systems: SourceSystems, settings: Settings) -> list[Batch]:
     ]
 
 
-def _last_month(
-    surroundings: Surroundings,
-    systems: SourceSystems,
-    settings: Settings,
-    environment: Mapping[str, str],
-    port: int,
-    console: Console,
-) -> float:
+def _last_month(made: Loaded, port: int, console: Console) -> float:
     """Let the last month arrive and wait for the prediction that it changes; returns the seconds that this took."""
+    surroundings, systems, settings = made.surroundings, made.systems, made.settings
     state, month = STATES[-1], systems.months[-1]
     begun = datetime.now(tz=UTC)
     with (
         under_way(console, f"{month} of {', '.join(STATES)} arrives; sensor and automation carry it on") as tell,
-        live.service(surroundings, settings, environment, port) as client,
-        live.daemon(surroundings, environment) as daemon_must_live,
+        live.service(surroundings, settings, made.environment, port) as client,
+        live.daemon(surroundings, made.environment) as daemon_must_live,
         loading_instance(surroundings.dagster_home) as instance,
     ):
         before = _prediction(client, state)
