@@ -28,7 +28,6 @@ unexport PYTHONDONTWRITEBYTECODE
 
 $(READY): requirements.lock pyproject.toml tools/environment.py
 	@python=$$(PYTHON='$(PYTHON)' tools/python) && "$$python" tools/environment.py
-	@touch $@
 
 demo: $(READY) ## simulated sources to a served prediction
 	$(BIN)/mlops-assets demo

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+READY = VENV / ".ready"
+"""There when the environment is whole; the Makefile compares its time with those of the lock and of this file."""
 LOCKED = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement")
 PROJECT = ("--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT))
 # What pip warns of (its own age, places that are not there) is nothing that a newcomer can mend.
@@ -32,23 +34,24 @@ def main() -> int:
             venv.create(VENV, clear=True, with_pip=True)
         except (OSError, subprocess.CalledProcessError) as error:
             return fail(f"the virtual environment could not be made ({error})", f"Is there room on the disk of {VENV}?")
+    READY.unlink(missing_ok=True)
     count = sum(line[:1].isalnum() for line in LOCK.read_text(encoding="utf-8").splitlines())
     if not (_install_by_uv(count) or _install_by_pip(count)):
-        return fail(
-            "the packages could not be installed", "Is a package index within reach? What pip said stands above."
-        )
+        return fail("the packages could not be installed", "Is a package index within reach? See what pip said.")
+    READY.touch()
     say(f"the environment is ready, after {time.monotonic() - started:.0f} s")
     return 0
 
 
 def _usable() -> bool:
-    """Whether an environment of this Python is there, and whole: not one that was interrupted while it was made."""
-    asked = "import sys, pip; print(sys.base_prefix)"
+    """Whether an environment of this Python is there that was finished: one that was interrupted is made anew."""
     try:
-        answer = subprocess.run([PYTHON, "-c", asked], check=False, capture_output=True, text=True)
+        answer = subprocess.run(
+            [PYTHON, "-c", "import sys; print(sys.base_prefix)"], check=False, capture_output=True, text=True
+        )
     except OSError:
         return False
-    return answer.returncode == 0 and answer.stdout.strip() == sys.base_prefix
+    return READY.exists() and answer.returncode == 0 and answer.stdout.strip() == sys.base_prefix
 
 
 def _install_by_uv(count: int) -> bool:
@@ -94,5 +97,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        say("interrupted; the next command goes on from here")
+        say("interrupted; the next command begins anew")
         sys.exit(130)
