@@ -3,7 +3,8 @@
 Put here how a step finds and reads its inputs. Keep out what it does with them.
 
 A run sees the lakes as they were when it began, overlaid by what it has published itself. The versions are pinned in
-the run's tags by its first step, so that every step, in whatever process, reads the same state.
+the run's tags by its first step, so that every step, in whatever process, reads the same state. A run that is executed
+again begins anew: it gets its parent's tags from Dagster, and a pin counts for the run alone that it names.
 """
 
 from __future__ import annotations
@@ -109,16 +110,16 @@ def pinned_version(session: LakeSession, lake: LakeName, instance: dg.DagsterIns
 
     The publish lock orders two first steps that ask at once, so both get the same answer.
     """
-    tag = f"{VERSION_TAG}{lake.value}"
+    tag, of_run = f"{VERSION_TAG}{lake.value}", f" of run {run_id}"
     session.attach(lake)
     with publish_lock(session.settings, lake):
         run = instance.get_run_by_id(run_id)
         pinned = run.tags.get(tag) if run is not None else None
-        if pinned is not None:
-            return int(pinned)
+        if pinned is not None and pinned.endswith(of_run):
+            return int(pinned.removesuffix(of_run))
         version = ledger.latest_version(session, lake)
         if run is not None:
-            instance.add_run_tags(run_id, {tag: str(version)})
+            instance.add_run_tags(run_id, {tag: f"{version}{of_run}"})
         return version
 
 
