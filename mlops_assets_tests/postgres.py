@@ -14,10 +14,11 @@ import socket
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg2
 import psycopg2.extensions
@@ -31,6 +32,9 @@ REQUIRED: Final = "MLOPS_ASSETS_TEST_REQUIRE"
 """Names, separated by commas, what must be tested here: a missing one fails instead of skipping."""
 
 _START_SECONDS: Final = 60
+_STANDBY: Final = sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}")
+_RELOAD: Final = sql.SQL("SELECT pg_reload_conf()")
+_ANY_WRITE: Final = sql.SQL("COMMENT ON DATABASE postgres IS 'written'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,17 +157,56 @@ class PostgresServer:
     def create_database(self, prefix: str = "test") -> PostgresDatabase:
         """An empty database with an account of its own that owns it."""
         name, password = f"{prefix}_{secrets.token_hex(4)}", secrets.token_urlsafe(24)
-        admin = f"host={self.host} port={self.port} dbname=postgres user=postgres"
-        with closing(psycopg2.connect(admin, password=self._password)) as connection:
+        self._administer(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(password)),
+            sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(name)),
+        )
+        return PostgresDatabase(dsn=f"host={self.host} port={self.port} dbname={name} user={name}", password=password)
+
+    @contextmanager
+    def holding_commits(self) -> Iterator[None]:
+        """While the block runs, a COMMIT is written but waits for a standby, and nobody sees it until it is let go.
+
+        So do commits where a standby is slow. That their client ends or is cut off does not end them.
+        """
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            self._administer(_STANDBY.format(sql.Literal("nobody")), _RELOAD)
+            try:
+                # The server takes the setting over at its leisure: a commit of ours shows when it has.
+                probe = pool.submit(self._administer, _ANY_WRITE)
+                while not self._waiting("SyncRep", of_tests=False):
+                    if probe.done():
+                        probe = pool.submit(self._administer, _ANY_WRITE)
+                    time.sleep(0.05)
+                yield
+            finally:
+                self._administer(_STANDBY.format(sql.Literal("")), _RELOAD)
+
+    def held_commits(self) -> int:
+        """How many sessions of the databases made here wait in a COMMIT that is held."""
+        return self._waiting("SyncRep")
+
+    def awaited_locks(self) -> int:
+        """How many of them wait for a lock or a transaction of another session."""
+        return self._waiting("advisory", "relation", "transactionid")
+
+    def _waiting(self, *events: str, of_tests: bool = True) -> int:
+        [(number,)] = self._administer(
+            sql.SQL(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event IN ({}) AND (datname <> 'postgres') = {}"
+            ).format(sql.SQL(", ").join(map(sql.Literal, events)), sql.Literal(of_tests))
+        )
+        return int(number)
+
+    def _administer(self, *statements: sql.Composable) -> list[tuple[Any, ...]]:
+        """Run the superuser's statements, each a transaction of its own; returns the rows of the last one."""
+        dsn = f"host={self.host} port={self.port} dbname=postgres user=postgres"
+        with closing(psycopg2.connect(dsn, password=self._password)) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
-                cursor.execute(
-                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(password))
-                )
-                cursor.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(name))
-                )
-        return PostgresDatabase(dsn=f"host={self.host} port={self.port} dbname={name} user={name}", password=password)
+                for statement in statements:
+                    cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else []
 
 
 @contextmanager

@@ -97,9 +97,8 @@ def _add(
             )
             replaced = current[partition_key].version if current else 0
             publish(session, contract, partition, staged, record=record, instead_of=replaced)
-        except BaseException:
+        finally:
             staged.remove()
-            raise
     return added
 
 

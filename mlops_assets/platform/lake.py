@@ -37,6 +37,15 @@ _EXTENSIONS: Final = ("ducklake", "sqlite_scanner")
 _POSTGRES_EXTENSION: Final = "postgres_scanner"
 _LOCK_SECONDS: Final = 120.0
 _BUSY_MILLISECONDS: Final = 30_000
+# PostgreSQL finishes a COMMIT whose client was killed or cut off, later if a standby is slow, and nobody sees it until
+# then. Such a transaction has written a snapshot, so this waits for its end.
+_AWAIT_COMMITS: Final = """
+DO $$ BEGIN
+    IF to_regclass('public.ducklake_snapshot') IS NOT NULL THEN
+        LOCK TABLE public.ducklake_snapshot IN SHARE MODE;
+    END IF;
+END $$
+"""
 
 
 def extension_file(name: str) -> Path:
@@ -224,10 +233,11 @@ def _first_line(error: BaseException) -> str:
 def publish_lock(settings: Settings, lake: LakeName, *, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
     """Hold the lake's publish lock: an advisory lock on PostgreSQL, a locked file beside an embedded catalog.
 
-    The lock falls with its process, so a killed publisher never blocks the next one.
+    The lock falls with its process, so a killed publisher never blocks the next one. Whoever gets it sees how every
+    publish before has ended: the commits of those that were killed or cut off are waited for.
 
     Raises:
-        LakeError: the lock was not free within that many seconds.
+        LakeError: the lock was not free within that many seconds, or the catalog cannot be reached.
     """
     if settings.lake(lake).catalog == "sqlite":
         path = settings.lake_catalog_path(lake).with_suffix(".lock")
@@ -282,6 +292,7 @@ def _advisory_lock(settings: Settings, lake: LakeName, seconds: float) -> Iterat
             cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(seconds * 1000)}ms",))
             try:
                 cursor.execute("SELECT pg_advisory_lock(%s)", (number,))
+                cursor.execute(_AWAIT_COMMITS)
             except psycopg2.errors.LockNotAvailable:
                 raise _lock_error(lake, seconds) from None
         yield
@@ -293,5 +304,5 @@ def _lock_error(lake: LakeName, seconds: float) -> LakeError:
     return LakeError(
         source=f"Lake {lake}",
         culprit=f"another publish held the lock for more than {seconds:g} s.",
-        remedy="Run the step again; if it lasts, look for a stuck maintenance job.",
+        remedy="Run the step again; if it lasts, look for a stuck maintenance job, or a commit that awaits a standby.",
     )

@@ -229,8 +229,6 @@ def _stage_audit_publish(step: _Step, context: dg.AssetExecutionContext) -> Iter
                 files |= {good, bad}
             record = _record(step, context, session, key, audited=audited, file=good, inputs=inputs)
             made = publish(session, contract, partition.values, good, record=record, quarantined=bad)
-            if not made.adopted:
-                files -= {good, bad}
         finally:
             for file in files:
                 file.remove()

@@ -20,7 +20,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.platform.lake import literal, quote
+from mlops_assets.platform.lake import literal, publish_lock, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,27 +36,33 @@ Table: TypeAlias = ir.Table | pa.Table | pa.RecordBatchReader | duckdb.DuckDBPyR
 """What an asset may return."""
 
 _LEASES: Final = "_leases"
+# The reaper sweeps too, and has containers to look after.
+_SWEEP_LOCK_SECONDS: Final = 10.0
 # Row groups small enough that a partition of a hundred thousand rows is read by several threads.
 _FORMAT: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768)"
 
 FILE_NAME: Final = "part-0.parquet"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class StagedFile:
     """A staged Parquet file.
 
     Attributes:
         path: where it lies; its folder is fresh and holds nothing else.
         bytes: its size.
+        maybe_published: whether the lake refers to it, or may do so: its transaction came to the COMMIT, and is not
+            known to have been rolled back.
     """
 
     path: Path
     bytes: int
+    maybe_published: bool = False
 
     def remove(self) -> None:
-        """Remove the file and its folder."""
-        shutil.rmtree(self.path.parent, ignore_errors=True)
+        """Remove the file and its folder, unless the lake may refer to it: that is for the sweeper to find out."""
+        if not self.maybe_published:
+            shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 def as_ibis(session: LakeSession, table: Table) -> ir.Table:
@@ -154,11 +160,15 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
 
     Returns:
         The folders removed.
+
+    Raises:
+        LakeError: the catalog cannot be reached, or commits and publishes kept it busy; nothing was removed.
     """
     catalog = session.attach(lake)
     root = session.settings.lake_data_path(lake)
     # Leases first, the catalog second: what was not leased any more when it was looked at had been committed by then,
-    # or never will be. The other way round a commit in between would lose its file.
+    # was being committed by a server whose client is gone, or never will be. The other way round a commit in between
+    # would lose its file.
     left = [
         folder
         for folder in root.glob("*/*/*")
@@ -167,12 +177,14 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
         and _age(folder) >= older_than_seconds
         and not _leased(root, folder.name.split("-")[0])
     ]
-    known = {
-        row[0]
-        for row in session.connection.execute(
-            f"SELECT path FROM {quote('__ducklake_metadata_' + catalog)}.ducklake_data_file"
-        ).fetchall()
-    }
+    # Under the lock no such commit is under way any more.
+    with publish_lock(session.settings, lake, seconds=_SWEEP_LOCK_SECONDS):
+        known = {
+            row[0]
+            for row in session.connection.execute(
+                f"SELECT path FROM {quote('__ducklake_metadata_' + catalog)}.ducklake_data_file"
+            ).fetchall()
+        }
     removed: list[Path] = []
     for folder in left:
         file = folder / FILE_NAME

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -214,6 +215,23 @@ def pick(
     return dg.materialize(assets, partition_key=week, instance=instance, raise_on_error=False)
 
 
+def pick_and_send(
+    week: str, window: str, sent: signal.Signals = signal.SIGKILL, asset: dg.AssetsDefinition = harvest
+) -> int:
+    """Materialize that week in a process of its own, which gets the signal in that window of its step.
+
+    Returns:
+        The process's exit code; minus the signal's number when that ended it.
+    """
+    process = subprocess.run(
+        [sys.executable, "-m", __name__, week, window, sent.name, asset.op.name],
+        check=False,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    return process.returncode
+
+
 def visible(contract: Contract) -> list[tuple[object, ...]]:
     """All rows of the table that a reader of the lake sees now, sorted; none when it was never published."""
     with LakeSession(Settings.load()) as session:
@@ -229,20 +247,16 @@ def visible(contract: Contract) -> list[tuple[object, ...]]:
         )
 
 
-def die() -> None:
-    """End this process as an operating system short of memory would."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _main(week: str, window: str) -> None:
-    """Materialize in a process of its own, which dies in that window of the step."""
-    from mlops_assets.platform import audit, publish, published, stage  # noqa: PLC0415  patched before they run
+def _main(week: str, window: str, signal_name: str, op_name: str) -> None:
+    """Materialize in a process of its own, which sends itself that signal in that window of the step."""
+    from mlops_assets.platform import audit, ledger, publish, published, stage  # noqa: PLC0415  patched before they run
 
     module, name, before = {
         "after_the_function": (published, "stage", True),
         "after_staging": (audit, "audit", True),
         "before_the_lock": (published, "publish", True),
         "inside_the_transaction": (publish, "_replace", False),
+        "after_the_commit": (ledger, "find", True),
         "before_the_event": (published, "materialization_metadata", True),
         "never": (stage, "sweep", True),
     }[window]
@@ -250,14 +264,15 @@ def _main(week: str, window: str) -> None:
 
     def patched(*arguments: object, **named: object) -> object:
         if before:
-            die()
+            signal.raise_signal(signal.Signals[signal_name])
+            return original(*arguments, **named)
         result = original(*arguments, **named)
-        die()
+        signal.raise_signal(signal.Signals[signal_name])
         return result
 
     setattr(module, name, patched)
     with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:
-        pick(week, [harvest], instance=instance)
+        pick(week, [asset for asset in ASSETS if asset.op.name == op_name], instance=instance)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ Each test names one row of the table of exits in the README.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -163,16 +161,6 @@ def test_too_few_good_rows_keep_the_last_good_partition(instance: dg.DagsterInst
     assert len(materialized(instance, orchard.SORTED_HARVEST.key, "w1")) == 1
 
 
-def run_and_die(week: str, window: str) -> int:
-    process = subprocess.run(
-        [sys.executable, "-m", "mlops_assets_tests.platform.orchard", week, window],
-        check=False,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    return process.returncode
-
-
 @pytest.mark.parametrize("window", ["after_the_function", "after_staging", "before_the_lock", "inside_the_transaction"])
 def test_a_kill_before_the_commit_leaves_the_last_good_partition_and_only_sweepable_files(
     window: str, instance: dg.DagsterInstance
@@ -182,7 +170,7 @@ def test_a_kill_before_the_commit_leaves_the_last_good_partition_and_only_sweepa
     good = orchard.visible(orchard.HARVEST)
     orchard.weigh("w1", orchard.good_rows("w1", trees=7))
 
-    assert run_and_die("w1", window) == -9
+    assert orchard.pick_and_send("w1", window) == -signal.SIGKILL
 
     assert orchard.visible(orchard.HARVEST) == good
     assert len(materialized(instance, orchard.HARVEST.key, "w1")) == 1
@@ -196,7 +184,7 @@ def test_a_kill_before_the_commit_leaves_the_last_good_partition_and_only_sweepa
 
 def test_a_kill_between_commit_and_event_is_reported_by_the_reconciler(instance: dg.DagsterInstance) -> None:
     orchard.weigh("w1", orchard.good_rows("w1"))
-    assert run_and_die("w1", "before_the_event") == -9
+    assert orchard.pick_and_send("w1", "before_the_event") == -signal.SIGKILL
     assert len(orchard.visible(orchard.HARVEST)) == 4
     assert materialized(instance, orchard.HARVEST.key, "w1") == []
     [run] = instance.get_runs()
@@ -222,7 +210,7 @@ def test_a_kill_between_commit_and_event_is_reported_by_the_reconciler(instance:
 
 def test_a_rerun_after_a_kill_between_commit_and_event_adopts_that_publish(instance: dg.DagsterInstance) -> None:
     orchard.weigh("w1", orchard.good_rows("w1"))
-    assert run_and_die("w1", "before_the_event") == -9
+    assert orchard.pick_and_send("w1", "before_the_event") == -signal.SIGKILL
     with LakeSession(Settings.load()) as session:
         before = session.attach(LakeName.RESTRICTED) and len(
             session.connection.execute("FROM ducklake_snapshots('restricted')").fetchall()

@@ -120,6 +120,20 @@ def test_ducklake_adds_files_in_place_and_a_delete_of_whole_files_leaves_no_dele
     assert deletes == (0,)
 
 
+def test_ducklake_reads_a_file_to_delete_some_of_a_table_and_none_to_delete_all(
+    lake: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    """Hence a partition whose file is lost cannot be replaced, and the whole table can."""
+    file = tmp_path / "part.parquet"
+    lake.execute(f"COPY (SELECT 7::BIGINT AS a) TO '{file}'")
+    lake.execute(f"CALL ducklake_add_data_files('curated', 't', '{file}', schema => 's')")
+    file.unlink()
+    with pytest.raises(duckdb.IOException, match=str(file)):
+        lake.execute("DELETE FROM curated.s.t WHERE a = 7")
+    lake.execute("DELETE FROM curated.s.t")
+    assert lake.execute("FROM curated.s.t").fetchall() == []
+
+
 def test_an_embedded_catalog_is_in_wal_mode(lake: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     del lake
     with sqlite3.connect(settings.lake_catalog_path(LakeName.CURATED)) as catalog:
