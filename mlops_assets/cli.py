@@ -13,7 +13,7 @@ import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -44,6 +44,10 @@ cli_variance.app.add_typer(cli_events.app)
 cli_variance.app.add_typer(cli_report.app, name="report")
 _app.add_typer(cli_variance.app, name="variance")
 _app.add_typer(cli_deployment.app)
+
+DEMO_VOTERS: Final = 10_000
+"""Registered voters of each simulated state: enough that every event is found and every model beats naive guesses."""
+DEMO_SEED: Final = 2022
 
 _HomeOption = Annotated[
     Path, typer.Option(help="Folder for everything the demonstration writes; it is emptied first.", show_default=True)
@@ -92,12 +96,12 @@ def _version(
 
 @_app.command()
 def demo(
-    voters: Annotated[int, typer.Option(help="Registered voters of each of the two simulated states.", min=2000)] = (
-        10_000
-    ),
+    voters: Annotated[
+        int, typer.Option(help="Registered voters of each of the two simulated states.", min=2000)
+    ] = DEMO_VOTERS,
     home: _HomeOption = Path(".mlops_assets"),
     port: _PortOption = 0,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated sources; equal seeds give equal data.")] = 2022,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated sources; equal seeds give equal data.")] = DEMO_SEED,
 ) -> None:
     """Simulated sources through all assets to a served prediction; the last month arrives by itself.
 

@@ -97,11 +97,20 @@ class Page:
             assert time.monotonic() < deadline, f"the page never showed {missing}; it shows:\n{shown[:3000]}"
             time.sleep(0.3)
 
+    def settle(self) -> None:
+        """Wait until the page looks the same at two looks, two seconds apart."""
+        before, now = "", self._look()
+        while now != before:
+            time.sleep(2)
+            before, now = now, self._look()
+
+    def _look(self) -> str:
+        return str(self.call("Page.captureScreenshot", format="png")["data"])
+
     def picture(self, file: Path) -> None:
         """Save what the window shows as a PNG."""
-        data = self.call("Page.captureScreenshot", format="png")["data"]
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(base64.b64decode(data))
+        file.write_bytes(base64.b64decode(self._look()))
 
 
 @contextmanager
