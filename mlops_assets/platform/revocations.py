@@ -90,10 +90,13 @@ def read_revoked(path: Path) -> Revoked:
 def revoke_token(path: Path, token_id: str, *, expires: float) -> None:
     """Refuse the token of that id from now on. Tokens whose time is over leave the list.
 
+    A token that is on the list already keeps the later of both ends: a second revocation takes nothing back.
+
     Args:
         path: the list.
         token_id: the token's ``jti``.
-        expires: when the token expires, seconds since 1970; its latest possible end when not known.
+        expires: when the token expires, seconds since 1970. Only a verified token says so; of any other it is the
+            latest possible end, since the token would be let in again after an earlier one.
 
     Raises:
         KeyFileError: the list is missing or damaged, or cannot be written.
@@ -102,7 +105,7 @@ def revoke_token(path: Path, token_id: str, *, expires: float) -> None:
     ended = time.time() - 86_400
     with _changing(path) as revoked:
         still = {token: end for token, end in revoked.tokens.items() if end > ended}
-        _write(path, Revoked({**still, token_id: expires}, revoked.key_ids))
+        _write(path, Revoked({**still, token_id: max(expires, still.get(token_id, expires))}, revoked.key_ids))
 
 
 def revoke_key(path: Path, key_id: str) -> None:

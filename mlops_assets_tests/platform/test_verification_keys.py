@@ -305,6 +305,17 @@ def test_a_token_leaves_the_list_once_it_has_expired(tmp_path: Path) -> None:
     assert set(read_revoked(revoked).tokens) == {"new-token"}
 
 
+@pytest.mark.parametrize("ends", [[3600.0, -1e9], [-1e9, 3600.0], [3600.0, 60.0, -1e9]])
+def test_of_two_ends_of_one_token_the_later_stands(tmp_path: Path, ends: list[float]) -> None:
+    revoked = tmp_path / "revoked.json"
+    begin_revocations(revoked)
+    now = time.time()
+    for end in ends:
+        revoke_token(revoked, "ab_CD-1234", expires=now + end)
+    revoke_token(revoked, "another-1", expires=now + 60)
+    assert read_revoked(revoked).tokens["ab_CD-1234"] == now + 3600
+
+
 def test_of_many_revocations_at_once_none_is_lost(tmp_path: Path) -> None:
     revoked = tmp_path / "revoked.json"
     begin_revocations(revoked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
 import socket
@@ -12,15 +14,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpx
+import jwt
 import pytest
 
 from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.revocations import read_revoked
 from mlops_assets.platform.settings import Authentication, ServiceSettings, Settings
-from mlops_assets.platform.tokens import TokenError
+from mlops_assets.platform.tokens import MAX_LIFETIME, TokenError
 from mlops_assets.serving.credentials import (
     create_service_keys,
     issue_service_token,
     retire_service_key,
+    revoke_service_token,
     rotate_service_keys,
 )
 from mlops_assets.serving.server import serve
@@ -107,6 +112,36 @@ def test_the_settings_start_a_service_that_takes_their_tokens_and_stops_when_tol
         process.send_signal(signal.SIGTERM)
         exit_code = process.wait(timeout=20)
     assert exit_code in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("exp", [1, -1.5, "1", None, float("nan"), pytest.param(10**400, id="huge")])
+@pytest.mark.parametrize("forged_first", [False, True])
+def test_a_forged_token_with_a_revoked_ones_id_does_not_bring_it_back(
+    tmp_path: Path, exp: object, *, forged_first: bool
+) -> None:
+    settings = Settings(home=tmp_path)
+    create_service_keys(settings)
+    token = issue_service_token(settings, principal="dashboard", lifetime=HOUR)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    forged = jwt.encode({**claims, "exp": 1}, "of-somebody-else" * 2, algorithm="HS256")
+    header, _, signature = forged.split(".")
+    body = base64.urlsafe_b64encode(json.dumps({**claims, "exp": exp}).encode()).rstrip(b"=").decode()
+    texts = [token, f"{header}.{body}.{signature}"]
+    for each in reversed(texts) if forged_first else texts:
+        revoke_service_token(settings, each)
+    revoke_service_token(settings, "another-token")
+    expires = read_revoked(settings.revoked).tokens[claims["jti"]]
+    assert claims["exp"] <= expires <= time.time() + MAX_LIFETIME.total_seconds()
+
+
+def test_an_id_that_only_a_forged_token_named_stays_revoked_as_long_as_a_token_may_live(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    create_service_keys(settings)
+    forged = jwt.encode({"jti": "ab_CD-1234", "exp": 1}, "of-somebody-else" * 2, algorithm="HS256")
+    before = time.time()
+    assert revoke_service_token(settings, forged) == "ab_CD-1234"
+    revoke_service_token(settings, "another-token")
+    assert read_revoked(settings.revoked).tokens["ab_CD-1234"] >= before + MAX_LIFETIME.total_seconds()
 
 
 @pytest.mark.parametrize("state", ["nc", "North Carolina", "37", ""])
