@@ -78,12 +78,15 @@ class Gate:
 
         async def observed(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if self.condition.draining:
-                    # The client's next request goes to another connection, and so to a service that stays.
-                    message["headers"] = [*message["headers"], _CLOSE]
+            if message["type"] != "http.response.start":
+                await send(message)
+                return
+            if self.condition.draining:
+                # The client's next request goes to another connection, and so to a service that stays.
+                message["headers"] = [*message["headers"], _CLOSE]
             await send(message)
+            # Not before: it has waited until the client took earlier answers, and may have ended meanwhile.
+            status = message["status"]
 
         try:
             await self._deadlines.keep(self.app(scope, receive, observed))

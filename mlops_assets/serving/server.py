@@ -16,7 +16,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
@@ -26,6 +26,7 @@ from mlops_assets.serving.app import Shared, application
 from mlops_assets.serving.client_certificates import read_principals
 from mlops_assets.serving.config import ServiceConfig
 from mlops_assets.serving.connections import BoundedProtocol, Crowd
+from mlops_assets.serving.handshakes import Listener
 from mlops_assets.serving.logs import configure_logs
 from mlops_assets.serving.supervisor import FAILED, Supervisor
 from mlops_assets.serving.tls import ServerTls
@@ -155,50 +156,46 @@ def _work(
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    _Server(settings, gate=gate, tls=tls, alive=alive, service=config).run(sockets)
+    _Server(settings, gate=gate, crowd=crowd, tls=tls, alive=alive).run(sockets)
 
 
 class _Server(uvicorn.Server):
-    """The web server, with a time limit for handshakes, certificates that are followed, and an end in two steps."""
+    """The web server, with bounded handshakes, certificates that are followed, and an end in two steps."""
 
     def __init__(
         self,
         config: uvicorn.Config,
         *,
         gate: Gate,
+        crowd: Crowd,
         tls: ServerTls | None,
         alive: Callable[[], None],
-        service: ServiceConfig,
     ) -> None:
         super().__init__(config)
         self._gate = gate
+        self._crowd = crowd
         self._tls = tls
         self._alive = alive
-        self._service = service
+        self._service = crowd.config
         self._leave_at: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then listen; the web server's own way knows no time limit for handshakes."""
+        """Start the application, then listen; the web server's own way knows no limits of handshakes."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(FAILED)
         # What was made until now stays: the collector need not look through it again while requests wait.
         gc.collect()
         gc.freeze()
-        loop = asyncio.get_running_loop()
-        limits: dict[str, Any] = {}
-        if self._tls is not None:
-            limits = {"ssl_handshake_timeout": self._service.header_seconds, "ssl_shutdown_timeout": 2.0}
-        self.servers = [
-            await loop.create_server(
-                self._connection,
-                sock=each,
-                ssl=None if self._tls is None else self._tls.context,
-                backlog=_BACKLOG,
-                **limits,
-            )
-            for each in sockets or []
-        ]
+        listener = Listener(
+            sockets or [],
+            self._connection,
+            most=self._crowd.limit,
+            tls=None if self._tls is None else self._tls.context,
+            handshake_seconds=self._service.header_seconds,
+        )
+        listener.start()
+        self.servers = [listener]  # type: ignore[list-item]  # of a server it is only asked to close
         self.started = True
 
     async def on_tick(self, counter: int) -> bool:

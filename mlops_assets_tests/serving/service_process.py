@@ -53,6 +53,8 @@ class Service:
     """Values of the configuration beside the usual ones."""
     authority: Path | None = None
     """What clients trust, where the service speaks TLS."""
+    open_files: int | None = None
+    """How many files its process may have open; as many as the test's own when ``None``."""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -132,8 +134,9 @@ class Service:
         self.port = free_port()
         config = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self.config).items()}
         log = (self.folder / "service.log").open("wb")
+        limited = [] if self.open_files is None else ["prlimit", f"--nofile={self.open_files}"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps(config), str(self.port), str(self.damaged)],
+            [*limited, sys.executable, "-m", __name__, json.dumps(config), str(self.port), str(self.damaged)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning"},

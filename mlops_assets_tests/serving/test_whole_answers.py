@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
@@ -26,6 +27,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.writes: list[bytes] = []
         self.closed = False
+        self.cut = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.closed
@@ -37,13 +39,16 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
 
+    def abort(self) -> None:
+        self.cut = True
 
-def written(write: Callable[[WholeAnswers], Awaitable[None]]) -> Wire:
+
+def written(write: Callable[[WholeAnswers], Awaitable[None]], *, close_seconds: float = 60.0) -> Wire:
     """The wire after that was done, and the event loop has turned."""
     wire = Wire()
 
     async def run() -> None:
-        await write(WholeAnswers(wire, asyncio.get_running_loop()))
+        await write(WholeAnswers(wire, asyncio.get_running_loop(), close_seconds))
         await asyncio.sleep(0)
 
     asyncio.run(run())
@@ -92,6 +97,29 @@ def test_what_is_held_is_written_before_the_connection_closes() -> None:
         assert answers.is_closing()
 
     assert written(answer).writes == [HEAD]
+
+
+@pytest.mark.parametrize("in_time", [True, False])
+def test_a_closed_connection_whose_client_does_not_take_what_was_written_is_cut(*, in_time: bool) -> None:
+    async def answer(answers: WholeAnswers) -> None:
+        answers.write(HEAD)
+        answers.close()
+        if in_time:
+            answers.lost()
+        await asyncio.sleep(0.1)
+
+    wire = written(answer, close_seconds=0.01)
+    assert wire.writes == [HEAD]
+    assert wire.cut is not in_time
+
+
+def test_nothing_is_written_to_a_connection_that_is_gone() -> None:
+    async def answer(answers: WholeAnswers) -> None:
+        answers.write(HEAD)
+        answers.lost()
+        answers.write(BODY)
+
+    assert written(answer).writes == []
 
 
 def test_an_answer_without_body_is_not_lost_when_the_service_ends_in_the_same_turn(tmp_path: Path) -> None:
