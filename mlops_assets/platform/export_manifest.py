@@ -94,7 +94,7 @@ class ExportManifest:
                 },
                 provenance=dict(fields["provenance"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a manifest: {type(error).__name__}") from error
 
 

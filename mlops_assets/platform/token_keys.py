@@ -130,7 +130,7 @@ def read_keys(keys: Path) -> Mapping[str, Ed25519PublicKey]:
     try:
         entries = json.loads(keys.read_bytes())["keys"]
         return dict(_public_key(keys, entry) for entry in entries)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise KeyFileError(
             source=str(keys),
             culprit=f"it cannot be read as a set of Ed25519 keys ({type(error).__name__}).",

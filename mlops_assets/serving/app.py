@@ -138,7 +138,7 @@ def _verifier(config: ServiceConfig) -> TokenVerifier:
 async def _following(
     follower: ExportFollower, past: PastExports, verifier: TokenVerifier, _: Litestar
 ) -> AsyncIterator[None]:
-    await follower.refresh()
+    await follower.look()
     task = asyncio.create_task(follower.follow())
     try:
         yield

@@ -109,8 +109,8 @@ class ExportFollower:
     async def refresh(self) -> None:
         """Look at the pointer and the trusted keys, and take over the export if one of them changed and it is whole.
 
-        An export that is damaged, does not fit or is not believed is refused and logged; the one in use stays, unless
-        a key that vouched for it was withdrawn.
+        An export that is damaged, does not fit or is not believed is refused and logged, and so is one with anything in
+        it that nobody expected; the one in use stays, unless a key that vouched for it was withdrawn.
         """
         self._follow_trust()
         pointer = self._pointer()
@@ -122,14 +122,15 @@ class ExportFollower:
         self._retry_at = float("inf")
         try:
             taken = await asyncio.to_thread(self._load, open_export, self._trust.keys())
-        except _REFUSED as error:
+        except Exception as error:
+            expected = isinstance(error, _REFUSED)
             self._retry_at = time.monotonic() + _RETRY_SECONDS
-            self.refusal = str(error)
+            self.refusal = str(error) if expected else f"{type(error).__name__}: {error}"
             self._metrics.export_refused()
-            _LOGGER.error(  # noqa: TRY400  the message says it all; a trace would not help an operator
-                "export refused",
-                extra={"fields": {"error": str(error), "serving": self._served and self._served.predictions.export_id}},
-            )
+            serving = self._served and self._served.predictions.export_id
+            # The message of one that was expected says it all; a trace would not help an operator.
+            fields = {"error": self.refusal, "serving": serving}
+            _LOGGER.exception("export refused", exc_info=not expected, extra={"fields": fields})
             await self._fall_back()
             return
         self.refusal = None
@@ -194,14 +195,21 @@ class ExportFollower:
         )
 
     async def follow(self) -> None:
-        """Refresh for ever."""
+        """Look for ever."""
         while True:
             await asyncio.sleep(self._poll_seconds)
-            try:
-                await self.refresh()
-            except Exception:
-                # Whatever went wrong, a service that stopped looking would serve old predictions for ever.
-                _LOGGER.exception("looking for a new export failed")
+            await self.look()
+
+    async def look(self) -> None:
+        """Refresh, and live on whatever happens.
+
+        A service that stopped looking would serve old predictions for ever, and one that ended as it starts would take
+        its other workers along.
+        """
+        try:
+            await self.refresh()
+        except Exception:
+            _LOGGER.exception("looking for a new export failed")
 
     def close(self) -> None:
         """Close the export in use."""

@@ -44,6 +44,8 @@ _KEEP_ALIVE_SECONDS: Final = 15
 _SHUTDOWN_SECONDS: Final = 10
 _BACKLOG: Final = 2048
 _TICKS_PER_SECOND: Final = 10
+_START_SECONDS: Final = 1800.0
+"""How long a worker may start: a hundred gigabytes are verified in this time, and what stands still is not endless."""
 
 
 def serve(settings: Settings) -> None:
@@ -181,7 +183,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then listen; the web server's own way knows no limits of handshakes."""
+        starting = asyncio.create_task(self._live())
         await self.lifespan.startup()
+        starting.cancel()
         if self.lifespan.should_exit:
             sys.exit(FAILED)
         # What was made until now stays: the collector need not look through it again while requests wait.
@@ -209,6 +213,16 @@ class _Server(uvicorn.Server):
         if self._leave_at is not None and time.monotonic() >= self._leave_at:
             self.should_exit = True
         return await super().on_tick(counter)
+
+    async def _live(self) -> None:
+        """Say that the worker lives while the application starts, which takes longer than a worker may hang.
+
+        The event loop turns meanwhile, since exports are verified in a thread; it says nothing of that thread.
+        """
+        ends = time.monotonic() + _START_SECONDS
+        while time.monotonic() < ends:
+            self._alive()
+            await asyncio.sleep(1 / _TICKS_PER_SECOND)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Say so first, so that no new client comes, and leave a little later; at once when told again."""

@@ -24,14 +24,15 @@ import httpx
 from mlops_assets.platform.revocations import begin_revocations
 from mlops_assets.platform.token_keys import create_keys
 from mlops_assets.platform.tokens import issue_token
-from mlops_assets.serving import predictions
+from mlops_assets.serving import follower, predictions, server, supervisor
 from mlops_assets.serving.config import ServiceConfig
 from mlops_assets.serving.scopes import STATES, Scope
-from mlops_assets.serving.server import listen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
+
+    from mlops_assets.platform.export import Export
 
 ISSUER = "test-issuer"
 AUDIENCE = "test-service"
@@ -55,6 +56,10 @@ class Service:
     """What clients trust, where the service speaks TLS."""
     open_files: int | None = None
     """How many files its process may have open; as many as the test's own when ``None``."""
+    hung_seconds: float | None = None
+    """After which time without a sign of life a worker is replaced; the service's own when ``None``."""
+    start_seconds: float | None = None
+    """How long a worker may start; the service's own when ``None``."""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +107,11 @@ class Service:
         return httpx.Client(base_url=self.url, headers=headers, timeout=10, verify=self.trust(identity))
 
     @property
+    def hold(self) -> Path:
+        """No export is verified to its end as long as this file is there."""
+        return self.folder / "hold"
+
+    @property
     def url(self) -> str:
         """The service's base address."""
         return f"{'http' if self.authority is None else 'https'}://127.0.0.1:{self.port}"
@@ -135,8 +145,14 @@ class Service:
         config = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self.config).items()}
         log = (self.folder / "service.log").open("wb")
         limited = [] if self.open_files is None else ["prlimit", f"--nofile={self.open_files}"]
+        faults = {
+            "damaged": self.damaged,
+            "hold": str(self.hold),
+            "hung_seconds": self.hung_seconds,
+            "start_seconds": self.start_seconds,
+        }
         self.process = subprocess.Popen(
-            [*limited, sys.executable, "-m", __name__, json.dumps(config), str(self.port), str(self.damaged)],
+            [*limited, sys.executable, "-m", __name__, json.dumps(config), str(self.port), json.dumps(faults)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning"},
@@ -176,6 +192,18 @@ def _fail(*_: object, **__: object) -> None:
     raise sqlite3.DatabaseError("sqlite: database disk image is malformed")
 
 
+def _held(opened: Callable[..., Export], hold: Path) -> Callable[..., Export]:
+    """Opening an export, as from a disk that is slow as long as that file is there."""
+
+    def open_slowly(*words: object, **options: object) -> Export:
+        export = opened(*words, **options)
+        while hold.exists():
+            time.sleep(0.05)
+        return export
+
+    return open_slowly
+
+
 def main() -> None:
     """Run the service that the arguments describe."""
     config = json.loads(sys.argv[1])
@@ -184,9 +212,15 @@ def main() -> None:
         name: Path(v) if v is not None and Path in (hints[name], *get_args(hints[name])) else v
         for name, v in config.items()
     }
-    if sys.argv[3] == str(True):
+    faults = json.loads(sys.argv[3])
+    if faults["damaged"]:
         vars(predictions)["PredictionTable"].page = _fail
-    listen(ServiceConfig(**config), host="127.0.0.1", port=int(sys.argv[2]))
+    vars(follower)["open_export"] = _held(vars(follower)["open_export"], Path(faults["hold"]))
+    if faults["hung_seconds"] is not None:
+        vars(supervisor)["_HUNG_SECONDS"] = faults["hung_seconds"]
+    if faults["start_seconds"] is not None:
+        vars(server)["_START_SECONDS"] = faults["start_seconds"]
+    server.listen(ServiceConfig(**config), host="127.0.0.1", port=int(sys.argv[2]))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,141 @@
+"""Tests of how a service starts: on an export that takes long to verify, or for ever, or that nobody expected."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from mlops_assets.platform.export import current_export_id, write_export
+from mlops_assets.platform.export_signature import SIGNATURE, sign_manifest
+from mlops_assets.serving import models
+from mlops_assets.serving.predictions import KEY, TABLE
+from mlops_assets_tests.serving.sample import MODEL_KEY, export_predictions, predictions
+from mlops_assets_tests.serving.service_process import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+HUNG_SECONDS = 3.0
+
+
+def workers(service: Service) -> list[int]:
+    return [line["process_id"] for line in service.log() if line["message"] == "worker started"]
+
+
+def restarting(service: Service) -> list[int]:
+    """Kill every worker, and hold those that take their places while they verify the export; their process ids."""
+    killed = workers(service)
+    service.wait_for_log("export served", count=len(killed))
+    service.hold.touch()
+    for process_id in killed:
+        os.kill(process_id, signal.SIGKILL)
+    service.wait_for_log("worker started", count=2 * len(killed))
+    return workers(service)[len(killed) :]
+
+
+def patient(folder: Path, *, start_seconds: float | None = None) -> Service:
+    """Two workers, each of which is replaced when it gives no sign of life for a few seconds."""
+    service = Service(folder, changes={"workers": 2}, hung_seconds=HUNG_SECONDS, start_seconds=start_seconds)
+    service.create_keys()
+    export_predictions(service.config.exports)
+    return service
+
+
+def test_a_worker_is_left_alone_while_it_verifies_an_export_longer_than_it_might_hang(tmp_path: Path) -> None:
+    with patient(tmp_path) as service:
+        restarting(service)
+        time.sleep(2.5 * HUNG_SECONDS)
+        service.hold.unlink()
+        service.wait_for_log("export served", count=4)
+        assert len(workers(service)) == 4
+        with service.client(service.token()) as client:
+            assert client.get("/v1/predictions/NC/12").status_code == 200
+
+
+def test_a_worker_that_hangs_as_it_starts_is_replaced(tmp_path: Path) -> None:
+    with patient(tmp_path) as service:
+        stopped, _ = restarting(service)
+        os.kill(stopped, signal.SIGSTOP)
+        assert service.wait_for_log("worker hangs")["process_id"] == stopped
+        service.wait_for_log("worker started", count=5)
+        # A worker that still verifies would not end when it is told.
+        service.hold.unlink()
+        service.wait_for_log("export served", count=4)
+
+
+def test_a_worker_whose_verification_never_ends_is_replaced(tmp_path: Path) -> None:
+    with patient(tmp_path, start_seconds=1.0) as service:
+        held = restarting(service)
+        assert service.wait_for_log("worker hangs")["process_id"] in held
+        service.hold.unlink()
+        service.wait_for_log("export served", count=4)
+
+
+def _without_values(exports: Path) -> None:
+    """One model's predictions, enough of them to compare outputs with, and every second without a value."""
+    rows = predictions().to_pylist()
+    for number, row in enumerate(rows):
+        row |= {"election": "2022", "district": str(number), "model_name": "one"}
+        row["value"] = None if number % 2 else row["value"]
+    write_export(exports, {TABLE: pa.Table.from_pylist(rows)}, {}, keys={TABLE: KEY}, signing_key=MODEL_KEY)
+
+
+def _without_a_model(exports: Path) -> None:
+    """A table of models that holds none."""
+    row = dict.fromkeys(("version", "onnx_base64", "feature_names", "parameters", "signature", "key_id"), "?")
+    tables = {TABLE: predictions(), models.TABLE: pa.Table.from_pylist([{"election": "2022", "name": "one", **row}])}
+    write_export(exports, tables, {}, keys={TABLE: KEY, models.TABLE: models.KEY}, signing_key=MODEL_KEY)
+
+
+def _signed(exports: Path, manifest: bytes) -> None:
+    """Put that in the place of the current export's manifest, signed by the right key."""
+    folder = exports / current_export_id(exports)
+    (folder / "manifest.json").write_bytes(manifest)
+    (folder / SIGNATURE).write_bytes(sign_manifest(manifest, MODEL_KEY))
+
+
+def _of_endless_size(exports: Path) -> None:
+    manifest = json.loads(export_predictions(exports).to_json())
+    manifest["file"]["size"] = float("inf")
+    _signed(exports, json.dumps(manifest).encode())
+
+
+def _too_deep(exports: Path) -> None:
+    export_predictions(exports)
+    _signed(exports, b'{"format": 1, "provenance": ' + b"[" * 200_000)
+
+
+@pytest.mark.parametrize("surprise", [_without_values, _without_a_model, _of_endless_size, _too_deep])
+def test_a_service_that_meets_an_unexpected_value_as_it_starts_lives_and_takes_the_next_export(
+    tmp_path: Path, surprise: Callable[[Path], None]
+) -> None:
+    service = Service(tmp_path)
+    service.create_keys()
+    surprise(service.config.exports)
+    with service, service.client(service.token()) as client:
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/health/ready").status_code == 503
+        refused = service.wait_for_log("export refused")
+        assert refused["error"]
+        export_predictions(service.config.exports, "v2")
+        service.wait_for_log("export served")
+        assert client.get("/v1/predictions/NC/12").status_code == 200
+
+
+def test_a_service_that_meets_unexpected_keys_of_models_as_it_starts_lives(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.create_keys()
+    export_predictions(service.config.exports)
+    keys = service.config.model_keys.read_bytes()
+    service.config.model_keys.write_bytes(b'{"keys": ' + b"[" * 200_000)
+    with service, service.client(service.token()) as client:
+        assert client.get("/health/ready").status_code == 503
+        service.config.model_keys.write_bytes(keys)
+        service.wait_for_log("export served")
