@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from mlops_assets_tests.deploy.accounts import RIGHT, connected
-from mlops_assets_tests.deploy.stack import OPERATOR, SERVICE, VIEWER, token
+from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, SERVICE, VIEWER, in_container, token
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from mlops_assets_tests.deploy.stack import Stack
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+
+_HOSTILE = """
+from pathlib import Path
+reports = Path('/reports')
+(reports / 'hostile.html').write_text('<script>act()</script>')
+if not (reports / 'key.html').is_symlink():
+    (reports / 'key.html').symlink_to('/run/secrets/own/server.key')
+"""
+"""What a run of wrangling may leave where it writes its reports."""
 
 
 @pytest.mark.usefixtures("stack")
@@ -77,6 +86,17 @@ class TestReverseProxy:
             assert client.post("/graphql", json={"query": "{ version }"}, headers=header).status_code == 403
             own = {"Origin": f"https://localhost:{OPERATOR}", "Sec-Fetch-Site": "same-origin"}
             assert client.post("/graphql", json={"query": "{ version }"}, headers=own).status_code == 200
+
+    @pytest.mark.parametrize(("port", "role"), [(VIEWER, "viewer"), (OPERATOR, "operator")])
+    def test_a_report_acts_for_nobody_and_a_link_among_them_leads_nowhere(
+        self, stack: Stack, clients: Path, port: int, role: str
+    ) -> None:
+        in_container(_HOSTILE, volumes=[f"{PROJECT}-reports:/reports"])
+        with stack.client(clients, port, role) as client:
+            page = client.get("/reports/hostile.html")
+            assert (page.status_code, page.text) == (200, "<script>act()</script>")
+            assert page.headers["content-security-policy"].startswith("sandbox; ")
+            assert client.get("/reports/key.html").status_code == 403
 
     @pytest.mark.usefixtures("stack")
     @pytest.mark.parametrize("port", [VIEWER, OPERATOR, SERVICE])
