@@ -45,7 +45,7 @@ _SHUTDOWN_SECONDS: Final = 10
 _BACKLOG: Final = 2048
 _TICKS_PER_SECOND: Final = 10
 _START_SECONDS: Final = 1800.0
-"""How long a worker may start: a hundred gigabytes are verified in this time, and what stands still is not endless."""
+"""How long a worker may start: a hundred gigabytes are verified in this time, and a disk that stands still shows."""
 
 
 def serve(settings: Settings) -> None:
