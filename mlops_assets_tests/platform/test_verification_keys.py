@@ -103,9 +103,9 @@ def _provider(tmp_path: Path) -> Iterator[Provider]:
     provider.server.server_close()
 
 
-def eventually(verifier: TokenVerifier, token: str, *, within: float) -> None:
-    """Wait until the verifier takes the token."""
-    deadline = time.monotonic() + within
+def eventually(verifier: TokenVerifier, token: str) -> None:
+    """Wait until the verifier takes the token; a minute is for a machine that does much else."""
+    deadline = time.monotonic() + 60
     while True:
         try:
             verifier.verify(token)
@@ -128,29 +128,30 @@ def test_tokens_of_a_provider_are_verified_and_its_rotation_is_followed(provider
     verifier = TokenVerifier(keys=address, issuer=ISSUER, audience=AUDIENCE)
     with pytest.raises(KeyFileError, match="not known"):
         verifier.verify(signed(RSA, "RS256", "first"))
-    eventually(verifier, signed(RSA, "RS256", "first"), within=5)
+    eventually(verifier, signed(RSA, "RS256", "first"))
     assert refusal(verifier, signed(CURVE, "ES256", "second")) is Refusal.ALGORITHM
     provider.published = text(entry(CURVE, Algorithm.ES256, "second"))
-    eventually(verifier, signed(CURVE, "ES256", "second"), within=5)
+    eventually(verifier, signed(CURVE, "ES256", "second"))
     # The withdrawn key's tokens, one of them remembered, are refused.
     assert refusal(verifier, signed(RSA, "RS256", "first")) is Refusal.ALGORITHM
     address.close()
 
 
 def test_keys_of_a_provider_that_fails_stay_for_a_while_and_then_nobody_is_let_in(provider: Provider) -> None:
-    address = KeyAddress(provider.url, ALL, authority=provider.authority, refresh_seconds=0.1)
+    address = KeyAddress(provider.url, ALL, authority=provider.authority, refresh_seconds=0.5)
     verifier = TokenVerifier(keys=address, issuer=ISSUER, audience=AUDIENCE)
     token = signed(RSA, "RS256", "first")
     with pytest.raises(KeyFileError):
         verifier.verify(token)
-    eventually(verifier, token, within=5)
+    eventually(verifier, token)
     provider.status = 500
     verifier.verify(token)
-    time.sleep(1.3)
+    # Ten refreshes long.
+    time.sleep(5.2)
     with pytest.raises(KeyFileError, match="still valid"):
         verifier.verify(token)
     provider.status = 200
-    eventually(verifier, token, within=5)
+    eventually(verifier, token)
     address.close()
 
 
@@ -164,7 +165,7 @@ def test_a_provider_that_once_answers_nonsense_is_asked_again(provider: Provider
         time.sleep(0.02)
     time.sleep(0.1)
     provider.published = good
-    eventually(verifier, signed(RSA, "RS256", "first"), within=5)
+    eventually(verifier, signed(RSA, "RS256", "first"))
     address.close()
 
 
