@@ -55,7 +55,10 @@ def on_new_data(
     follow: Any = _unhandled(changed) & audited & ~condition.any_deps_in_progress() & ~condition.in_progress()
     if after:
         # Asked of the input, whose own inputs it has not followed yet: will_be_requested() is of the same run only.
-        behind = _unhandled(news)
+        # Its end counts. One that has to be made again wakes this step again, too.
+        behind = condition.any_deps_match(condition.data_version_changed()).since(
+            condition.newly_requested() | condition.newly_updated()
+        )
         follow &= ~condition.any_deps_match(behind).allow(dg.AssetSelection.assets(*after))
     if needs_all:
         follow &= ~condition.any_deps_missing()
