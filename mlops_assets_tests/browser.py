@@ -104,13 +104,18 @@ class Page:
             time.sleep(2)
             before, now = now, self._look()
 
-    def _look(self) -> str:
-        return str(self.call("Page.captureScreenshot", format="png")["data"])
+    def _look(self, **options: object) -> str:
+        return str(self.call("Page.captureScreenshot", format="png", **options)["data"])
 
-    def picture(self, file: Path) -> None:
-        """Save what the window shows as a PNG."""
+    def picture(self, file: Path, *, clip: tuple[int, int, int, int] | None = None) -> None:
+        """Save what the window shows as a PNG, or of it the part of that left edge, top, width and height."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(base64.b64decode(self._look()))
+        part = (
+            {}
+            if clip is None
+            else {"clip": {**dict(zip(("x", "y", "width", "height"), clip, strict=True)), "scale": 1}}
+        )
+        file.write_bytes(base64.b64decode(self._look(**part)))
 
 
 @contextmanager
