@@ -53,21 +53,32 @@ def wait_for(
     before = signs()
     while not arrived():
         time.sleep(pause)
-        if (now := signs()) != before:
-            before, moved = now, time.monotonic()
-        give_up(time.monotonic() - moved)
+        now, looked = signs(), time.monotonic()
+        if now != before:
+            before, moved = now, looked
+        give_up(looked - moved)
     return time.monotonic() - started
 
 
-def patience(what: str, remedy: str, *, seconds: float = QUIET_SECONDS) -> Callable[[float], None]:
-    """For ``give_up``: lose patience after that many quiet seconds.
+def patience(
+    what: str, remedy: str, *, seen: Callable[[], object] | None = None, seconds: float = QUIET_SECONDS
+) -> Callable[[float], None]:
+    """For ``give_up``: lose patience after some quiet seconds.
 
-    The returned function raises ``StalledError``.
+    Args:
+        what: name of what is waited for, in the error.
+        remedy: what a person can do then.
+        seen: gives what there is to see when patience is lost, for the error.
+        seconds: how long nothing may move.
+
+    Returns:
+        A function that raises ``StalledError`` when it is given more seconds.
     """
 
     def give_up(quiet: float) -> None:
         if quiet > seconds:
-            raise StalledError(source=what, culprit=f"nothing has moved for {quiet:.0f} s.", remedy=remedy)
+            last = "" if seen is None else f" ({seen()})"
+            raise StalledError(source=what, culprit=f"nothing has moved for {quiet:.0f} s{last}.", remedy=remedy)
 
     return give_up
 
@@ -105,8 +116,24 @@ class Work:
 class WorkWatch:
     """The runs of an instance since some moment."""
 
-    def __init__(self, instance: dg.DagsterInstance, since: datetime) -> None:
-        """Watch the runs that this instance has made since then."""
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        since: datetime,
+        *,
+        quiet_seconds: float = QUIET_SECONDS,
+        after_failure_seconds: float = _QUIET_AFTER_FAILURE_SECONDS,
+    ) -> None:
+        """Watch the runs that this instance has made since then.
+
+        Args:
+            instance: where the runs are.
+            since: when the first of them may have been made.
+            quiet_seconds: how long nothing may move.
+            after_failure_seconds: the same, when a run has failed and none is under way.
+        """
+        self._quiet_seconds = quiet_seconds
+        self._after_failure_seconds = after_failure_seconds
         self._instance = instance
         self._filter = dg.RunsFilter(created_after=since)
 
@@ -147,20 +174,22 @@ class WorkWatch:
                 tell(told)
             return work.signs
 
+        stuck = patience(
+            what,
+            "Look at the logs folder of the home folder, and at the runs in the Dagster UI (make dev).",
+            seen=self.look,
+            seconds=self._quiet_seconds,
+        )
+
         def give_up(quiet: float) -> None:
             # A look of its own, since what moved in between is no reason to give up.
-            if quiet > _QUIET_AFTER_FAILURE_SECONDS and not (work := self.look()).under_way and work.failed:
+            if quiet > self._after_failure_seconds and not (work := self.look()).under_way and work.failed:
                 raise StalledError(
                     source=what,
                     culprit="; ".join(failure_of(self._instance, run) for run in work.failed[:3]),
                     remedy="Look at the run in the Dagster UI (make dev).",
                 )
-            if quiet > QUIET_SECONDS:
-                raise StalledError(
-                    source=what,
-                    culprit=f"nothing has moved for {quiet:.0f} s ({self.look()}).",
-                    remedy="Look at the logs folder of the home folder, and at the runs in the Dagster UI (make dev).",
-                )
+            stuck(quiet)
 
         return wait_for(arrived, signs=signs, give_up=give_up, pause=pause)
 
