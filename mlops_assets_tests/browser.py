@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import pytest
 from websockets.sync.client import connect
+
+from mlops_assets.demo.waiting import QUIET_SECONDS, patience, wait_for, wait_for_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,6 @@ _FLAGS: Final = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 )
-_START_SECONDS: Final = 30.0
 
 
 def require_chromium() -> str:
@@ -64,7 +64,7 @@ class Page:
         number = next(self._numbers)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._connection.recv(timeout=30))
+            message = json.loads(self._connection.recv(timeout=QUIET_SECONDS))
             if message.get("id") == number:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
@@ -86,16 +86,18 @@ class Page:
         """All text that the page shows."""
         return str(self.run("document.body ? document.body.innerText : ''"))
 
-    def wait_for(self, *texts: str, seconds: float = 60.0) -> str:
-        """Wait until the page shows all of these; gives its text."""
-        deadline = time.monotonic() + seconds
-        while True:
+    def wait_for(self, *texts: str) -> str:
+        """Wait until the page shows all of these, as long as what it shows changes; gives its text."""
+        shown = ""
+
+        def look() -> str:
+            nonlocal shown
             shown = self.text()
-            missing = [text for text in texts if text not in shown]
-            if not missing:
-                return shown
-            assert time.monotonic() < deadline, f"the page never showed {missing}; it shows:\n{shown[:3000]}"
-            time.sleep(0.3)
+            return shown
+
+        give_up = patience(f"A page with {texts}", "Is it the right page?", seen=lambda: shown[:3000])
+        wait_for(lambda: all(text in shown for text in texts), signs=look, give_up=give_up)
+        return shown
 
     def picture(self, file: Path) -> None:
         """Save what the window shows as a PNG."""
@@ -109,25 +111,25 @@ def browser_page(*flags: str) -> Iterator[Page]:
     """A tab of a fresh browser with those flags beside the usual ones, ended at the end."""
     program = require_chromium()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = subprocess.Popen(
-            [program, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        log = Path(profile) / "printed.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [program, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"], stdout=out, stderr=out
+            )
+        tabs: list[str] = []
+
+        def opened() -> bool:
+            nonlocal tabs
+            port = Path(profile) / "DevToolsActivePort"
+            if port.exists() and (lines := port.read_text(encoding="utf-8").splitlines()):
+                answer = httpx.get(f"http://127.0.0.1:{lines[0]}/json", timeout=60).json()
+                tabs = [tab["webSocketDebuggerUrl"] for tab in answer if tab["type"] == "page"]
+            return bool(tabs)
+
         try:
-            port = _port(Path(profile) / "DevToolsActivePort")
-            [tab] = [t for t in httpx.get(f"http://127.0.0.1:{port}/json").json() if t["type"] == "page"]
-            with connect(tab["webSocketDebuggerUrl"], max_size=None) as connection:
+            wait_for_process(opened, process, name=program, log=log)
+            with connect(tabs[0], max_size=None, open_timeout=60) as connection:
                 yield Page(connection)
         finally:
             process.terminate()
-            process.wait(timeout=20)
-
-
-def _port(file: Path) -> int:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if file.exists() and (lines := file.read_text(encoding="utf-8").splitlines()):
-            return int(lines[0])
-        time.sleep(0.1)
-    pytest.fail("Chromium did not open its DevTools port")
+            process.wait()

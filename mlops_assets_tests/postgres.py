@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,13 +23,13 @@ import psycopg2.extensions
 import pytest
 from psycopg2 import sql
 
+from mlops_assets.demo.waiting import wait_for_process
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 REQUIRED: Final = "MLOPS_ASSETS_TEST_REQUIRE"
 """Names, separated by commas, what must be tested here: a missing one fails instead of skipping."""
-
-_START_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,22 +115,23 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server, at the same port every time, and wait until it answers."""
-        with (self._folder / "server.log").open("ab") as log:
+        log = self._folder / "server.log"
+        with log.open("ab") as out:
             self._process = subprocess.Popen(
                 [*self._account, str(self._programs / "postgres"), "-D", str(self._folder / "data"),
                  "-p", str(self.port), "-c", f"listen_addresses={self.host}",
                  "-c", f"unix_socket_directories={self._folder}", "-c", "fsync=off", "-c", "logging_collector=off"],
                 stdout=subprocess.DEVNULL,
-                stderr=log,
+                stderr=out,
                 cwd=self._folder,
             )  # fmt: skip
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if self._answers():
-                return
-            time.sleep(0.05)
-        self.stop()
-        pytest.fail((self._folder / "server.log").read_text(encoding="utf-8", errors="replace"))
+        # Its log grows also by turning away who asks while it starts.
+        wait_for_process(self._answers, self._process, name="postgres", log=log, signs=self._own_words, pause=0.05)
+
+    def _own_words(self) -> str:
+        """What it says of itself: its process, and whether it is starting or ready."""
+        file = self._folder / "data" / "postmaster.pid"
+        return file.read_text(encoding="ascii") if file.exists() else ""
 
     def _answers(self) -> bool:
         try:
@@ -144,10 +144,9 @@ class PostgresServer:
         """End the server at once; connections break."""
         if self._process is None:
             return
-        pid_file = self._folder / "data" / "postmaster.pid"
-        if pid_file.exists():
-            os.kill(int(pid_file.read_text(encoding="ascii").splitlines()[0]), signal.SIGQUIT)
-        self._process.wait(timeout=_START_SECONDS)
+        if said := self._own_words():
+            os.kill(int(said.splitlines()[0]), signal.SIGQUIT)
+        self._process.wait()
         self._process = None
 
     def create_database(self, prefix: str = "test") -> PostgresDatabase:
@@ -178,8 +177,8 @@ def running_server() -> Iterator[PostgresServer]:
             os.chown(folder, owner.pw_uid, owner.pw_gid)
         server = PostgresServer(folder, programs, account)
         server.create()
-        server.start()
         try:
+            server.start()
             yield server
         finally:
             server.stop()

@@ -1,6 +1,7 @@
 """Waiting for others without judging their speed: as long as something moves, the wait goes on.
 
-Put here what is waited for and by which signs of life. Keep out starting and stopping of whatever is waited for.
+Put here what is waited for (anything, what a process does, runs of an instance) and by which signs of life. Keep out
+starting and stopping of whatever is waited for.
 
 A fixed deadline fails on a machine that is merely slow or busy. What tells slow from stuck is whether anything changes.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRunStatus
@@ -20,12 +21,15 @@ from mlops_assets.platform.errors import PlatformError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
+    from pathlib import Path
+    from subprocess import Popen
 
 QUIET_SECONDS: Final = 300.0
 """Nothing is known to be stuck before nothing has moved for that long."""
 
 _QUIET_AFTER_FAILURE_SECONDS: Final = 60.0
 """When a run has failed and none is under way: longer than sensors and automation need to ask for another."""
+_LAST_CHARACTERS: Final = 3000
 _WORKING: Final = "working"
 _QUEUED: Final = "queued"
 
@@ -81,6 +85,50 @@ def patience(
             raise StalledError(source=what, culprit=f"nothing has moved for {quiet:.0f} s{last}.", remedy=remedy)
 
     return give_up
+
+
+def wait_for_process(
+    arrived: Callable[[], bool],
+    process: Popen[Any],
+    *,
+    name: str,
+    log: Path,
+    signs: Callable[[], object] | None = None,
+    pause: float = 0.2,
+) -> float:
+    """Wait for something that a process does, as long as it lives and moves; returns the seconds that it took.
+
+    Args:
+        arrived: what is waited for.
+        process: the process.
+        name: its name in the error.
+        log: file that it writes, whose end the error shows.
+        signs: what tells that it moves; the log's size if nothing is given.
+        pause: seconds between two looks.
+
+    Raises:
+        StalledError: it has ended, or nothing has moved for long.
+    """
+
+    def told() -> str:
+        return log.read_text(encoding="utf-8", errors="replace")[-_LAST_CHARACTERS:]
+
+    def arrived_or_lives() -> bool:
+        # Looked at first: what a process did before its end counts.
+        code = process.poll()
+        if arrived():
+            return True
+        if code is not None:
+            raise StalledError(source=name, culprit=f"it ended with exit code {code} ({told()}).", remedy=remedy)
+        return False
+
+    remedy = f"Look at {log}."
+    return wait_for(
+        arrived_or_lives,
+        signs=signs or (lambda: log.stat().st_size),
+        give_up=patience(name, remedy, seen=told),
+        pause=pause,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from mlops_assets.demo.waiting import StalledError, WorkWatch, patience, wait_for
+from mlops_assets.demo.waiting import StalledError, WorkWatch, patience, wait_for, wait_for_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +68,22 @@ def test_what_is_stuck_is_named_with_what_there_is_to_see(tmp_path: Path) -> Non
     give_up = patience("The mill", "Look for a dam.", seen=log.read_text, seconds=QUIET_SECONDS)
     with pytest.raises(StalledError, match=r"The mill: nothing .* \(no water on the wheel\)\. Look for a dam\."):
         wait_for(lambda: False, signs=lambda: log.stat().st_size, give_up=give_up, pause=0.01)
+
+
+def test_a_process_that_ends_before_it_is_ready_is_named_with_its_last_words_at_once(tmp_path: Path) -> None:
+    log = tmp_path / "mill.log"
+    with log.open("wb") as out:
+        mill = subprocess.Popen([sys.executable, "-c", "raise SystemExit('no grain')"], stderr=out)
+    with pytest.raises(StalledError, match=r"The mill: it ended with exit code 1 \(no grain\n\)\. Look at"):
+        wait_for_process(lambda: False, mill, name="The mill", log=log)
+
+
+def test_what_a_process_did_before_its_end_counts(tmp_path: Path) -> None:
+    log = tmp_path / "mill.log"
+    with log.open("wb") as out:
+        mill = subprocess.Popen([sys.executable, "-c", "print('flour')"], stdout=out)
+    wait_for_process(lambda: "flour" in log.read_text(encoding="utf-8"), mill, name="The mill", log=log)
+    mill.wait()
 
 
 def test_a_run_that_is_stuck_is_named_with_its_partition(instance: dg.DagsterInstance) -> None:
