@@ -125,13 +125,15 @@ class PostgresServer:
                 stderr=out,
                 cwd=self._folder,
             )  # fmt: skip
-        # Its log grows also by turning away who asks while it starts.
-        wait_for_process(self._answers, self._process, name="postgres", log=log, signs=self._own_words, pause=0.05)
-
-    def _own_words(self) -> str:
-        """What it says of itself: its process, and whether it is starting or ready."""
-        file = self._folder / "data" / "postmaster.pid"
-        return file.read_text(encoding="ascii") if file.exists() else ""
+        wait_for_process(
+            self._answers,
+            self._process,
+            name="postgres",
+            log=log,
+            # So it turns away who asks while it starts.
+            telling=lambda line: "the database system is starting up" not in line,
+            pause=0.05,
+        )
 
     def _answers(self) -> bool:
         try:
@@ -144,8 +146,9 @@ class PostgresServer:
         """End the server at once; connections break."""
         if self._process is None:
             return
-        if said := self._own_words():
-            os.kill(int(said.splitlines()[0]), signal.SIGQUIT)
+        pid_file = self._folder / "data" / "postmaster.pid"
+        if pid_file.exists():
+            os.kill(int(pid_file.read_text(encoding="ascii").splitlines()[0]), signal.SIGQUIT)
         self._process.wait()
         self._process = None
 

@@ -93,7 +93,7 @@ def wait_for_process(
     *,
     name: str,
     log: Path,
-    signs: Callable[[], object] | None = None,
+    telling: Callable[[str], bool] = bool,
     pause: float = 0.2,
 ) -> float:
     """Wait for something that a process does, as long as it lives and moves; returns the seconds that it took.
@@ -102,8 +102,8 @@ def wait_for_process(
         arrived: what is waited for.
         process: the process.
         name: its name in the error.
-        log: file that it writes, whose end the error shows.
-        signs: what tells that it moves; the log's size if nothing is given.
+        log: file that it writes: as long as that grows, it moves. The error shows the end.
+        telling: whether a line of the log counts; lines that asking itself brings about should not.
         pause: seconds between two looks.
 
     Raises:
@@ -111,7 +111,7 @@ def wait_for_process(
     """
 
     def told() -> str:
-        return log.read_text(encoding="utf-8", errors="replace")[-_LAST_CHARACTERS:]
+        return "\n".join(filter(telling, log.read_text(encoding="utf-8", errors="replace").splitlines()))
 
     def arrived_or_lives() -> bool:
         # Looked at first: what a process did before its end counts.
@@ -119,16 +119,13 @@ def wait_for_process(
         if arrived():
             return True
         if code is not None:
-            raise StalledError(source=name, culprit=f"it ended with exit code {code} ({told()}).", remedy=remedy)
+            culprit = f"it ended with exit code {code} ({told()[-_LAST_CHARACTERS:]})."
+            raise StalledError(source=name, culprit=culprit, remedy=remedy)
         return False
 
     remedy = f"Look at {log}."
-    return wait_for(
-        arrived_or_lives,
-        signs=signs or (lambda: log.stat().st_size),
-        give_up=patience(name, remedy, seen=told),
-        pause=pause,
-    )
+    stuck = patience(name, remedy, seen=lambda: told()[-_LAST_CHARACTERS:])
+    return wait_for(arrived_or_lives, signs=told, give_up=stuck, pause=pause)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,7 +74,7 @@ def test_a_process_that_ends_before_it_is_ready_is_named_with_its_last_words_at_
     log = tmp_path / "mill.log"
     with log.open("wb") as out:
         mill = subprocess.Popen([sys.executable, "-c", "raise SystemExit('no grain')"], stderr=out)
-    with pytest.raises(StalledError, match=r"The mill: it ended with exit code 1 \(no grain\n\)\. Look at"):
+    with pytest.raises(StalledError, match=r"The mill: it ended with exit code 1 \(no grain\)\. Look at"):
         wait_for_process(lambda: False, mill, name="The mill", log=log)
 
 
