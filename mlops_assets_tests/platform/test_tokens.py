@@ -162,7 +162,7 @@ def test_what_is_no_token_is_refused(office: Office, token: str) -> None:
     assert office.refusal(token) is Refusal.MALFORMED
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_changing_any_character_makes_a_token_invalid(office: Office, data: st.DataObject) -> None:
     token = office.sign()
