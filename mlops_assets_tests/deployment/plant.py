@@ -9,7 +9,6 @@ import contextlib
 import json
 import shutil
 import tempfile
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,8 +17,10 @@ import dagster as dg
 import docker
 from dagster._core.code_pointer import FileCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.test_utils import create_run_for_test
 
+from mlops_assets.demo.waiting import patience, wait_for
 from mlops_assets.deployment.docker_proxy.policy import Policy, Profile, Role
 from mlops_assets.deployment.docker_proxy.server import DockerProxy
 from mlops_assets.deployment.reaper import Patience, Reaper
@@ -28,7 +29,7 @@ from mlops_assets_tests.background import served
 from mlops_assets_tests.docker_engine import CONTAINER_UID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ENGINE: Final = Path("/var/run/docker.sock")
 IMPATIENT: Final = Patience(launching=2, vanished=0.2, finished=0.5, canceling=2)
@@ -165,25 +166,25 @@ class Plant:
         )
         return [str(each.id) for each in found]
 
-    def await_started(self, seconds: float = 60) -> None:
+    def await_started(self, run: dg.DagsterRun) -> None:
         """Wait until the run's step is at work."""
-        deadline = time.monotonic() + seconds
-        while not (self.folder / "started").exists():
-            assert time.monotonic() < deadline, "the step did not start"
-            time.sleep(0.05)
+        self._wait_for((self.folder / "started").exists, run)
 
-    def settle(self, run: dg.DagsterRun, seconds: float = 60) -> dg.DagsterRunStatus:
+    def settle(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
         """Reap until the run has ended and no container is left; returns how it ended."""
-        deadline = time.monotonic() + seconds
-        while self.containers() or not self._ended(run):
-            assert time.monotonic() < deadline, (self.status(run), self.containers(), self.messages(run))
+
+        def settled() -> bool:
             self.reaper.settle()
-            time.sleep(0.1)
+            return not self.containers() and self.status(run) in FINISHED_STATUSES
+
+        self._wait_for(settled, run)
         return self.status(run)
 
-    def _ended(self, run: dg.DagsterRun) -> bool:
-        found = self.instance.get_run_by_id(run.run_id)
-        return found is not None and found.is_finished
+    def _wait_for(self, arrived: Callable[[], bool], run: dg.DagsterRun) -> None:
+        def look() -> object:
+            return self.status(run), self.containers(), self.messages(run)
+
+        wait_for(arrived, signs=look, give_up=patience(f"Run {run.run_id}", "Look at its messages.", seen=look))
 
     def close(self) -> None:
         """Take everything away."""
