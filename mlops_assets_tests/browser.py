@@ -20,7 +20,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from mlops_assets.demo.waiting import QUIET_SECONDS, patience, wait_for, wait_for_process
+from mlops_assets.demo.waiting import QUIET_SECONDS, wait_for_process, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,16 +88,12 @@ class Page:
 
     def wait_for(self, *texts: str) -> str:
         """Wait until the page shows all of these, as long as what it shows changes; gives its text."""
-        shown = ""
-
-        def look() -> str:
-            nonlocal shown
-            shown = self.text()
-            return shown
-
-        give_up = patience(f"A page with {texts}", "Is it the right page?", seen=lambda: shown[:3000])
-        wait_for(lambda: all(text in shown for text in texts), signs=look, give_up=give_up)
-        return shown
+        return wait_until(
+            lambda shown: all(text in shown for text in texts),
+            self.text,
+            what=f"A page with {texts}",
+            remedy="Is it the right page?",
+        )
 
     def picture(self, file: Path) -> None:
         """Save what the window shows as a PNG."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
-from mlops_assets.demo.waiting import StalledError, patience, wait_for, wait_for_process
+from mlops_assets.demo.waiting import StalledError, wait_for_process, wait_until
 from mlops_assets_tests.postgres import free_port
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class WebServer:
             return status, cursor
 
         with suppress(StalledError):
-            wait_for(lambda: status in ENDED, signs=look, give_up=patience(f"Run {run_id}", "Look at its events."))
+            wait_until(lambda seen: seen[0] in ENDED, look, what=f"Run {run_id}", remedy="Look at its events.")
         return status
 
 

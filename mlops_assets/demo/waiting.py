@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRunStatus
@@ -29,9 +29,10 @@ QUIET_SECONDS: Final = 300.0
 
 _QUIET_AFTER_FAILURE_SECONDS: Final = 60.0
 """When a run has failed and none is under way: longer than sensors and automation need to ask for another."""
-_LAST_CHARACTERS: Final = 3000
+_MOST_SHOWN: Final = 3000
 _WORKING: Final = "working"
 _QUEUED: Final = "queued"
+Seen = TypeVar("Seen")
 
 
 class StalledError(PlatformError):
@@ -65,14 +66,14 @@ def wait_for(
 
 
 def patience(
-    what: str, remedy: str, *, seen: Callable[[], object] | None = None, seconds: float = QUIET_SECONDS
+    what: str, remedy: str, *, seen: Callable[[], object], seconds: float = QUIET_SECONDS
 ) -> Callable[[float], None]:
     """For ``give_up``: lose patience after some quiet seconds.
 
     Args:
         what: name of what is waited for, in the error.
         remedy: what a person can do then.
-        seen: gives what there is to see when patience is lost, for the error.
+        seen: gives what there is to see when patience is lost; the error shows its end.
         seconds: how long nothing may move.
 
     Returns:
@@ -81,10 +82,36 @@ def patience(
 
     def give_up(quiet: float) -> None:
         if quiet > seconds:
-            last = "" if seen is None else f" ({seen()})"
-            raise StalledError(source=what, culprit=f"nothing has moved for {quiet:.0f} s{last}.", remedy=remedy)
+            last = str(seen())[-_MOST_SHOWN:]
+            raise StalledError(source=what, culprit=f"nothing has moved for {quiet:.0f} s ({last}).", remedy=remedy)
 
     return give_up
+
+
+def wait_until(
+    arrived: Callable[[Seen], bool], look: Callable[[], Seen], *, what: str, remedy: str, pause: float = 0.2
+) -> Seen:
+    """Look again and again until it is so, as long as what is seen changes; returns what was seen last.
+
+    Args:
+        arrived: whether what is seen is what is waited for.
+        look: gives what there is to see.
+        what: name of what is waited for, in the error.
+        remedy: what a person can do if it does not come.
+        pause: seconds between two looks.
+
+    Raises:
+        StalledError: what is seen has not changed for long; it shows it.
+    """
+    seen: list[Seen] = []
+
+    def signs() -> Seen:
+        seen[:] = [look()]
+        return seen[0]
+
+    give_up = patience(what, remedy, seen=lambda: seen[0])
+    wait_for(lambda: arrived(seen[0]), signs=signs, give_up=give_up, pause=pause)
+    return seen[0]
 
 
 def wait_for_process(
@@ -103,7 +130,7 @@ def wait_for_process(
         process: the process.
         name: its name in the error.
         log: file that it writes: as long as that grows, it moves. The error shows the end.
-        telling: whether a line of the log counts; lines that asking itself brings about should not.
+        telling: whether a line of the log counts: one that asking itself brings about should not.
         pause: seconds between two looks.
 
     Raises:
@@ -119,13 +146,12 @@ def wait_for_process(
         if arrived():
             return True
         if code is not None:
-            culprit = f"it ended with exit code {code} ({told()[-_LAST_CHARACTERS:]})."
+            culprit = f"it ended with exit code {code} ({told()[-_MOST_SHOWN:]})."
             raise StalledError(source=name, culprit=culprit, remedy=remedy)
         return False
 
     remedy = f"Look at {log}."
-    stuck = patience(name, remedy, seen=lambda: told()[-_LAST_CHARACTERS:])
-    return wait_for(arrived_or_lives, signs=told, give_up=stuck, pause=pause)
+    return wait_for(arrived_or_lives, signs=told, give_up=patience(name, remedy, seen=told), pause=pause)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from mlops_assets.demo.waiting import StalledError, WorkWatch, patience, wait_for, wait_for_process
+from mlops_assets.demo.waiting import StalledError, WorkWatch, patience, wait_for, wait_for_process, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,11 @@ def test_what_is_stuck_is_named_with_what_there_is_to_see(tmp_path: Path) -> Non
     give_up = patience("The mill", "Look for a dam.", seen=log.read_text, seconds=QUIET_SECONDS)
     with pytest.raises(StalledError, match=r"The mill: nothing .* \(no water on the wheel\)\. Look for a dam\."):
         wait_for(lambda: False, signs=lambda: log.stat().st_size, give_up=give_up, pause=0.01)
+
+
+def test_looking_ends_with_what_was_waited_for() -> None:
+    baskets = iter(range(9))
+    assert wait_until(lambda seen: seen == 3, lambda: next(baskets), what="Three", remedy="Pick.", pause=0.01) == 3
 
 
 def test_a_process_that_ends_before_it_is_ready_is_named_with_its_last_words_at_once(tmp_path: Path) -> None:

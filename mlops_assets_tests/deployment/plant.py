@@ -20,7 +20,7 @@ from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.test_utils import create_run_for_test
 
-from mlops_assets.demo.waiting import patience, wait_for
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.deployment.docker_proxy.policy import Policy, Profile, Role
 from mlops_assets.deployment.docker_proxy.server import DockerProxy
 from mlops_assets.deployment.reaper import Patience, Reaper
@@ -29,7 +29,7 @@ from mlops_assets_tests.background import served
 from mlops_assets_tests.docker_engine import CONTAINER_UID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 ENGINE: Final = Path("/var/run/docker.sock")
 IMPATIENT: Final = Patience(launching=2, vanished=0.2, finished=0.5, canceling=2)
@@ -168,23 +168,28 @@ class Plant:
 
     def await_started(self, run: dg.DagsterRun) -> None:
         """Wait until the run's step is at work."""
-        self._wait_for((self.folder / "started").exists, run)
+        started = self.folder / "started"
+        wait_until(
+            lambda _: started.exists(), lambda: self._look(run), what="The run's step", remedy="Look at its run."
+        )
 
     def settle(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
         """Reap until the run has ended and no container is left; returns how it ended."""
 
-        def settled() -> bool:
+        def look() -> tuple[dg.DagsterRunStatus, list[str], str]:
             self.reaper.settle()
-            return not self.containers() and self.status(run) in FINISHED_STATUSES
+            return self._look(run)
 
-        self._wait_for(settled, run)
-        return self.status(run)
+        status, *_ = wait_until(
+            lambda seen: seen[0] in FINISHED_STATUSES and not seen[1],
+            look,
+            what="The run's end",
+            remedy="Look at what it was told.",
+        )
+        return status
 
-    def _wait_for(self, arrived: Callable[[], bool], run: dg.DagsterRun) -> None:
-        def look() -> object:
-            return self.status(run), self.containers(), self.messages(run)
-
-        wait_for(arrived, signs=look, give_up=patience(f"Run {run.run_id}", "Look at its messages.", seen=look))
+    def _look(self, run: dg.DagsterRun) -> tuple[dg.DagsterRunStatus, list[str], str]:
+        return self.status(run), self.containers(), self.messages(run)
 
     def close(self) -> None:
         """Take everything away."""

@@ -14,7 +14,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.test_utils import create_run_for_test
 from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 
-from mlops_assets.demo.waiting import patience, wait_for
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.deployment.containers import RUN_LABEL
 from mlops_assets.deployment.reaper import Patience, Reaper
 from mlops_assets.deployment.run_launcher import DEPLOYMENT_LABEL
@@ -85,14 +85,17 @@ class Yard:
     def settle_until_empty(self, *runs: dg.DagsterRun, settle: Callable[[], None] | None = None) -> None:
         """Settle, by this reaper if nothing else is given, until these runs have ended and no container is left."""
 
-        def look() -> object:
+        def look() -> tuple[list[Any], list[tuple[dg.DagsterRunStatus, str]]]:
+            (settle or self.reaper.settle)()
             return [each.id for each in self.left()], [(self.status(run), self.messages(run)) for run in runs]
 
-        def settled() -> bool:
-            (settle or self.reaper.settle)()
-            return not self.left() and all(self.status(run) in FINISHED_STATUSES for run in runs)
-
-        wait_for(settled, signs=look, give_up=patience("The reaper", "Look at what is left.", seen=look), pause=0.1)
+        wait_until(
+            lambda seen: not seen[0] and all(status in FINISHED_STATUSES for status, _ in seen[1]),
+            look,
+            what="The reaper",
+            remedy="Look at what is left.",
+            pause=0.1,
+        )
 
     def status(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
         found = self.instance.get_run_by_id(run.run_id)

@@ -19,7 +19,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import Pool
 
-from mlops_assets.demo.waiting import patience, wait_for
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.deployment import storage
 from mlops_assets.deployment.storage import KeptPostgresStorage
 from mlops_assets_tests.deployment.instances import instance_on
@@ -92,9 +92,13 @@ def told(log: EventLogStorage[Any], run_id: str) -> list[str | None]:
 
 def settled(database: PostgresDatabase, at_most: int) -> set[int]:
     """The database's sessions, once the server has ended those that were closed."""
-    give_up = patience("Sessions", f"At most {at_most} should stay.", seen=database.sessions)
-    wait_for(lambda: len(database.sessions()) <= at_most, signs=database.sessions, give_up=give_up, pause=0.05)
-    return database.sessions()
+    return wait_until(
+        lambda found: len(found) <= at_most,
+        database.sessions,
+        what="Sessions",
+        remedy=f"At most {at_most} should stay.",
+        pause=0.05,
+    )
 
 
 def test_dagsters_own_storage_reads_what_was_written(

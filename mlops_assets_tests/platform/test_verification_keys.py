@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_curve_key
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
 
-from mlops_assets.demo.waiting import patience, wait_for
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.deployment.certificates import Authority, Purpose
 from mlops_assets.platform.errors import SettingsError
 from mlops_assets.platform.revocations import (
@@ -115,15 +115,13 @@ def objection(verifier: TokenVerifier, token: str) -> str:
 
 def eventually(verifier: TokenVerifier, token: str, *, against: str = "") -> None:
     """Wait until the verifier takes the token, or has that against it."""
-    said = ""
-
-    def look() -> str:
-        nonlocal said
-        said = objection(verifier, token)
-        return said
-
-    give_up = patience("What the verifier says", f"It should be {against!r}.", seen=lambda: said)
-    wait_for(lambda: against in said if against else not said, signs=look, give_up=give_up, pause=0.02)
+    wait_until(
+        lambda said: against in said if against else not said,
+        lambda: objection(verifier, token),
+        what="What the verifier says",
+        remedy=f"It should be {against!r}.",
+        pause=0.02,
+    )
 
 
 def refusal(verifier: TokenVerifier, token: str) -> Refusal | None:
@@ -167,8 +165,7 @@ def test_a_provider_that_once_answers_nonsense_is_asked_again(provider: Provider
     verifier = TokenVerifier(keys=address, issuer=ISSUER, audience=AUDIENCE)
     with pytest.raises(KeyFileError):
         verifier.verify(signed(RSA, "RS256", "first"))
-    give_up = patience("The provider", "It should be asked twice.")
-    wait_for(lambda: provider.asked > 1, signs=lambda: provider.asked, give_up=give_up, pause=0.02)
+    wait_until(lambda asked: asked > 1, lambda: provider.asked, what="The provider", remedy="It should be asked twice.")
     provider.published = good
     eventually(verifier, signed(RSA, "RS256", "first"))
     address.close()

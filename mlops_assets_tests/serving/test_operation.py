@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mlops_assets.demo.waiting import patience, wait_for
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.platform.export import pointer_path
 from mlops_assets.platform.revocations import revoke_token
 from mlops_assets.serving.scopes import Scope
@@ -42,16 +42,13 @@ def figures(client: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:
 
 def wait_for_figures(service: Service, token: str, expected: Mapping[tuple[str, tuple[str, ...]], float]) -> None:
     """Return when all of these are told: a request is counted a moment after its answer."""
-    found: dict[tuple[str, tuple[str, ...]], float | None] = {}
 
-    def look() -> object:
+    def look() -> dict[tuple[str, tuple[str, ...]], float | None]:
         with service.client(token) as client:
             told = figures(client)
-        found.update((sample, told.get(sample)) for sample in expected)
-        return list(found.values())
+        return {sample: told.get(sample) for sample in expected}
 
-    give_up = patience("The figures", f"They should be {expected}.", seen=lambda: found)
-    wait_for(lambda: found == expected, signs=look, give_up=give_up, pause=0.05)
+    wait_until(lambda found: found == expected, look, what="The figures", remedy=f"They should be {expected}.")
 
 
 @pytest.fixture(name="pair")
