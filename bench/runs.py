@@ -18,16 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.demo import live
 from mlops_assets.demo.surroundings import Surroundings
+from mlops_assets.demo.waiting import StalledError, wait_until
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
 from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, Stack, copy_volume, deliver, docker, leftovers, make
 from mlops_assets_tests.docker_engine import ROOT, copy_of_checkout
-from mlops_assets_tests.webserver import LAUNCH, launch_parameters, web_server
+from mlops_assets_tests.webserver import ENDED, LAUNCH, launch_parameters, web_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,26 +63,27 @@ def launch(ask: Ask, partition: str) -> str:
     return str(answer["launchPipelineExecution"]["run"]["runId"])
 
 
-def ended(ask: Ask, runs: Sequence[str], seconds: float) -> dict[str, tuple[str, float]]:
-    """Status and seconds from creation to end of each run, once all have ended."""
-    deadline = time.monotonic() + seconds
-    found: dict[str, tuple[str, float]] = {}
-    while len(found) < len(runs) and time.monotonic() < deadline:
-        waiting = [run for run in runs if run not in found]
-        found |= {
-            told["id"]: (told["status"], told["endTime"] - told["creationTime"])
-            for told in ask(_TIMES, {"ids": waiting})["runsOrError"]["results"]
-            if told["status"] in {"SUCCESS", "FAILURE", "CANCELED"} and told["endTime"]
-        }
-        time.sleep(0.5)
-    return found
+def ended(ask: Ask, runs: Sequence[str]) -> dict[str, tuple[str, float]]:
+    """Status and seconds from creation to end of each run, once all have ended.
+
+    Raises:
+        StalledError: none of them moves any more.
+    """
+    told = wait_until(
+        lambda seen: [run["status"] in ENDED and bool(run["endTime"]) for run in seen] == [True] * len(runs),
+        lambda: ask(_TIMES, {"ids": runs})["runsOrError"]["results"],
+        what="The end of runs",
+        remedy="Look at the runs in the UI.",
+        pause=0.5,
+    )
+    return {run["id"]: (run["status"], run["endTime"] - run["creationTime"]) for run in told}
 
 
 def one_by_one(ask: Ask, partition: str) -> list[float]:
     """Seconds of runs launched one after the other."""
     times = []
     for _ in range(SINGLE + 1):
-        [(status, seconds)] = ended(ask, [launch(ask, partition)], 180).values()
+        [(status, seconds)] = ended(ask, [launch(ask, partition)]).values()
         if status != "SUCCESS":
             sys.exit(f"a run ended as {status}")
         times.append(seconds)
@@ -110,6 +113,11 @@ def memory() -> float:
     used = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *names).split("\n")
     found = [re.match(r"([\d.]+)(B|KiB|MiB|GiB)", line) for line in used if line]
     return sum(float(each[1]) * _UNITS[each[2]] for each in found if each) / 2**20
+
+
+def run_containers() -> list[str]:
+    """Ids of the containers of runs."""
+    return docker("ps", "--all", "--quiet", "--filter", f"label=mlops_assets/deployment={PROJECT}").split()
 
 
 def built(folder: Path, *flags: str) -> float:
@@ -195,16 +203,18 @@ def in_containers(folder: Path, partitions: Sequence[str]) -> dict[str, Any]:
         containers = one_by_one(ask, partitions[0])
         print(f"containers: {containers}", flush=True)
         begun = time.monotonic()
-        outcomes = ended(ask, [launch(ask, partitions[n % len(partitions)]) for n in range(MANY)], 3600)
+        outcomes = ended(ask, [launch(ask, partitions[n % len(partitions)]) for n in range(MANY)])
         wall = time.monotonic() - begun
-    time.sleep(10)
-    left = docker("ps", "--all", "--quiet", "--filter", f"label=mlops_assets/deployment={PROJECT}").split()
+    with suppress(StalledError):
+        wait_until(
+            lambda left: not left, run_containers, what="The containers' end", remedy="Look at the reaper's log."
+        )
     return {
         "container_seconds": round(statistics.median(containers), 2),
         "runs_at_once": MANY,
         "runs_at_once_seconds": round(wall, 1),
         "runs_at_once_states": dict(collections.Counter(status for status, _ in outcomes.values())),
-        "containers_left": len(left),
+        "containers_left": len(run_containers()),
         "idle_memory_mib": round(idle),
     }
 

@@ -26,6 +26,8 @@ import serve_programs as programs
 from peer_environments import PEERS, peer
 from serve_load import LoadError, Program, at_rate, figures_of, saturation, wrk
 
+from mlops_assets.demo.waiting import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -179,12 +181,14 @@ def swap_under_load(folder: Path) -> dict[str, Any]:
 
 
 def _wait_until_served(program: Program, export_id: str) -> None:
-    deadline = time.monotonic() + 30
-    served = re.compile(rf'"export served".*"export_id":\s*"{export_id}"')
-    while not served.search(program.log.read_text(encoding="utf-8")):
-        if time.monotonic() > deadline:
-            raise LoadError(f"{export_id} is not served")
-        time.sleep(0.1)
+    served = re.compile(r'"export served".*"export_id":\s*"(\w+)"')
+    wait_until(
+        lambda ids: export_id in ids,
+        lambda: served.findall(program.log.read_text(encoding="utf-8")),
+        what=f"{program.name} with {export_id}",
+        remedy=f"Look at {program.log}.",
+        pause=0.1,
+    )
 
 
 def environments() -> dict[str, Path]:

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import uvloop
 
+from mlops_assets.demo.waiting import wait_for_process
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONNECTIONS_OF_RATE = 8
 WARM_UP_SECONDS = 1.0
-_START_SECONDS = 120.0
 _END_SECONDS = 15.0
 _LAST_ANSWERS_SECONDS = 10.0
 _MAKES_WORK = """
@@ -54,7 +55,7 @@ end
 
 
 class LoadError(Exception):
-    """A server did not start, or did not answer as it should."""
+    """A server did not answer as it should."""
 
 
 @dataclass
@@ -101,11 +102,17 @@ class Program:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        while not self._answers():
-            if self.process.poll() is not None or time.perf_counter() - begun > _START_SECONDS:
-                self.__exit__()
-                raise LoadError(f"{self.name} did not start:\n{self.log.read_text(encoding='utf-8')[-3000:]}")
-            time.sleep(0.01)
+        with contextlib.ExitStack() as ended_if_it_fails:
+            ended_if_it_fails.push(self)
+            wait_for_process(
+                self._answers,
+                self.process,
+                name=self.name,
+                log=self.log,
+                telling=lambda line: '"access"' not in line and self.path not in line,
+                pause=0.01,
+            )
+            ended_if_it_fails.pop_all()
         self.start_seconds = time.perf_counter() - begun
         return self
 
@@ -141,7 +148,7 @@ class Program:
         kind, others = http.client.HTTPConnection, {}
         if (context := self.context) is not None:
             kind, others = http.client.HTTPSConnection, {"context": context}
-        connection = kind("127.0.0.1", self.port, timeout=10, **others)
+        connection = kind("127.0.0.1", self.port, timeout=60, **others)
         try:
             connection.request("POST", self.path, self.bodies[0], {"Content-Type": "application/json", **self.headers})
             answer = connection.getresponse()

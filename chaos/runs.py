@@ -19,15 +19,17 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from mlops_assets.demo.waiting import StalledError, wait_until
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
 from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, Stack, copy_volume, deliver, docker, leftovers, make
-from mlops_assets_tests.webserver import LAUNCH, launch_parameters
+from mlops_assets_tests.webserver import ENDED, LAUNCH, launch_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 VOTERS = 500
 MONTHS = 6
 STATES = ("NC", "GA")
-ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 SHARE_OF_RUNS = 0.6
 SERVICES = ("code-plumbing", "code-plumbing", "daemon", "postgres", "reaper", "docker-proxy")
 _RUNS = """
@@ -43,9 +44,9 @@ query Runs($cursor: String) {
   runsOrError(cursor: $cursor, limit: 500) { ... on Runs { results { runId status } } }
 }
 """
-# Runs inside of the deployment, where the lakes and the storage are.
+# Runs inside of the deployment, where the lakes and the storage are; sweeps staged files only if it is told to.
 _JUDGE = """
-import json
+import json, sys
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterEventType, EventRecordsFilter
 from mlops_assets.platform import ledger
 from mlops_assets.platform.lake import LakeSession
@@ -54,7 +55,7 @@ from mlops_assets.platform.stage import sweep
 
 with LakeSession(Settings.load()) as session:
     publishes = [entry.record for entry in ledger.since(session, LakeName.RESTRICTED, 0)]
-    staged = [str(folder) for folder in sweep(session, LakeName.RESTRICTED, older_than_seconds=0)]
+    staged = sweep(session, LakeName.RESTRICTED, older_than_seconds=0) if "sweep" in sys.argv else []
 with DagsterInstance.get() as instance:
     told = set()
     for record in instance.fetch_materializations(AssetKey(["raw", "voter_file"]), limit=5000).records:
@@ -71,7 +72,7 @@ print(json.dumps({
     "publishes": len(publishes),
     "doubled": len(publishes) - len({p.publish_id for p in publishes}),
     "untold": [p.publish_id for p in publishes if p.publish_id not in told],
-    "staged": staged,
+    "staged": [str(folder) for folder in staged],
     "reasons": reasons,
 }))
 """
@@ -114,19 +115,17 @@ class Vandal(threading.Thread):
 
 def ask(client: httpx.Client, query: str, **variables: object) -> dict[str, Any]:
     """The data of a GraphQL answer, asked again while the deployment recovers."""
-    deadline = time.monotonic() + 180
-    while True:
+
+    def answer() -> dict[str, Any]:
         try:
-            body = client.post("/graphql", json={"query": query, "variables": variables}).json()
-            if "errors" not in body:
-                data: dict[str, Any] = body["data"]
-                return data
-            problem = str(body["errors"])[:300]
+            body: dict[str, Any] = client.post("/graphql", json={"query": query, "variables": variables}).json()
         except (OSError, ValueError, httpx.HTTPError) as error:
-            problem = repr(error)
-        if time.monotonic() > deadline:
-            sys.exit(f"the UI does not answer: {problem}")
-        time.sleep(1)
+            return {"errors": repr(error)}
+        return body
+
+    given = wait_until(lambda body: "errors" not in body, answer, what="The UI", remedy="Look at its log.", pause=1)
+    data: dict[str, Any] = given["data"]
+    return data
 
 
 def main() -> None:
@@ -166,15 +165,23 @@ def main() -> None:
                     time.sleep(1)
                 if launched and not vandal.is_alive():
                     vandal.start()
-            states = wait(client, seconds=60 + 30 * wanted)
+            states = wait(client)
             vandal.over.set()
             vandal.join()
-            # What the last kill hit is settled, retried and reconciled.
+            # What the last kill hit is settled and retried.
             time.sleep(30)
-            states = wait(client, seconds=300)
+            states = wait(client)
         seconds = time.monotonic() - begun
-    judged = json.loads(docker("exec", stack.containers["reaper"]["Id"], "python3", "-c", _JUDGE).splitlines()[-1])
-    left = containers_of(states, seconds=60)
+    with suppress(StalledError):
+        wait_until(
+            lambda judged: not judged["untold"],
+            lambda: judge(stack),
+            what="Events of publishes",
+            remedy="Look at the reconciler's ticks.",
+            pause=5,
+        )
+    judged = judge(stack, "sweep")
+    left = containers_of(states)
     wrong = {
         "launched and unknown": sorted(launched - states.keys()),
         "not ended": sorted(run for run, status in states.items() if status not in ENDED),
@@ -208,27 +215,39 @@ def main() -> None:
     sys.exit(0 if ok else 1)
 
 
-def containers_of(ended: Collection[str], *, seconds: float) -> list[str]:
-    """Runs that have ended and still have a container when the time is over; sensors may have launched others."""
-    deadline = time.monotonic() + seconds
-    shown = ("--format", '{{.Label "dagster/run_id"}}')
-    while True:
+def judge(stack: Stack, *words: str) -> dict[str, Any]:
+    """What lakes and storage hold."""
+    told = docker("exec", stack.containers["reaper"]["Id"], "python3", "-c", _JUDGE, *words)
+    judged: dict[str, Any] = json.loads(told.splitlines()[-1])
+    return judged
+
+
+def containers_of(ended: Collection[str]) -> list[str]:
+    """Runs that have ended and keep their containers; sensors may have launched others."""
+
+    def left() -> list[str]:
+        shown = ("--format", '{{.Label "dagster/run_id"}}')
         listed = docker("ps", "--all", *shown, "--filter", f"label=mlops_assets/deployment={PROJECT}").split()
-        left = sorted(set(listed) & set(ended))
-        if not left or time.monotonic() > deadline:
-            return left
-        time.sleep(1)
+        return sorted(set(listed) & set(ended))
+
+    remedy = "Look at the reaper's log."
+    with suppress(StalledError):
+        wait_until(lambda found: not found, left, what="The end of containers", remedy=remedy, pause=1)
+    return left()
 
 
-def wait(client: httpx.Client, *, seconds: float) -> dict[str, str]:
-    """Every run's state once none is under way any more, or when the time is over."""
-    deadline = time.monotonic() + seconds
-    while True:
-        results = ask(client, _RUNS)["runsOrError"]["results"]
-        states = {run["runId"]: run["status"] for run in results}
-        if all(status in ENDED for status in states.values()) or time.monotonic() > deadline:
-            return states
-        time.sleep(2)
+def wait(client: httpx.Client) -> dict[str, str]:
+    """Every run's state once none is under way any more, or none moves."""
+
+    def states() -> dict[str, str]:
+        return {run["runId"]: run["status"] for run in ask(client, _RUNS)["runsOrError"]["results"]}
+
+    def ended(found: dict[str, str]) -> bool:
+        return ENDED.issuperset(found.values())
+
+    with suppress(StalledError):
+        wait_until(ended, states, what="The end of runs", remedy="Look at the runs in the UI.", pause=2)
+    return states()
 
 
 if __name__ == "__main__":

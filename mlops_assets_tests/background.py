@@ -7,38 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
-_START_SECONDS = 10
+    from collections.abc import Callable, Coroutine, Iterator
 
 
 @contextmanager
-def served(start: Callable[[], Awaitable[asyncio.Server]]) -> Iterator[asyncio.Server]:
+def served(start: Callable[[], Coroutine[Any, Any, asyncio.Server]]) -> Iterator[asyncio.Server]:
     """The server that ``start`` gives, serving while the block runs; whatever it still does is cancelled at the end."""
-    loop, ready, started = asyncio.new_event_loop(), threading.Event(), []
-
-    async def serve() -> None:
-        server = await start()
-        started.append(server)
-        ready.set()
-        with suppress(asyncio.CancelledError):
-            await server.serve_forever()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for other in others:
-            other.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
-    task = loop.create_task(serve())
-    thread = threading.Thread(target=loop.run_until_complete, args=(task,))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        assert ready.wait(_START_SECONDS), "the server did not start"
-        yield started[0]
+        server = asyncio.run_coroutine_threadsafe(start(), loop).result()
+        try:
+            yield server
+        finally:
+            asyncio.run_coroutine_threadsafe(_end(server), loop).result()
     finally:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join(_START_SECONDS)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
         loop.close()
+
+
+async def _end(server: asyncio.Server) -> None:
+    server.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for other in others:
+        other.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -21,6 +21,8 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from mlops_assets.demo.waiting import QUIET_SECONDS, wait_for_process, wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,7 +40,6 @@ _FLAGS: Final = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 )
-_START_SECONDS: Final = 30.0
 
 
 def require_chromium() -> str:
@@ -64,7 +65,7 @@ class Page:
         number = next(self._numbers)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._connection.recv(timeout=30))
+            message = json.loads(self._connection.recv(timeout=QUIET_SECONDS))
             if message.get("id") == number:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
@@ -86,16 +87,14 @@ class Page:
         """All text that the page shows."""
         return str(self.run("document.body ? document.body.innerText : ''"))
 
-    def wait_for(self, *texts: str, seconds: float = 60.0) -> str:
-        """Wait until the page shows all of these; gives its text."""
-        deadline = time.monotonic() + seconds
-        while True:
-            shown = self.text()
-            missing = [text for text in texts if text not in shown]
-            if not missing:
-                return shown
-            assert time.monotonic() < deadline, f"the page never showed {missing}; it shows:\n{shown[:3000]}"
-            time.sleep(0.3)
+    def wait_for(self, *texts: str) -> str:
+        """Wait until the page shows all of these, as long as what it shows changes; gives its text."""
+        return wait_until(
+            lambda shown: all(text in shown for text in texts),
+            self.text,
+            what=f"A page with {texts}",
+            remedy="Is it the right page?",
+        )
 
     def settle(self) -> None:
         """Wait until the page looks the same at two looks, two seconds apart."""
@@ -123,25 +122,25 @@ def browser_page(*flags: str) -> Iterator[Page]:
     """A tab of a fresh browser with those flags beside the usual ones, ended at the end."""
     program = require_chromium()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = subprocess.Popen(
-            [program, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        log = Path(profile) / "printed.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [program, *_FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"], stdout=out, stderr=out
+            )
+        tabs: list[str] = []
+
+        def opened() -> bool:
+            nonlocal tabs
+            port = Path(profile) / "DevToolsActivePort"
+            if port.exists() and (lines := port.read_text(encoding="utf-8").splitlines()):
+                answer = httpx.get(f"http://127.0.0.1:{lines[0]}/json", timeout=60).json()
+                tabs = [tab["webSocketDebuggerUrl"] for tab in answer if tab["type"] == "page"]
+            return bool(tabs)
+
         try:
-            port = _port(Path(profile) / "DevToolsActivePort")
-            [tab] = [t for t in httpx.get(f"http://127.0.0.1:{port}/json").json() if t["type"] == "page"]
-            with connect(tab["webSocketDebuggerUrl"], max_size=None) as connection:
+            wait_for_process(opened, process, name=program, log=log)
+            with connect(tabs[0], max_size=None, open_timeout=60) as connection:
                 yield Page(connection)
         finally:
             process.terminate()
-            process.wait(timeout=20)
-
-
-def _port(file: Path) -> int:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        if file.exists() and (lines := file.read_text(encoding="utf-8").splitlines()):
-            return int(lines[0])
-        time.sleep(0.1)
-    pytest.fail("Chromium did not open its DevTools port")
+            process.wait()

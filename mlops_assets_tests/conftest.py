@@ -1,4 +1,4 @@
-"""Fixtures that tests of several packages use.
+"""Fixtures that tests of several packages use, and what holds for all tests.
 
 Put here a fixture whose part is slow to start or is shared. Keep out what only one package needs.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from mlops_assets_tests.postgres import free_port, running_server
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlops_assets_tests.postgres import PostgresDatabase, PostgresServer
+
+# Hypothesis would fail an example that takes longer than a fifth of a second: on a busy machine that says nothing.
+settings.register_profile("mlops_assets", deadline=None)
+settings.load_profile("mlops_assets")
 
 
 @pytest.fixture(scope="session")

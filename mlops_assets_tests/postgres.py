@@ -25,13 +25,14 @@ import psycopg2.extensions
 import pytest
 from psycopg2 import sql
 
+from mlops_assets.demo.waiting import wait_for_process
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 REQUIRED: Final = "MLOPS_ASSETS_TEST_REQUIRE"
 """Names, separated by commas, what must be tested here: a missing one fails instead of skipping."""
 
-_START_SECONDS: Final = 60
 _STANDBY: Final = sql.SQL("ALTER SYSTEM SET synchronous_standby_names = {}")
 _RELOAD: Final = sql.SQL("SELECT pg_reload_conf()")
 _ANY_WRITE: Final = sql.SQL("COMMENT ON DATABASE postgres IS 'written'")
@@ -120,22 +121,25 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server, at the same port every time, and wait until it answers."""
-        with (self._folder / "server.log").open("ab") as log:
+        log = self._folder / "server.log"
+        with log.open("ab") as out:
             self._process = subprocess.Popen(
                 [*self._account, str(self._programs / "postgres"), "-D", str(self._folder / "data"),
                  "-p", str(self.port), "-c", f"listen_addresses={self.host}",
                  "-c", f"unix_socket_directories={self._folder}", "-c", "fsync=off", "-c", "logging_collector=off"],
                 stdout=subprocess.DEVNULL,
-                stderr=log,
+                stderr=out,
                 cwd=self._folder,
             )  # fmt: skip
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if self._answers():
-                return
-            time.sleep(0.05)
-        self.stop()
-        pytest.fail((self._folder / "server.log").read_text(encoding="utf-8", errors="replace"))
+        wait_for_process(
+            self._answers,
+            self._process,
+            name="postgres",
+            log=log,
+            # So it turns away who asks while it starts.
+            telling=lambda line: "the database system is starting up" not in line,
+            pause=0.05,
+        )
 
     def _answers(self) -> bool:
         try:
@@ -151,7 +155,7 @@ class PostgresServer:
         pid_file = self._folder / "data" / "postmaster.pid"
         if pid_file.exists():
             os.kill(int(pid_file.read_text(encoding="ascii").splitlines()[0]), signal.SIGQUIT)
-        self._process.wait(timeout=_START_SECONDS)
+        self._process.wait()
         self._process = None
 
     def create_database(self, prefix: str = "test") -> PostgresDatabase:
@@ -221,8 +225,8 @@ def running_server() -> Iterator[PostgresServer]:
             os.chown(folder, owner.pw_uid, owner.pw_gid)
         server = PostgresServer(folder, programs, account)
         server.create()
-        server.start()
         try:
+            server.start()
             yield server
         finally:
             server.stop()

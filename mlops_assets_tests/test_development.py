@@ -17,7 +17,7 @@ import pytest
 
 from mlops_assets.definitions import definitions
 from mlops_assets.demo.live import free_port
-from mlops_assets.demo.waiting import patience, wait_for
+from mlops_assets.demo.waiting import wait_for_process
 from mlops_assets.deployment.instance import VARIABLES
 from mlops_assets_tests.docker_engine import ROOT
 
@@ -63,7 +63,6 @@ def shown(command: Sequence[str], folder: Path) -> dict[str, Any]:
 
     def answered() -> bool:
         nonlocal answer
-        assert process.poll() is None, log.read_text(encoding="utf-8")
         try:
             answer = httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": _SHOWN}, timeout=60).json()["data"]
         except httpx.TransportError:
@@ -74,7 +73,7 @@ def shown(command: Sequence[str], folder: Path) -> dict[str, Any]:
         )
 
     try:
-        wait_for(answered, signs=lambda: log.stat().st_size, give_up=patience(" ".join(command), str(log)))
+        wait_for_process(answered, process, name=" ".join(command), log=log)
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait()

@@ -22,7 +22,7 @@ from mlops_assets_tests.webserver import WebServer, web_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.chromium, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.chromium]
 
 PICTURES = ROOT / "screenshots"
 MONTHS = ("2021-07", "2021-08")
@@ -70,7 +70,7 @@ def page() -> Iterator[Page]:
 
 def test_the_graph_spans_the_three_locations(server: WebServer, page: Page) -> None:
     page.open(f"{server.url}/asset-groups")
-    page.wait_for("raw", "wrangled", "features", "variance", "models", "predictions", "serving", seconds=120)
+    page.wait_for("raw", "wrangled", "features", "variance", "models", "predictions", "serving")
     nodes = server.ask("{ assetNodes { assetKey { path } repository { location { name } } isMaterializable } }")
     made = {
         "/".join(node["assetKey"]["path"]): node["repository"]["location"]["name"]

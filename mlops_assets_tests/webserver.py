@@ -8,19 +8,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from mlops_assets.demo.waiting import StalledError, wait_for_process, wait_until
 from mlops_assets_tests.postgres import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_READY_SECONDS: Final = 120.0
+ENDED: Final = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
+"""States of a run in which nothing follows."""
 
 LAUNCH: Final = """
 mutation Launch($params: ExecutionParams!) {
@@ -32,7 +33,11 @@ mutation Launch($params: ExecutionParams!) {
   }
 }
 """
-_STATUS: Final = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+_RUN: Final = """
+query Run($id: ID!, $after: String) {
+  runOrError(runId: $id) { ... on Run { status eventConnection(afterCursor: $after) { cursor } } }
+}
+"""
 
 
 def launch_parameters(location: str, asset: list[str], partition: str | None, *also: list[str]) -> dict[str, Any]:
@@ -77,15 +82,18 @@ class WebServer:
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
 
-    def outcome(self, run_id: str, *, seconds: float) -> str:
-        """The final status of a run, waiting at most so long; its last status if it does not end."""
-        deadline = time.monotonic() + seconds
-        status = "NOT_STARTED"
-        while time.monotonic() < deadline:
-            status = str(self.ask(_STATUS, id=run_id)["runOrError"]["status"])
-            if status in {"SUCCESS", "FAILURE", "CANCELED"}:
-                break
-            time.sleep(0.3)
+    def outcome(self, run_id: str) -> str:
+        """The status of a run that has ended, or does not move any more: neither its status nor its events."""
+        status, cursor = "NOT_STARTED", None
+
+        def look() -> tuple[str, str | None]:
+            nonlocal status, cursor
+            run = self.ask(_RUN, id=run_id, after=cursor)["runOrError"]
+            status, cursor = run["status"], run["eventConnection"]["cursor"]
+            return status, cursor
+
+        with suppress(StalledError):
+            wait_until(lambda seen: seen[0] in ENDED, look, what=f"Run {run_id}", remedy="Look at its events.")
         return status
 
 
@@ -104,17 +112,16 @@ def web_server(workspace: Path, environment: Mapping[str, str], log: Path) -> It
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{url}/server_info", timeout=60).is_success
+        except httpx.TransportError:
+            return False
+
     try:
-        deadline = time.monotonic() + _READY_SECONDS
-        while True:
-            assert process.poll() is None, log.read_text(encoding="utf-8")
-            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
-            try:
-                if httpx.get(f"{url}/server_info", timeout=2).is_success:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.3)
+        wait_for_process(ready, process, name="dagster-webserver", log=log)
         yield WebServer(url)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait()

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from mlops_assets.demo.surroundings import Surroundings, process
-from mlops_assets.demo.waiting import patience, wait_for
+from mlops_assets.demo.waiting import wait_for_process
 from mlops_assets.deployment.loopback import AUTHORITY
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.serving.credentials import create_service_keys, issue_service_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from subprocess import Popen
 
     from mlops_assets.platform.settings import Settings
 
@@ -103,7 +102,7 @@ def service(
     """The REST service as a process of its own, ready for requests, and a client with a token.
 
     Raises:
-        LiveError: it did not become ready.
+        StalledError: it did not become ready.
     """
     if not settings.token_signing_key.exists():
         create_service_keys(settings)
@@ -120,7 +119,6 @@ def service(
     ) as child:
 
         def ready() -> bool:
-            must_live(child, "mlops-assets serve", log)
             if not trusts.exists():
                 return False
             try:
@@ -129,7 +127,7 @@ def service(
             except httpx.TransportError:
                 return False
 
-        wait_for(ready, signs=lambda: log.stat().st_size, give_up=patience("The service", f"Look at {log}."))
+        wait_for_process(ready, child, name="mlops-assets serve", log=log)
         yield Client(url, token, trusts)
 
 
@@ -146,14 +144,10 @@ def daemon(surroundings: Surroundings, environment: Mapping[str, str]) -> Iterat
         log,
         surroundings.home,
     ) as child:
-        yield lambda: must_live(child, "dagster-daemon", log)
 
+        def must_live() -> None:
+            if child.poll() is not None:
+                culprit = f"it ended with exit code {child.returncode}."
+                raise LiveError(source="dagster-daemon", culprit=culprit, remedy=f"Look at {log}.")
 
-def must_live(child: Popen[bytes], name: str, log: Path) -> None:
-    """Nothing, as long as the process runs.
-
-    Raises:
-        LiveError: it has ended.
-    """
-    if child.poll() is not None:
-        raise LiveError(source=name, culprit=f"it ended with exit code {child.returncode}.", remedy=f"Look at {log}.")
+        yield must_live

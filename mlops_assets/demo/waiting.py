@@ -1,6 +1,7 @@
 """Waiting for others without judging their speed: as long as something moves, the wait goes on.
 
-Put here what is waited for and by which signs of life. Keep out starting and stopping of whatever is waited for.
+Put here what is waited for (anything, what a process does, runs of an instance) and by which signs of life. Keep out
+starting and stopping of whatever is waited for.
 
 A fixed deadline fails on a machine that is merely slow or busy. What tells slow from stuck is whether anything changes.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRunStatus
@@ -20,14 +21,18 @@ from mlops_assets.platform.errors import PlatformError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
+    from pathlib import Path
+    from subprocess import Popen
 
 QUIET_SECONDS: Final = 300.0
 """Nothing is known to be stuck before nothing has moved for that long."""
 
 _QUIET_AFTER_FAILURE_SECONDS: Final = 60.0
 """When a run has failed and none is under way: longer than sensors and automation need to ask for another."""
+_MOST_SHOWN: Final = 3000
 _WORKING: Final = "working"
 _QUEUED: Final = "queued"
+Seen = TypeVar("Seen")
 
 
 class StalledError(PlatformError):
@@ -53,23 +58,100 @@ def wait_for(
     before = signs()
     while not arrived():
         time.sleep(pause)
-        if (now := signs()) != before:
-            before, moved = now, time.monotonic()
-        give_up(time.monotonic() - moved)
+        now, looked = signs(), time.monotonic()
+        if now != before:
+            before, moved = now, looked
+        give_up(looked - moved)
     return time.monotonic() - started
 
 
-def patience(what: str, remedy: str, *, seconds: float = QUIET_SECONDS) -> Callable[[float], None]:
-    """For ``give_up``: lose patience after that many quiet seconds.
+def patience(
+    what: str, remedy: str, *, seen: Callable[[], object], seconds: float = QUIET_SECONDS
+) -> Callable[[float], None]:
+    """For ``give_up``: lose patience after some quiet seconds.
 
-    The returned function raises ``StalledError``.
+    Args:
+        what: name of what is waited for, in the error.
+        remedy: what a person can do then.
+        seen: gives what there is to see when patience is lost; the error shows its end.
+        seconds: how long nothing may move.
+
+    Returns:
+        A function that raises ``StalledError`` when it is given more seconds.
     """
 
     def give_up(quiet: float) -> None:
         if quiet > seconds:
-            raise StalledError(source=what, culprit=f"nothing has moved for {quiet:.0f} s.", remedy=remedy)
+            last = str(seen())[-_MOST_SHOWN:]
+            raise StalledError(source=what, culprit=f"nothing has moved for {quiet:.0f} s ({last}).", remedy=remedy)
 
     return give_up
+
+
+def wait_until(
+    arrived: Callable[[Seen], bool], look: Callable[[], Seen], *, what: str, remedy: str, pause: float = 0.2
+) -> Seen:
+    """Look again and again until it is so, as long as what is seen changes; returns what was seen last.
+
+    Args:
+        arrived: whether what is seen is what is waited for.
+        look: gives what there is to see.
+        what: name of what is waited for, in the error.
+        remedy: what a person can do if it does not come.
+        pause: seconds between two looks.
+
+    Raises:
+        StalledError: what is seen has not changed for long; it shows it.
+    """
+    seen: list[Seen] = []
+
+    def signs() -> Seen:
+        seen[:] = [look()]
+        return seen[0]
+
+    give_up = patience(what, remedy, seen=lambda: seen[0])
+    wait_for(lambda: arrived(seen[0]), signs=signs, give_up=give_up, pause=pause)
+    return seen[0]
+
+
+def wait_for_process(
+    arrived: Callable[[], bool],
+    process: Popen[Any],
+    *,
+    name: str,
+    log: Path,
+    telling: Callable[[str], bool] = bool,
+    pause: float = 0.2,
+) -> float:
+    """Wait for something that a process does, as long as it lives and moves; returns the seconds that it took.
+
+    Args:
+        arrived: what is waited for.
+        process: the process.
+        name: its name in the error.
+        log: file that it writes: as long as that grows, it moves. The error shows the end.
+        telling: whether a line of the log counts: one that asking itself brings about should not.
+        pause: seconds between two looks.
+
+    Raises:
+        StalledError: it has ended, or nothing has moved for long.
+    """
+
+    def told() -> str:
+        return "\n".join(filter(telling, log.read_text(encoding="utf-8", errors="replace").splitlines()))
+
+    def arrived_or_lives() -> bool:
+        # Looked at first: what a process did before its end counts.
+        code = process.poll()
+        if arrived():
+            return True
+        if code is not None:
+            culprit = f"it ended with exit code {code} ({told()[-_MOST_SHOWN:]})."
+            raise StalledError(source=name, culprit=culprit, remedy=remedy)
+        return False
+
+    remedy = f"Look at {log}."
+    return wait_for(arrived_or_lives, signs=told, give_up=patience(name, remedy, seen=told), pause=pause)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +187,24 @@ class Work:
 class WorkWatch:
     """The runs of an instance since some moment."""
 
-    def __init__(self, instance: dg.DagsterInstance, since: datetime) -> None:
-        """Watch the runs that this instance has made since then."""
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        since: datetime,
+        *,
+        quiet_seconds: float = QUIET_SECONDS,
+        after_failure_seconds: float = _QUIET_AFTER_FAILURE_SECONDS,
+    ) -> None:
+        """Watch the runs that this instance has made since then.
+
+        Args:
+            instance: where the runs are.
+            since: when the first of them may have been made.
+            quiet_seconds: how long nothing may move.
+            after_failure_seconds: the same, when a run has failed and none is under way.
+        """
+        self._quiet_seconds = quiet_seconds
+        self._after_failure_seconds = after_failure_seconds
         self._instance = instance
         self._filter = dg.RunsFilter(created_after=since)
 
@@ -147,20 +245,22 @@ class WorkWatch:
                 tell(told)
             return work.signs
 
+        stuck = patience(
+            what,
+            "Look at the logs folder of the home folder, and at the runs in the Dagster UI (make dev).",
+            seen=self.look,
+            seconds=self._quiet_seconds,
+        )
+
         def give_up(quiet: float) -> None:
             # A look of its own, since what moved in between is no reason to give up.
-            if quiet > _QUIET_AFTER_FAILURE_SECONDS and not (work := self.look()).under_way and work.failed:
+            if quiet > self._after_failure_seconds and not (work := self.look()).under_way and work.failed:
                 raise StalledError(
                     source=what,
                     culprit="; ".join(failure_of(self._instance, run) for run in work.failed[:3]),
                     remedy="Look at the run in the Dagster UI (make dev).",
                 )
-            if quiet > QUIET_SECONDS:
-                raise StalledError(
-                    source=what,
-                    culprit=f"nothing has moved for {quiet:.0f} s ({self.look()}).",
-                    remedy="Look at the logs folder of the home folder, and at the runs in the Dagster UI (make dev).",
-                )
+            stuck(quiet)
 
         return wait_for(arrived, signs=signs, give_up=give_up, pause=pause)
 

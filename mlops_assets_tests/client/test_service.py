@@ -177,7 +177,7 @@ class Misbehaving:
         self._thread.join()
 
     def client(self, retries: Retries = QUICK) -> PredictionService:
-        return PredictionService(f"http://127.0.0.1:{self._server.server_port}", retries=retries, timeout_seconds=2)
+        return PredictionService(f"http://127.0.0.1:{self._server.server_port}", retries=retries, timeout_seconds=60)
 
 
 KEPT = msgspec.json.encode({"current": "a", "exports": [], "added_later": 1})

@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from mlops_assets.demo.waiting import wait_for_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,8 @@ def waits():
     nested = "import os, subprocess, sys; subprocess.Popen(['sleep', '600']); open('started', 'w').close(); " \\
              "os.execvp('sleep', ['sleep', '600'])"
     with process([sys.executable, "-c", nested], {}, folder / "log", folder) as child:
-        (folder / "group").write_text(str(child.pid))
+        (folder / "written").write_text(str(child.pid))
+        (folder / "written").rename(folder / "group")
         child.wait()
 
 cli._app = waits
@@ -46,13 +48,20 @@ def _group_lives(group: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_command_that_is_told_to_end_ends_what_it_started(tmp_path: Path, number: signal.Signals) -> None:
-    with subprocess.Popen([sys.executable, "-c", _COMMAND, str(tmp_path)], stderr=subprocess.DEVNULL) as command:
-        deadline = time.monotonic() + 30
-        while not ((tmp_path / "started").exists() and (tmp_path / "group").exists()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    log = tmp_path / "printed.log"
+    with (
+        log.open("wb") as out,
+        subprocess.Popen([sys.executable, "-c", _COMMAND, str(tmp_path)], stderr=out) as command,
+    ):
+        wait_for_process(
+            lambda: (tmp_path / "started").exists() and (tmp_path / "group").exists(),
+            command,
+            name="The command",
+            log=log,
+            pause=0.05,
+        )
         group = int((tmp_path / "group").read_text())
         assert _group_lives(group)
         command.send_signal(number)
-        command.wait(timeout=30)
+        command.wait()
         assert not _group_lives(group)

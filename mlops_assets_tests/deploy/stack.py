@@ -102,7 +102,7 @@ class Stack:
         context = ssl.create_default_context(cafile=str(folder / "services.crt"))
         if certificate is not None:
             context.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")
-        return httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=30, trust_env=False)
+        return httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=60, trust_env=False)
 
 
 def token(name: str) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mlops_assets_tests.deploy.stack import Stack
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.docker]
 
 _ENGINE_SOCKET: Final = "/var/run/docker.sock"
 

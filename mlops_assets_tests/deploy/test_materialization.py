@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
 from mlops_assets_tests.browser import browser_page, require_chromium
@@ -23,15 +23,12 @@ if TYPE_CHECKING:
 
     from mlops_assets_tests.browser import Page
 
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.chromium,
-    pytest.mark.timeout(1500),
-]
+pytestmark = [pytest.mark.docker, pytest.mark.chromium]
 
 PICTURES = ROOT / "screenshots"
 VOTERS = 600
 OK = 200
+_REMEDY = "Look at the logs of the deployment's containers."
 _PUBLISHED = """
 import json
 from mlops_assets.contracts import raw
@@ -126,22 +123,21 @@ def _run_containers() -> list[str]:
 def _materialize(page: Page, address: str, location: str, asset: str, partition: str | None, *also: str) -> None:
     """Materialize from the asset's page, look at the run's page until it has succeeded and its container is gone."""
     page.open(f"{address}/assets/{asset}")
-    page.wait_for("Materialize", seconds=120)
+    page.wait_for("Materialize")
     params = launch_parameters(location, asset.split("/"), partition, *(name.split("/") for name in also))
-    deadline = time.monotonic() + 120
     # A code server that is busy with much else is told as an error, and answers a moment later.
-    while "errors" in (launched := _ask(page, LAUNCH, {"params": params})):
-        assert time.monotonic() < deadline, launched["errors"]
-        time.sleep(1)
+    launched = wait_until(
+        lambda told: "errors" not in told,
+        lambda: _ask(page, LAUNCH, {"params": params}),
+        what=f"A run of {asset}",
+        remedy=_REMEDY,
+    )
     run_id = launched["data"]["launchPipelineExecution"]["run"]["runId"]
     page.open(f"{address}/runs/{run_id}")
-    page.wait_for("RUN_SUCCESS", seconds=420)
+    page.wait_for("RUN_SUCCESS")
     # The reaper's last word, after which the container is gone.
-    page.wait_for("ended with exit code 0", seconds=120)
-    deadline = time.monotonic() + 60
-    while run_id in _run_containers():
-        assert time.monotonic() < deadline, "the run's container is still there"
-        time.sleep(0.5)
+    page.wait_for("ended with exit code 0")
+    wait_until(lambda found: run_id not in found, _run_containers, what=f"The end of run {run_id}", remedy=_REMEDY)
 
 
 def test_a_materialization_asked_for_in_the_browser_runs_in_a_container_that_is_gone_afterwards(
@@ -172,11 +168,13 @@ def test_models_and_predictions_asked_for_in_the_browser_are_served_to_a_client(
         _materialize(page, address, "modeling", "serving/export", None)
         page.picture(PICTURES / "deployment-export.png")
     headers = {"Authorization": f"Bearer {token('test-application')}"}
-    deadline = time.monotonic() + 60
+
+    def asked() -> tuple[int, Any]:
+        answer = client.get("/v1/predictions?state=NC&election=2024", headers=headers)
+        return answer.status_code, answer.json().get("items", answer.reason_phrase)
+
     with stack.client(clients, SERVICE, None) as client:
-        while (answer := client.get("/v1/predictions?state=NC&election=2024", headers=headers)).status_code != OK:
-            assert time.monotonic() < deadline, answer.text
-            time.sleep(0.5)
-    first = answer.json()["items"][0]
+        _, items = wait_until(lambda answer: answer[0] == OK, asked, what="Predictions", remedy=_REMEDY)
+    first = items[0]
     assert first["lower"] <= first["value"] <= first["upper"]
     assert first["model_version"]

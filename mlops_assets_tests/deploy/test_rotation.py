@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mlops_assets_tests.deploy.stack import Stack
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.docker]
 
 _COMPOSE: Final = ("docker-compose", "--project-name", PROJECT, "--file", "deploy/compose.yaml")
 

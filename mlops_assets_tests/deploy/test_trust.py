@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mlops_assets_tests.deploy.stack import Stack
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.docker]
 
 _HOSTILE = """
 from pathlib import Path
@@ -101,7 +101,7 @@ class TestReverseProxy:
     @pytest.mark.usefixtures("stack")
     @pytest.mark.parametrize("port", [VIEWER, OPERATOR, SERVICE])
     def test_plain_http_is_refused(self, port: int) -> None:
-        assert httpx.get(f"http://localhost:{port}/", trust_env=False).status_code == 400
+        assert httpx.get(f"http://localhost:{port}/", timeout=60, trust_env=False).status_code == 400
 
     @pytest.mark.usefixtures("stack")
     @pytest.mark.parametrize("port", [VIEWER, OPERATOR, SERVICE])

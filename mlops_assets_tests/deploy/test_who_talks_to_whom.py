@@ -13,7 +13,7 @@ from mlops_assets_tests.docker_engine import ROOT
 if TYPE_CHECKING:
     from mlops_assets_tests.deploy.stack import Stack
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.docker]
 
 OPEN: Final[dict[str, dict[str, list[int]]]] = {
     "storage": {"postgres": [5432]},

@@ -9,7 +9,6 @@ import contextlib
 import json
 import shutil
 import tempfile
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,8 +17,10 @@ import dagster as dg
 import docker
 from dagster._core.code_pointer import FileCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.test_utils import create_run_for_test
 
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.deployment.docker_proxy.policy import Policy, Profile, Role
 from mlops_assets.deployment.docker_proxy.server import DockerProxy
 from mlops_assets.deployment.reaper import Patience, Reaper
@@ -165,25 +166,30 @@ class Plant:
         )
         return [str(each.id) for each in found]
 
-    def await_started(self, seconds: float = 60) -> None:
+    def await_started(self, run: dg.DagsterRun) -> None:
         """Wait until the run's step is at work."""
-        deadline = time.monotonic() + seconds
-        while not (self.folder / "started").exists():
-            assert time.monotonic() < deadline, "the step did not start"
-            time.sleep(0.05)
+        started = self.folder / "started"
+        wait_until(
+            lambda _: started.exists(), lambda: self._look(run), what="The run's step", remedy="Look at its run."
+        )
 
-    def settle(self, run: dg.DagsterRun, seconds: float = 60) -> dg.DagsterRunStatus:
+    def settle(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
         """Reap until the run has ended and no container is left; returns how it ended."""
-        deadline = time.monotonic() + seconds
-        while self.containers() or not self._ended(run):
-            assert time.monotonic() < deadline, (self.status(run), self.containers(), self.messages(run))
-            self.reaper.settle()
-            time.sleep(0.1)
-        return self.status(run)
 
-    def _ended(self, run: dg.DagsterRun) -> bool:
-        found = self.instance.get_run_by_id(run.run_id)
-        return found is not None and found.is_finished
+        def look() -> tuple[dg.DagsterRunStatus, list[str], str]:
+            self.reaper.settle()
+            return self._look(run)
+
+        status, *_ = wait_until(
+            lambda seen: seen[0] in FINISHED_STATUSES and not seen[1],
+            look,
+            what="The run's end",
+            remedy="Look at what it was told.",
+        )
+        return status
+
+    def _look(self, run: dg.DagsterRun) -> tuple[dg.DagsterRunStatus, list[str], str]:
+        return self.status(run), self.containers(), self.messages(run)
 
     def close(self) -> None:
         """Take everything away."""

@@ -16,9 +16,9 @@ from mlops_assets_tests.docker_engine import build_image, require_engine
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker]
 
-_SLEEP = "time.sleep(120)"
+_SLEEP = "time.sleep(3600)"
 FAILURE, SUCCESS, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED
 
 
@@ -93,10 +93,10 @@ def test_no_engine_at_launch_fails_the_run_saying_who_does_not_answer(
 def test_the_way_to_the_engine_may_be_away_while_a_run_is_at_work(image: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with plant(image) as made:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{made.folder}/docker.sock")
-        run = made.run("time.sleep(3)")
+        run = made.run("while not (place / 'over').exists(): time.sleep(0.05)")
         with made.proxy():
             made.launch(run)
-            made.await_started()
+            made.await_started(run)
         real = made.reaper.engine
         made.reaper.engine = docker.DockerClient(base_url=f"unix://{made.folder}/docker.sock", version="1.41")
         for _ in range(10):
@@ -105,6 +105,7 @@ def test_the_way_to_the_engine_may_be_away_while_a_run_is_at_work(image: str, mo
             time.sleep(0.1)
         assert made.status(run) is dg.DagsterRunStatus.STARTED
         made.reaper.engine = real
+        (made.folder / "over").touch()
         assert made.settle(run) is SUCCESS
 
 
@@ -118,7 +119,7 @@ def test_a_run_that_is_canceled_in_any_phase_ends_and_leaves_nothing(running: Pl
     else:
         running.launch(run)
         if phase == "at work":
-            running.await_started()
+            running.await_started(run)
         if phase == "over":
             running.settle(run)
         launcher.terminate(run.run_id)

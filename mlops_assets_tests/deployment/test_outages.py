@@ -8,7 +8,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,6 +18,7 @@ import docker
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
+from mlops_assets.demo.waiting import wait_for_process
 from mlops_assets.deployment.certificates import Authority, Purpose
 from mlops_assets.deployment.containers import RUN_LABEL
 from mlops_assets.deployment.run_launcher import DEPLOYMENT_LABEL
@@ -31,16 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _await(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 @pytest.mark.docker
 @pytest.mark.postgres
-@pytest.mark.timeout(300)
 def test_a_container_that_ends_while_postgresql_is_away_is_told_and_removed_when_it_is_back(tmp_path: Path) -> None:
     require_engine()
     deployment = f"outage-{uuid.uuid4().hex[:8]}"
@@ -65,11 +57,15 @@ def test_a_container_that_ends_while_postgresql_is_away_is_told_and_removed_when
                 env={**os.environ, "DAGSTER_HOME": str(tmp_path)},
                 stderr=output,
             )  # fmt: skip
+
+        def wait(arrived: Callable[[], bool], what: str) -> None:
+            wait_for_process(arrived, reaper, name=f"A reaper {what}", log=log)
+
         try:
-            _await(heartbeat.exists, "the reaper did not look")
+            wait(heartbeat.exists, "that has looked")
             server.stop()
             container.kill()
-            _await(lambda: "storage is away" in log.read_text(encoding="utf-8"), "the outage was not noticed")
+            wait(lambda: "storage is away" in log.read_text(encoding="utf-8"), "that has noticed the outage")
             assert reaper.poll() is None
             assert len(engine.containers.list(all=True, filters={"label": f"{DEPLOYMENT_LABEL}={deployment}"})) == 1
             server.start()
@@ -78,16 +74,16 @@ def test_a_container_that_ends_while_postgresql_is_away_is_told_and_removed_when
                 found = instance.get_run_by_id(run.run_id)
                 return found is not None and found.status is dg.DagsterRunStatus.FAILURE
 
-            _await(failed, "the run was not settled")
+            wait(failed, "that has settled the run")
             messages = [str(entry.message) for entry in instance.all_logs(run.run_id)]
             assert any("exit code 137 (SIGKILL)" in message for message in messages), messages
-            _await(
+            wait(
                 lambda: not engine.containers.list(all=True, filters={"label": f"{DEPLOYMENT_LABEL}={deployment}"}),
-                "the container is still there",
+                "that has removed the container",
             )
         finally:
             reaper.terminate()
-            reaper.wait(timeout=30)
+            reaper.wait()
             for left in engine.containers.list(all=True, filters={"label": f"{DEPLOYMENT_LABEL}={deployment}"}):
                 left.remove(force=True, v=True)
             engine.close()

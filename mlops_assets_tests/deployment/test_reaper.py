@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import docker
 import pytest
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.test_utils import create_run_for_test
 from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
 
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.deployment.containers import RUN_LABEL
 from mlops_assets.deployment.reaper import Patience, Reaper
 from mlops_assets.deployment.run_launcher import DEPLOYMENT_LABEL
 from mlops_assets_tests.docker_engine import base_image, require_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from docker.models.containers import Container
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker]
 
 _IMPATIENT = Patience(launching=0.5, vanished=0.2, finished=0.5, canceling=0.5, silent=3600)
 
@@ -75,13 +77,25 @@ class Yard:
         run: dg.DagsterRun = create_run_for_test(self.instance, job_name="job", status=status, tags=tags)
         return run
 
-    def settle_until(self, status: dg.DagsterRunStatus, run: dg.DagsterRun, seconds: float = 20) -> None:
+    def settle_until(self, status: dg.DagsterRunStatus, run: dg.DagsterRun) -> None:
         """Settle as the process does, until the run is in that state and no container is left."""
-        deadline = time.monotonic() + seconds
-        while self.status(run) is not status or self.left():
-            assert time.monotonic() < deadline, (self.status(run), self.left(), self.messages(run))
-            self.reaper.settle()
-            time.sleep(0.1)
+        self.settle_until_empty(run)
+        assert self.status(run) is status, self.messages(run)
+
+    def settle_until_empty(self, *runs: dg.DagsterRun, settle: Callable[[], None] | None = None) -> None:
+        """Settle, by this reaper if nothing else is given, until these runs have ended and no container is left."""
+
+        def look() -> tuple[list[Any], list[tuple[dg.DagsterRunStatus, str]]]:
+            (settle or self.reaper.settle)()
+            return [each.id for each in self.left()], [(self.status(run), self.messages(run)) for run in runs]
+
+        wait_until(
+            lambda seen: not seen[0] and all(status in FINISHED_STATUSES for status, _ in seen[1]),
+            look,
+            what="The reaper",
+            remedy="Look at what is left.",
+            pause=0.1,
+        )
 
     def status(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
         found = self.instance.get_run_by_id(run.run_id)
@@ -191,7 +205,7 @@ def test_a_container_that_runs_on_after_its_run_is_stopped(yard: Yard) -> None:
     run = yard.run()
     yard.container(run.run_id, "import time; time.sleep(600)")
     yard.instance.report_run_failed(run)
-    yard.settle_until(dg.DagsterRunStatus.FAILURE, run, seconds=30)
+    yard.settle_until(dg.DagsterRunStatus.FAILURE, run)
 
 
 def test_a_silent_run_fails_and_its_container_is_killed(yard: Yard) -> None:
@@ -247,11 +261,7 @@ def test_containers_of_another_deployment_are_left_alone(yard: Yard, tmp_path: P
 
 def test_a_container_of_a_deleted_run_is_removed(yard: Yard) -> None:
     yard.container(str(uuid.uuid4()), "import time; time.sleep(600)")
-    deadline = time.monotonic() + 10
-    while yard.left():
-        assert time.monotonic() < deadline
-        yard.reaper.settle()
-        time.sleep(0.2)
+    yard.settle_until_empty()
 
 
 def test_a_reaper_that_was_killed_before_removing_does_not_tell_the_end_twice(yard: Yard) -> None:
@@ -282,12 +292,13 @@ def test_two_reapers_at_once_settle_like_one(yard: Yard) -> None:
     for run in runs:
         yard.container(run.run_id, "pass").wait()
     reapers = [yard.fresh_reaper(), yard.fresh_reaper()]
-    with ThreadPoolExecutor(max_workers=len(reapers)) as both:
-        deadline = time.monotonic() + 60
-        while yard.left():
-            assert time.monotonic() < deadline
+
+    def settle() -> None:
+        with ThreadPoolExecutor(max_workers=len(reapers)) as both:
             for settled in [both.submit(reaper.settle) for reaper in reapers]:
                 settled.result()
+
+    yard.settle_until_empty(*runs, settle=settle)
     assert [yard.status(run) for run in runs] == [dg.DagsterRunStatus.FAILURE] * len(runs)
 
 

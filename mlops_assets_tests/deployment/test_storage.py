@@ -19,6 +19,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import Pool
 
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.deployment import storage
 from mlops_assets.deployment.storage import KeptPostgresStorage
 from mlops_assets_tests.deployment.instances import instance_on
@@ -91,10 +92,13 @@ def told(log: EventLogStorage[Any], run_id: str) -> list[str | None]:
 
 def settled(database: PostgresDatabase, at_most: int) -> set[int]:
     """The database's sessions, once the server has ended those that were closed."""
-    deadline = time.monotonic() + 10
-    while len(found := database.sessions()) > at_most and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
+    return wait_until(
+        lambda found: len(found) <= at_most,
+        database.sessions,
+        what="Sessions",
+        remedy=f"At most {at_most} should stay.",
+        pause=0.05,
+    )
 
 
 def test_dagsters_own_storage_reads_what_was_written(
@@ -158,7 +162,7 @@ def test_as_many_threads_as_ask_get_a_connection_each_and_a_few_stay_open(
 
     def ask(_: int) -> int:
         with engine(instance).connect() as connection:
-            together.wait(timeout=30)
+            together.wait(timeout=60)
             return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
 
     with ThreadPoolExecutor(20) as threads:
@@ -194,8 +198,10 @@ def test_events_are_stored_again_once_the_server_is_back(tmp_path: Path) -> None
             engine(instance).dispose()
 
 
-def test_a_connection_that_is_too_old_is_not_used_again(postgres_database: PostgresDatabase) -> None:
-    connections = storage._connections(postgres_database.url, oldest_seconds=1)
+def test_a_connection_that_is_too_old_is_not_used_again(
+    postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = storage._connections(postgres_database.url, oldest_seconds=3600)
 
     def session() -> int:
         with connections.connect() as connection:
@@ -203,7 +209,8 @@ def test_a_connection_that_is_too_old_is_not_used_again(postgres_database: Postg
 
     first = session()
     assert session() == first
-    time.sleep(1.5)
+    true_time = time.time
+    monkeypatch.setattr(time, "time", lambda: true_time() + 3601)
     assert session() != first
     connections.dispose()
 
@@ -225,13 +232,13 @@ def test_no_option_of_a_web_server_keeps_connections_longer_than_five_minutes(
 
 
 def test_statements_of_a_web_server_have_their_time_limit_in_every_storage(instance: dg.DagsterInstance) -> None:
-    instance.optimize_for_webserver(statement_timeout=200, pool_recycle=3600, max_overflow=20)
+    instance.optimize_for_webserver(statement_timeout=2000, pool_recycle=3600, max_overflow=20)
     limited = engine(instance)
     assert instance.run_storage._engine is limited  # type: ignore[attr-defined]
     assert instance.schedule_storage is not None
     assert instance.schedule_storage._engine is limited  # type: ignore[attr-defined]
     with limited.connect() as connection, pytest.raises(OperationalError, match="statement timeout"):
-        connection.execute(text("SELECT pg_sleep(5)"))
+        connection.execute(text("SELECT pg_sleep(60)"))
     assert instance.get_runs_count() == 0
     limited.dispose()
 

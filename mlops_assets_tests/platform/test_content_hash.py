@@ -38,7 +38,7 @@ def content_hash(rows: list[dict[str, object]], backend: Backend | None = None) 
 
 
 @given(rows=ROWS, seed=st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_order_of_rows_does_not_matter(rows: list[dict[str, object]], seed: object) -> None:
     backend = ibis.duckdb.connect()
     shuffled = list(rows)
@@ -47,7 +47,7 @@ def test_the_order_of_rows_does_not_matter(rows: list[dict[str, object]], seed: 
 
 
 @given(rows=ROWS.filter(len), other=ROWS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_other_rows_give_another_hash(rows: list[dict[str, object]], other: list[dict[str, object]]) -> None:
     def plain(table: list[dict[str, object]]) -> list[str]:
         # Minus zero equals zero; everything else is told apart.

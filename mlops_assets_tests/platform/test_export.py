@@ -93,7 +93,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=5)
 AMOUNTS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.dictionaries(NAMES, AMOUNTS, max_size=8), st.randoms())
 def test_row_order_and_chunks_do_not_change_the_id_but_any_value_does(
     rows: dict[str, float | None], random: object

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlops_assets.platform import token_verifier
 from mlops_assets.platform.token_keys import (
     KeyFileError,
     create_keys,
@@ -105,7 +106,7 @@ def test_a_token_says_who_asks_and_what_it_may_see(office: Office) -> None:
     assert principal.scopes == {"predictions:read"}
     assert principal.limits == {"states": {"NC", "GA"}}
     assert principal.key_id == office.key_id
-    assert principal.expires == pytest.approx(time.time() + HOUR.total_seconds(), abs=5)
+    assert principal.expires == pytest.approx(time.time() + HOUR.total_seconds(), abs=60)
 
 
 def test_a_token_without_limit_sees_everything_and_one_with_an_empty_limit_nothing(office: Office) -> None:
@@ -161,7 +162,7 @@ def test_what_is_no_token_is_refused(office: Office, token: str) -> None:
     assert office.refusal(token) is Refusal.MALFORMED
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_changing_any_character_makes_a_token_invalid(office: Office, data: st.DataObject) -> None:
     token = office.sign()
@@ -193,10 +194,11 @@ def test_unknown_keys_and_forged_signatures_are_refused(office: Office, tmp_path
     assert office.refusal(office.sign({"kid": "absent"})) is Refusal.UNKNOWN_KEY
 
 
-def test_a_remembered_token_still_expires(office: Office) -> None:
-    token = office.sign(exp=int(time.time()) - 3)
-    office.verifier.verify(token)
-    time.sleep(3)
+def test_a_remembered_token_still_expires(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = office.sign(exp=int(time.time()) - 60)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(token_verifier, "_LEEWAY_SECONDS", 3600)
+        office.verifier.verify(token)
     assert office.refusal(token) is Refusal.EXPIRED
 
 

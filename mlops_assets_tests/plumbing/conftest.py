@@ -30,7 +30,7 @@ def server() -> Iterator[LoopbackServer]:
 @pytest.fixture
 def fetcher() -> Iterator[Fetcher]:
     """A client of three attempts that does not sleep between them."""
-    with Fetcher(limits=Limits(timeout_seconds=5.0, attempts=3), sleep=lambda _: None) as client:
+    with Fetcher(limits=Limits(timeout_seconds=60.0, attempts=3), sleep=lambda _: None) as client:
         yield client
 
 

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 ISSUER = "test-issuer"
 AUDIENCE = "test-service"
 HOUR = timedelta(hours=1)
-_PATIENCE_SECONDS = 60.0
-"""A machine that does much else starts a service slowly."""
 
 
 @dataclass
@@ -104,7 +103,7 @@ class Service:
 
     def client(self, token: str | None = None, *, identity: tuple[Path, Path] | None = None) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=10, verify=self.trust(identity))
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=self.trust(identity))
 
     @property
     def hold(self) -> Path:
@@ -131,14 +130,25 @@ class Service:
 
     def wait_for_log(self, message: str, *, count: int = 1) -> dict[str, Any]:
         """The ``count``-th log line with that message."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
         found: list[dict[str, Any]] = []
-        while time.monotonic() < deadline:
-            if len(found := [line for line in self.log() if line["message"] == message]) >= count:
-                return found[count - 1]
-            time.sleep(0.05)
-        other = "\n".join(json.dumps(line) for line in self.log() if line["message"] not in {message, "access"})
-        raise AssertionError(f"{message!r} is {len(found)} times in the log, not {count} times. Other lines:\n{other}")
+
+        def logged() -> bool:
+            found[:] = [line for line in self.log() if line["message"] == message]
+            return len(found) >= count
+
+        self.wait_for(logged, f"A service that has logged {message!r} {count} times")
+        return found[count - 1]
+
+    def wait_for(self, arrived: Callable[[], bool], name: str = "A service") -> None:
+        """Wait until that is so, as long as the service lives and logs more than who asks it."""
+        # The service's own process needs no Dagster to start.
+        from mlops_assets.demo.waiting import wait_for_process  # noqa: PLC0415
+
+        assert self.process is not None
+        log = self.folder / "service.log"
+        wait_for_process(
+            arrived, self.process, name=name, log=log, telling=lambda line: '"access"' not in line, pause=0.05
+        )
 
     def __enter__(self) -> Self:
         self.port = free_port()
@@ -158,26 +168,25 @@ class Service:
             env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning"},
         )
         log.close()
-        with self.client() as client:
-            deadline = time.monotonic() + _PATIENCE_SECONDS
-            while time.monotonic() < deadline:
-                try:
-                    client.get("/health/live").raise_for_status()
-                except httpx.TransportError:
-                    if self.process.poll() is not None:
-                        break
-                    time.sleep(0.05)
-                else:
-                    return self
-        self.__exit__(None, None, None)
-        raise AssertionError((self.folder / "service.log").read_text(encoding="utf-8"))
+        with self.client() as client, ExitStack() as ended_if_it_fails:
+            ended_if_it_fails.push(self)
+            self.wait_for(lambda: _answers(client))
+            ended_if_it_fails.pop_all()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=20)
+            self.process.wait()
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health/live").is_success
+    except httpx.TransportError:
+        return False
 
 
 def free_port() -> int:

@@ -104,7 +104,7 @@ def test_a_hundred_megabytes_are_refused_by_their_length_before_they_come(servic
         f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {100 * MEGABYTE}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(head.encode())
         answer = connection.recv(65536)
     assert answer.split(b" ")[1] in (b"413", b"404", b"405"), answer
@@ -118,7 +118,7 @@ def test_a_body_without_a_length_is_refused_while_it_comes(service: Service, pat
         "Transfer-Encoding: chunked\r\n\r\n"
     )
     chunk = f"{MEGABYTE:x}\r\n".encode() + b" " * MEGABYTE + b"\r\n"
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(head.encode() + chunk * 2)
         # The body has no end yet.
         assert connection.recv(65536).split(b" ")[1] == b"413"
@@ -140,7 +140,7 @@ def test_a_length_that_is_none_is_refused(service: Service) -> None:
             f"POST {SCORE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {length}\r\nConnection: close\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
             connection.sendall(head.encode())
             assert connection.recv(65536).split(b" ")[1] in (b"400", b"413"), length
 
@@ -148,7 +148,7 @@ def test_a_length_that_is_none_is_refused(service: Service) -> None:
 def test_both_a_length_and_chunks_are_refused_or_leave_no_second_request(service: Service) -> None:
     smuggled = b"0\r\n\r\nGET /v1/export HTTP/1.1\r\nHost: x\r\n\r\n"
     head = f"POST {SCORE} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(smuggled)}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(head.encode() + smuggled)
         connection.settimeout(1)
         answer = b""
@@ -167,7 +167,7 @@ def test_a_client_that_goes_away_in_the_middle_of_a_body_harms_nobody(service: S
         "Content-Length: 1000\r\n\r\n{"
     )
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
             connection.sendall(head.encode())
     time.sleep(0.2)
     assert client.get("/v1/export").status_code == 200
@@ -218,7 +218,7 @@ def test_a_client_that_goes_away_in_the_middle_of_a_body_harms_nobody(service: S
 def test_a_path_or_query_that_is_none_is_refused(service: Service, path: str) -> None:
     # Past httpx, which would tidy the path up.
     token = service.token(scopes=tuple(Scope))
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
         connection.sendall(head.encode())
         answer = b""

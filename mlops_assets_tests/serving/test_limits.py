@@ -31,12 +31,18 @@ def test_each_principal_has_its_burst_and_no_more(burst: int, principals: list[s
 
 
 def test_an_emptied_bucket_fills_at_its_rate() -> None:
-    limiter = RateLimiter(rate_per_second=100, burst=500)
+    limiter = RateLimiter(rate_per_second=100, burst=5000)
     started = time.monotonic()
-    allowed = 0
-    while time.monotonic() - started < 0.5:
-        allowed += limiter.take("dashboard").allowed
-    assert 500 + 45 <= allowed <= 500 + 100 * (time.monotonic() - started) + 1
+    allowed = emptied(limiter)
+    time.sleep(0.5)
+    least = 5000 + 100 * (time.monotonic() - started) - 1
+    allowed += emptied(limiter)
+    assert least <= allowed <= 5000 + 100 * (time.monotonic() - started) + 1
+
+
+def emptied(limiter: RateLimiter) -> int:
+    """How many requests were allowed until the first that was not."""
+    return sum(1 for _ in iter(lambda: limiter.take("dashboard").allowed, False))  # noqa: FBT003  what ends it
 
 
 def test_forked_workers_share_a_bucket() -> None:
@@ -61,7 +67,7 @@ def test_places_are_given_back() -> None:
 
 @pytest.fixture(name="stingy", scope="module")
 def _stingy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    changes = {"rate_per_second": 2.0, "burst": 10, "concurrency": 2, "request_seconds": 2.0, "workers": 2}
+    changes = {"rate_per_second": 0.4, "burst": 10, "concurrency": 2, "request_seconds": 2.0, "workers": 2}
     service = Service(tmp_path_factory.mktemp("stingy"), changes=changes)
     service.create_keys()
     export_predictions(service.config.exports)
@@ -87,15 +93,15 @@ def test_a_principal_that_asks_too_often_is_told_when_to_come_back_and_others_ar
         while answer.status_code != 429:
             answer = client.get("/v1/export")
     assert answer.headers["content-type"] == "application/problem+json"
-    assert 1 <= int(answer.headers["retry-after"]) <= 5
-    assert answer.headers["ratelimit-policy"] == '"principal";q=10;w=5'
+    assert 1 <= int(answer.headers["retry-after"]) <= 3
+    assert answer.headers["ratelimit-policy"] == '"principal";q=10;w=25'
     assert answer.headers["ratelimit"].startswith('"principal";r=0;t=')
     lines = [line for line in stingy.log() if line.get("request_id") == answer.headers["x-request-id"]]
     assert lines[0]["reason"] == "rate"
     with stingy.client(stingy.token(principal="another-client")) as client:
         answer = client.get("/v1/export")
         assert answer.status_code == 200
-        assert answer.headers["ratelimit"] == '"principal";r=9;t=1'
+        assert answer.headers["ratelimit"] == '"principal";r=9;t=3'
 
 
 def test_a_principal_with_too_many_requests_under_way_is_refused(stingy: Service) -> None:
@@ -104,7 +110,7 @@ def test_a_principal_with_too_many_requests_under_way_is_refused(stingy: Service
         "POST /v1/models/person_turnout/score HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: 100\r\n\r\n"
     )
-    connections = [socket.create_connection(("127.0.0.1", stingy.port), timeout=8) for _ in range(6)]
+    connections = [socket.create_connection(("127.0.0.1", stingy.port), timeout=60) for _ in range(6)]
     try:
         for connection in connections:
             connection.sendall(head.encode())

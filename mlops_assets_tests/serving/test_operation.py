@@ -14,6 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.platform.export import pointer_path
 from mlops_assets.platform.revocations import revoke_token
 from mlops_assets.serving.scopes import Scope
@@ -41,14 +42,13 @@ def figures(client: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:
 
 def wait_for_figures(service: Service, token: str, expected: Mapping[tuple[str, tuple[str, ...]], float]) -> None:
     """Return when all of these are told: a request is counted a moment after its answer."""
-    found: dict[tuple[str, tuple[str, ...]], float] = {}
-    for _ in range(200):
+
+    def look() -> dict[tuple[str, tuple[str, ...]], float | None]:
         with service.client(token) as client:
-            found = figures(client)
-        if all(found.get(sample) == value for sample, value in expected.items()):
-            return
-        time.sleep(0.05)
-    raise AssertionError({sample: found.get(sample) for sample in expected})
+            told = figures(client)
+        return {sample: told.get(sample) for sample in expected}
+
+    wait_until(lambda found: found == expected, look, what="The figures", remedy=f"They should be {expected}.")
 
 
 @pytest.fixture(name="pair")
@@ -155,16 +155,26 @@ def test_a_worker_that_is_started_while_the_current_export_is_bad_serves_what_th
             assert client.get("/v1/export").json()["export_id"] == served
 
 
-def test_a_service_that_is_told_to_end_says_so_first_and_finishes_what_it_began(pair: Service) -> None:
-    assert pair.process is not None
-    with pair.client(pair.token()) as client:
-        assert client.get("/health/ready").status_code == 200
-        pair.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        ready = client.get("/health/ready")
-        assert (ready.status_code, ready.headers["connection"]) == (503, "close")
+def test_a_service_that_is_told_to_end_says_so_first_and_answers_until_it_is_told_again(tmp_path: Path) -> None:
+    patient = Service(tmp_path, changes={"workers": 2, "drain_seconds": 60.0})
+    patient.create_keys()
+    export_predictions(patient.config.exports)
+    with patient, patient.client(patient.token()) as client:
+        assert patient.process is not None
+        answers = [client.get("/health/ready")]
+        assert answers[0].status_code == 200
+
+        def said() -> bool:
+            answers.append(client.get("/health/ready"))
+            return answers[-1].status_code != 200
+
+        patient.process.send_signal(signal.SIGTERM)
+        patient.wait_for(said)
+        assert (answers[-1].status_code, answers[-1].headers["connection"]) == (503, "close")
         assert client.get("/v1/predictions/NC/12").status_code == 200
-    assert pair.process.wait(timeout=10) == 0
+        for process_id in workers(patient):
+            os.kill(process_id, signal.SIGTERM)
+        assert patient.process.wait() == 0
 
 
 def test_figures_and_dependencies_are_for_those_with_their_scope(service: Service) -> None:

@@ -28,7 +28,7 @@ def _table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PredictionTable
     table.close()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     filters=st.fixed_dictionaries(
         {

@@ -52,11 +52,10 @@ def promote(service: Service, *records: ModelRecord, version: str = "v2") -> str
     """Make an export with those models current, and wait until it is in use; returns its id."""
     export_id = export_predictions(service.config.exports, version, *records).export_id
     with service.client(service.token()) as client:
-        for _ in range(400):
-            if client.get("/v1/export").json().get("export_id") == export_id:
-                return export_id
-            time.sleep(0.02)
-    raise AssertionError(f"{export_id} is not served")
+        service.wait_for(
+            lambda: client.get("/v1/export").json().get("export_id") == export_id, f"A service of {export_id}"
+        )
+    return export_id
 
 
 def test_models_are_promoted_under_load_without_a_failed_or_a_mixed_answer(own: Service) -> None:
@@ -72,7 +71,7 @@ def test_models_are_promoted_under_load_without_a_failed_or_a_mixed_answer(own: 
                 answers.append((answer.status_code, body["export_id"], body["scores"][0]))
                 assert client.post(INFER, json=MATRIX).status_code == 200
                 if len(answers) == 1:
-                    started.wait(timeout=30)
+                    started.wait(timeout=60)
         return answers
 
     with ThreadPoolExecutor(3) as pool:
@@ -80,7 +79,7 @@ def test_models_are_promoted_under_load_without_a_failed_or_a_mixed_answer(own: 
         try:
             # Each model stands for another age where it is unknown: the score tells which one answered.
             expected = {current_export_id(own.config.exports): 20.0}
-            started.wait(timeout=30)
+            started.wait(timeout=60)
             for number in range(1, 6):
                 export_id = promote(own, turnout_model(fill=40.0 + number))
                 expected[export_id] = 0.5 * (40 + number)
@@ -236,10 +235,7 @@ def test_a_model_and_its_export_may_have_two_signers_and_both_must_be_trusted(ow
         export_id = export_predictions(
             own.config.exports, withdrawn, turnout_model(key=signers["model"]), key=signers["export"]
         ).export_id
-        for _ in range(200):
-            if export_id in served(own):
-                break
-            time.sleep(0.05)
+        own.wait_for(lambda: export_id in served(own), f"A service of {export_id}")
         assert statuses(own, EVERYTHING) == {200}
         trust(own, MODEL_KEY, *(key for name, key in signers.items() if name != withdrawn))
         time.sleep(FOLLOWED)

@@ -273,7 +273,7 @@ def test_health_answers_strangers(stranger: httpx.Client) -> None:
 
 
 def test_what_is_no_http_gets_no_trace(service: Service) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(b"\x00\x01\x02 nonsense\r\n\r\n")
         answer = connection.recv(4096)
     assert answer.startswith(b"HTTP/1.1 400")

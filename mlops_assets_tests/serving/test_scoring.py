@@ -36,7 +36,7 @@ def test_the_models_are_listed_with_what_they_read(client: httpx.Client) -> None
     assert client.get("/v1/models", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -17,6 +17,7 @@ import httpx
 import jwt
 import pytest
 
+from mlops_assets.demo.waiting import wait_for_process
 from mlops_assets.platform.errors import SettingsError
 from mlops_assets.platform.revocations import read_revoked
 from mlops_assets.platform.settings import Authentication, ServiceSettings, Settings
@@ -89,18 +90,19 @@ def test_the_settings_start_a_service_that_takes_their_tokens_and_stops_when_tol
         "from mlops_assets.serving.server import serve;"
         "serve(Settings.load())"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL
-    )
+    log = tmp_path / "service.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=tmp_path, stdout=out)
+
+    def ready() -> bool:
+        try:
+            return client.get("/health/ready").is_success
+        except httpx.TransportError:
+            return False
+
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            for _ in range(600):
-                try:
-                    client.get("/health/ready").raise_for_status()
-                    break
-                except httpx.HTTPError:
-                    assert process.poll() is None
-                    time.sleep(0.1)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            wait_for_process(ready, process, name="The service", log=log)
             client.headers["Authorization"] = f"Bearer {token}"
             assert client.get("/v1/predictions/NC/12").status_code == 200
             assert client.get("/v1/predictions/GA/12").status_code == 403
@@ -110,7 +112,7 @@ def test_the_settings_start_a_service_that_takes_their_tokens_and_stops_when_tol
             assert client.get("/v1/predictions/NC/12").status_code == 401
     finally:
         process.send_signal(signal.SIGTERM)
-        exit_code = process.wait(timeout=20)
+        exit_code = process.wait()
     assert exit_code in (0, -signal.SIGTERM)
 
 

@@ -24,7 +24,7 @@ def _columns() -> st.SearchStrategy[list[Column]]:
     return st.lists(st.one_of(coded, computed, _TEXT.map(Constant)), min_size=1, max_size=9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(columns=_columns(), seed=st.integers(0, 1000))
 def test_any_columns_come_back_from_a_csv_reader_as_they_were_meant(columns: list[Column], seed: int) -> None:
     random = np.random.default_rng(seed)

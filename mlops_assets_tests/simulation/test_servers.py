@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.simulation.servers import SourceServer
 
+get = partial(httpx.get, timeout=60)
 PROFILE = "/2022/acs/acs1/profile"
 DISTRICTS = "congressional district:*"
 
@@ -30,7 +32,7 @@ def server(systems: SourceSystems) -> Iterator[SourceServer]:
 
 def _ask(server: SourceServer, path: str = PROFILE, **query: str) -> httpx.Response:
     asked = {"get": "NAME,DP05_0001E", "for": DISTRICTS, "in": "state:37", "key": DEMO_KEY} | query
-    return httpx.get(server.profiles_url + path, params={name: value for name, value in asked.items() if value})
+    return get(server.profiles_url + path, params={name: value for name, value in asked.items() if value})
 
 
 def test_a_group_comes_as_rows_with_a_header_and_geography_last(server: SourceServer) -> None:
@@ -53,7 +55,7 @@ def test_single_variables_and_districts_can_be_asked_for(server: SourceServer) -
 
 
 def test_the_group_file_gives_labels_without_a_key(server: SourceServer) -> None:
-    answer = httpx.get(f"{server.profiles_url}/2022/acs/acs1/profile/groups/DP05.json")
+    answer = get(f"{server.profiles_url}/2022/acs/acs1/profile/groups/DP05.json")
 
     variables: dict[str, Any] = answer.json()["variables"]
     assert variables["DP05_0001E"] == {"label": "Estimate!!SEX AND AGE!!Total population"}
@@ -65,7 +67,7 @@ def test_without_a_valid_key_the_client_is_sent_to_an_html_page(server: SourceSe
     answer = _ask(server, key=key)
 
     assert answer.status_code == 302
-    page = httpx.get(server.url + answer.headers["Location"])
+    page = get(server.url + answer.headers["Location"])
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html")
     assert title in page.text
 
@@ -92,16 +94,16 @@ def test_requests_that_cannot_be_answered_get_the_real_apis_answer(
 
 
 def test_unchanged_returns_are_not_sent_again(server: SourceServer, systems: SourceSystems) -> None:
-    first = httpx.get(server.house_returns_url)
+    first = get(server.house_returns_url)
     tag = first.headers["ETag"]
 
     assert first.content == systems.house_returns.read_bytes()
     assert first.headers["Content-Type"] == "text/csv"
     for known in (tag, f'"other", W/{tag}', "*"):
-        again = httpx.get(server.house_returns_url, headers={"If-None-Match": known})
+        again = get(server.house_returns_url, headers={"If-None-Match": known})
         assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
-    assert httpx.get(server.house_returns_url, headers={"If-None-Match": '"other"'}).status_code == 200
-    dated = httpx.get(server.house_returns_url, headers={"If-Modified-Since": first.headers["Last-Modified"]})
+    assert get(server.house_returns_url, headers={"If-None-Match": '"other"'}).status_code == 200
+    dated = get(server.house_returns_url, headers={"If-Modified-Since": first.headers["Last-Modified"]})
     assert dated.status_code == 304
 
 
@@ -112,15 +114,15 @@ def test_a_folder_is_served_with_names_and_tags_that_follow_the_content(tmp_path
     (tmp_path / "z.json").write_text("{}", encoding="utf-8")
 
     with FolderServer(tmp_path) as server:
-        assert httpx.get(f"{server.url}/").json() == ["2021/", "z.json"]
-        assert httpx.get(f"{server.url}/2021/").json() == ["a b.csv"]
-        first = httpx.get(f"{server.url}/2021/a%20b.csv")
+        assert get(f"{server.url}/").json() == ["2021/", "z.json"]
+        assert get(f"{server.url}/2021/").json() == ["a b.csv"]
+        first = get(f"{server.url}/2021/a%20b.csv")
         assert first.text == "x\n1\n"
         file.write_text("x\n1\n2\n", encoding="utf-8")
-        second = httpx.get(f"{server.url}/2021/a%20b.csv", headers={"If-None-Match": first.headers["ETag"]})
+        second = get(f"{server.url}/2021/a%20b.csv", headers={"If-None-Match": first.headers["ETag"]})
         assert (second.status_code, second.text) == (200, "x\n1\n2\n")
         assert httpx.head(f"{server.url}/z.json").headers["Content-Length"] == "2"
-        assert [httpx.get(f"{server.url}/{path}").status_code for path in ("absent", "2021", "absent/")] == [404] * 3
+        assert [get(f"{server.url}/{path}").status_code for path in ("absent", "2021", "absent/")] == [404] * 3
         assert server.requests[0] == "/"
 
 
@@ -131,7 +133,7 @@ def test_nothing_outside_the_folder_is_reachable(tmp_path: Path, path: str) -> N
     (served / "inside").mkdir(parents=True)
     os.symlink(tmp_path / "secret.txt", served / "link")  # noqa: PTH211 - the link is the test's point
 
-    with FolderServer(served) as server, httpx.Client() as client:
+    with FolderServer(served) as server, httpx.Client(timeout=60) as client:
         request = client.build_request("GET", server.url)
         request.url = request.url.copy_with(raw_path=path.encode())
         assert client.send(request).status_code == 404
@@ -143,12 +145,12 @@ def test_faults_come_in_their_order_and_then_the_right_answer(tmp_path: Path) ->
 
     with FolderServer(tmp_path, faults=faults) as server:
         address = f"{server.url}/x.txt"
-        limited, broken, portal = (httpx.get(address) for _ in range(3))
+        limited, broken, portal = (get(address) for _ in range(3))
         with pytest.raises(httpx.RemoteProtocolError, match="received 5 bytes, expected 10"):
-            httpx.get(address)
-        right = httpx.get(address)
+            get(address)
+        right = get(address)
         server.inject(Fault.server_error())
-        again = httpx.get(address)
+        again = get(address)
 
     assert (limited.status_code, limited.headers["Retry-After"]) == (429, "3")
     assert broken.status_code == again.status_code == 500
@@ -161,7 +163,7 @@ def test_a_server_is_gone_after_its_block_and_its_port_free_again(tmp_path: Path
     with FolderServer(tmp_path) as server:
         port = int(server.url.rsplit(":", 1)[1])
     with pytest.raises(httpx.ConnectError):
-        httpx.get(server.url)
+        get(server.url)
 
     with FolderServer(tmp_path, port=port) as again:
-        assert httpx.get(f"{again.url}/").json() == []
+        assert get(f"{again.url}/").json() == []

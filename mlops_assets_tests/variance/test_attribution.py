@@ -57,7 +57,7 @@ def _assert_equal(rows: Found, others: Found) -> None:
 
 @pytest.mark.parametrize("order", _BOTH)
 @pytest.mark.parametrize("measure", _MEASURES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(lives=_Lives)
 def test_parts_are_what_leading_everybody_through_every_order_gives_and_add_up(
     measure: Measure, order: OrderName, lives: list[Life]
@@ -74,7 +74,7 @@ def test_parts_are_what_leading_everybody_through_every_order_gives_and_add_up(
 
 @pytest.mark.parametrize("order", _BOTH)
 @pytest.mark.parametrize("measure", _MEASURES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(lives=st.lists(_Life, min_size=2, max_size=4))
 def test_errors_are_those_of_the_influence_of_every_entity(
     measure: Measure, order: OrderName, lives: list[Life]
@@ -87,13 +87,13 @@ def test_errors_are_those_of_the_influence_of_every_entity(
             assert rows[cell][name] == (None if missing else pytest.approx(value, rel=1e-4, abs=1e-5 * scale)), name
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(lives=st.lists(_Life.filter(lambda life: life.happened() <= 1), min_size=1, max_size=8))
 def test_counts_depend_on_no_order_where_nobody_has_two_causes(lives: list[Life]) -> None:
     _assert_equal(_plain(found(lives, order="shapley")), _plain(found(lives, order="sequence")))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(lives=_Lives)
 def test_whole_people_are_counted_in_whole_numbers_in_one_order(lives: list[Life]) -> None:
     one = [replace(life, weights=tuple(weight and 1.0 for weight in life.weights)) for life in lives]  # type: ignore[arg-type]  # of two

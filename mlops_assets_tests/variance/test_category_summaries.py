@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.variance.category_summaries import (
@@ -46,7 +46,6 @@ def crowded() -> Iterator[None]:
 
 @pytest.mark.usefixtures("crowded")
 class TestCrowded:
-    @settings(deadline=None)
     @given(_VALUES, _VALUES)
     def test_merging_equals_summarising_at_once_in_any_order(
         self, one: list[str | None], other: list[str | None]
@@ -55,13 +54,11 @@ class TestCrowded:
         assert _same(merge_categories(_of(one), _of(other)), whole)
         assert _same(merge_categories(_of(other), _of(one)), whole)
 
-    @settings(deadline=None)
     @given(_VALUES, _VALUES, _VALUES)
     def test_merging_is_associative(self, a: list[str | None], b: list[str | None], c: list[str | None]) -> None:
         x, y, z = map(_of, (a, b, c))
         assert _same(merge_categories(merge_categories(x, y), z), merge_categories(x, merge_categories(y, z)))
 
-    @settings(deadline=None)
     @given(_VALUES)
     def test_kept_values_have_exact_counts_and_no_row_is_lost(self, values: list[str | None]) -> None:
         found, truth = _of(values), Counter(values)

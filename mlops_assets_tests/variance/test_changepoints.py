@@ -65,7 +65,7 @@ def test_short_and_constant_series_have_no_change_point(values: list[float]) -> 
     assert _positions(np.array(values)) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.floats(0.001, 1000), st.floats(-1e3, 1e3))
 def test_another_unit_of_measure_moves_no_change_point(values: list[float], factor: float, offset: float) -> None:
     plain = np.round(np.array(values), 1)

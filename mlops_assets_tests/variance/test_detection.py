@@ -262,7 +262,7 @@ def test_a_panel_that_cannot_be_compared_is_refused_with_the_reason(
         _events(table, *measures)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]  # SciPy ships no types
 from scipy.spatial import distance  # type: ignore[import-untyped]  # SciPy ships no types
@@ -117,7 +117,6 @@ def _within_bounds(before: Floats, after: Floats) -> None:
 
 @pytest.mark.usefixtures("crowded")
 class TestCrowded:
-    @settings(deadline=None)
     @given(_NUMBERS, _NUMBERS)
     def test_raw_distances_lie_within_their_bounds(self, before: Floats, after: Floats) -> None:
         _within_bounds(before, after)

@@ -249,7 +249,7 @@ def _cells(populations: Comparer, lives: list[Life]) -> list[Row]:
     return populations.rows(populations.changes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(lives=st.lists(_Life, max_size=12))
 def test_in_every_population_the_parts_add_up_and_each_is_what_it_says(
     populations: Comparer, lives: list[Life]
@@ -280,7 +280,7 @@ def test_in_every_population_the_parts_add_up_and_each_is_what_it_says(
 
 
 # Half of all lives move; leaving those out is what the test is about.
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     lives=st.lists(
         _Life.filter(lambda life: life[0] and life[1] and life[0]["address"] == life[1]["address"]), max_size=12

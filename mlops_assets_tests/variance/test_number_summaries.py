@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.variance.number_summaries import MOST_BINS, Numbers, edges_of, merge_numbers, numbers_of, order_of
@@ -44,7 +44,6 @@ def _same(one: Numbers, other: Numbers) -> bool:
 
 @pytest.mark.usefixtures("crowded")
 class TestCrowded:
-    @settings(deadline=None)
     @given(_VALUES, _VALUES)
     def test_merging_equals_summarising_at_once_in_any_order(
         self, one: NDArray[np.float64], other: NDArray[np.float64]
@@ -54,7 +53,6 @@ class TestCrowded:
         assert _same(merge_numbers(*parts), whole)
         assert _same(merge_numbers(*reversed(parts)), whole)
 
-    @settings(deadline=None)
     @given(_VALUES, _VALUES, _VALUES)
     def test_merging_is_associative(
         self, a: NDArray[np.float64], b: NDArray[np.float64], c: NDArray[np.float64]
@@ -62,7 +60,6 @@ class TestCrowded:
         x, y, z = map(numbers_of, (a, b, c))
         assert _same(merge_numbers(merge_numbers(x, y), z), merge_numbers(x, merge_numbers(y, z)))
 
-    @settings(deadline=None)
     @given(_VALUES)
     def test_counts_are_those_of_the_numbers_between_the_edges(self, values: NDArray[np.float64]) -> None:
         found = numbers_of(values)

@@ -160,6 +160,7 @@ def test_files_of_both_formats_give_the_same_summary(tmp_path: Path) -> None:
 def test_a_million_rows_take_seconds(tmp_path: Path) -> None:
     path = tmp_path / "people.parquet"
     parquet.write_table(_people(1_000_000, 6), path)
-    began = time.perf_counter()
+    # Processor time, of all threads: what else the machine does at the time does not count.
+    began = time.process_time()
     assert summarise_file(path, sampled=5_000).rows == 1_000_000
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10

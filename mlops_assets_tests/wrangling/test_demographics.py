@@ -93,7 +93,7 @@ def test_small_cells_and_what_would_reveal_them_are_suppressed(
 
 
 @given(sizes=st.lists(st.integers(min_value=1, max_value=12), min_size=1, max_size=6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_small_cell_follows_from_the_total(sizes: list[int]) -> None:
     published = _suppressed(*sizes)
     assert all(count is None or count >= SMALLEST_CELL for count in published)

@@ -104,7 +104,7 @@ def test_presidential_years_are_told(election: str, presidential: int) -> None:
     assert _feature([seat(str(int(election) - 2), "01", 5)], election=election)["presidential"] == presidential
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.sampled_from(["2018", "2020", "2022"]), st.integers(2, 10**6), st.booleans())
 def test_nothing_of_the_election_itself_or_later_is_used(year: str, votes: int, uncontested: bool) -> None:  # noqa: FBT001 - hypothesis gives positions
     known = [*nation("2016", {"NC": [300, 310]}), *nation("2014", {"NC": [200, 210]})]

@@ -220,7 +220,7 @@ def test_delegates_and_territories_are_left_out() -> None:
     assert [row["state"] for row in _results(*lines)] == ["AK"]
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.lists(st.lists(st.integers(2, 10**6), min_size=1, max_size=6), min_size=1, max_size=20))
 def test_every_vote_counts_once(districts: list[list[int]]) -> None:
     parties = ["DEMOCRAT", "REPUBLICAN", "GREEN"]

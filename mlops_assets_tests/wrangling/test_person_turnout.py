@@ -196,7 +196,7 @@ _ballot = st.tuples(
     later_ballots=st.lists(_ballot, max_size=6, unique_by=lambda ballot: ballot[:2]),
     election=st.sampled_from(["2020", "2022"]),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_nothing_that_happens_after_the_day_changes_a_feature(
     later_persons: list[dict[str, Any]], later_ballots: list[tuple[str, str, str]], election: str
 ) -> None:

@@ -112,7 +112,7 @@ def test_the_first_election_has_nothing_to_expect() -> None:
     assert (row["segment"], row["turnout"], row["past_persons"]) == ("whole state", None, None)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=6))
 def test_small_segments_are_one_and_nobody_is_lost(sizes: list[int]) -> None:
     rows = [

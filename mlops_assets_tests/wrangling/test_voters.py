@@ -86,7 +86,7 @@ def test_active_row_beats_inactive_row_and_then_the_later_registration_wins() ->
 
 
 @given(st.data())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_order_of_rows_in_the_file_does_not_matter(data: st.DataObject) -> None:
     row = st.fixed_dictionaries(
         {

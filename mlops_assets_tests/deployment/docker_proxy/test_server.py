@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from docker.models.containers import Container
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker]
 
 ENGINE = Path("/var/run/docker.sock")
 DEPLOYMENT = f"test-{os.getpid()}"
@@ -199,9 +199,9 @@ def test_images_cannot_be_pulled_or_built(client: docker.DockerClient) -> None:
         client.images.pull("debian", tag="12")
 
 
-def _raw(listen: Path, sent: bytes, *, seconds: float = 5.0) -> bytes:
+def _raw(listen: Path, sent: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(seconds)
+        connection.settimeout(60)
         connection.connect(str(listen))
         answer = b""
         with contextlib.suppress(TimeoutError, ConnectionError):

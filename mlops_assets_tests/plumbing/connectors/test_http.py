@@ -33,7 +33,7 @@ KEY = "s3cr3tkey"
 
 
 def patient(sleeps: list[float], *, longest: float = 60.0) -> Fetcher:
-    limits = Limits(timeout_seconds=5.0, attempts=3, longest_delay_seconds=longest)
+    limits = Limits(timeout_seconds=60.0, attempts=3, longest_delay_seconds=longest)
     return Fetcher(limits=limits, sleep=sleeps.append)
 
 
@@ -326,7 +326,7 @@ def test_an_account_in_an_address_shows_nowhere(server: LoopbackServer, fetcher:
 
 
 def test_the_settings_give_attempts_time_out_and_cache_folder(server: LoopbackServer, tmp_path: Path) -> None:
-    sources = SourceSettings(attempts=1, timeout_seconds=3.0)
+    sources = SourceSettings(attempts=1, timeout_seconds=60.0)
     settings = Settings(home=tmp_path, sources=sources)
     good = server.serve("/a.csv", Reply(body=BODY, etag='"v1"'))
 

@@ -35,12 +35,14 @@ ROWS = [
 ]
 
 
-def settings(address: str | None, password: str | None = None, *, attempts: int = 1) -> Settings:
+def settings(
+    address: str | None, password: str | None = None, *, attempts: int = 1, timeout_seconds: float = 60.0
+) -> Settings:
     return Settings(
         sources=SourceSettings(
             voting_history=address,
             voting_history_password=None if password is None else SecretStr(password),
-            timeout_seconds=2,
+            timeout_seconds=timeout_seconds,
             attempts=attempts,
         )
     )
@@ -118,7 +120,7 @@ def test_a_locked_file_counts_as_away(tmp_path: Path, sqlite_address: str) -> No
     with closing(sqlite3.connect(tmp_path / "history.sqlite")) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(SourceUnavailableError, match="it is locked or cannot be read"):
-            read(tmp_path, settings(sqlite_address))
+            read(tmp_path, settings(sqlite_address, timeout_seconds=0.1))
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
