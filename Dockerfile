@@ -4,6 +4,7 @@
 #
 # Without a network, fill ./wheelhouse (see docs/deployment.md) and build with
 #   --network none --build-arg PIP_ARGS="--no-index --find-links /wheelhouse"
+# PIP_ARGS and whatever else pip is told hold for uv too, which installs: see deploy/image/install.py.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS base
@@ -28,17 +29,18 @@ ENV PATH=/opt/mlops-assets/code/bin:/opt/mlops-assets/bin:/usr/local/sbin:/usr/l
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 
-# Every dependency of every target, from the lock with hashes. A change of code reuses these layers.
+# Every dependency of every target, from the lock with hashes and without what nobody needs. A change of code reuses these
+# layers. What is done here is done once, and no file of it is copied into a target's own layer because it is touched.
 FROM base AS dependencies
 ARG PIP_ARGS=""
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONHASHSEED=0
 COPY requirements-runtime.lock wheelhous[e] /wheelhouse/
+COPY deploy/image /build
 RUN python3 -m venv /opt/mlops-assets \
- && python3 -m pip install --quiet ${PIP_ARGS} --no-compile --no-deps --require-hashes --only-binary :all: \
-      -r /wheelhouse/requirements-runtime.lock \
+ && python3 /build/install.py /wheelhouse/requirements-runtime.lock ${PIP_ARGS} \
  && python3 -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "code.pth").write_text("/opt/mlops-assets/code\n")' \
+ && python3 /build/slim.py \
  && rm -rf /wheelhouse
-COPY deploy/image/slim.py /build/slim.py
 
 FROM dependencies AS service-dependencies
 RUN python3 /build/slim.py \
@@ -73,7 +75,7 @@ RUN python3 /build/slim.py \
         pydantic_settings typer rich.console rich.table
 
 # The package itself, compiled, in a folder of its own that the environment looks into. Its metadata and its command come
-# first: a change of its modules copies and compiles them, and nothing else.
+# first: a change of its modules copies and compiles them, and nothing else. By pip, since uv would note when it came in.
 FROM dependencies AS code
 COPY pyproject.toml README.md LICENSE /build/
 COPY mlops_assets/__init__.py /build/mlops_assets/
@@ -118,7 +120,7 @@ ENV HEALTH_URL=http://127.0.0.1:3000/server_info
 USER 10001:10001
 WORKDIR /opt/dagster
 EXPOSE 3000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=6 \
   CMD ["python3", "-I", "-S", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=4)"]
 CMD ["dagster-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "127.0.0.1", "--port", "3000", "--read-only"]
 COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
@@ -139,7 +141,7 @@ ENV HEALTH_URL=https://127.0.0.1:8089/health/live \
 USER 10001:10001
 WORKDIR /var/lib/mlops-assets
 EXPOSE 8089
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 \
   CMD ["python3", "-I", "-S", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=4)"]
 CMD ["mlops-assets", "serve"]
 COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code

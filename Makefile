@@ -10,13 +10,6 @@ DATA ?= ../shared/data
 NAME ?= publish
 TEST_ARGS ?=
 
-# Debian's docker-compose or the newer plugin. Images carry the commit they are made of.
-COMPOSE = COMMIT=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
-  VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' mlops_assets/__init__.py) \
-  SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) \
-  DOCKER_GROUP=$$(stat -c %g $${DOCKER_SOCKET:-/var/run/docker.sock}) \
-  $$(command -v docker-compose || echo docker compose) --project-name mlops-assets --file deploy/compose.yaml
-
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-real dev test lint types imports validate bench chaos lock image up down clean
 
@@ -59,23 +52,26 @@ chaos: $(READY) ## break things at random: make chaos NAME=demo|runs|schema|serv
 bench: $(READY) ## measure: make bench NAME=demo|publish|spine|events|drift|runs|train|serve
 	$(BIN)/python bench/$(NAME).py
 
-lock: ## resolve requirements.lock anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev \
+lock: $(READY) ## resolve requirements.lock anew
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group dev \
 	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
 	  --custom-compile-command "make lock" --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
 
 image: ## build the container images
-	$(COMPOSE) build --quiet
+	@deploy/check $@
+	@deploy/build
 
-up: image ## start the whole deployment in containers; secrets are made on the first start
-	$(COMPOSE) up --detach --remove-orphans
-	deploy/wait-healthy
+up: ## start the whole deployment in containers; secrets are made on the first start
+	@deploy/check $@
+	@deploy/build
+	@deploy/wait-healthy deploy/compose up --detach --remove-orphans
 
 down: ## remove the deployment: containers, networks and volumes, the data and secrets included
-	$(COMPOSE) stop --timeout 30
+	@deploy/check $@
+	deploy/compose stop --timeout 30
 	docker ps --all --quiet --filter label=mlops_assets/deployment=mlops-assets | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
-	$(COMPOSE) down --volumes --remove-orphans
+	deploy/compose down --volumes --remove-orphans
 
 clean: ## remove what the commands made, the virtual environment included
 	rm -rf $(VENV) .mlops_assets .mlops_assets-real .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

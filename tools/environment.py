@@ -1,14 +1,13 @@
 """Makes the virtual environment ``.venv`` from ``requirements.lock``: for the Makefile, by the standard library alone.
 
-The lock is installed by uv, which is itself installed by pip from the same lock. Where uv cannot be had or cannot reach
-the packages, pip installs all of it, more slowly. Whoever installs checks the hash of every file, and builds none.
+The lock is installed as it is in the images: by uv, which pip installs from the same lock. Where uv cannot be had or
+cannot reach the packages, pip installs all of it, more slowly. Both check every file's hash, and build none.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
 import venv
 from pathlib import Path
@@ -19,10 +18,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 READY = VENV / ".ready"
 """There when the environment is whole; the Makefile compares its time with those of the lock and of this file."""
-LOCKED = ("--require-hashes", "--no-deps", "--only-binary", ":all:", "--requirement")
-PROJECT = ("--no-deps", "--no-build-isolation", "--no-index", "--editable", str(ROOT))
-# What pip warns of (its own age, places that are not there) is nothing that a newcomer can mend.
-PIP = (str(PYTHON), "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check")
+INSTALL = ROOT / "deploy" / "image" / "install.py"
+PIP = (str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
 
 
 def main() -> int:
@@ -36,7 +33,7 @@ def main() -> int:
             return fail(f"the virtual environment could not be made ({error})", f"Is there room on the disk of {VENV}?")
     READY.unlink(missing_ok=True)
     count = sum(line[:1].isalnum() for line in LOCK.read_text(encoding="utf-8").splitlines())
-    if not (_install_by_uv(count) or _install_by_pip(count)):
+    if not _install(count):
         return fail("the packages could not be installed", "Is a package index within reach? See what pip said.")
     READY.touch()
     say(f"the environment is ready, after {time.monotonic() - started:.0f} s")
@@ -54,32 +51,18 @@ def _usable() -> bool:
     return READY.exists() and answer.returncode == 0 and answer.stdout.strip() == sys.base_prefix
 
 
-def _install_by_uv(count: int) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        only_uv = Path(folder, "uv.txt")
-        only_uv.write_text(requirement("uv"), encoding="utf-8")
-        if subprocess.run([*PIP, *LOCKED, str(only_uv)], check=False).returncode:
-            say("uv cannot be had")
-            return False
+def _install(count: int) -> bool:
+    """Install the lock, and the project as it stands here."""
     say(f"installing {count} packages with uv, each checked against its hash")
-    uv = (str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--python", str(PYTHON))
-    if all(subprocess.run([*uv, *words], check=False).returncode == 0 for words in ((*LOCKED, str(LOCK)), PROJECT)):
-        return True
-    say("uv could not install them; it does not read pip's configuration")
-    return False
+    if not _succeeds(str(PYTHON), str(INSTALL), str(LOCK)):
+        say("uv cannot; pip takes a few minutes")
+        if not _succeeds(*PIP, "--require-hashes", "--only-binary", ":all:", "--requirement", str(LOCK)):
+            return False
+    return _succeeds(*PIP, "--no-build-isolation", "--no-index", "--editable", str(ROOT))
 
 
-def _install_by_pip(count: int) -> bool:
-    say(f"installing {count} packages with pip: a few minutes")
-    return all(subprocess.run([*PIP, *words], check=False).returncode == 0 for words in ((*LOCKED, str(LOCK)), PROJECT))
-
-
-def requirement(name: str) -> str:
-    """The lines of the lock that hold one package, with its hashes."""
-    lines = LOCK.read_text(encoding="utf-8").splitlines(keepends=True)
-    first = next(number for number, line in enumerate(lines) if line.startswith(f"{name}=="))
-    rest = next(number for number, line in enumerate(lines[first + 1 :], first + 1) if not line.startswith("    --"))
-    return "".join(lines[first:rest])
+def _succeeds(*command: str) -> bool:
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def say(text: str) -> None:

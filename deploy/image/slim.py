@@ -47,15 +47,17 @@ _UNUSED: Final = (
 
 
 def main() -> None:
-    """Slim the environment of the running interpreter."""
+    """Slim the environment of the running interpreter, once for all targets (without arguments) or for one of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", nargs="+", required=True, help="distributions to keep, with all they require")
+    parser.add_argument("--keep", nargs="+", help="distributions to keep, with all they require")
     parser.add_argument("--compile", nargs="+", default=[], help="modules to import and compile, with all they import")
     arguments = parser.parse_args()
-    _remove_distributions(_closure(arguments.keep))
-    _remove_unused()
-    _strip_symbols()
-    _compile_imported(arguments.compile)
+    if arguments.keep is None:
+        _remove_unused()
+        _strip_symbols()
+    else:
+        _remove_distributions(_closure(arguments.keep))
+        _compile_imported(arguments.compile)
     _set_times()
     sys.stdout.write(f"{_size(_SITE) / 1e6:.0f} MB in {_SITE}\n")
 
@@ -159,7 +161,9 @@ def _set_times() -> None:
     moment = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
     root = Path(sys.prefix)
     for path in [root, *root.rglob("*")]:
-        os.utime(path, (moment, moment), follow_symlinks=False)
+        # A file of an earlier layer that is touched is in this one whole.
+        if path.lstat().st_mtime != moment:
+            os.utime(path, (moment, moment), follow_symlinks=False)
 
 
 def _size(folder: Path) -> int:

@@ -35,9 +35,19 @@ def _checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     require_engine()
     folder = copy_of_checkout(tmp_path_factory.mktemp("offline"))
     lock = folder / "requirements-runtime.lock"
-    fill = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    fill = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     # The image's Python, whichever the one of the tests is.
-    fill += ["--only-binary", ":all:", "--python-version", "3.11", "-r", str(lock), "-d", str(folder / "wheelhouse")]
+    fill += [
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "--python-version",
+        "3.11",
+        "-r",
+        str(lock),
+        "-d",
+        str(folder / "wheelhouse"),
+    ]
     subprocess.run(fill, check=True)
     return folder
 
@@ -76,9 +86,12 @@ def test_an_image_is_built_from_a_wheelhouse_without_a_network(
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert docker("run", "--rm", "--network", "none", _TAG, "mlops-assets", "--version").strip().endswith(__version__)
+    # A time of the build, in or on a file, would make every build's layers differ.
+    dated = ("find", "/opt/mlops-assets/lib", "-newermt", "1970-01-02", "-o", "-name", "uv_*.json")
+    assert docker("run", "--rm", "--network", "none", _TAG, *dated) == ""
 
 
 def test_the_documented_command_fills_the_wheelhouse() -> None:
     documented = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-    command = "pip download --require-hashes --only-binary :all: --python-version 3.11"
+    command = "pip download --no-deps --require-hashes --only-binary :all: --python-version 3.11"
     assert f"{command} -r requirements-runtime.lock -d wheelhouse" in documented

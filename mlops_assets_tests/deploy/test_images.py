@@ -44,14 +44,16 @@ def test_4_1_an_image_runs_as_an_unprivileged_user(image: str) -> None:
 
 @pytest.mark.parametrize("image", PLATFORM_IMAGES)
 def test_4_3_an_image_holds_no_compiler_and_no_package_installer_of_python(image: str) -> None:
-    found = shell(image, "command -v gcc cc g++ make ld; ls -d /opt/mlops-assets/lib/python*/site-packages/pip*; true")
+    packages = "/opt/mlops-assets/lib/python*/site-packages"
+    found = shell(image, f"command -v gcc cc g++ make ld uv; ls -d {packages}/pip* {packages}/uv {packages}/uv-*; true")
     assert found == ""
 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_no_cache_of_a_package_manager_is_left(image: str) -> None:
     found = shell(
-        image, "find /var/lib/apt/lists /root/.cache /var/cache/apt -type f ! -name lock 2>/dev/null | head; true"
+        image,
+        "find /var/lib/apt/lists /root/.cache /var/cache/apt -type f ! -name lock 2>/dev/null | head; true",
     )
     assert found == ""
 

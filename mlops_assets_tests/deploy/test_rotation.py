@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import subprocess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
 from mlops_assets_tests.deploy.accounts import RIGHT, connected, password
-from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, SERVICE, VIEWER, copy_volume, token
+from mlops_assets_tests.deploy.stack import OPERATOR, SERVICE, VIEWER, copy_volume, token
 from mlops_assets_tests.docker_engine import ROOT
 
 if TYPE_CHECKING:
@@ -20,13 +19,10 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.docker]
 
-_COMPOSE: Final = ("docker-compose", "--project-name", PROJECT, "--file", "deploy/compose.yaml")
-
 
 def compose(*words: str) -> None:
     """The command that docs/deployment.md names."""
-    environment = {**os.environ, "DOCKER_GROUP": str(os.stat("/var/run/docker.sock").st_gid)}  # noqa: PTH116  of a socket
-    done = subprocess.run([*_COMPOSE, *words], check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(["deploy/compose", *words], check=False, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
