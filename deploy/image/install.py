@@ -32,13 +32,20 @@ def main() -> None:
         first = Path(folder, "uv.lock")
         first.write_text(entry("uv", lock.read_text(encoding="utf-8")), encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "install", *arguments, "--no-compile", *BY_HASH]
-        subprocess.run([*pip, "--requirement", str(first)], check=True)
+        _run([*pip, "--requirement", str(first)], {})
     options, variables = in_words_of_uv(arguments)
     uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--python", sys.executable]
     uv += [*options, *BY_HASH, "--requirement", str(lock)]
     # Its metadata would hold when each wheel of a folder came in, and no two images would be equal.
-    subprocess.run(uv, check=True, env={**os.environ, **variables, "UV_NO_INSTALLER_METADATA": "1"})
+    _run(uv, {**variables, "UV_NO_INSTALLER_METADATA": "1"})
     Path(sys.prefix, ".lock").unlink(missing_ok=True)
+
+
+def _run(command: list[str], variables: dict[str, str]) -> None:
+    """Run a command, or end as it ended; it has said why, and its words may hold credentials of an index."""
+    code = subprocess.run(command, check=False, env={**os.environ, **variables}).returncode
+    if code != 0:
+        sys.exit(code)
 
 
 def entry(name: str, lock: str) -> str:

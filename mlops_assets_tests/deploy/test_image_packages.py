@@ -11,6 +11,7 @@ import importlib.util
 import os
 import ssl
 import subprocess
+import sys
 import sysconfig
 import threading
 import zipfile
@@ -92,7 +93,8 @@ def index(wheels: Path, tls: Path | None = None) -> Iterator[str]:
             body = f'<a href="/{_WHEEL}">{_WHEEL}</a>'.encode()
             if self.path.endswith(_WHEEL):
                 body = (wheels / _WHEEL).read_bytes()
-            self.send_response(HTTPStatus.OK if "tiny" in self.path else HTTPStatus.NOT_FOUND)
+            known_path = self.path.endswith(("/simple/tiny/", _WHEEL))
+            self.send_response(HTTPStatus.OK if known_path else HTTPStatus.NOT_FOUND)
             self.send_header("Content-Type", "text/html")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -153,7 +155,8 @@ def test_a_trusted_host_needs_no_authority(got: Callable[..., bool], wheels: Pat
 
 def test_a_further_index_is_asked(got: Callable[..., bool], wheels: Path) -> None:
     with index(wheels) as address:
-        assert got("--index-url", f"{address}/empty".replace("/simple", ""), "--extra-index-url", address)
+        assert not got("--index-url", address.replace("/simple", "/empty"))
+        assert got("--index-url", address.replace("/simple", "/empty"), "--extra-index-url", address)
 
 
 def test_a_proxy_is_used(got: Callable[..., bool], wheels: Path) -> None:
@@ -166,10 +169,35 @@ def test_a_folder_of_wheels_is_enough(got: Callable[..., bool], wheels: Path) ->
     assert got("--no-index", "--find-links", str(wheels))
 
 
-def test_a_wheel_of_another_hash_is_refused(got: Callable[..., bool], wheels: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hashes", ["", f" --hash=sha256:{'0' * 64}"])
+def test_a_wheel_of_another_hash_or_of_none_is_refused(
+    got: Callable[..., bool], wheels: Path, tmp_path: Path, hashes: str
+) -> None:
     lock = tmp_path / "lock"
-    lock.write_text(f"tiny==1.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
+    lock.write_text(f"tiny==1.0{hashes}\n", encoding="utf-8")
     assert not got("--no-index", "--find-links", str(wheels), lock=lock)
+
+
+def test_the_credentials_of_an_index_are_not_told_when_it_fails(
+    install: ModuleType, wheels: Path, tmp_path: Path
+) -> None:
+    lock = tmp_path / "lock"
+    uv = install.entry("uv", (ROOT / "requirements-runtime.lock").read_text(encoding="utf-8"))
+    lock.write_text(uv + (wheels / "lock").read_text(encoding="utf-8"), encoding="utf-8")
+    nowhere = f"http://{_CREDENTIALS}@127.0.0.1:1/simple"
+    program = [
+        sys.executable,
+        str(ROOT / "deploy" / "image" / "install.py"),
+        str(lock),
+        "--index-url",
+        nowhere,
+        "--retries",
+        "0",
+    ]
+    failed = subprocess.run(program, check=False, capture_output=True, text=True)
+    assert failed.returncode != 0
+    assert "127.0.0.1:1/simple" in failed.stderr
+    assert _CREDENTIALS not in failed.stdout + failed.stderr
 
 
 def test_pip_gets_the_entry_of_uv_and_no_other(install: ModuleType) -> None:
