@@ -161,7 +161,7 @@ def test_a_further_index_is_asked(got: Callable[..., bool], wheels: Path) -> Non
 
 def test_a_proxy_is_used(got: Callable[..., bool], wheels: Path) -> None:
     with index(wheels) as proxy:
-        nowhere = f"http://{_CREDENTIALS}@index.invalid/simple"
+        nowhere = f"http://{_CREDENTIALS}@index.invalid/index"
         assert got("--index-url", nowhere, "--proxy", proxy.removesuffix("/simple"))
 
 
@@ -184,7 +184,7 @@ def test_the_credentials_of_an_index_are_not_told_when_it_fails(
     lock = tmp_path / "lock"
     uv = install.entry("uv", (ROOT / "requirements-runtime.lock").read_text(encoding="utf-8"))
     lock.write_text(uv + (wheels / "lock").read_text(encoding="utf-8"), encoding="utf-8")
-    nowhere = f"http://{_CREDENTIALS}@127.0.0.1:1/simple"
+    nowhere = f"http://{_CREDENTIALS}@127.0.0.1:1/index"
     program = [
         sys.executable,
         str(ROOT / "deploy" / "image" / "install.py"),
@@ -196,7 +196,7 @@ def test_the_credentials_of_an_index_are_not_told_when_it_fails(
     ]
     failed = subprocess.run(program, check=False, capture_output=True, text=True)
     assert failed.returncode != 0
-    assert "127.0.0.1:1/simple" in failed.stderr
+    assert "127.0.0.1:1/index" in failed.stderr
     assert _CREDENTIALS not in failed.stdout + failed.stderr
 
 
