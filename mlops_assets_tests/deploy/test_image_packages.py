@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _WHEEL: Final = "tiny-1.0-py3-none-any.whl"
 _CREDENTIALS: Final = "builder:word"
+_SIMPLE: Final = "/simple"
 
 
 @pytest.fixture(name="wheels", scope="module")
@@ -161,7 +162,7 @@ def test_a_further_index_is_asked(got: Callable[..., bool], wheels: Path) -> Non
 
 def test_a_proxy_is_used(got: Callable[..., bool], wheels: Path) -> None:
     with index(wheels) as proxy:
-        nowhere = f"http://{_CREDENTIALS}@index.invalid/index"
+        nowhere = f"http://{_CREDENTIALS}@index.invalid{_SIMPLE}"
         assert got("--index-url", nowhere, "--proxy", proxy.removesuffix("/simple"))
 
 
