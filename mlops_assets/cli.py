@@ -50,9 +50,15 @@ DEMO_VOTERS: Final = 10_000
 DEMO_SEED: Final = 2022
 
 _HomeOption = Annotated[
-    Path, typer.Option(help="Folder for everything the demonstration writes; it is emptied first.", show_default=True)
+    Path,
+    typer.Option(
+        help="Folder for everything the demonstration writes: a new or empty one, or an earlier demonstration's, "
+        "which is emptied first."
+    ),
 ]
-_PortOption = Annotated[int, typer.Option(help="Port of the service on loopback; 0 chooses a free one.")]
+_PortOption = Annotated[
+    int, typer.Option(help="Port of the service on loopback; 0 chooses a free one.", min=0, max=65535)
+]
 
 
 def main() -> None:

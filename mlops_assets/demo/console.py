@@ -5,8 +5,9 @@ Put here their looks. Keep out what they measure.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -23,20 +24,26 @@ def progress_bars(console: Console) -> Progress:
     )
 
 
+_LINE_SECONDS: Final = 20.0
+
+
 class Bars:
-    """One bar for each title, made when the title is first seen."""
+    """One bar for each title, made when the title is first seen; a log gets lines instead."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
+        self._told = 0.0
 
     def __call__(self, title: str, done: int, total: int) -> None:
         """Show that so many of so many are done."""
-        if title not in self._tasks:
+        first = title not in self._tasks
+        if first:
             self._tasks[title] = self._progress.add_task(title, total=total)
-            if not self._progress.console.is_terminal:
-                # A log shows bars only when all are full.
-                self._progress.console.print(f"{title}: {total} runs")
+        # A log shows bars only when all are full.
+        if not self._progress.console.is_terminal and (first or time.monotonic() - self._told > _LINE_SECONDS):
+            self._told = time.monotonic()
+            self._progress.console.print(f"{title}: {done} of {total} runs")
         self._progress.update(self._tasks[title], completed=done)
 
 

@@ -125,4 +125,6 @@ def _run(batch: Batch, partition: str | None, job: dg.JobDefinition, instance: d
 
 def _is_interrupted(event: dg.DagsterEvent) -> bool:
     error = event.step_failure_data.error if event.is_step_failure else None
-    return error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__
+    while error is not None and error.cls_name != dg.DagsterExecutionInterruptedError.__name__:
+        error = error.cause
+    return error is not None

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
+from mlops_assets.platform.errors import SettingsError
 from mlops_assets.platform.settings import PREFIX, SECRETS_FOLDER
 
 if TYPE_CHECKING:
@@ -63,9 +64,19 @@ class Surroundings:
 
         Args:
             secret_names: names of settings, such as ``PSEUDONYM_KEY``, that get a fresh random value.
+
+        Raises:
+            SettingsError: the home folder cannot be written.
         """
-        for folder in (self.home, self.dagster_home, self.secrets, self.logs):
-            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            made_here = not self.home.exists() or self._is_unused()
+            self.home.mkdir(parents=True, exist_ok=True)
+            if made_here:
+                self._mark.touch()
+            for folder in (self.dagster_home, self.secrets, self.logs):
+                folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise _unusable(self.home, error) from error
         self.secrets.chmod(0o700)
         (self.dagster_home / "dagster.yaml").write_text(
             files("mlops_assets.demo").joinpath("instance.yaml").read_text(encoding="utf-8"), encoding="utf-8"
@@ -102,9 +113,44 @@ class Surroundings:
         }
 
     def clear(self) -> None:
-        """Remove what an earlier demonstration left, but for nothing outside the home folder."""
-        if self.home.exists():
-            shutil.rmtree(self.home)
+        """Remove what an earlier demonstration left.
+
+        Raises:
+            SettingsError: the folder holds anything else, or cannot be emptied; then nothing is removed.
+        """
+        if not self.home.exists():
+            return
+        if not self.home.is_dir() or not (self._mark.exists() or self._is_unused()):
+            raise SettingsError(
+                source=f"The folder {self.home}",
+                culprit="it holds what no demonstration has made, and a demonstration begins with an empty one.",
+                remedy="Name a new folder with --home, or move what is there away.",
+            )
+        try:
+            # The mark goes last, so that what an interrupted removal leaves can be removed the next time.
+            for found in sorted(self.home.iterdir(), key=lambda path: path == self._mark):
+                shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
+        except OSError as error:
+            raise _unusable(self.home, error) from error
+
+    @property
+    def _mark(self) -> Path:
+        """Says that everything in the home folder was made by a demonstration, and may be removed by the next."""
+        return self.home / ".demonstration"
+
+    def _is_unused(self) -> bool:
+        """Whether nothing is there but an instance that has never run anything, as ``dagster dev`` makes it."""
+        found = {path.name for path in self.home.iterdir()}
+        logs = self.dagster_home / "history" / "runs"
+        return found <= {self.dagster_home.name} and {path.name for path in logs.glob("*.db")} <= {"index.db"}
+
+
+def _unusable(folder: Path, error: OSError) -> SettingsError:
+    return SettingsError(
+        source=f"The folder {folder}",
+        culprit=f"it cannot be used ({error.strerror or error}).",
+        remedy="Name a folder that you may write, with --home.",
+    )
 
 
 @contextmanager

@@ -294,8 +294,13 @@ def reason_of(events: Iterable[dg.DagsterEvent]) -> str:
             cause = data.error
             while cause is not None and cause.cause is not None:
                 cause = cause.cause
-            return f"step {event.step_key}: {cause.message.strip() if cause is not None else 'no reason was given.'}"
+            return f"step {event.step_key}: {_sentence(cause.message if cause is not None else 'no reason was given')}"
         if event.is_run_failure:
             failure = event.job_failure_data.error
-            return failure.message.strip() if failure is not None else (event.message or "no reason was given.")
+            return _sentence(failure.message if failure is not None else (event.message or "no reason was given"))
     return "no reason was recorded."
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
