@@ -6,6 +6,9 @@ Put here the order and the loop. Keep out what an asset does.
 from __future__ import annotations
 
 import gc
+import signal
+import socket
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,7 +80,7 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
     gc.collect()
     gc.freeze()
     # Dagster's runs in one process cannot overlap (each sets up logging anew), but the sources need not wait for them.
-    with ThreadPoolExecutor(max_workers=1) as ahead:
+    with ThreadPoolExecutor(max_workers=1) as ahead, _signals_seen() as told_to_end:
         for batch in batches:
             job = _job(batch, assets, by_hand)
             total = len(batch.partitions)
@@ -87,9 +90,39 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
                 prepared.result()
                 prepared = _prepare(batch, done + 1, ahead)
                 _run(batch, partition, job, instance)
+                if told_to_end():
+                    raise KeyboardInterrupt
             progress(batch.title, total, total)
             runs += total
     return runs
+
+
+@contextmanager
+def _signals_seen() -> Iterator[Callable[[], bool]]:
+    """Gives a function that says whether this process was told to end since it was asked last.
+
+    Dagster takes the signals while a run is under way, and forgets one that it meets between two steps.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are the main thread's.
+        yield lambda: False
+        return
+    seen, telling = socket.socketpair()
+    with seen, telling:
+        seen.settimeout(0)
+        telling.settimeout(0)
+        before = signal.set_wakeup_fd(telling.fileno(), warn_on_full_buffer=False)
+
+        def told_to_end() -> bool:
+            try:
+                return not set(seen.recv(4096)).isdisjoint((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+            except BlockingIOError:
+                return False
+
+        try:
+            yield told_to_end
+        finally:
+            signal.set_wakeup_fd(before)
 
 
 def _prepare(batch: Batch, number: int, ahead: ThreadPoolExecutor) -> Future[None]:
