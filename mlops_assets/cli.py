@@ -75,10 +75,12 @@ def main() -> None:
         # The shell's convention for a program that a signal ended.
         sys.exit(128 + number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A program in the background of a shell does not hear its Ctrl-C.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, leave)
+    # Also where a script's background ignores Ctrl-C: Dagster would ignore SIGTERM then, too.
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # Whoever calls it by nohup means to leave it alone.
+        signal.signal(signal.SIGHUP, leave)
     try:
         _app()
     except PlatformError as error:

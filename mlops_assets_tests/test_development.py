@@ -19,6 +19,7 @@ from mlops_assets.definitions import definitions
 from mlops_assets.demo.live import free_port
 from mlops_assets.demo.waiting import wait_for_process
 from mlops_assets.deployment.instance import VARIABLES
+from mlops_assets_tests.demo.test_processes import HEARING
 from mlops_assets_tests.docker_engine import ROOT
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def shown(command: Sequence[str], folder: Path) -> dict[str, Any]:
     log = folder / "printed.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [str(Path(sys.executable).with_name(command[0])), *command[1:], "--port", str(port)],
+            [*HEARING, str(Path(sys.executable).with_name(command[0])), *command[1:], "--port", str(port)],
             cwd=folder,
             env=unset(),
             stdout=out,

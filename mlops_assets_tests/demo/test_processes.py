@@ -15,10 +15,12 @@ from mlops_assets.demo.waiting import wait_for_process
 if TYPE_CHECKING:
     from pathlib import Path
 
+HEARING = ("env", "--default-signal=INT,TERM,HUP")
+"""Before a command: it hears what tells it to end, also where the tests run in the background of a script."""
+
 # A command that starts a program of two processes and waits for it, as `mlops-assets dev` does.
 _COMMAND = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+import sys
 from pathlib import Path
 from mlops_assets import cli
 from mlops_assets.demo.surroundings import process
@@ -51,7 +53,7 @@ def test_a_command_that_is_told_to_end_ends_what_it_started(tmp_path: Path, numb
     log = tmp_path / "printed.log"
     with (
         log.open("wb") as out,
-        subprocess.Popen([sys.executable, "-c", _COMMAND, str(tmp_path)], stderr=out) as command,
+        subprocess.Popen([*HEARING, sys.executable, "-c", _COMMAND, str(tmp_path)], stderr=out) as command,
     ):
         wait_for_process(
             lambda: (tmp_path / "started").exists() and (tmp_path / "group").exists(),
