@@ -115,7 +115,7 @@ def demo(
 
     Loads 17 months of history in this process, then starts daemon and service, drops the last month into the landing
     folder and waits until sensor and automation have carried it to a new prediction, fetched over HTTP with a token.
-    Stops what it started. Takes two to three minutes on two cores; ten times the voters take four times as long.
+    Stops what it started. Takes a few minutes on two cores; ten times the voters take four times as long.
     """
     from mlops_assets.demo.simulated import run  # noqa: PLC0415  --help needs no Dagster
 

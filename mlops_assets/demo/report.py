@@ -194,10 +194,13 @@ _NO_GUESSES: Final = ("model", "model_all_districts", "linear", "boosted")
 
 
 def show_models(settings: Settings, console: Console) -> tuple[Comparison, ...]:
-    """Print how each model did beside the naive guesses; returns the comparison of each."""
+    """Print how each model that was evaluated did beside the naive guesses; returns the comparison of each."""
     found = []
     for contract, title, level, metric in _COMPARED:
         evaluations = rows_of(settings, contract)
+        if not evaluations:
+            # Public files tell of no persons.
+            continue
         show_errors(evaluations, f"{title} beside the naive ones", console)
         found.append(compare(evaluations, title, level, metric))
         console.print(str(found[-1]))

@@ -47,7 +47,9 @@ def test_every_event_that_happened_is_found_and_no_other(made: Loaded) -> None:
 
 
 def test_every_model_is_better_than_the_best_naive_guess(made: Loaded) -> None:
-    for compared in report.show_models(made.settings, Console(file=StringIO())):
+    models = report.show_models(made.settings, Console(file=StringIO()))
+    assert len(models) == 3
+    for compared in models:
         assert compared.error < compared.naive[1], compared
 
 
