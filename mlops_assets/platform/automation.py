@@ -40,10 +40,9 @@ def on_new_data(
             they have followed the same news.
     """
     condition = dg.AutomationCondition
-    # What the run of an input made along with it, it has followed already.
-    news = condition.any_deps_match(
-        condition.data_version_changed() & ~condition.executed_with_root_target()
-    ).with_label("the data of an input changed")
+    # Also what one run made of both: it may have made another partition, or failed before this asset. Where it did
+    # neither, the asset is made once more, with equal rows, and nobody else is woken.
+    news = condition.any_deps_match(condition.data_version_changed()).with_label("the data of an input changed")
     changed = news | condition.any_deps_match(condition.will_be_requested())
     passed = condition.all_deps_match(
         condition.missing()

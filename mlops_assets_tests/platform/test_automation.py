@@ -204,12 +204,15 @@ def test_an_input_that_changes_right_after_a_request_wakes_its_consumer_again(po
     assert "answer" in post.requested()
 
 
-def test_a_consumer_made_in_the_run_of_its_input_is_not_made_again(post: Post) -> None:
+def test_a_consumer_made_in_the_run_of_its_input_is_made_once_more_at_most(post: Post) -> None:
     post.arrives("first")
     assert post.requested() >= {"answer", "stamp"}
     post.meanwhile = post.requested
     post.write(post.answer, post.stamp, post.filed)
     post.meanwhile = lambda: None
+    post.requested()
+    post.write(post.stamp, post.filed)
+    assert post.requested() == set()
     assert post.requested() == set()
 
 
@@ -227,3 +230,15 @@ def test_a_step_does_not_wait_for_what_was_made_in_the_run_of_its_input(post: Po
     post.meanwhile = lambda: None
     asked = [post.requested() for _ in range(2)]
     assert "filed" in set().union(*asked)
+
+
+def test_a_consumer_that_failed_in_the_run_of_its_input_is_asked_for_again(post: Post) -> None:
+    def fails() -> None:
+        post.requested()
+        raise ValueError("no ink")
+
+    post.meanwhile = fails
+    with pytest.raises(AssertionError):
+        post.write(post.letter, post.answer)
+    post.meanwhile = lambda: None
+    assert "answer" in post.requested()
