@@ -78,7 +78,7 @@ def told(seed: int) -> dict[str, Any]:
     silent = Console(file=StringIO())
     with (
         tempfile.TemporaryDirectory() as folder,
-        loaded(SimulationConfig(seed=seed, voters_per_state=VOTERS), Path(folder), silent) as made,
+        loaded(SimulationConfig(seed=seed, voters_per_state=VOTERS), Path(folder), silent, whole=True) as made,
     ):
         row: dict[str, Any] = {"seed": seed, "wrong events": show_events(made, silent)}
         for compared in report.show_models(made.settings, silent):

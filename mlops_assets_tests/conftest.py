@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from mlops_assets_tests.postgres import free_port, running_server
+from mlops_assets.demo.live import free_port
+from mlops_assets_tests.postgres import running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

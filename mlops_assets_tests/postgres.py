@@ -10,7 +10,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,6 +24,7 @@ import psycopg2.extensions
 import pytest
 from psycopg2 import sql
 
+from mlops_assets.demo.live import free_port
 from mlops_assets.demo.waiting import wait_for_process
 
 if TYPE_CHECKING:
@@ -253,10 +253,3 @@ def _unprivileged() -> list[str]:
         return []
     names = {entry.pw_name for entry in pwd.getpwall()}
     return ["runuser", "-u", "postgres" if "postgres" in names else "nobody", "--"]
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((PostgresServer.host, 0))
-        return int(probe.getsockname()[1])

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 
+from mlops_assets.demo.live import free_port
 from mlops_assets.demo.waiting import StalledError, wait_for_process, wait_until
-from mlops_assets_tests.postgres import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -89,9 +89,18 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
                 progress(batch.title, done, total)
                 prepared.result()
                 prepared = _prepare(batch, done + 1, ahead)
-                _run(batch, partition, job, instance)
+                result = job.execute_in_process(
+                    partition_key=partition, instance=instance, raise_on_error=False, run_config=_QUIET
+                )
                 if told_to_end():
+                    # Dagster makes a failed run of it, or nothing at all.
                     raise KeyboardInterrupt
+                if not result.success:
+                    raise LoadError(
+                        source=f"Run {result.run_id} of {', '.join(batch.assets)} ({partition})",
+                        culprit=reason_of(result.all_events),
+                        remedy="Look at the run in the Dagster UI (make dev).",
+                    )
             progress(batch.title, total, total)
             runs += total
     return runs
@@ -141,23 +150,3 @@ def _job(
     partitions = {key: (assets[key] if key in assets else by_hand[key]).partitions_def for key in upstream - made}
     stubs = [dg.AssetSpec(key=key, partitions_def=partitions[key]) for key in sorted(partitions)]
     return dg.Definitions(assets=[*chosen, *stubs]).resolve_implicit_global_asset_job_def()
-
-
-def _run(batch: Batch, partition: str | None, job: dg.JobDefinition, instance: dg.DagsterInstance) -> None:
-    result = job.execute_in_process(partition_key=partition, instance=instance, raise_on_error=False, run_config=_QUIET)
-    if not result.success:
-        if any(map(_is_interrupted, result.all_events)):
-            # Dagster makes an error of a Ctrl-C.
-            raise KeyboardInterrupt
-        raise LoadError(
-            source=f"Run {result.run_id} of {', '.join(batch.assets)} ({partition})",
-            culprit=reason_of(result.all_events),
-            remedy="Look at the run in the Dagster UI (make dev).",
-        )
-
-
-def _is_interrupted(event: dg.DagsterEvent) -> bool:
-    error = event.step_failure_data.error if event.is_step_failure else None
-    while error is not None and error.cls_name != dg.DagsterExecutionInterruptedError.__name__:
-        error = error.cause
-    return error is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 import ssl
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from mlops_assets.demo.surroundings import Surroundings, process
-from mlops_assets.demo.waiting import wait_for_process
+from mlops_assets.demo.waiting import QUIET_SECONDS, wait_for_process
 from mlops_assets.deployment.loopback import AUTHORITY
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.serving.credentials import create_service_keys, issue_service_token
@@ -86,6 +87,21 @@ class Client:
                 remedy="Look at service.log in the logs folder.",
             )
         return response.json()
+
+    def ask(self, path: str, **parameters: str) -> Any:  # noqa: ANN401  the service's JSON
+        """Likewise, asking again as long as a busy machine may take to answer.
+
+        Raises:
+            LiveError: it refused, or never answered.
+        """
+        begun = time.monotonic()
+        while True:
+            try:
+                return self.get(path, **parameters)
+            except NoAnswerError:
+                if time.monotonic() - begun > QUIET_SECONDS:
+                    raise
+                time.sleep(1)
 
 
 def free_port() -> int:

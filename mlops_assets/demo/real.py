@@ -76,7 +76,7 @@ def run(*, data: Path, home: Path, port: int) -> None:
             _show_changes(settings, console)
             report.show_models(settings, console)
             with live.service(surroundings, settings, environment, port) as client:
-                page = client.get("/v1/predictions", state="NC", election=COMING, measure="total_votes", limit="1")
+                page = client.ask("/v1/predictions", state="NC", election=COMING, measure="total_votes", limit="1")
     found = page["items"][0]
     console.print(
         f"GET /v1/predictions/{found['state']}/{found['district']}: {found['measure']} {found['election']} = "

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
@@ -26,7 +26,7 @@ from mlops_assets.simulation.geography import REDISTRICTING, RENUMBERING
 from mlops_assets.simulation.sources import SourceSystems, generate, reopen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mlops_assets.simulation.truth import Truth
@@ -100,8 +100,14 @@ def run(*, home: Path, voters_per_state: int, port: int, seed: int) -> None:
 
 
 @contextmanager
-def loaded(config: SimulationConfig, home: Path, console: Console) -> Iterator[Loaded]:
-    """Simulate the sources and load all of their history but the last month, in this process.
+def loaded(config: SimulationConfig, home: Path, console: Console, *, whole: bool = False) -> Iterator[Loaded]:
+    """Simulate the sources and load their history, in this process.
+
+    Args:
+        config: what is simulated.
+        home: folder for everything that is written; emptied first.
+        console: where progress is shown.
+        whole: the last month too, which is otherwise left to arrive.
 
     Raises:
         LoadError: a step failed; the message says which, why and what to do.
@@ -118,7 +124,7 @@ def loaded(config: SimulationConfig, home: Path, console: Console) -> Iterator[L
     with _served(surroundings, systems) as environment, applied(environment):
         settings = Settings.load()
         with loading_instance(surroundings.dagster_home) as instance, progress_bars(console) as progress:
-            runs = load(_history(systems, settings), instance, Bars(progress))
+            runs = load(_history(systems, settings, whole=whole), instance, Bars(progress))
         yield Loaded(surroundings=surroundings, systems=systems, environment=environment, settings=settings, runs=runs)
 
 
@@ -147,12 +153,13 @@ def _served(surroundings: Surroundings, systems: SourceSystems) -> Iterator[dict
         )
 
 
-def _history(systems: SourceSystems, settings: Settings) -> list[Batch]:
+def _history(systems: SourceSystems, settings: Settings, *, whole: bool) -> list[Batch]:
     def drop(partition: str) -> None:
         month, state = partition.split("|")
         systems.drop(state, month, settings.landing)
 
-    snapshots = [f"{month}|{state}" for month in systems.months[:-1] for state in STATES]
+    months = systems.months if whole else systems.months[:-1]
+    snapshots = [f"{month}|{state}" for month in months for state in STATES]
     by_state = [f"{year}|{state}" for year in _ON_RECORD for state in STATES]
     # The first three elections only give the history that the features of the fourth need.
     featured = [f"{year}|{state}" for year in (*_ON_RECORD[3:], COMING) for state in STATES]
@@ -202,24 +209,25 @@ def _last_month(made: Loaded, port: int, console: Console) -> float:
         live.daemon(surroundings, made.environment) as daemon_must_live,
         loading_instance(surroundings.dagster_home) as instance,
     ):
-        before = _prediction(client, state)
+        before = _prediction(client.ask, state)
         after = before
 
         def arrived() -> bool:
             nonlocal after
             daemon_must_live()
             with suppress(live.NoAnswerError):
-                after = _prediction(client, state)
+                after = _prediction(client.get, state)
             return after["features_version"] != before["features_version"]
 
         # The clock starts with the daemon still starting: what a newcomer waits is what is told.
         dropped = time.monotonic()
         for each in STATES:
             systems.drop(each, month, settings.landing)
-        WorkWatch(instance, begun).wait_for(
-            arrived, what=f"The prediction of {state} for {COMING} from the files of {month}", tell=tell
-        )
+        watch = WorkWatch(instance, begun)
+        watch.wait_for(arrived, what=f"The prediction of {state} for {COMING} from the files of {month}", tell=tell)
         seconds = time.monotonic() - dropped
+        # What else follows from that month.
+        watch.wait_for_rest(what=f"What follows from the files of {month}", tell=tell)
     console.print(
         f"GET /v1/predictions/{after['state']}/{after['district']}: {after['measure']} {after['election']} = "
         f"[bold]{after['value']:.4f}[/bold] ({after['lower']:.4f} to {after['upper']:.4f}, "
@@ -228,8 +236,8 @@ def _last_month(made: Loaded, port: int, console: Console) -> float:
     return seconds
 
 
-def _prediction(client: live.Client, state: str) -> Mapping[str, float]:
-    page = client.get("/v1/predictions", state=state, election=COMING, measure="turnout", limit="1")
+def _prediction(ask: Callable[..., Any], state: str) -> Mapping[str, float]:
+    page = ask("/v1/predictions", state=state, election=COMING, measure="turnout", limit="1")
     items: Sequence[Mapping[str, float]] = page["items"]
     return items[0]
 

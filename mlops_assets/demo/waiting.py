@@ -255,14 +255,27 @@ class WorkWatch:
         def give_up(quiet: float) -> None:
             # A look of its own, since what moved in between is no reason to give up.
             if quiet > self._after_failure_seconds and not (work := self.look()).under_way and work.failed:
-                raise StalledError(
-                    source=what,
-                    culprit="; ".join(failure_of(self._instance, run) for run in work.failed[:3]),
-                    remedy="Look at the run in the Dagster UI (make dev).",
-                )
+                raise self._failed(what, work.failed)
             stuck(quiet)
 
         return wait_for(arrived, signs=signs, give_up=give_up, pause=pause)
+
+    def wait_for_rest(self, *, what: str, tell: Callable[[str], None] | None = None) -> None:
+        """Wait until no run is under way.
+
+        Raises:
+            StalledError: nothing has moved for long, or a run failed; it names the run, its step and reason.
+        """
+        self.wait_for(lambda: not self.look().under_way, what=what, tell=tell)
+        if failed := self.look().failed:
+            raise self._failed(what, failed)
+
+    def _failed(self, what: str, runs: Sequence[dg.DagsterRun]) -> StalledError:
+        return StalledError(
+            source=what,
+            culprit="; ".join(failure_of(self._instance, run) for run in runs[:3]),
+            remedy="Look at the run in the Dagster UI (make dev).",
+        )
 
     def _newest_event(self, run_id: str) -> int:
         newest = self._instance.event_log_storage.get_records_for_run(run_id, limit=1, ascending=False).records

@@ -14,6 +14,7 @@ import pytest
 from mlops_assets.client import answers, problems
 from mlops_assets.client.retries import Retries
 from mlops_assets.client.service import PredictionService, Value
+from mlops_assets.demo.live import free_port
 from mlops_assets.serving.scopes import Scope
 from mlops_assets_tests.serving.sample import (
     ELECTIONS,
@@ -24,7 +25,7 @@ from mlops_assets_tests.serving.sample import (
     export_everything,
     export_predictions,
 )
-from mlops_assets_tests.serving.service_process import Service, free_port
+from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

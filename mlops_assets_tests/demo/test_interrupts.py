@@ -12,7 +12,7 @@ from dagster._utils.interrupts import capture_interrupts
 from mlops_assets.demo import history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -23,19 +23,30 @@ def _heard() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def _inside_a_step() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def _between_two_steps() -> None:
+    # Dagster takes it there, and forgets it.
+    with capture_interrupts():
+        signal.raise_signal(signal.SIGINT)
+
+
 @pytest.mark.usefixtures("_heard")
-def test_loading_ends_with_the_run_in_which_dagster_took_a_ctrl_c_and_forgot_it(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("ctrl_c", [_inside_a_step, _between_two_steps])
+def test_loading_ends_with_the_run_that_a_ctrl_c_meets(
+    ctrl_c: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[object] = []
+    begun: list[None] = []
 
-    def run(_batch: object, partition: object, _job: object, _instance: object) -> None:
-        made.append(partition)
-        with capture_interrupts():
-            signal.raise_signal(signal.SIGINT)
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["first", "second"]))
+    def letters() -> None:
+        begun.append(None)
+        ctrl_c()
 
-    monkeypatch.setattr(history, "_run", run)
-    batch = history.Batch("voter files", ["raw/voter_file"], ["2021-07|GA", "2021-08|GA"])
+    monkeypatch.setattr(history, "definitions", lambda: dg.Definitions(assets=[letters]))
+    batch = history.Batch("letters", ["letters"], ["first", "second"])
     with dg.instance_for_test() as instance, pytest.raises(KeyboardInterrupt):
         history.load([batch], instance, lambda *_: None)
-    assert made == ["2021-07|GA"]
+    assert len(begun) == 1

@@ -113,6 +113,19 @@ def test_a_failed_run_ends_no_wait_while_another_is_under_way(instance: dg.Dagst
         watch(instance, after_failure=0).wait_for(lambda: False, what="The feast", pause=0.01)
 
 
+def test_a_run_that_failed_among_the_rest_is_named_when_all_have_ended(instance: dg.DagsterInstance) -> None:
+    watch(instance).wait_for_rest(what="The feast")
+    dg.materialize([harvest], instance=instance, raise_on_error=False)
+    with pytest.raises(StalledError, match=r"The feast: run .* step harvest: .*'no apples'"):
+        watch(instance).wait_for_rest(what="The feast")
+
+
+def test_the_rest_is_waited_for_while_a_run_is_under_way(instance: dg.DagsterInstance) -> None:
+    run_of(instance, "cider", STARTED)
+    with pytest.raises(StalledError, match=r"The feast: nothing has moved .*working on cider"):
+        watch(instance).wait_for_rest(what="The feast")
+
+
 def test_what_is_told_changes_when_runs_do_and_only_then(instance: dg.DagsterInstance) -> None:
     told: list[str] = []
     looks = iter(range(8))

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Final
 import httpx
 import pytest
 
+from mlops_assets.demo.live import free_port
 from mlops_assets.deployment import secrets
 from mlops_assets_tests.deploy.stack import OPERATOR, SERVICE, VIEWER
 from mlops_assets_tests.docker_engine import ROOT
-from mlops_assets_tests.postgres import REQUIRED, free_port
+from mlops_assets_tests.postgres import REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,11 +19,12 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import Pool
 
+from mlops_assets.demo.live import free_port
 from mlops_assets.demo.waiting import wait_until
 from mlops_assets.deployment import storage
 from mlops_assets.deployment.storage import KeptPostgresStorage
 from mlops_assets_tests.deployment.instances import instance_on
-from mlops_assets_tests.postgres import free_port, running_server
+from mlops_assets_tests.postgres import running_server
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import ssl
 import subprocess
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args, get_type_hints
 
 import httpx
 
+from mlops_assets.demo.live import free_port
 from mlops_assets.platform.revocations import begin_revocations
 from mlops_assets.platform.token_keys import create_keys
 from mlops_assets.platform.tokens import issue_token
@@ -187,14 +187,6 @@ def _answers(client: httpx.Client) -> bool:
         return client.get("/health/live").is_success
     except httpx.TransportError:
         return False
-
-
-def free_port() -> int:
-    """A port of loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _fail(*_: object, **__: object) -> None:

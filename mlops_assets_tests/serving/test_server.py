@@ -17,6 +17,7 @@ import httpx
 import jwt
 import pytest
 
+from mlops_assets.demo.live import free_port
 from mlops_assets.demo.waiting import wait_for_process
 from mlops_assets.platform.errors import SettingsError
 from mlops_assets.platform.revocations import read_revoked
@@ -31,7 +32,6 @@ from mlops_assets.serving.credentials import (
 )
 from mlops_assets.serving.server import serve
 from mlops_assets_tests.serving.sample import export_predictions, trust_models
-from mlops_assets_tests.serving.service_process import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
