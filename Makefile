@@ -9,6 +9,8 @@ READY := $(VENV)/.ready
 DATA ?= ../shared/data
 NAME ?= publish
 TEST_ARGS ?=
+# Further arguments of demo, demo-real and dev: make demo ARGS="--voters 100000"
+ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-real dev test lint types imports validate bench chaos lock image up down clean
@@ -19,17 +21,22 @@ help: ## list the commands
 # Our processes start often; a setting that keeps Python from compiling a module once and for all doubles the time of each.
 unexport PYTHONDONTWRITEBYTECODE
 
+# A Python that is named is looked at each time; an environment of it that is there is kept.
+ifneq ($(PYTHON),)
+.PHONY: $(READY)
+endif
+
 $(READY): requirements.lock pyproject.toml tools/environment.py
 	@python=$$(PYTHON='$(PYTHON)' tools/python) && "$$python" tools/environment.py
 
 demo: $(READY) ## simulated sources to a served prediction
-	$(BIN)/mlops-assets demo
+	$(BIN)/mlops-assets demo $(ARGS)
 
 demo-real: $(READY) ## the public files in DATA to a served prediction
-	$(BIN)/mlops-assets demo-real --data $(DATA)
+	$(BIN)/mlops-assets demo-real --data $(DATA) $(ARGS)
 
 dev: $(READY) ## the Dagster UI on the demonstration's instance
-	$(BIN)/mlops-assets dev
+	$(BIN)/mlops-assets dev $(ARGS)
 
 test: $(READY) lint ## everything that can be tested on this machine
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docker" $(TEST_ARGS)

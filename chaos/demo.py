@@ -68,7 +68,7 @@ def demo(clone: Path, log: Path, seconds: float | None) -> dict[str, object]:
         "exit code": code,
         "seconds until it had ended": round(time.monotonic() - (told if seconds else began), 1),
         "left running": left,
-        "traceback": "Traceback" in text,
+        "told as a failure": "Traceback" in text or "Failed." in text,
         "last line": text.strip().splitlines()[-1:],
     }
 
@@ -86,7 +86,7 @@ def main() -> int:
             print(json.dumps(rows[-1]), flush=True)
         print(log.read_text(encoding="utf-8")[-1500:])
     *interrupted, last = rows
-    wrong = [row for row in interrupted if row["left running"] or row["traceback"] or row["exit code"] == 1]
+    wrong = [row for row in interrupted if row["left running"] or row["told as a failure"]]
     print(json.dumps({"interrupted": len(interrupted), "wrong": len(wrong), "then": last["exit code"]}))
     return int(bool(wrong) or last["exit code"] != 0)
 

@@ -46,7 +46,7 @@ _app.add_typer(cli_variance.app, name="variance")
 _app.add_typer(cli_deployment.app)
 
 DEMO_VOTERS: Final = 10_000
-"""Registered voters of each simulated state: enough that every event is found and every model beats naive guesses."""
+"""Registered voters of each simulated state: enough that every event is found, whatever the seed."""
 DEMO_SEED: Final = 2022
 
 _HomeOption = Annotated[
@@ -177,7 +177,9 @@ class _IssueUnlessNamed(TyperGroup):
 
 
 _tokens = typer.Typer(
-    cls=_IssueUnlessNamed, no_args_is_help=True, help="Issue and revoke the service's tokens: token NAME, token revoke."
+    cls=_IssueUnlessNamed,
+    no_args_is_help=True,
+    help="Issue and revoke the service's tokens. [bold]token NAME[/bold] is short for [bold]token issue NAME[/bold].",
 )
 _app.add_typer(_tokens, name="token")
 

@@ -17,7 +17,8 @@ LOCK = ROOT / "requirements.lock"
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 READY = VENV / ".ready"
-"""There when the environment is whole; the Makefile compares its time with those of the lock and of this file."""
+"""There when the environment is whole, and newer than what it was made of."""
+MADE_OF = (LOCK, ROOT / "pyproject.toml", Path(__file__))
 INSTALL = ROOT / "deploy" / "image" / "install.py"
 PIP = (str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps")
 
@@ -25,7 +26,10 @@ PIP = (str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-ch
 def main() -> int:
     """Make or complete the environment; returns the exit code."""
     started = time.monotonic()
-    if not _usable():
+    usable = _usable()
+    if usable and READY.stat().st_mtime > max(file.stat().st_mtime for file in MADE_OF):
+        return 0
+    if not usable:
         say(f"making the virtual environment with Python {'.'.join(map(str, sys.version_info[:3]))}")
         try:
             venv.create(VENV, clear=True, with_pip=True)
@@ -42,13 +46,12 @@ def main() -> int:
 
 def _usable() -> bool:
     """Whether an environment of this Python is there that was finished: one that was interrupted is made anew."""
+    asked = "import sys; print(sys.version, sys.base_prefix)"
     try:
-        answer = subprocess.run(
-            [PYTHON, "-c", "import sys; print(sys.base_prefix)"], check=False, capture_output=True, text=True
-        )
+        answer = subprocess.run([PYTHON, "-c", asked], check=False, capture_output=True, text=True)
     except OSError:
         return False
-    return READY.exists() and answer.returncode == 0 and answer.stdout.strip() == sys.base_prefix
+    return READY.exists() and answer.returncode == 0 and answer.stdout.strip() == f"{sys.version} {sys.base_prefix}"
 
 
 def _install(count: int) -> bool:

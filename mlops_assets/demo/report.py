@@ -55,6 +55,7 @@ CONTRACTS: tuple[Contract, ...] = (
     variance.RESULT_CHANGES,
     variance.PROFILE_CHANGES,
     variance.REGISTRATION_CHANGES,
+    drift.VOTER_SUMMARIES,
     drift.DRIFT,
     events.EVENTS,
     segmentation.SEGMENTATION,

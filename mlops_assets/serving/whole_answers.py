@@ -18,9 +18,7 @@ class WholeAnswers(asyncio.Transport):
     A closed transport waits until all is written, and so for ever for a client that never reads. This one is cut then.
     """
 
-    def __init__(
-        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, close_seconds: float = 30.0
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, close_seconds: float) -> None:
         """Write to that transport.
 
         Args:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING
 
+import dagster as dg
 from rich.console import Console
 
-from mlops_assets.demo.report import HEADLINES, show_errors
+from mlops_assets.definitions import definitions
+from mlops_assets.demo.report import CONTRACTS, HEADLINES, show_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ESTIMATORS = ("model", "baseline", "boosted", "linear", "same_as_last_time", "same_as_segment", "same_kind_last_time")
 ODD = 12.3456
+NO_TABLES = {"reports", "serving"}
 
 
 def evaluated() -> list[Mapping[str, object]]:
@@ -44,3 +47,14 @@ def test_errors_are_readable_on_a_terminal_of_80_columns() -> None:
     assert all(word in text for estimator in ESTIMATORS for word in estimator.split("_"))
     assert text.count("12.35") == text.count("0.8437") / 3 == 2 * len(ESTIMATORS)
     assert "2018" not in text
+
+
+def test_every_table_that_the_pipelines_publish_is_in_the_report() -> None:
+    shown = {dg.AssetKey([contract.layer, contract.table]) for contract in CONTRACTS}
+    made = {
+        spec.key
+        for asset in definitions().assets or ()
+        if isinstance(asset, dg.AssetsDefinition)
+        for spec in asset.specs
+    }
+    assert {key for key in made if key.path[0] not in NO_TABLES} == shown
