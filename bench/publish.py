@@ -19,14 +19,15 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from mlops_assets.platform import ledger, rules
-from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
 from mlops_assets.platform.settings import LakeName, Settings
-from mlops_assets.platform.stage import as_ibis, lease, relation_sql, stage
 from mlops_assets_tests.platform import orchard
-from mlops_assets_tests.platform.test_publishing import record
+from mlops_assets_tests.platform.lake.test_publishing import record
 
-from mlops_assets.platform.publish import publish  # isort: skip
+from mlops_assets.platform.lake.publish import publish  # isort: skip
 
 PUBLISHES = 200
 PROCESSES = 8

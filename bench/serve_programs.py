@@ -19,7 +19,7 @@ from serve_load import Program, free_port
 
 from mlops_assets.deployment.loopback import loopback_certificate
 from mlops_assets.modeling.fitting import fit_probability, model_record
-from mlops_assets.platform.export import write_export
+from mlops_assets.platform.exports.export import write_export
 from mlops_assets.platform.settings import Settings
 from mlops_assets.scoring.encoding import Encoding, Number
 from mlops_assets.scoring.model_keys import signing_key

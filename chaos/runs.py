@@ -48,10 +48,10 @@ query Runs($cursor: String) {
 _JUDGE = """
 import json, sys
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterEventType, EventRecordsFilter
-from mlops_assets.platform import ledger
-from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import LakeName, Settings
-from mlops_assets.platform.stage import sweep
+from mlops_assets.platform.lake.stage import sweep
 
 with LakeSession(Settings.load()) as session:
     publishes = [entry.record for entry in ledger.since(session, LakeName.RESTRICTED, 0)]

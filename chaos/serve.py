@@ -30,9 +30,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mlops_assets.demo.waiting import wait_until
-from mlops_assets.platform.export import pointer_path, write_export
-from mlops_assets.platform.revocations import revoke_token
-from mlops_assets.platform.token_keys import key_id_of, read_keys, retire_key, rotate_keys
+from mlops_assets.platform.exports.export import pointer_path, write_export
+from mlops_assets.platform.security.revocations import revoke_token
+from mlops_assets.platform.security.token_keys import key_id_of, read_keys, retire_key, rotate_keys
 from mlops_assets.serving.predictions import KEY, TABLE
 from mlops_assets.serving.scopes import Scope
 from mlops_assets_tests.serving.certificates import Office

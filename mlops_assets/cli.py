@@ -258,8 +258,8 @@ def lake_publishes(
     last: Annotated[int, typer.Option(help="How many of the newest to show.", min=1)] = 20,
 ) -> None:
     """List the newest publishes: version, table, partition, rows and content hash."""
-    from mlops_assets.platform import ledger  # noqa: PLC0415  --help needs no lake
-    from mlops_assets.platform.lake import LakeSession  # noqa: PLC0415
+    from mlops_assets.platform.lake import ledger  # noqa: PLC0415  --help needs no lake
+    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     table = Table("version", "table", "partition", "rows", "content hash", "run")
     with LakeSession(Settings.load()) as session:
@@ -282,8 +282,8 @@ def lake_sweep(
     hours: Annotated[float, typer.Option(help="Leave staged files younger than this.", min=0)] = 24.0,
 ) -> None:
     """Remove staged files that a killed run left behind; nothing that any version of the lake refers to."""
-    from mlops_assets.platform.lake import LakeSession  # noqa: PLC0415  --help needs no lake
-    from mlops_assets.platform.stage import sweep  # noqa: PLC0415
+    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415  --help needs no lake
+    from mlops_assets.platform.lake.stage import sweep  # noqa: PLC0415
 
     with LakeSession(Settings.load()) as session:
         removed = sweep(session, lake, older_than_seconds=hours * 3600)

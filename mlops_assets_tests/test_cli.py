@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops_assets import __version__, cli
-from mlops_assets.platform.token_keys import read_keys, rotate_keys
+from mlops_assets.platform.security.token_keys import read_keys, rotate_keys
 
 if TYPE_CHECKING:
     from pathlib import Path

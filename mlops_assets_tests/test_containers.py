@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlops_assets.contracts import raw
-from mlops_assets.platform import ledger
-from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate

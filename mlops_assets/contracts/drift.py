@@ -12,7 +12,7 @@ import pandera.ibis as pa
 
 from mlops_assets.contracts.partitions import MONTH_BY_STATE, SNAPSHOT_MONTHS, STATES
 from mlops_assets.contracts.wrangled import WRANGLERS
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
 VERDICTS: Final = ("none", "small", "moderate", "strong", "unknown")

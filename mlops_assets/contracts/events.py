@@ -28,7 +28,7 @@ from mlops_assets.contracts.variance import (
     VOTER_EVENTS,
 )
 from mlops_assets.contracts.wrangled import WRANGLERS
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:

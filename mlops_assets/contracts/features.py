@@ -21,7 +21,7 @@ from mlops_assets.contracts.partitions import (
     STATES,
 )
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
 SMALLEST_CELL: Final = 5

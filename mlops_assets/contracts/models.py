@@ -11,7 +11,7 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
 from mlops_assets.contracts.partitions import FORECAST_YEARS, FORECASTS
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
 MODELERS: Final = ("team:modeling",)

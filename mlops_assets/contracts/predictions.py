@@ -14,7 +14,7 @@ from mlops_assets.contracts import codes
 from mlops_assets.contracts.models import MODELERS
 from mlops_assets.contracts.partitions import FORECAST_BY_STATE, FORECAST_YEARS, FORECASTS
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
 MEASURES: Final = ("turnout", "total_votes", "democratic_share")

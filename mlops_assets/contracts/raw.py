@@ -27,7 +27,7 @@ from mlops_assets.contracts.partitions import (
     STATES,
     YEARS,
 )
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
 PLUMBERS: Final = ("team:plumbing",)

@@ -13,7 +13,7 @@ import pandera.ibis as pa
 from mlops_assets.contracts.features import SMALLEST_CELL
 from mlops_assets.contracts.partitions import ELECTION_YEARS, FORECAST_YEARS, FORECASTS, STATES
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
 SEGMENTED_BY: Final = ("district", "age_group", "party_last", "county")

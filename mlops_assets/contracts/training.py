@@ -16,7 +16,7 @@ from mlops_assets.contracts.features import DistrictElectionModel
 from mlops_assets.contracts.models import MODELERS
 from mlops_assets.contracts.partitions import ELECTION_YEARS, FORECAST_YEARS, FORECASTS, STATES
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
 

@@ -25,7 +25,7 @@ from mlops_assets.contracts.partitions import (
     YEARS,
 )
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:

@@ -22,16 +22,16 @@ from mlops_assets.contracts import (
     variance,
     wrangled,
 )
-from mlops_assets.platform import ledger
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.reads import current_table
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.tables import current_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.settings import Settings
 
 CONTRACTS: tuple[Contract, ...] = (

@@ -69,7 +69,7 @@ class Storage(_Part, DagsterStorage):
     """Runs and events: in PostgreSQL, or in SQLite files in the home folder."""
 
     _deployment = ("mlops_assets.deployment.storage", "KeptPostgresStorage")
-    _embedded = ("mlops_assets.platform.embedded_storage", "KeptSqliteStorage")
+    _embedded = ("mlops_assets.platform.assets.embedded_storage", "KeptSqliteStorage")
 
     @classmethod
     def _embedded_config(cls) -> Mapping[str, Any]:

@@ -19,9 +19,9 @@ from dagster_postgres.utils import DagsterPostgresException
 
 from mlops_assets.deployment.reaper import Patience, Reaper
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.stage import sweep
 from mlops_assets.platform.settings import LakeName, Settings
-from mlops_assets.platform.stage import sweep
 
 if TYPE_CHECKING:
     from pathlib import Path

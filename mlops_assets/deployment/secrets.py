@@ -14,10 +14,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.deployment.certificates import Authority, Purpose, is_due, is_issued_by, names_of
-from mlops_assets.platform import token_keys
 from mlops_assets.platform.durable_files import replace_durably
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.revocations import begin_revocations
+from mlops_assets.platform.security import token_keys
+from mlops_assets.platform.security.revocations import begin_revocations
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

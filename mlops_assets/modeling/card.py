@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlops_assets.modeling.evidence import Evidence
     from mlops_assets.modeling.gate import Bounds
     from mlops_assets.modeling.trained import Trained
-    from mlops_assets.platform.audit import Judgement
+    from mlops_assets.platform.audit.audit import Judgement
 
     Row = Mapping[str, Any]
 

@@ -16,7 +16,7 @@ from mlops_assets.modeling.assets.person_turnout import (
     person_turnout_evaluation,
 )
 from mlops_assets.modeling.assets.training_sets import district_elections_set, person_turnout_set
-from mlops_assets.platform.location import location
+from mlops_assets.platform.assets.location import location
 
 
 def definitions() -> dg.Definitions:

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops_assets.contracts import features, models, predictions
-from mlops_assets.platform import ledger, provenance
+from mlops_assets.platform import provenance
 from mlops_assets.platform.errors import MissingInputError
-from mlops_assets.platform.export import write_export
-from mlops_assets.platform.reads import published_table
+from mlops_assets.platform.exports.export import write_export
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.platform.settings import LakeName
 from mlops_assets.scoring.encoding import Encoding
 from mlops_assets.scoring.model_keys import signing_key
@@ -25,10 +26,10 @@ from mlops_assets.scoring.records import ENCODING, ModelRecord
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mlops_assets.platform.contract import Contract
-    from mlops_assets.platform.export_manifest import ExportManifest
-    from mlops_assets.platform.lake import LakeSession
-    from mlops_assets.platform.ledger import Entry
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.exports.manifest import ExportManifest
+    from mlops_assets.platform.lake.ledger import Entry
+    from mlops_assets.platform.lake.session import LakeSession
 
 TABLE: Final = "predictions"
 KEY: Final = ("election", "state", "district", "measure")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_assets.contracts import models
-from mlops_assets.platform.audit import Judgement
+from mlops_assets.platform.audit.audit import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from mlops_assets.modeling.card import card
 from mlops_assets.modeling.evidence import evidence_in
 from mlops_assets.modeling.gate import REFERENCE, judge, reference
-from mlops_assets.platform import ledger
+from mlops_assets.platform.assets.published import WithMetadata
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.published import WithMetadata
-from mlops_assets.platform.reads import published_table
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.scoring.model_keys import signing_key, trusted_keys
 from mlops_assets.scoring.records import ModelRecord
 from mlops_assets.scoring.signatures import check_signature, signed
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from mlops_assets.modeling.evidence import Evidence
     from mlops_assets.modeling.gate import Bounds
     from mlops_assets.modeling.trained import Trained
-    from mlops_assets.platform.contract import Contract
-    from mlops_assets.platform.lake import LakeSession
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.session import LakeSession
 
 
 @dataclass(frozen=True, kw_only=True)

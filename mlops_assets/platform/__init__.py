@@ -1,4 +1,6 @@
-"""The platform: lakes, the audit gate, the published-asset decorator, automation, alerts, settings and security.
+"""The platform: what every pipeline needs to get data audited, versioned, published and followed. It knows no domain.
 
-Put here what any domain would need. Keep out anything that knows about voters, districts or elections.
+``contracts`` says what a table holds, ``lake`` keeps tables, ``audit`` judges rows against a contract, ``assets`` makes
+Dagster assets of all that; ``security`` holds keys and tokens, ``exports`` hands tables and models to the service. Put
+here what any team's data could use. Keep out anything about voters, districts or elections.
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from mlops_assets.platform.location import location
+from mlops_assets.platform.assets.location import location
 from mlops_assets.plumbing.assets.county_registrations import county_registrations
 from mlops_assets.plumbing.assets.district_profiles import district_profiles
 from mlops_assets.plumbing.assets.house_returns import house_returns

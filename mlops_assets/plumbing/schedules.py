@@ -21,7 +21,7 @@ from mlops_assets.plumbing.connectors.landing import Landing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 TIME_ZONE: Final = "America/New_York"
 

@@ -1,6 +1,6 @@
 """Keys of model signatures: the private one that modeling signs with, and the public ones that scoring trusts.
 
-Put here where they lie and how they come to be. Keep out their form (``platform.token_keys``) and what is signed.
+Put here where they lie and how they come to be. Keep out their form (``platform.security.token_keys``) and what is signed.
 
 They are others than the keys of access tokens: who may train must not be able to let himself in, nor the reverse.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 from typing import TYPE_CHECKING
 
-from mlops_assets.platform.token_keys import KeyFileError, create_keys, read_keys, read_signing_key
+from mlops_assets.platform.security.token_keys import KeyFileError, create_keys, read_keys, read_signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Signatures of models: who vouched for a record, over everything that decides a score.
 
-Put here what of a model is signed. Keep out signing itself (``platform.signatures``), where keys lie (``model_keys``)
+Put here what of a model is signed. Keep out signing itself (``platform.security.signatures``), where keys lie (``model_keys``)
 and what a model file may contain (``graph``).
 
 The signature covers name, version (the file's hash), inputs and parameters, so that neither the file nor the encoding,
@@ -13,7 +13,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Final
 
-from mlops_assets.platform.signatures import Signature, check, sign
+from mlops_assets.platform.security.signatures import Signature, check, sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ def check_signature(record: ModelRecord, trusted: Mapping[str, Ed25519PublicKey]
 
     Args:
         record: the record; its version is believed here and compared with the file by the caller.
-        trusted: public keys by their ids, as :func:`mlops_assets.platform.token_keys.read_keys` gives them.
+        trusted: public keys by their ids, as :func:`mlops_assets.platform.security.token_keys.read_keys` gives them.
         source: what the model is called in errors.
 
     Raises:

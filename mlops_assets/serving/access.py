@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Send
     from litestar.types import Scope as ConnectionScope
 
-    from mlops_assets.platform.tokens import Principal
+    from mlops_assets.platform.security.tokens import Principal
     from mlops_assets.serving.audit import Decision
     from mlops_assets.serving.authentication import Authenticator
     from mlops_assets.serving.limits import ConcurrencyLimiter, RateLimiter

@@ -21,7 +21,7 @@ from litestar.datastructures import State
 from litestar.openapi import ResponseSpec
 
 from mlops_assets import __version__
-from mlops_assets.platform.tokens import Principal
+from mlops_assets.platform.security.tokens import Principal
 from mlops_assets.serving.access import visible_states
 from mlops_assets.serving.encoded_answers import EncodedAnswer
 

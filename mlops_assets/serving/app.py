@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Self
 from litestar import Litestar
 from litestar.datastructures import State
 
-from mlops_assets.platform.revocations import RevocationFile
+from mlops_assets.platform.security.revocations import RevocationFile
+from mlops_assets.platform.security.token_verifier import TokenVerifier
+from mlops_assets.platform.security.verification_keys import Algorithm, KeyAddress, KeyFile
 from mlops_assets.platform.settings import Authentication
-from mlops_assets.platform.token_verifier import TokenVerifier
-from mlops_assets.platform.verification_keys import Algorithm, KeyAddress, KeyFile
 from mlops_assets.serving.access import AccessGuard
 from mlops_assets.serving.authentication import Authenticator
 from mlops_assets.serving.condition import CONDITION, Condition
@@ -40,7 +40,7 @@ from mlops_assets.serving.trust import Trust
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mlops_assets.platform.verification_keys import KeySource
+    from mlops_assets.platform.security.verification_keys import KeySource
     from mlops_assets.serving.config import ServiceConfig
     from mlops_assets.serving.tls import ServerTls
 

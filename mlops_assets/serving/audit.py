@@ -17,7 +17,7 @@ from mlops_assets.serving.logs import write_line
 if TYPE_CHECKING:
     from litestar.types import Scope
 
-    from mlops_assets.platform.tokens import Principal
+    from mlops_assets.platform.security.tokens import Principal
 
 LOGGER: Final = logging.getLogger(f"{__name__}")
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from litestar.exceptions import ClientException, NotAuthorizedException
 
 from mlops_assets.platform.followed_file import FollowedFile
+from mlops_assets.platform.security.tokens import Refusal, TokenError
 from mlops_assets.platform.settings import Authentication
-from mlops_assets.platform.tokens import Refusal, TokenError
 from mlops_assets.serving.audit import decision_of
 from mlops_assets.serving.client_certificates import DeclaredPrincipals, client_certificate, read_principals
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from litestar.types import Scope
 
-    from mlops_assets.platform.token_verifier import TokenVerifier
-    from mlops_assets.platform.tokens import Principal
+    from mlops_assets.platform.security.token_verifier import TokenVerifier
+    from mlops_assets.platform.security.tokens import Principal
 
 _REALM: Final = 'Bearer realm="predictions"'
 _INVALID: Final = f'{_REALM}, error="invalid_token"'

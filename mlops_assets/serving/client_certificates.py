@@ -21,8 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.token_keys import KeyFileError
-from mlops_assets.platform.tokens import Principal
+from mlops_assets.platform.security.token_keys import KeyFileError
+from mlops_assets.platform.security.tokens import Principal
 from mlops_assets.serving.scopes import STATES, Scope
 
 if TYPE_CHECKING:

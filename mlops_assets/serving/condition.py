@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mlops_assets.platform.token_keys import KeyFileError
+from mlops_assets.platform.security.token_keys import KeyFileError
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.token_verifier import TokenVerifier
+    from mlops_assets.platform.security.token_verifier import TokenVerifier
     from mlops_assets.serving.follower import ExportFollower
     from mlops_assets.serving.tls import ServerTls
 

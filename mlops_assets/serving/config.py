@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from mlops_assets.platform.errors import SettingsError
-from mlops_assets.platform.verification_keys import Algorithm
+from mlops_assets.platform.security.verification_keys import Algorithm
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import jwt
 
-from mlops_assets.platform.revocations import begin_revocations, revoke_key, revoke_token
-from mlops_assets.platform.token_keys import create_keys, retire_key, rotate_keys
-from mlops_assets.platform.tokens import MAX_LIFETIME, TokenError, issue_token
+from mlops_assets.platform.security.revocations import begin_revocations, revoke_key, revoke_token
+from mlops_assets.platform.security.token_keys import create_keys, retire_key, rotate_keys
+from mlops_assets.platform.security.tokens import MAX_LIFETIME, TokenError, issue_token
 from mlops_assets.serving.client_certificates import thumbprint_of
 from mlops_assets.serving.scopes import STATES, Scope
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from litestar.exceptions import HTTPException, NotFoundException, ServiceUnavailableException
 
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.export_history import EXPORT_ID
+from mlops_assets.platform.exports.history import EXPORT_ID
 from mlops_assets.serving.past_exports import NotKeptError
 from mlops_assets.serving.problems import unfit
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 from litestar.exceptions import ServiceUnavailableException
 
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.export import open_export, open_kept_export, pointer_path
-from mlops_assets.platform.token_keys import KeyFileError
+from mlops_assets.platform.exports.export import open_export, open_kept_export, pointer_path
+from mlops_assets.platform.security.token_keys import KeyFileError
 from mlops_assets.serving.drift import Reference, reference_of
 from mlops_assets.serving.served import ServedExport
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from mlops_assets.platform.export import Export
+    from mlops_assets.platform.exports.export import Export
     from mlops_assets.serving.last_served import LastServed
     from mlops_assets.serving.metrics import ServiceMetrics
     from mlops_assets.serving.predictions import PredictionTable

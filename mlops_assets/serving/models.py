@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from mlops_assets.platform.export import Export
+    from mlops_assets.platform.exports.export import Export
     from mlops_assets.scoring.scorer import Scorer
     from mlops_assets.serving.trust import Trusted
 

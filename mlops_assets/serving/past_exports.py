@@ -13,17 +13,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.export import kept_exports, open_kept_export
-from mlops_assets.platform.export_history import current_at, pointer_history
-from mlops_assets.platform.token_keys import KeyFileError
+from mlops_assets.platform.exports.export import kept_exports, open_kept_export
+from mlops_assets.platform.exports.history import current_at, pointer_history
+from mlops_assets.platform.security.token_keys import KeyFileError
 from mlops_assets.serving.predictions import PredictionTable
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from mlops_assets.platform.export_history import Move
-    from mlops_assets.platform.export_manifest import ExportManifest
+    from mlops_assets.platform.exports.history import Move
+    from mlops_assets.platform.exports.manifest import ExportManifest
     from mlops_assets.serving.trust import Trust, Trusted
 
 _LOGGER: Final = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from mlops_assets.platform.errors import ArtifactError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlops_assets.platform.export import Export
+    from mlops_assets.platform.exports.export import Export
 
 TABLE: Final = "person_features"
 KEY: Final = ("state", "person_token")

@@ -17,7 +17,7 @@ from mlops_assets.platform.errors import ArtifactError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mlops_assets.platform.export import Export
+    from mlops_assets.platform.exports.export import Export
 
 TABLE: Final = "predictions"
 KEY: Final = ("election", "state", "district", "measure")

@@ -16,7 +16,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import ResponseSpec
 from litestar.params import ParameterKwarg
 
-from mlops_assets.platform.token_keys import KeyFileError
+from mlops_assets.platform.security.token_keys import KeyFileError
 from mlops_assets.serving.audit import decision_of
 from mlops_assets.serving.inference_protocol import InferenceError
 

@@ -14,7 +14,7 @@ from mlops_assets.serving.person_features import PersonFeatures
 from mlops_assets.serving.predictions import PredictionTable
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.export import Export
+    from mlops_assets.platform.exports.export import Export
     from mlops_assets.serving.trust import Trusted
 
 

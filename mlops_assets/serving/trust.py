@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.platform.followed_file import FollowedFile
-from mlops_assets.platform.token_keys import read_keys
+from mlops_assets.platform.security.token_keys import read_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

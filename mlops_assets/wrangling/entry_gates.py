@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mlops_assets.contracts.events import DETECTED_KIND, REJECTED
 from mlops_assets.contracts.gates import ENTRY_BLOCKS, ENTRY_WARNS
 from mlops_assets.contracts.variance import VOTER_EVENTS
-from mlops_assets.platform.audit import Judgement
+from mlops_assets.platform.audit.audit import Judgement
 from mlops_assets.platform.settings import EntryAction
 from mlops_assets.wrangling.named_events import detected_event, is_named, voter_event, with_verdicts
 

@@ -24,7 +24,7 @@ from mlops_assets.contracts.variance import (
     RESULT_CHANGES,
     VOTER_EVENTS,
 )
-from mlops_assets.platform.contract import PARTITION_SEPARATOR
+from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
 
 LEAST_PROBABLE: Final = 0.5
 """Less probable changes stay in the table of their source and do not become events."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from mlops_assets.contracts import events as contract
-from mlops_assets.platform import rules
-from mlops_assets.platform.addition import add
+from mlops_assets.platform.assets.addition import add
+from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.reads import current_table
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.tables import current_table
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

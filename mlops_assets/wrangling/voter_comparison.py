@@ -11,7 +11,7 @@ import ibis
 
 from mlops_assets.contracts.features import SMALLEST_CELL
 from mlops_assets.contracts.partitions import month_before
-from mlops_assets.platform.contract import PARTITION_SEPARATOR
+from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
 from mlops_assets.variance.crosswalk import flows
 from mlops_assets.variance.events import events
 from mlops_assets.variance.kinds import condense

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlops_assets.platform.contract import PARTITION_SEPARATOR
+from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

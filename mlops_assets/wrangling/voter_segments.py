@@ -13,8 +13,8 @@ import pyarrow as pa
 from mlops_assets.contracts import segmentation as contract
 from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, elections_before
 from mlops_assets.contracts.variance import VOTER_EVENTS
-from mlops_assets.platform import rules
-from mlops_assets.platform.contract import PARTITION_SEPARATOR
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
 from mlops_assets.variance.crosswalk import shares
 from mlops_assets.variance.segmentation import segmentation
 from mlops_assets.variance.segments import Cells
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.variance.crosswalk import Shares
 
 FEWEST_ELECTIONS: Final = 2

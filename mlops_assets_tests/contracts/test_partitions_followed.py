@@ -10,7 +10,7 @@ from mlops_assets.contracts import variance, wrangled
 from mlops_assets.wrangling.definitions import definitions
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from mlops_assets.simulation.sources import generate
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 _EARLIER, _LATE, _LATER = "2021-07", "2021-08", "2021-09"
 

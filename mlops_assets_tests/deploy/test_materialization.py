@@ -32,8 +32,8 @@ _REMEDY = "Look at the logs of the deployment's containers."
 _PUBLISHED = """
 import json
 from mlops_assets.contracts import raw
-from mlops_assets.platform import ledger
-from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 with LakeSession(Settings.load()) as session:
     entries = ledger.current(session, raw.VOTER_FILE, ["2021-07|NC"])

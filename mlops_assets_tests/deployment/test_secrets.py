@@ -11,7 +11,7 @@ from cryptography import x509
 
 from mlops_assets.deployment import certificates, secrets
 from mlops_assets.deployment.certificates import Authority, Purpose
-from mlops_assets.platform.token_keys import read_keys
+from mlops_assets.platform.security.token_keys import read_keys
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mlops_assets.contracts import codes, wrangled
 from mlops_assets.modeling.training_sets import district_elections
-from mlops_assets.platform import rules
+from mlops_assets.platform.contracts import rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,15 +31,18 @@ from mlops_assets.modeling.export import EXPORTED, person_features, published_mo
 from mlops_assets.modeling.gate import REFERENCE
 from mlops_assets.modeling.trained import evaluation_table
 from mlops_assets.modeling.training_sets import district_elections, person_cells
-from mlops_assets.platform import audit, ledger, rules
-from mlops_assets.platform.export import open_export
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.publish import publish
-from mlops_assets.platform.published import Partition, published, reads_of
-from mlops_assets.platform.reads import published_table, read_as_recorded, upstream_keys
+from mlops_assets.platform.assets.inputs import upstream_keys
+from mlops_assets.platform.assets.published import Partition, published, reads_of
+from mlops_assets.platform.audit import audit
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.exports.export import open_export
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
+from mlops_assets.platform.lake.tables import published_table, read_as_recorded
+from mlops_assets.platform.security.token_keys import read_keys
 from mlops_assets.platform.settings import Settings
-from mlops_assets.platform.stage import as_ibis, lease, relation_sql, stage
-from mlops_assets.platform.token_keys import read_keys
 from mlops_assets.scoring.encoding import Encoding
 from mlops_assets.scoring.records import ENCODING, ModelRecord
 from mlops_assets.serving.models import LoadedModels
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 PERSONS = electorate(persons=5_000)
 RETURNS = returns(first=2008)

@@ -21,7 +21,7 @@ from mlops_assets.modeling.errors import TrainingError
 from mlops_assets.modeling.evidence import evidence_in
 from mlops_assets.modeling.fitting import MOST_DIFFERENCE, model_record
 from mlops_assets.modeling.trained import ALL, MODEL, Measured, Trained, evaluation_table
-from mlops_assets.platform.signatures import SignatureError
+from mlops_assets.platform.security.signatures import SignatureError
 from mlops_assets.scoring.scorer import load, load_unsigned
 from mlops_assets.scoring.signatures import signed
 from mlops_assets_tests.modeling.districts import Returns, returns

@@ -21,11 +21,11 @@ import ibis.expr.types as ir
 import pandera.ibis as pandera
 import pyarrow as pa
 
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.contract import Contract, Quarantine
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.published import Partition, WithMetadata, published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.contracts.contract import Contract, Quarantine
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import LakeName, Settings
 
 if TYPE_CHECKING:
@@ -249,7 +249,9 @@ def visible(contract: Contract) -> list[tuple[object, ...]]:
 
 def _main(week: str, window: str, signal_name: str, op_name: str) -> None:
     """Materialize in a process of its own, which sends itself that signal in that window of the step."""
-    from mlops_assets.platform import audit, ledger, publish, published, stage  # noqa: PLC0415  patched before they run
+    from mlops_assets.platform.assets import published  # noqa: PLC0415
+    from mlops_assets.platform.audit import audit  # noqa: PLC0415
+    from mlops_assets.platform.lake import ledger, publish, stage  # noqa: PLC0415
 
     module, name, before = {
         "after_the_function": (published, "stage", True),

@@ -18,7 +18,7 @@ import pytest
 from pandera.api.ibis.types import IbisData
 from pandera.backends.ibis import builtin_checks
 
-from mlops_assets.platform.lake import LakeSession, extension_file
+from mlops_assets.platform.lake.session import LakeSession, extension_file
 from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 
 def materialize(asset: dg.AssetsDefinition, partition_key: str) -> dg.ExecuteInProcessResult:

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.contracts import raw
-from mlops_assets.platform.contract import Contract
+from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.plumbing.definitions import definitions, defs
 
 

@@ -12,7 +12,7 @@ import onnx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper, numpy_helper
 
-from mlops_assets.platform.token_keys import key_id_of
+from mlops_assets.platform.security.token_keys import key_id_of
 from mlops_assets.scoring.records import ENCODING, ModelRecord, file_version
 from mlops_assets.scoring.signatures import signed
 

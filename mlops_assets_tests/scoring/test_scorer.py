@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper
 
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.signatures import SignatureError
+from mlops_assets.platform.security.signatures import SignatureError
 from mlops_assets.scoring.encoding import Anchor, Encoding, FeatureError, Number
 from mlops_assets.scoring.records import ModelRecord, file_version
 from mlops_assets.scoring.scorer import load, load_unsigned

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mlops_assets.platform import token_keys
-from mlops_assets.platform.export import DEFAULT_KEEP, write_export
+from mlops_assets.platform.exports.export import DEFAULT_KEEP, write_export
+from mlops_assets.platform.security import token_keys
 from mlops_assets.scoring.encoding import Encoding, Number, OneOf
 from mlops_assets.scoring.signatures import signed
 from mlops_assets.serving import models, person_features
@@ -22,7 +22,7 @@ from mlops_assets_tests.scoring.models import linear_graph, record_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops_assets.platform.export_manifest import ExportManifest
+    from mlops_assets.platform.exports.manifest import ExportManifest
     from mlops_assets.scoring.records import ModelRecord
 
 DISTRICTS = {"NC": [f"{number:02}" for number in range(1, 15)], "GA": [f"{number:02}" for number in range(1, 15)]}

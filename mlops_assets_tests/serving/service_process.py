@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Self, get_args, get_type_hints
 import httpx
 
 from mlops_assets.demo.live import free_port
-from mlops_assets.platform.revocations import begin_revocations
-from mlops_assets.platform.token_keys import create_keys
-from mlops_assets.platform.tokens import issue_token
+from mlops_assets.platform.security.revocations import begin_revocations
+from mlops_assets.platform.security.token_keys import create_keys
+from mlops_assets.platform.security.tokens import issue_token
 from mlops_assets.serving import follower, predictions, server, supervisor
 from mlops_assets.serving.config import ServiceConfig
 from mlops_assets.serving.scopes import STATES, Scope
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from mlops_assets.platform.export import Export
+    from mlops_assets.platform.exports.export import Export
 
 ISSUER = "test-issuer"
 AUDIENCE = "test-service"

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from litestar import Litestar, get
 from litestar.testing import TestClient
 
-from mlops_assets.platform.token_keys import key_id_of, read_signing_key
-from mlops_assets.platform.token_verifier import TokenVerifier
-from mlops_assets.platform.verification_keys import KeyFile
+from mlops_assets.platform.security.token_keys import key_id_of, read_signing_key
+from mlops_assets.platform.security.token_verifier import TokenVerifier
+from mlops_assets.platform.security.verification_keys import KeyFile
 from mlops_assets.serving.access import AccessGuard
 from mlops_assets.serving.authentication import Authenticator
 from mlops_assets.serving.limits import ConcurrencyLimiter, RateLimiter

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from mlops_assets.platform.export import current_export_id, pointer_path, write_export
-from mlops_assets.platform.token_keys import read_keys, retire_key, rotate_keys
+from mlops_assets.platform.exports.export import current_export_id, pointer_path, write_export
+from mlops_assets.platform.security.token_keys import read_keys, retire_key, rotate_keys
 from mlops_assets.serving.predictions import KEY, TABLE
 from mlops_assets_tests.serving.sample import MODEL_KEY, export_predictions, predictions
 from mlops_assets_tests.serving.service_process import Service

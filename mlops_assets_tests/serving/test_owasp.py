@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from mlops_assets.platform.token_keys import create_keys
-from mlops_assets.platform.tokens import issue_token
+from mlops_assets.platform.security.token_keys import create_keys
+from mlops_assets.platform.security.tokens import issue_token
 from mlops_assets.serving.documentation import documentation_routes
 from mlops_assets.serving.routes import API_ROUTES
 from mlops_assets.serving.scopes import Scope

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mlops_assets.platform import token_keys
-from mlops_assets.platform.export import current_export_id
+from mlops_assets.platform.exports.export import current_export_id
+from mlops_assets.platform.security import token_keys
 from mlops_assets.scoring.records import file_version
 from mlops_assets.scoring.signatures import signed
 from mlops_assets.serving.scopes import Scope

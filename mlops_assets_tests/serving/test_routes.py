@@ -9,8 +9,8 @@ import pytest
 from litestar import Request
 
 from mlops_assets.contracts.predictions import PredictionsModel
-from mlops_assets.platform.export import current_export_id
-from mlops_assets.platform.tokens import Principal
+from mlops_assets.platform.exports.export import current_export_id
+from mlops_assets.platform.security.tokens import Principal
 from mlops_assets.serving import answers
 from mlops_assets.serving.answers import versioned
 from mlops_assets.serving.parameters import Measure

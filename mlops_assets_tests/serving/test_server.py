@@ -20,9 +20,9 @@ import pytest
 from mlops_assets.demo.live import free_port
 from mlops_assets.demo.waiting import wait_for_process
 from mlops_assets.platform.errors import SettingsError
-from mlops_assets.platform.revocations import read_revoked
+from mlops_assets.platform.security.revocations import read_revoked
+from mlops_assets.platform.security.tokens import MAX_LIFETIME, TokenError
 from mlops_assets.platform.settings import Authentication, ServiceSettings, Settings
-from mlops_assets.platform.tokens import MAX_LIFETIME, TokenError
 from mlops_assets.serving.credentials import (
     create_service_keys,
     issue_service_token,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from mlops_assets.platform.export import current_export_id, write_export
-from mlops_assets.platform.export_signature import SIGNATURE, sign_manifest
+from mlops_assets.platform.exports.export import current_export_id, write_export
+from mlops_assets.platform.exports.signature import SIGNATURE, sign_manifest
 from mlops_assets.serving import models
 from mlops_assets.serving.predictions import KEY, TABLE
 from mlops_assets_tests.serving.sample import MODEL_KEY, export_predictions, predictions

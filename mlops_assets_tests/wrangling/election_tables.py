@@ -11,7 +11,7 @@ import ibis
 import pyarrow as pa
 
 from mlops_assets.contracts.wrangled import DISTRICT_PROFILES, HOUSE_RESULTS
-from mlops_assets.platform import rules
+from mlops_assets.platform.contracts import rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

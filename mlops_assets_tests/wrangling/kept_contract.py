@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 
-from mlops_assets.platform import audit, rules
+from mlops_assets.platform.audit import audit
+from mlops_assets.platform.contracts import rules
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import pytest
 
 from mlops_assets.contracts.variance import PROFILE_CHANGES, REGISTRATION_CHANGES, RESULT_CHANGES
 from mlops_assets.contracts.wrangled import COUNTY_REGISTRATIONS
-from mlops_assets.platform import rules
+from mlops_assets.platform.contracts import rules
 from mlops_assets.wrangling import house_results as returns
 from mlops_assets.wrangling.detected_changes import profile_changes, registration_changes, result_changes
 from mlops_assets.wrangling.named_events import LEAST_PROBABLE

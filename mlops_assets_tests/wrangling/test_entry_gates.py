@@ -11,14 +11,14 @@ import pytest
 from mlops_assets.contracts.events import RESULT_VERDICTS
 from mlops_assets.contracts.gates import ENTRY_BLOCKS, ENTRY_WARNS
 from mlops_assets.contracts.variance import RESULT_CHANGES
-from mlops_assets.platform import rules
+from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.settings import EntryAction, EntryPolicy
 from mlops_assets.wrangling.entry_gates import of_detected_changes
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 BLOCKING = EntryPolicy(detected=EntryAction.BLOCK)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mlops_assets.contracts.features import PERSON_TURNOUT, SMALLEST_CELL
 from mlops_assets.contracts.partitions import FIRST_SNAPSHOT
 from mlops_assets.contracts.segmentation import POOLED, SEGMENT_TURNOUT
-from mlops_assets.platform import rules
+from mlops_assets.platform.contracts import rules
 from mlops_assets.wrangling.segment_turnout import elections_used, segment_turnout
 from mlops_assets_tests.wrangling.kept_contract import kept_rows
 

@@ -20,10 +20,10 @@ from mlops_assets.contracts.variance import (
     VOTER_EVENTS,
 )
 from mlops_assets.contracts.wrangled import VOTERS
-from mlops_assets.platform import rules
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.published import Partition, published
-from mlops_assets.platform.reads import Read, upstream_keys
+from mlops_assets.platform.assets.inputs import Read, upstream_keys
+from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets.variance import events, linked
 from mlops_assets.wrangling import demographics, voter_comparison

@@ -12,9 +12,9 @@ import pytest
 
 from mlops_assets.contracts.drift import DRIFT, VERDICTS, VOTER_SUMMARIES
 from mlops_assets.contracts.wrangled import VOTERS
-from mlops_assets.platform import rules
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.published import Partition, published
+from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets.variance.drift import ALL_COLUMNS, LEVELS
 from mlops_assets.wrangling import voter_drift

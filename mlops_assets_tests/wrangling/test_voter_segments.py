@@ -12,7 +12,7 @@ from mlops_assets.contracts.features import PERSON_TURNOUT
 from mlops_assets.contracts.partitions import FIRST_SNAPSHOT
 from mlops_assets.contracts.segmentation import SEGMENTATION
 from mlops_assets.contracts.wrangled import VOTERS
-from mlops_assets.platform import rules
+from mlops_assets.platform.contracts import rules
 from mlops_assets.wrangling.voter_segments import earlier_elections, snapshots_used, voter_segmentation
 from mlops_assets_tests.wrangling.kept_contract import kept_rows
 

@@ -9,9 +9,9 @@ import dagster as dg
 
 from mlops_assets.contracts.models import MODELERS
 from mlops_assets.modeling.export import EXPORTED, TABLE, export_predictions
-from mlops_assets.platform.automation import on_new_data
+from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 
 

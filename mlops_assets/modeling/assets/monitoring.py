@@ -12,9 +12,9 @@ import dagster as dg
 from mlops_assets.contracts import features, models, partitions, predictions, wrangled
 from mlops_assets.modeling import monitoring as measuring
 from mlops_assets.modeling.trained import record_in
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import WithMetadata, published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import WithMetadata, published
 from mlops_assets.scoring.model_keys import trusted_keys
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.assets.published import Partition
     from mlops_assets.platform.settings import Settings
 
 

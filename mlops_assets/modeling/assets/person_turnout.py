@@ -17,9 +17,9 @@ from mlops_assets.modeling.predicted import only_version
 from mlops_assets.modeling.promotion import Candidacy, promote
 from mlops_assets.modeling.trained import evaluation_table, headline, record_in
 from mlops_assets.modeling.turnout_cells import stored_cells
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import WithMetadata, published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import WithMetadata, published
 from mlops_assets.scoring.model_keys import trusted_keys
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.lake import LakeSession
-    from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.assets.published import Partition
+    from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import Settings
 
 _SET: Final = Read(training.PERSON_TURNOUT)

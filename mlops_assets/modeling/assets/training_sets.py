@@ -11,9 +11,9 @@ import dagster as dg
 
 from mlops_assets.contracts import features, partitions, segmentation, training, wrangled
 from mlops_assets.modeling import training_sets
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import published
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.assets.published import Partition
 
 # Each month changes the features of the coming election, which teach nothing yet; predictions need not wait for that.
 _WEEKLY: Final = "0 5 * * 1"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts.raw import DISTRICT_PROFILES
-from mlops_assets.platform.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.published import Partition, WithMetadata, published
 from mlops_assets.platform.settings import ProfileTransport
 from mlops_assets.plumbing.connectors.aff_profiles import fetch_downloads
 from mlops_assets.plumbing.connectors.census import fetch_profiles

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts.raw import HOUSE_RETURNS
-from mlops_assets.platform.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.published import Partition, WithMetadata, published
 from mlops_assets.plumbing.connectors.extract import address
 from mlops_assets.plumbing.connectors.house_returns import fetch_house_returns
 from mlops_assets.plumbing.connectors.http import Fetcher

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.contracts.raw import VOTER_FILE
-from mlops_assets.platform.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.published import Partition, WithMetadata, published
 from mlops_assets.plumbing.connectors.landing import Landing
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.lake import LakeSession
+    from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import Settings
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import SettingsError
-from mlops_assets.platform.rules import columns_of
 from mlops_assets.platform.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 Fact = str | int | list[str]
 

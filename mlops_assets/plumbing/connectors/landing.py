@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlops_assets.contracts.layouts import LAYOUTS, VOTER_FILE_COLUMNS, layout_in_force
 from mlops_assets.contracts.raw import VOTER_FILE
-from mlops_assets.platform.contract import PARTITION_SEPARATOR
+from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.plumbing.connectors import archive, large_text
 

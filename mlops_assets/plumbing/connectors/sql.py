@@ -23,7 +23,7 @@ from duckdb import ConstantExpression, StarExpression
 
 from mlops_assets.contracts.partitions import election_day
 from mlops_assets.contracts.raw import VOTING_HISTORY
-from mlops_assets.platform.contract import PARTITION_SEPARATOR
+from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
 from mlops_assets.platform.errors import PlatformError, SettingsError, SourceError, SourceUnavailableError
 from mlops_assets.platform.settings import PREFIX
 

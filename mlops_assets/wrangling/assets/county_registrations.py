@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import raw, wrangled
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import published
 from mlops_assets.wrangling import county_registrations as transform
 
 if TYPE_CHECKING:

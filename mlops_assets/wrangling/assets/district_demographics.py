@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import events, features, variance, wrangled
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import WithMetadata, published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import WithMetadata, published
 from mlops_assets.wrangling import demographics, entry_gates
 
 if TYPE_CHECKING:

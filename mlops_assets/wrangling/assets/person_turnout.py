@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import events, features, variance, wrangled
 from mlops_assets.contracts.partitions import HISTORY_TO_ELECTIONS, SNAPSHOTS_TO_ELECTIONS
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import WithMetadata, published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import WithMetadata, published
 from mlops_assets.wrangling import entry_gates
 from mlops_assets.wrangling import person_turnout as transform
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.assets.published import Partition
     from mlops_assets.platform.settings import Settings
 
 

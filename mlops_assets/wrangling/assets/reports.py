@@ -16,18 +16,18 @@ from mlops_assets.contracts import events as contract
 from mlops_assets.contracts import features, variance
 from mlops_assets.contracts.segmentation import SEGMENTATION
 from mlops_assets.contracts.wrangled import WRANGLERS
-from mlops_assets.platform import ledger
-from mlops_assets.platform.automation import on_new_data
+from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.reads import current_table, published_table
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.tables import current_table, published_table
 from mlops_assets.platform.settings import Settings
 from mlops_assets.wrangling.named_events import voter_event, with_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 _HOURLY: Final = "0 * * * *"
 """Pages are for people, who do not wait for them; drawing them must not delay predictions."""

@@ -12,9 +12,9 @@ import dagster as dg
 from mlops_assets.contracts import events as events_contract
 from mlops_assets.contracts import features, variance, wrangled
 from mlops_assets.contracts.segmentation import SEGMENT_TURNOUT, SEGMENTATION
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import WithMetadata, published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import WithMetadata, published
 from mlops_assets.wrangling import segment_turnout as following
 from mlops_assets.wrangling import voter_segments as transform
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.assets.published import Partition
 
 _NIGHTLY: Final = "0 3 * * *"
 """Each month that arrives changes little of what past elections say."""

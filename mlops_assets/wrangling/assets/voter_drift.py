@@ -11,9 +11,9 @@ import dagster as dg
 
 from mlops_assets.contracts import drift as contracts
 from mlops_assets.contracts import wrangled
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import WithMetadata, published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import WithMetadata, published
 from mlops_assets.wrangling import voter_drift
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.assets.published import Partition
 
 # The files of many states arrive within minutes of one another, and each changes how all the others are judged.
 _HOURLY: Final = "0 * * * *"

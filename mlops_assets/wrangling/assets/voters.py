@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import raw, wrangled
-from mlops_assets.platform.automation import on_new_data
-from mlops_assets.platform.published import WithMetadata, published
-from mlops_assets.platform.reads import Read
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import WithMetadata, published
 from mlops_assets.wrangling import voters as transform
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.published import Partition
+    from mlops_assets.platform.assets.published import Partition
     from mlops_assets.platform.settings import Settings
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.contracts.raw import VOTER_FILE
-from mlops_assets.platform.lake import LakeSession
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.assets.voter_file import voter_file
 from mlops_assets_tests.plumbing.voter_files import LAST_NAME, Delivery, voters

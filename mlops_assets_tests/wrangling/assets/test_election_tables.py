@@ -10,9 +10,9 @@ import pytest
 
 from mlops_assets.contracts import features, raw, variance, wrangled
 from mlops_assets.contracts.events import RESULT_VERDICTS
-from mlops_assets.platform import rules
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.published import Partition, published
+from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.wrangling.assets.county_registrations import county_registrations
 from mlops_assets.wrangling.assets.detected_changes import profile_changes, registration_changes, result_changes
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 _VOTES = {"NC": (1000, 1010, 990), "GA": (1000, 1020, 980), "VA": (1000, 1015, 985)}
 

@@ -10,13 +10,13 @@ import pytest
 
 from mlops_assets.contracts import events as contract
 from mlops_assets.contracts import features, raw, variance, wrangled
-from mlops_assets.platform import ledger
-from mlops_assets.platform.addition import add
+from mlops_assets.platform.assets.addition import add
+from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.assets.reconciler import lost_publishes, report
 from mlops_assets.platform.errors import LakeError
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.published import Partition, published
-from mlops_assets.platform.reads import current_table
-from mlops_assets.platform.reconcile import lost_publishes, report
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
 from mlops_assets.wrangling import verdicts
 from mlops_assets.wrangling.assets.district_demographics import district_demographics
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 BEFORE: Final = "2022-06|NC"
 DOUBLED: Final = "2022-07|NC"

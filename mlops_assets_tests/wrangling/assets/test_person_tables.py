@@ -9,8 +9,8 @@ import pytest
 
 from mlops_assets.contracts import features, raw, wrangled
 from mlops_assets.contracts.events import VOTER_VERDICTS
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.published import Partition, published
+from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets.wrangling.assets.district_demographics import district_demographics
 from mlops_assets.wrangling.assets.entry_findings import entry_findings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlops_assets.platform.contract import Contract
+    from mlops_assets.platform.contracts.contract import Contract
 
 CURATED = (
     wrangled.VOTERS,

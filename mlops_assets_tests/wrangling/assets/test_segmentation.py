@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 
 from mlops_assets.contracts import features
 from mlops_assets.contracts.segmentation import SEGMENT_TURNOUT, SEGMENTATION
-from mlops_assets.platform import ledger
-from mlops_assets.platform.lake import LakeSession
-from mlops_assets.platform.published import Partition, published, reads_of
-from mlops_assets.platform.reads import published_table, upstream_keys
+from mlops_assets.platform.assets.inputs import upstream_keys
+from mlops_assets.platform.assets.published import Partition, published, reads_of
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.platform.settings import Settings
 from mlops_assets.wrangling.assets.segmentation import segment_turnout
 from mlops_assets_tests.wrangling.test_segment_turnout import two_districts

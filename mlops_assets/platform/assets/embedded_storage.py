@@ -1,0 +1,117 @@
+"""Storage of the embedded Dagster instance: SQLite files whose connections stay open.
+
+Put here what makes Dagster's own SQLite storages fast enough for an instance on one machine. Keep out the storage of a
+deployment, which is PostgreSQL.
+
+Dagster opens and closes a connection for each event of a run. Setting one up takes longer than the event, and SQLite
+moves the journal into the database whenever the last connection is closed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dagster._serdes import ConfigurableClassData
+    from sqlalchemy import Connection, Engine
+
+_FOLDER: Final = Path("history", "runs")
+"""Where Dagster's default instance has its event log, below its home."""
+
+_MOST_OPEN: Final = 8
+"""Files kept open: the index, and those of the runs that were touched last."""
+
+
+class KeptSqliteEventLogStorage(SqliteEventLogStorage):
+    """Dagster's event log in SQLite files, with one connection for each file that is in use.
+
+    The files are those of the default instance: either class reads what the other wrote.
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        """Open the event log below ``base_dir``, the instance's home; it is made where there is none."""
+        self._open: OrderedDict[str, Engine] = OrderedDict()
+        super().__init__(str(Path(base_dir) / _FOLDER), inst_data)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        # The lock is what lets threads share a connection.
+        with self._db_lock, self._engine(shard).connect() as connection, connection.begin():
+            yield connection
+
+    def wipe(self) -> None:
+        """Remove every event."""
+        with self._db_lock:
+            self._close()
+        super().wipe()
+
+    def dispose(self) -> None:
+        """Close every file."""
+        with self._db_lock:
+            self._close()
+        super().dispose()
+
+    def _engine(self, shard: str) -> Engine:
+        engine = self._open.get(shard)
+        if engine is None:
+            engine = create_engine(
+                self.conn_string_for_shard(shard),
+                poolclass=StaticPool,
+                connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+            )
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.connect() as connection:
+                # A crash of the process loses nothing; one of the machine may lose the last events, not the database.
+                # What was published then is told by the reconciler.
+                connection.exec_driver_sql("PRAGMA synchronous = NORMAL")
+            self._open[shard] = engine
+            if len(self._open) > _MOST_OPEN:
+                _, longest_unused = self._open.popitem(last=False)
+                longest_unused.dispose()
+        self._open.move_to_end(shard)
+        return engine
+
+    def _close(self) -> None:
+        for engine in self._open.values():
+            engine.dispose()
+        self._open.clear()
+
+
+class KeptSqliteStorage(DagsterSqliteStorage):
+    """Dagster's storage in SQLite files, its event log with connections that stay open.
+
+    In ``dagster.yaml``::
+
+        storage:
+          custom:
+            module: mlops_assets.platform.assets.embedded_storage
+            class: KeptSqliteStorage
+            config: {base_dir: {env: DAGSTER_HOME}}
+
+    The files are those of the default instance.
+    """
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        """Open the storage below ``base_dir``, the instance's home; it is made where there is none."""
+        super().__init__(base_dir, inst_data)
+        self._event_log_storage = KeptSqliteEventLogStorage(base_dir)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> KeptSqliteStorage:
+        """The storage that ``dagster.yaml`` asks for."""
+        return cls.from_local(inst_data=inst_data, **config_value)

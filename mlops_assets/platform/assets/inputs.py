@@ -1,0 +1,185 @@
+"""Reading: the upstream tables of a step, all at one consistent state of the lakes, with what was read on record.
+
+Put here how a step finds and reads its inputs. Keep out what it does with them.
+
+A run sees the lakes as they were when it began, overlaid by what it has published itself. The versions are pinned in
+the run's tags by its first step, so that every step, in whatever process, reads the same state. A run that is executed
+again begins anew: it gets its parent's tags from Dagster, and a pin counts for the run alone that it names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+from dagster._core.definitions.partitions.utils import infer_partition_mapping
+
+from mlops_assets.platform.errors import MissingInputError
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.ledger import InputRecord
+from mlops_assets.platform.lake.session import publish_lock
+from mlops_assets.platform.lake.tables import published_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import ibis.expr.types as ir
+
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.ledger import Entry
+    from mlops_assets.platform.lake.session import LakeSession
+    from mlops_assets.platform.settings import LakeName
+
+VERSION_TAG: Final = "mlops_assets/lake_version_"
+
+
+@dataclass(frozen=True)
+class Read:
+    """How an asset reads one upstream table.
+
+    Attributes:
+        contract: the table.
+        partitions: which upstream partitions one own partition needs; Dagster's default mapping when not given.
+        also: further upstream partitions, read where they exist; their news alone does not wake the step, as far too
+            many steps would follow a change of what they merely compare with.
+        choose: narrows the mapped upstream partitions that exist: own key and existing keys (sorted) to the keys to
+            read. What it leaves out is neither read nor recorded.
+        optional: an empty table instead of an error when a mapped partition does not exist.
+    """
+
+    contract: Contract
+    _: KW_ONLY
+    partitions: dg.PartitionMapping | None = None
+    also: dg.PartitionMapping | None = None
+    choose: Callable[[str, Sequence[str]], Sequence[str]] | None = None
+    optional: bool = False
+
+    def dep(self) -> dg.AssetDep:
+        """The dependency as Dagster declares it."""
+        return dg.AssetDep(self.contract.key, partition_mapping=self.partitions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """An upstream table as one step sees it.
+
+    Attributes:
+        table: the rows of the partitions read.
+        record: which partitions were read, with their content hashes.
+        snapshot: the lake's version at which all of them can be read.
+    """
+
+    table: ir.Table
+    record: InputRecord
+    snapshot: int
+
+
+def upstream_keys(read: Read, own: Contract, own_key: str | None) -> list[str | None]:
+    """The upstream partition keys that the mapping names, whether or not they exist; ``[None]`` if not partitioned."""
+    upstream = read.contract.partitions_def
+    if upstream is None:
+        return [None]
+    if own.partitions_def is None or own_key is None or isinstance(read.partitions, dg.AllPartitionMapping):
+        return list(upstream.get_partition_keys())
+    return _mapped(read.partitions, own.partitions_def, own_key, upstream)
+
+
+def _further_keys(read: Read, own: Contract, own_key: str | None) -> list[str | None]:
+    """The upstream partition keys that are read where they exist."""
+    upstream = read.contract.partitions_def
+    if read.also is None or upstream is None or own.partitions_def is None or own_key is None:
+        return []
+    return _mapped(read.also, own.partitions_def, own_key, upstream)
+
+
+def _mapped(
+    declared: dg.PartitionMapping | None,
+    own: dg.PartitionsDefinition[str],
+    own_key: str,
+    upstream: dg.PartitionsDefinition[str],
+) -> list[str | None]:
+    mapping = infer_partition_mapping(declared, own, upstream)
+    mapped = mapping.get_upstream_mapped_partitions_result_for_partitions(
+        own.subset_with_partition_keys([own_key]), own, upstream
+    )
+    return [*sorted(mapped.partitions_subset.get_partition_keys())]
+
+
+def pinned_version(session: LakeSession, lake: LakeName, instance: dg.DagsterInstance, run_id: str) -> int:
+    """The version of the lake that this run reads: the newest one when its first step asked.
+
+    The publish lock orders two first steps that ask at once, so both get the same answer.
+    """
+    tag, of_run = f"{VERSION_TAG}{lake.value}", f" of run {run_id}"
+    session.attach(lake)
+    with publish_lock(session.settings, lake):
+        run = instance.get_run_by_id(run_id)
+        pinned = run.tags.get(tag) if run is not None else None
+        if pinned is not None and pinned.endswith(of_run):
+            return int(pinned.removesuffix(of_run))
+        version = ledger.latest_version(session, lake)
+        if run is not None:
+            instance.add_run_tags(run_id, {tag: f"{version}{of_run}"})
+        return version
+
+
+def read_input(
+    session: LakeSession,
+    read: Read,
+    own: Contract,
+    own_key: str | None,
+    *,
+    instance: dg.DagsterInstance,
+    run_id: str,
+) -> Input:
+    """Find the partitions that one step needs of an upstream table and give them as one lazy table.
+
+    Raises:
+        MissingInputError: a needed partition has never been published.
+    """
+    contract = read.contract
+    pinned = pinned_version(session, contract.lake, instance, run_id)
+    needed = upstream_keys(read, own, own_key)
+    wanted = sorted({*needed, *_further_keys(read, own, own_key)}, key=str)
+    entries = ledger.current(session, contract, wanted, version=pinned)
+    asset = contract.key.to_user_string()
+    for entry in ledger.since(session, contract.lake, pinned):
+        if entry.record.run_id == run_id and entry.record.asset == asset and entry.record.partition in wanted:
+            entries[entry.record.partition] = entry
+    chosen = _chosen(read, own_key, needed, wanted, entries)
+    record = InputRecord(
+        asset=asset, partitions={key or "": entries[key].record.content_hash for key in chosen if key in entries}
+    )
+    found = {key: entries[key] for key in chosen if key in entries}
+    return Input(
+        table=published_table(session, contract, found, version=pinned),
+        record=record,
+        snapshot=max([pinned, *(entry.version for entry in found.values())]),
+    )
+
+
+def _chosen(
+    read: Read,
+    own_key: str | None,
+    needed: Sequence[str | None],
+    wanted: Sequence[str | None],
+    entries: Mapping[str | None, Entry],
+) -> list[str | None]:
+    everything = isinstance(read.partitions, dg.AllPartitionMapping)
+    if read.choose is not None:
+        existing = sorted(key for key in wanted if key is not None and key in entries)
+        chosen: list[str | None] = list(read.choose(own_key or "", existing))
+        missing = [] if chosen or read.optional else [key for key in needed if key not in entries]
+    else:
+        chosen = [key for key in wanted if key in entries]
+        missing = [] if read.optional or (everything and chosen) else [key for key in needed if key not in entries]
+    if missing:
+        some = ", ".join(str(key) for key in missing[:3]) + (" …" if len(missing) > 3 else "")  # noqa: PLR2004
+        where = f"partition {some}" if missing != [None] else "the table"
+        raise MissingInputError(
+            source=f"Table {read.contract.layer}/{read.contract.table}",
+            culprit=f"{where} has never been published.",
+            remedy="Materialize it first, or look at its failed checks.",
+        )
+    return chosen

@@ -1,0 +1,214 @@
+"""Rules: a contract's pandera checks as boolean expressions, grouped into a few named Dagster checks.
+
+Put here the translation from pandera and the grouping. Keep out running them (that is the audit).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+import ibis.expr.datatypes as dt
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
+import pandera.ibis as pa
+from pandera.api.function_dispatch import Dispatcher
+from pandera.api.ibis.types import IbisData
+from pandera.backends.ibis import builtin_checks
+
+from mlops_assets.platform.errors import ContractError
+
+if TYPE_CHECKING:
+    from mlops_assets.platform.contracts.contract import Contract
+
+SHAPE: Final = "shape"
+NULLS: Final = "nulls"
+KEYS: Final = "keys"
+MEMBERSHIP: Final = "partition_membership"
+VALUES: Final = "values"
+
+QUARANTINE: Final = "_quarantine"
+"""What a quarantine's table is called, after its own table's name."""
+
+QUARANTINE_REASON: Final = "quarantined_because"
+"""The column of a quarantine's table that names the checks its rows failed."""
+
+_DESCRIPTIONS: Final = {
+    SHAPE: "The table has the contract's columns and types, no more and no less.",
+    NULLS: "Columns that must hold a value do.",
+    KEYS: "No two rows have the same key.",
+    MEMBERSHIP: "Every row belongs to the partition that is written.",
+    VALUES: "Values are within the ranges, lists and patterns of the contract.",
+}
+_RULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+# Names that pandera gives its built-in checks when the contract gives none.
+_BUILTIN_CHECKS: Final = frozenset(pa.Check.CHECK_FUNCTION_REGISTRY)
+# Importing this module is what makes the built-in checks know Ibis tables.
+_REGISTERED: Final = builtin_checks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One row rule: which check it belongs to, which column, and how the contract words it.
+
+    Attributes:
+        group: the Dagster check that reports it.
+        column: the column concerned; ``None`` for a rule across columns.
+        text: the rule in words, such as ``isin(['GA', 'NC'])``.
+        check: the pandera check; ``None`` for the built-in rule of that group.
+        warn: whether a failure warns instead of blocking.
+    """
+
+    group: str
+    column: str | None
+    text: str
+    check: pa.Check | None
+    warn: bool
+
+    def holds(self, table: ir.Table) -> ir.BooleanValue:
+        """An expression that is true for every row that keeps the rule, false or NULL for one that breaks it.
+
+        Raises:
+            ContractError: the check does not return one boolean for each row.
+        """
+        if self.check is None:
+            return table[self.column].notnull()
+        # Calling the check's function itself gives an expression over the table's own columns; calling the check would
+        # add a positional join for each rule, and with it one more scan.
+        function = self.check._check_fn  # noqa: SLF001
+        if isinstance(function, Dispatcher):
+            # A check made before the built-in checks knew Ibis keeps a dispatcher that does not.
+            function = pa.Check.get_builtin_check_fn(function.__name__)
+        outcome = function(IbisData(table, self.column), **self.check._check_kwargs)  # noqa: SLF001
+        if isinstance(outcome, ir.Table):
+            outcome = _projected(outcome, table)
+        if not isinstance(outcome, ir.BooleanValue):
+            raise ContractError(
+                source=f"Rule {self.group} ({self.text})",
+                culprit=f"it returns {type(outcome).__name__}, not one boolean for each row.",
+                remedy="Return a boolean expression over data.table.",
+            )
+        if self.column is not None and self.check.ignore_na:
+            return outcome | table[self.column].isnull()
+        return outcome
+
+
+def _projected(outcome: ir.Table, table: ir.Table) -> object:
+    """The one expression of a projection of the table, which is what pandera's built-in checks return."""
+    projection = outcome.op()
+    if not isinstance(projection, ops.Project) or projection.parent != table.op() or len(projection.values) != 1:
+        return outcome
+    return next(iter(projection.values.values())).to_expr()
+
+
+def schema_of(contract: Contract) -> pa.DataFrameSchema:
+    """The contract's pandera schema."""
+    return contract.model if isinstance(contract.model, pa.DataFrameSchema) else contract.model.to_schema()
+
+
+def columns_of(contract: Contract) -> dict[str, dt.DataType]:
+    """The contract's columns in order, with their Ibis types."""
+    return {name: column.dtype.type for name, column in schema_of(contract).columns.items()}
+
+
+def quarantine_columns_of(contract: Contract) -> dict[str, dt.DataType]:
+    """The columns of the contract's quarantine table: its own, and why a row was set aside."""
+    return {**columns_of(contract), QUARANTINE_REASON: dt.string}
+
+
+def key_columns(contract: Contract) -> tuple[str, ...]:
+    """The columns of the contract's key; empty when it declares none."""
+    unique: Any = schema_of(contract).unique
+    if not unique:
+        return ()
+    return (unique,) if isinstance(unique, str) else tuple(unique)
+
+
+def row_rules(contract: Contract) -> list[Rule]:
+    """Every rule that a single row can keep or break, in the contract's order.
+
+    Raises:
+        ContractError: a rule's name is unusable, or a warning has no name of its own.
+    """
+    schema = schema_of(contract)
+    rules: list[Rule] = []
+    for name, column in schema.columns.items():
+        if not column.nullable:
+            rules.append(Rule(group=NULLS, column=name, text="is not null", check=None, warn=False))
+        rules.extend(_rule(contract, check, name) for check in column.checks)
+    rules.extend(_rule(contract, check, None) for check in schema.checks)
+    warnings: dict[str, bool] = {}
+    for rule in rules:
+        if warnings.setdefault(rule.group, rule.warn) != rule.warn:
+            raise ContractError(
+                source=f"Contract {contract.layer}/{contract.table}",
+                culprit=f"the rule {rule.group} both warns and blocks.",
+                remedy="Give the warning a name of its own.",
+            )
+    return rules
+
+
+def _rule(contract: Contract, check: pa.Check, column: str | None) -> Rule:
+    name = check.name or VALUES
+    named = name not in _BUILTIN_CHECKS and name != VALUES
+    group = name if named else VALUES
+    if not _RULE_NAME.fullmatch(group) or (named and group in _DESCRIPTIONS):
+        raise ContractError(
+            source=f"Contract {contract.layer}/{contract.table}",
+            culprit=f"the rule name {group!r} is taken or not made of lower-case letters, digits and underscores.",
+            remedy="Rename the check.",
+        )
+    if check.element_wise:
+        raise ContractError(
+            source=f"Contract {contract.layer}/{contract.table}",
+            culprit=f"the rule {group!r} works on single Python values and would leave the engine.",
+            remedy="Write it as an expression over data.table.",
+        )
+    return Rule(group=group, column=column, text=str(check.error or name), check=check, warn=bool(check.raise_warning))
+
+
+def check_names(contract: Contract) -> dict[str, bool]:
+    """The names of the contract's Dagster checks in order, and whether each blocks.
+
+    Raises:
+        ContractError: a rule is unusable, or a judged check has the name of a rule.
+    """
+    names = {SHAPE: True}
+    if key_columns(contract):
+        names[KEYS] = not contract.duplicate_keys_warn
+    if contract.partition_columns:
+        names[MEMBERSHIP] = True
+    for rule in row_rules(contract):
+        names.setdefault(rule.group, not rule.warn)
+    if taken := sorted(set(names).intersection(contract.judged)):
+        raise ContractError(
+            source=f"Contract {contract.layer}/{contract.table}",
+            culprit=f"{', '.join(taken)} are both rules and judged checks.",
+            remedy="Rename the judged ones.",
+        )
+    return {**names, **{name: name not in contract.judged_warnings for name in contract.judged}}
+
+
+def check_specs(contract: Contract) -> list[dg.AssetCheckSpec]:
+    """The contract's checks as Dagster declares them, partitioned like the table."""
+    rules = row_rules(contract)
+    return [
+        dg.AssetCheckSpec(
+            name=name,
+            asset=contract.key,
+            description=contract.judged.get(name) or _describe(name, rules),
+            blocking=blocking,
+            partitions_def=contract.partitions_def,
+        )
+        for name, blocking in check_names(contract).items()
+    ]
+
+
+def _describe(name: str, rules: list[Rule]) -> str:
+    if name in _DESCRIPTIONS:
+        return _DESCRIPTIONS[name]
+    words = [f"{rule.column}: {rule.text}" if rule.column else rule.text for rule in rules if rule.group == name]
+    severity = "Warns when broken. " if any(rule.warn for rule in rules if rule.group == name) else ""
+    return f"{severity}{'; '.join(words)}"[:500]

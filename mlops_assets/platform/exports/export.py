@@ -1,0 +1,382 @@
+"""Exports: immutable, verified copies of published tables, which a service can read without the lake.
+
+Put here how an export is written, made current, opened and retired. Keep out which tables are exported, and everything
+that needs the lake or the orchestrator: the service's request path imports this module.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import sqlite3
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import quote
+
+from mlops_assets.platform.durable_files import (
+    STAGED_PREFIX,
+    replace_durably,
+    staged_path,
+    sync_file,
+    sync_folder,
+)
+from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.exports.history import EXPORT_ID, POINTER, note_move
+from mlops_assets.platform.exports.manifest import ExportManifest, FileRecord, export_id_of
+from mlops_assets.platform.exports.signature import SIGNATURE, check_manifest, sign_manifest
+from mlops_assets.platform.exports.tables import check_table, fill_table, rows_digest
+from mlops_assets.platform.security.token_keys import key_id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    from mlops_assets.platform.exports.tables import Rows
+
+    Trusted = Mapping[str, Ed25519PublicKey]
+
+DEFAULT_KEEP: Final = 5
+_LOCK: Final = ".lock"
+_DATA: Final = "data.sqlite"
+_MANIFEST: Final = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """An open export: its manifest, and a read-only connection to its data.
+
+    The connection may be used by any thread, by one at a time.
+
+    Attributes:
+        manifest: what the export holds and where that came from.
+        connection: a connection to the SQLite file, one table per exported table.
+        signed_by: id of the trusted key that signed it; ``None`` where nobody asked.
+    """
+
+    manifest: ExportManifest
+    connection: sqlite3.Connection
+    signed_by: str | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def pointer_path(folder: Path) -> Path:
+    """The file that names the current export; it is replaced whenever another export becomes current."""
+    return folder / POINTER
+
+
+def current_export_id(folder: Path) -> str:
+    """The id of the current export, 32 hexadecimal digits.
+
+    Raises:
+        ArtifactError: no export was ever made current, or the pointer does not hold an id.
+    """
+    pointer = pointer_path(folder)
+    try:
+        text = pointer.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise ArtifactError(
+            source=str(pointer), culprit="no export has been written yet.", remedy="Write one, then try again."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(
+            source=str(pointer), culprit=f"it cannot be read ({type(error).__name__}).", remedy="Write a new export."
+        ) from error
+    if not EXPORT_ID.fullmatch(text):
+        raise ArtifactError(source=str(pointer), culprit="it does not hold an export id.", remedy="Write a new export.")
+    return text
+
+
+def write_export(
+    folder: Path,
+    tables: Mapping[str, Rows],
+    provenance: Mapping[str, object],
+    *,
+    keys: Mapping[str, Sequence[str]] | None = None,
+    keep: int = DEFAULT_KEEP,
+    signing_key: Ed25519PrivateKey | None = None,
+) -> ExportManifest:
+    """Write the tables as an immutable export and make it the current one.
+
+    The export lies in ``<folder>/<export id>/`` as ``data.sqlite``, ``manifest.json`` and, where it is signed,
+    ``signature.json``; ``<folder>/current`` names the current one. It is staged under another name, brought to the
+    disk, read back and compared, and only then made current by replacing that file: whoever is killed at any step
+    leaves the old export current. Writers in several processes take turns.
+
+    The id depends on the tables' rows (in any order), columns and keys, and on the provenance. An export equal to an
+    intact earlier one of the same signer is not written again: the earlier one becomes current.
+
+    A table's rows are held in memory as Python values, up to a few million. More than that come as sorted batches
+    (``pyarrow.RecordBatchReader``), of which one at a time is held.
+
+    Args:
+        folder: where the exports live; made when missing.
+        tables: for each table name its rows, or batches sorted by its key; names are lower-case identifiers. Integers,
+            floats, booleans, text, binary, dates and timestamps are taken; dates and timestamps become ISO 8601 text,
+            booleans 0 and 1.
+        provenance: where the tables come from (lake snapshot, content hashes, model versions), as JSON values.
+        keys: for each keyed table the columns that identify a row; they become its primary key, in that order.
+        keep: how many exports stay, the newest ones; the current one always does.
+        signing_key: signs the manifest, and so the data; ``None`` leaves an export that no service takes over.
+
+    Returns:
+        The manifest of the export that is now current.
+
+    Raises:
+        ArtifactError: a table cannot be exported as asked (a type, a repeated key, a number that is not finite, batches
+            out of order), or what was read back differs from what was written. The old export stays current.
+    """
+    if keep < 1:
+        raise ArtifactError(source=str(folder), culprit=f"keep is {keep}.", remedy="Keep at least one export.")
+    keyed = {name: tuple((keys or {}).get(name, ())) for name in tables}
+    if unknown := set(keys or {}) - set(tables):
+        raise ArtifactError(
+            source=str(folder), culprit=f"keys name absent tables {sorted(unknown)}.", remedy="Correct the keys."
+        )
+    for name, table in tables.items():
+        check_table(name, table, keyed[name])
+    folder.mkdir(parents=True, exist_ok=True)
+    with _writing(folder), _staging(folder) as staged:
+        written = _write(staged, tables, keyed, provenance)
+        export_id = written.export_id
+        adopted = _adoptable(folder, export_id, signing_key)
+        if adopted is None:
+            if signing_key is not None:
+                replace_durably(staged / SIGNATURE, sign_manifest(written.to_json(), signing_key))
+            staged.rename(folder / export_id)
+            sync_folder(folder)
+        # Readers look again only when the pointer was replaced, also at an export that was written anew.
+        if adopted is None or not _is_current(folder, export_id):
+            note_move(folder)
+            replace_durably(pointer_path(folder), f"{export_id}\n".encode("ascii"))
+        note_move(folder)
+        _retire(folder, export_id, keep)
+    return adopted or written
+
+
+def open_export(folder: Path, *, trusted: Trusted | None = None) -> Export:
+    """Verify the current export and open it read-only.
+
+    Args:
+        folder: where the exports live.
+        trusted: the public keys by their ids, one of which must have signed it; ``None`` believes whoever wrote it.
+
+    Raises:
+        ArtifactError: there is none, or its file, manifest or row counts are not what its id and manifest promise.
+        SignatureError: no trusted key has signed it.
+    """
+    return _open_verified(folder / current_export_id(folder), trusted=trusted)
+
+
+def open_kept_export(folder: Path, export_id: str, *, trusted: Trusted | None = None) -> Export:
+    """Verify an export that is kept, current or not, and open it read-only; ``trusted`` as for :func:`open_export`.
+
+    Raises:
+        ArtifactError: it is not what its id and manifest promise.
+        SignatureError: no trusted key has signed it.
+        FileNotFoundError: it is not kept, or never was.
+    """
+    path = folder / export_id
+    if not EXPORT_ID.fullmatch(export_id) or not path.is_dir():
+        raise FileNotFoundError(f"no export {export_id[:32]!r} is kept")
+    return _open_verified(path, trusted=trusted)
+
+
+def kept_exports(folder: Path, *, trusted: Trusted | None = None) -> tuple[ExportManifest, ...]:
+    """The manifests of the exports that are kept, readable and signed by a trusted key, oldest first.
+
+    The data files are not verified; ``trusted`` is as for :func:`open_export`.
+    """
+    if not folder.is_dir():
+        return ()
+    found = []
+    for path in folder.iterdir():
+        if EXPORT_ID.fullmatch(path.name):
+            # A damaged one is reported when somebody opens it.
+            with suppress(ArtifactError):
+                found.append(_read_manifest(path, trusted)[0])
+    return tuple(sorted(found, key=lambda manifest: manifest.created))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Hold the writers' lock; the kernel releases it when its holder dies."""
+    with (folder / _LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A fresh folder for an export, which is gone afterwards unless it was renamed; what was left behind goes first."""
+    _sweep(folder)
+    staged = staged_path(folder)
+    staged.mkdir()
+    try:
+        yield staged
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left behind; only the lock's holder may, so nothing here is in use."""
+    for path in folder.glob(f"{STAGED_PREFIX}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _discard(folder: Path, path: Path) -> None:
+    """Take an export out of sight at once, then delete it: no reader or crash meets half an export."""
+    staged = staged_path(folder)
+    path.rename(staged)
+    shutil.rmtree(staged)
+
+
+def _is_current(folder: Path, export_id: str) -> bool:
+    try:
+        return current_export_id(folder) == export_id
+    except ArtifactError:
+        return False
+
+
+def _adoptable(folder: Path, export_id: str, signing_key: Ed25519PrivateKey | None) -> ExportManifest | None:
+    """The manifest of the intact export of that id; one that is damaged, or that others signed, is discarded.
+
+    It is then written anew: to sign what somebody else has left there would vouch for bytes that nobody compared.
+    """
+    path = folder / export_id
+    if not path.exists():
+        return None
+    own = None if signing_key is None else {key_id_of(signing_key.public_key()): signing_key.public_key()}
+    try:
+        with _open_verified(path, trusted=own) as export:
+            return export.manifest
+    except ArtifactError:
+        _discard(folder, path)
+        return None
+
+
+def _write(
+    staged: Path, tables: Mapping[str, Rows], keys: Mapping[str, Sequence[str]], provenance: Mapping[str, object]
+) -> ExportManifest:
+    """Write data and manifest into the staged folder, bring them to the disk, read them back and compare."""
+    data = staged / _DATA
+    with closing(sqlite3.connect(data, isolation_level=None)) as connection:
+        # A staged file that a crash leaves half written is swept, so its own journal would be work for nothing.
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN")
+        records = {name: fill_table(connection, name, table, keys[name]) for name, table in tables.items()}
+        connection.execute("COMMIT")
+    sync_file(data)
+    manifest = ExportManifest(
+        export_id=export_id_of(records, provenance),
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        file=FileRecord(sha256=_sha256(data), size=data.stat().st_size),
+        tables=records,
+        provenance=provenance,
+    )
+    replace_durably(staged / _MANIFEST, manifest.to_json())
+    with _open_verified(staged, manifest.export_id) as export:
+        for name, record in manifest.tables.items():
+            if rows_digest(export.connection, name, record) != record.digest:
+                raise _damaged(staged, f"table {name} reads back otherwise than it was written")
+    return manifest
+
+
+def _open_verified(path: Path, export_id: str | None = None, *, trusted: Trusted | None = None) -> Export:
+    """Open the export in that folder after comparing it with its manifest, and the manifest with id and signature."""
+    manifest, signed_by = _read_manifest(path, trusted)
+    if manifest.export_id != (export_id or path.name):
+        raise _damaged(path, f"its manifest belongs to export {manifest.export_id}")
+    if export_id_of(manifest.tables, manifest.provenance) != manifest.export_id:
+        raise _damaged(path, "its manifest was changed after it was written")
+    data = path / _DATA
+    try:
+        size = data.stat().st_size
+        if size != manifest.file.size:
+            raise _damaged(path, f"{_DATA} has {size} bytes, the manifest says {manifest.file.size}")
+        if _sha256(data) != manifest.file.sha256:
+            raise _damaged(path, f"the SHA-256 of {_DATA} differs from the manifest's")
+        connection = sqlite3.connect(
+            f"file:{quote(str(data.absolute()))}?immutable=1&mode=ro",
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise _damaged(path, f"{_DATA} cannot be opened ({type(error).__name__})") from error
+    try:
+        _compare_counts(path, connection, manifest)
+    except BaseException:
+        connection.close()
+        raise
+    return Export(manifest=manifest, connection=connection, signed_by=signed_by)
+
+
+def _read_manifest(path: Path, trusted: Trusted | None = None) -> tuple[ExportManifest, str | None]:
+    """The manifest, and the id of the trusted key that signed it where trust is asked for."""
+    try:
+        text = (path / _MANIFEST).read_bytes()
+        signed_by = None if trusted is None else check_manifest(text, path, trusted)
+        return ExportManifest.from_json(text), signed_by
+    except FileNotFoundError:
+        raise _damaged(path, f"it has no {_MANIFEST}") from None
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"{_MANIFEST} cannot be read ({type(error).__name__})") from error
+
+
+def _compare_counts(path: Path, connection: sqlite3.Connection, manifest: ExportManifest) -> None:
+    try:
+        present = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        if present != set(manifest.tables):
+            raise _damaged(path, f"it holds tables {sorted(present)}, the manifest says {sorted(manifest.tables)}")
+        for name, record in manifest.tables.items():
+            (rows,) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()  # noqa: S608  an identifier
+            if rows != record.rows:
+                raise _damaged(path, f"table {name} has {rows} rows, the manifest says {record.rows}")
+    except sqlite3.Error as error:
+        raise _damaged(path, f"{_DATA} cannot be queried ({type(error).__name__})") from error
+
+
+def _retire(folder: Path, current: str, keep: int) -> None:
+    """Delete all but the newest exports; a damaged one counts as the oldest."""
+    exports = [path for path in folder.iterdir() if EXPORT_ID.fullmatch(path.name)]
+    newest_first = sorted(exports, key=_created, reverse=True)
+    for path in newest_first[keep:]:
+        if path.name != current:
+            _discard(folder, path)
+
+
+def _created(path: Path) -> str:
+    try:
+        return _read_manifest(path)[0].created
+    except ArtifactError:
+        return ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(path: Path, culprit: str) -> ArtifactError:
+    return ArtifactError(source=f"Export {path}", culprit=f"{culprit}.", remedy="Write the export again.")

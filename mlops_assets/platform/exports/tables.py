@@ -1,0 +1,182 @@
+"""The tables of an export: from Arrow to typed SQLite, and a digest that both must agree on.
+
+Put here how columns, rows and keys are carried over. Keep out files, folders and which export is current. Arrow is not
+imported at run time, because the service imports this package and needs no Arrow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import sqlite3
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.exports.manifest import TableRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    Rows: TypeAlias = pa.Table | pa.RecordBatchReader
+
+_IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]*")
+_BATCH_ROWS: Final = 10_000
+_INTEGERS: Final = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
+_SQLITE_TYPES: Final = {
+    **dict.fromkeys((*_INTEGERS, "bool"), "INTEGER"),
+    **dict.fromkeys(("float", "double"), "REAL"),
+    **dict.fromkeys(("string", "large_string", "string_view", "date32[day]"), "TEXT"),
+    **dict.fromkeys(("binary", "large_binary"), "BLOB"),
+}
+_TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us)(, tz=.+)?\]")
+
+Cell = str | int | float | bytes | None
+"""A value as SQLite holds it."""
+
+
+def check_table(name: str, table: Rows, key: Sequence[str]) -> None:
+    """Refuse a table that SQLite cannot hold faithfully.
+
+    Raises:
+        ArtifactError: a name is no lower-case identifier or is repeated, a column's type has no SQLite counterpart,
+            the key names a column that is missing, or batches have no key.
+    """
+    if not key and not _is_whole(table):
+        raise _refused(name, "it comes in batches and has no key by which they could be sorted", "Name its key.")
+    columns = table.schema.names
+    for identifier in (name, *columns):
+        if not _IDENTIFIER.fullmatch(identifier):
+            raise _refused(name, f"the name {identifier!r} is no lower-case identifier", "Rename it.")
+    if name.startswith("sqlite_"):
+        raise _refused(name, "SQLite keeps names that begin with sqlite_ for itself", "Rename it.")
+    if not columns or len(set(columns)) != len(columns):
+        raise _refused(name, "it has no columns, or two of one name", "Give each column a name of its own.")
+    if missing := [column for column in key if column not in columns]:
+        raise _refused(name, f"its key names missing columns {missing}", "Correct the key.")
+    for field in table.schema:
+        if _sqlite_type(str(field.type)) is None:
+            raise _refused(name, f"column {field.name} has type {field.type}, which SQLite lacks", "Cast it.")
+
+
+def fill_table(connection: sqlite3.Connection, name: str, table: Rows, key: Sequence[str]) -> TableRecord:
+    """Create the table in SQLite and insert its rows, sorted by key, or by all columns without one.
+
+    A table in memory is sorted here, as Python values: meant for up to a few million rows. Batches must come sorted by
+    the key, ascending by value and text by its UTF-8 bytes; of them one at a time is held.
+
+    Raises:
+        ArtifactError: two rows share a key, a key is null, a number is not finite, or batches do not come sorted.
+    """
+    columns = {field.name: str(_sqlite_type(str(field.type))) for field in table.schema}
+    parts = [f'"{column}" {kind}' for column, kind in columns.items()]
+    options = "STRICT"
+    if key:
+        parts.append("PRIMARY KEY ({})".format(", ".join(f'"{column}"' for column in key)))
+        options += ", WITHOUT ROWID"
+    connection.execute(f'CREATE TABLE "{name}" ({", ".join(parts)}) {options}')
+    marks = ", ".join("?" for _ in columns)
+    places = [list(columns).index(column) for column in key or columns]
+    rows = _sorted(name, table, places) if _is_whole(table) else _in_order(name, _cells(name, table), places)
+    digest = _Digest()
+    try:
+        connection.executemany(f'INSERT INTO "{name}" VALUES ({marks})', digest.of(rows))  # noqa: S608  a checked identifier
+    except sqlite3.IntegrityError as error:
+        raise _refused(name, f"the key {list(key)} is null or repeated", "Correct rows or key.") from error
+    return TableRecord(rows=digest.rows, columns=columns, key=tuple(key), digest=digest.text)
+
+
+def rows_digest(connection: sqlite3.Connection, name: str, record: TableRecord) -> str:
+    """The digest of the rows as SQLite gives them back; equal to the record's when nothing was lost."""
+    order = ", ".join(f'"{column}"' for column in record.key) or "rowid"
+    digest = _Digest()
+    for _ in digest.of(connection.execute(f'SELECT * FROM "{name}" ORDER BY {order}')):  # noqa: S608  checked identifiers
+        pass
+    return digest.text
+
+
+class _Digest:
+    """Number and SHA-256 of the rows that pass."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._digest = hashlib.sha256()
+
+    def of(self, rows: Iterable[tuple[Cell, ...]]) -> Iterator[tuple[Cell, ...]]:
+        for row in rows:
+            text = json.dumps([{"bytes": cell.hex()} if isinstance(cell, bytes) else cell for cell in row])
+            self._digest.update(text.encode())
+            self._digest.update(b"\n")
+            self.rows += 1
+            yield row
+
+    @property
+    def text(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _is_whole(table: Rows) -> bool:
+    """Whether it is a table in memory, and not batches that pass once."""
+    return hasattr(table, "num_rows")
+
+
+def _sorted(name: str, table: Rows, places: Sequence[int]) -> list[tuple[Cell, ...]]:
+    return sorted(_cells(name, table), key=lambda row: [(row[place] is not None, row[place]) for place in places])
+
+
+def _in_order(name: str, rows: Iterable[tuple[Cell, ...]], places: Sequence[int]) -> Iterator[tuple[Cell, ...]]:
+    previous: tuple[Any, ...] = ()
+    for row in rows:
+        key: tuple[Any, ...] = tuple(row[place] for place in places)
+        if None in key or not previous < key:
+            raise _refused(
+                name, "its batches are not sorted by the key, or it is null or repeated", "Sort them by key."
+            )
+        previous = key
+        yield row
+
+
+def _cells(name: str, table: Rows) -> Iterator[tuple[Cell, ...]]:
+    for batch in _batches(table):
+        columns = [
+            [_cell(name, field.name, value) for value in values.to_pylist()]
+            for field, values in zip(table.schema, batch.columns, strict=True)
+        ]
+        yield from zip(*columns, strict=True)
+
+
+def _batches(table: Rows) -> Iterator[pa.RecordBatch]:
+    for batch in table.to_batches() if _is_whole(table) else table:
+        for start in range(0, batch.num_rows, _BATCH_ROWS):
+            yield batch.slice(start, _BATCH_ROWS)
+
+
+def _cell(table: str, column: str, value: object) -> Cell:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            # SQLite would turn NaN into NULL without a word, and JSON knows neither.
+            raise _refused(table, f"column {column} holds {value}, which is not a finite number", "Use null for none.")
+        return value + 0.0  # SQLite keeps no negative zero: adding 0.0 makes it the positive one
+    if value is None or isinstance(value, int | str | bytes):
+        return value
+    if isinstance(value, datetime):
+        # One fixed form, so that the order of the text is the order of time.
+        aware = value.astimezone(UTC) if value.tzinfo else value
+        return aware.isoformat(timespec="microseconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    raise _refused(table, f"column {column} holds a {type(value).__name__}", "Cast it.")
+
+
+def _sqlite_type(arrow_type: str) -> str | None:
+    return "TEXT" if _TIMESTAMP.fullmatch(arrow_type) else _SQLITE_TYPES.get(arrow_type)
+
+
+def _refused(table: str, culprit: str, remedy: str) -> ArtifactError:
+    return ArtifactError(source=f"Table {table} of an export", culprit=f"{culprit}.", remedy=remedy)

@@ -1,0 +1,279 @@
+"""Publishing: one metadata-only transaction that replaces a partition by staged, audited files.
+
+Put here what happens under the publish lock. Keep out staging, auditing and Dagster's events.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.errors import LakeError
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import literal, publish_lock, quote
+from mlops_assets.platform.lake.stage import FILE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import ibis.expr.datatypes as dt
+
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.ledger import Entry, PublishRecord
+    from mlops_assets.platform.lake.session import LakeSession
+    from mlops_assets.platform.lake.stage import StagedFile
+
+_ATTEMPTS: Final = 5
+_PAUSE_SECONDS: Final = 0.1
+
+
+class OvertakenError(LakeError):
+    """The partition was published by somebody else since it was read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a publish did.
+
+    Attributes:
+        entry: the publish that is now current, with its lake version.
+        adopted: whether an equal publish was there already, so that nothing was written.
+    """
+
+    entry: Entry
+    adopted: bool
+
+
+def publish(
+    session: LakeSession,
+    contract: Contract,
+    partition: Mapping[str, str],
+    staged: StagedFile,
+    *,
+    record: PublishRecord,
+    quarantined: StagedFile | None = None,
+    instead_of: int | None = None,
+) -> Outcome:
+    """Make the staged file the partition's content, unless an equal publish that can be read is current already.
+
+    One transaction deletes the partition's rows (whole files, so no delete files remain), adds the staged file and
+    commits with the record. After an error that leaves open whether the commit happened, the lake is asked for the
+    publish id before another attempt. The data is never computed again.
+
+    From its COMMIT on the files are marked as maybe published, unless it is found out that it did not happen.
+
+    Args:
+        session: a session that may write the contract's lake.
+        contract: the table.
+        partition: for each partition column its value.
+        staged: the rows.
+        record: of this publish.
+        quarantined: rows set aside.
+        instead_of: the lake version of the publish that must still be current, 0 for none; not looked at if not given.
+
+    Raises:
+        OvertakenError: another publish is current than the one that must be.
+        LakeError: the lake refused the publish in every attempt, or what it replaces cannot be read.
+    """
+    session.attach(contract.lake)
+    files = [staged] if quarantined is None else [staged, quarantined]
+    refusals: list[duckdb.Error] = []
+    while len(refusals) < _ATTEMPTS:
+        time.sleep(_PAUSE_SECONDS * len(refusals))
+        try:
+            # Taken anew for each attempt: whoever gets it knows how every commit before has ended.
+            with publish_lock(session.settings, contract.lake):
+                return _attempt(session, contract, partition, files, record=record, instead_of=instead_of)
+        except LakeError:
+            _rollback(session)
+            raise
+        except duckdb.Error as error:
+            _rollback(session)
+            refusals.append(error)
+    raise LakeError(
+        source=_source(contract, contract.table, record),
+        culprit=f"the publish was refused {len(refusals)} times ({_first_line(refusals[-1])}).",
+        remedy="The partition is as it was, or as it should be. Is the catalog up, and the disk not full? Try again.",
+    ) from refusals[-1]
+
+
+def _attempt(
+    session: LakeSession,
+    contract: Contract,
+    partition: Mapping[str, str],
+    files: Sequence[StagedFile],
+    *,
+    record: PublishRecord,
+    instead_of: int | None,
+) -> Outcome:
+    """One attempt, under the lock."""
+    if any(file.maybe_published for file in files):
+        made = ledger.find(session, contract, record.publish_id)
+        if made is not None:
+            return Outcome(entry=made, adopted=False)
+        _mark(files, maybe_published=False)
+    previous = ledger.current(session, contract, [record.partition]).get(record.partition)
+    if instead_of is not None and instead_of != (previous.version if previous is not None else 0):
+        raise OvertakenError(
+            source=_source(contract, contract.table, record),
+            culprit="somebody else published it meanwhile.",
+            remedy="Read it again and try again.",
+        )
+    if previous is not None and previous.record.same_result(record) and _readable(session, contract, partition, record):
+        return Outcome(entry=previous, adopted=True)
+    _commit(session, contract, partition, files, record=record)
+    made = ledger.find(session, contract, record.publish_id)
+    if made is None:
+        raise LakeError(
+            source=_source(contract, contract.table, record),
+            culprit="the commit left no record.",
+            remedy="Report this with the version of the DuckLake extension.",
+        )
+    return Outcome(entry=made, adopted=False)
+
+
+def _mark(files: Sequence[StagedFile], *, maybe_published: bool) -> None:
+    for file in files:
+        file.maybe_published = maybe_published
+
+
+def _readable(session: LakeSession, contract: Contract, partition: Mapping[str, str], record: PublishRecord) -> bool:
+    """Whether the partition that the lake holds has as many rows as the record says, and all of it can be read."""
+    tables = [contract.table] if contract.quarantine is None else [contract.table, contract.table + rules.QUARANTINE]
+    try:
+        # The hash makes DuckDB read every value; a mere count is answered from the catalog.
+        counted = [
+            session.connection.execute(
+                f"SELECT count(*), bit_xor(hash(found)) FROM {_name(contract, table)} AS found{_condition(partition)}"
+            ).fetchall()[0][0]
+            for table in tables
+        ]
+    except duckdb.Error:
+        return False
+    return bool(counted[0] == record.rows)
+
+
+def _commit(
+    session: LakeSession,
+    contract: Contract,
+    partition: Mapping[str, str],
+    files: Sequence[StagedFile],
+    *,
+    record: PublishRecord,
+) -> None:
+    columns = rules.columns_of(contract)
+    _prepare_table(session, contract, contract.table, columns)
+    if contract.quarantine is not None:
+        _prepare_table(session, contract, contract.table + rules.QUARANTINE, rules.quarantine_columns_of(contract))
+    connection = session.connection
+    connection.execute("BEGIN TRANSACTION")
+    staged, *aside = files
+    _replace(session, contract, contract.table, partition, staged, record)
+    if contract.quarantine is not None:
+        quarantined = aside[0] if aside else None
+        _replace(session, contract, contract.table + rules.QUARANTINE, partition, quarantined, record)
+    if not record.rows:
+        # A transaction that changes nothing would leave no version, and so no record of the empty partition.
+        connection.execute(f"COMMENT ON TABLE {_name(contract, contract.table)} IS {literal(record.publish_id)}")
+    connection.execute(
+        f"CALL {quote(contract.lake)}.set_commit_message({literal(ledger.AUTHOR)}, "
+        f"{literal(ledger.message(contract, record.partition))}, extra_info => {literal(record.model_dump_json())})"
+    )
+    # Whatever the COMMIT raises, or an interrupt during it, it may have happened.
+    _mark(files, maybe_published=True)
+    connection.execute("COMMIT")
+
+
+def _replace(
+    session: LakeSession,
+    contract: Contract,
+    table: str,
+    partition: Mapping[str, str],
+    staged: StagedFile | None,
+    record: PublishRecord,
+) -> None:
+    """Put the staged file in the place of the partition's rows.
+
+    Raises:
+        LakeError: a file with those rows cannot be read, so the lake cannot tell which rows of it to delete.
+    """
+    name = _name(contract, table)
+    try:
+        session.connection.execute(f"DELETE FROM {name}{_condition(partition)}")
+    except duckdb.Error as error:
+        if FILE_NAME not in str(error):
+            raise
+        raise LakeError(
+            source=_source(contract, table, record),
+            culprit=f"the rows to replace cannot be read ({_first_line(error)}).",
+            remedy="Restore that file from a backup. Without one, pause what reads the table, empty it (DELETE FROM "
+            f"{name}, which reads no file), and materialize all its partitions.",
+        ) from error
+    if staged is not None:
+        session.connection.execute(
+            f"CALL ducklake_add_data_files({literal(contract.lake)}, {literal(table)}, {literal(str(staged.path))}, "
+            f"schema => {literal(contract.layer)}, allow_missing => true)"
+        )
+
+
+def _prepare_table(session: LakeSession, contract: Contract, table: str, columns: Mapping[str, dt.DataType]) -> None:
+    """Create the table on its first publish, and add columns that the contract has gained since.
+
+    Raises:
+        LakeError: a column has another type than the contract now says.
+    """
+    connection = session.connection
+    types = session.ibis.compiler.type_mapper
+    wanted = {name: kind.copy(nullable=True) for name, kind in columns.items()}
+    existing = {
+        row[0]: types.from_string(row[1])
+        for row in connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+            [contract.lake.value, contract.layer, table],
+        ).fetchall()
+    }
+    if not existing:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(contract.lake)}.{quote(contract.layer)}")
+        listed = ", ".join(f"{quote(name)} {types.to_string(kind)}" for name, kind in wanted.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {_name(contract, table)} ({listed})")
+        return
+    for name, kind in wanted.items():
+        if name not in existing:
+            connection.execute(f"ALTER TABLE {_name(contract, table)} ADD COLUMN {quote(name)} {types.to_string(kind)}")
+        elif existing[name] != kind:
+            raise LakeError(
+                source=f"Lake {contract.lake}, table {contract.layer}/{table}",
+                culprit=f"column {name} is {existing[name]} there, and {kind} in the contract.",
+                remedy="Publish the new type under a new column or table name, so that old versions stay readable.",
+            )
+
+
+def _condition(partition: Mapping[str, str]) -> str:
+    conditions = " AND ".join(f"{quote(column)} = {literal(value)}" for column, value in partition.items())
+    return f" WHERE {conditions}" if conditions else ""
+
+
+def _source(contract: Contract, table: str, record: PublishRecord) -> str:
+    partition = f", partition {record.partition}" if record.partition is not None else ""
+    return f"Lake {contract.lake}, table {contract.layer}/{table}{partition}"
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]
+
+
+def _name(contract: Contract, table: str) -> str:
+    return f"{quote(contract.lake)}.{quote(contract.layer)}.{quote(table)}"
+
+
+def _rollback(session: LakeSession) -> None:
+    try:
+        session.connection.execute("ROLLBACK")
+    except duckdb.Error:
+        # The failing statement has ended the transaction already, or its connection with it.
+        return

@@ -1,0 +1,218 @@
+"""Staging: writing what an asset returned as immutable Parquet at a path no reader looks at, under a lease.
+
+Put here the writing of staged files and their sweeping. Keep out any judgement of what they hold.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.lake.session import literal, publish_lock, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import ibis.expr.datatypes as dt
+
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.session import LakeSession
+    from mlops_assets.platform.settings import LakeName
+
+Table: TypeAlias = ir.Table | pa.Table | pa.RecordBatchReader | duckdb.DuckDBPyRelation
+"""What an asset may return."""
+
+_LEASES: Final = "_leases"
+# The reaper sweeps too, and has containers to look after.
+_SWEEP_LOCK_SECONDS: Final = 10.0
+# Row groups small enough that a partition of a hundred thousand rows is read by several threads.
+_FORMAT: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768)"
+
+FILE_NAME: Final = "part-0.parquet"
+
+
+@dataclass(eq=False)
+class StagedFile:
+    """A staged Parquet file.
+
+    Attributes:
+        path: where it lies; its folder is fresh and holds nothing else.
+        bytes: its size.
+        maybe_published: whether the lake refers to it, or may do so: its transaction came to the COMMIT, and is not
+            known to have been rolled back.
+    """
+
+    path: Path
+    bytes: int
+    maybe_published: bool = False
+
+    def remove(self) -> None:
+        """Remove the file and its folder, unless the lake may refer to it: that is for the sweeper to find out."""
+        if not self.maybe_published:
+            shutil.rmtree(self.path.parent, ignore_errors=True)
+
+
+def as_ibis(session: LakeSession, table: Table) -> ir.Table:
+    """Whatever an asset returned, as an Ibis table on the session's connection.
+
+    Raises:
+        ContractError: the asset returned something else.
+    """
+    if isinstance(table, ir.Table):
+        return table
+    name = f"returned_{uuid.uuid4().hex}"
+    if isinstance(table, pa.Table | pa.RecordBatchReader):
+        session.connection.register(name, table)
+        return session.ibis.table(name)
+    if isinstance(table, duckdb.DuckDBPyRelation):
+        table.create_view(name)
+        return session.ibis.table(name)
+    raise ContractError(
+        source="The asset's function",
+        culprit=f"it returned {type(table).__name__}.",
+        remedy="Return an Ibis table, an Arrow table or reader, or a DuckDB relation.",
+    )
+
+
+def relation_sql(session: LakeSession, table: ir.Table) -> str:
+    """The DuckDB query of an Ibis table, in-memory tables registered."""
+    session.ibis._run_pre_execute_hooks(table)  # noqa: SLF001  registers memtables, as to_parquet does
+    # Merging nested selects takes Ibis longer than a small partition takes DuckDB, whose optimiser merges them anyway.
+    fuse = ibis.options.sql.fuse_selects
+    ibis.options.sql.fuse_selects = False
+    try:
+        return str(session.ibis.compile(table))
+    finally:
+        ibis.options.sql.fuse_selects = fuse
+
+
+@contextmanager
+def lease(session: LakeSession, lake: LakeName) -> Iterator[str]:
+    """A fresh attempt id whose staged files no sweeper touches while this process lives."""
+    attempt = uuid.uuid4().hex
+    folder = session.settings.lake_data_path(lake) / _LEASES
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / attempt
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield attempt
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def stage(
+    session: LakeSession, contract: Contract, query: str, *, columns: Mapping[str, dt.DataType], attempt: str
+) -> StagedFile:
+    """Write the query's rows to a fresh path under the lake's data path, float columns rounded as the contract says.
+
+    Args:
+        session: the session whose connection can run the query.
+        contract: gives lake, layer, table and quantisation.
+        query: DuckDB query with at least these columns.
+        columns: the columns to write, in order.
+        attempt: id of the attempt, which names the path.
+    """
+    folder = session.settings.lake_data_path(contract.lake) / contract.layer / contract.table / attempt
+    folder.mkdir(parents=True)
+    path = folder / FILE_NAME
+    types = session.ibis.compiler.type_mapper
+    # Cast, because an engine's own type may be wider than Ibis says (a DuckDB sum of BIGINT is a HUGEINT).
+    chosen = ", ".join(
+        f"{_rounded(contract, column)}::{types.to_string(kind.copy(nullable=True))} AS {quote(column)}"
+        for column, kind in columns.items()
+    )
+    try:
+        session.connection.execute(f"COPY (SELECT {chosen} FROM ({query})) TO {literal(str(path))} {_FORMAT}")
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return StagedFile(path, path.stat().st_size)
+
+
+def _rounded(contract: Contract, column: str) -> str:
+    if column in contract.quantise:
+        return f"round({quote(column)}, {contract.quantise[column]})"
+    return quote(column)
+
+
+def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) -> list[Path]:
+    """Remove staged folders that no snapshot refers to, no live process leases, and that are older than that.
+
+    Returns:
+        The folders removed.
+
+    Raises:
+        LakeError: the catalog cannot be reached, or commits and publishes kept it busy; nothing was removed.
+    """
+    catalog = session.attach(lake)
+    root = session.settings.lake_data_path(lake)
+    # Leases first, the catalog second: what was not leased any more when it was looked at had been committed by then,
+    # was being committed by a server whose client is gone, or never will be. The other way round a commit in between
+    # would lose its file.
+    left = [
+        folder
+        for folder in root.glob("*/*/*")
+        if folder.is_dir()
+        and not folder.parts[-3].startswith("_")
+        and _age(folder) >= older_than_seconds
+        and not _leased(root, folder.name.split("-")[0])
+    ]
+    # Under the lock no such commit is under way any more.
+    with publish_lock(session.settings, lake, seconds=_SWEEP_LOCK_SECONDS):
+        known = {
+            row[0]
+            for row in session.connection.execute(
+                f"SELECT path FROM {quote('__ducklake_metadata_' + catalog)}.ducklake_data_file"
+            ).fetchall()
+        }
+    removed: list[Path] = []
+    for folder in left:
+        file = folder / FILE_NAME
+        if known.isdisjoint({str(file), str(file.relative_to(root)), f"{folder.name}/{FILE_NAME}"}):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder)
+    return removed
+
+
+def _age(folder: Path) -> float:
+    try:
+        return time.time() - folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _leased(root: Path, attempt: str) -> bool:
+    path = root / _LEASES / attempt
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,93 @@
+"""Tables: the rows of publishes, those visible now or any that were, as lazy Ibis tables.
+
+Put here reading published rows. Keep out which of them a step needs (``assets.inputs``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.errors import MissingInputError
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import literal, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import ibis.expr.types as ir
+
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.ledger import Entry, InputRecord
+    from mlops_assets.platform.lake.session import LakeSession
+
+
+def current_table(session: LakeSession, contract: Contract) -> ir.Table:
+    """All rows of a table that are visible now; none when it has never been published."""
+    keys = contract.partitions_def.get_partition_keys() if contract.partitions_def is not None else [None]
+    entries = ledger.current(session, contract, list(keys))
+    return published_table(session, contract, entries, version=ledger.latest_version(session, contract.lake))
+
+
+def published_table(
+    session: LakeSession, contract: Contract, entries: Mapping[str | None, Entry], *, version: int
+) -> ir.Table:
+    """The rows of those partitions as one lazy table.
+
+    Args:
+        session: a session that may read the contract's lake.
+        contract: the table.
+        entries: for each partition the publish to read.
+        version: the lake version for every partition that was published by then; later ones are read at their own.
+    """
+    catalog = session.attach(contract.lake)
+    columns = rules.columns_of(contract)
+    by_version: dict[int, list[str | None]] = {}
+    for key, entry in entries.items():
+        by_version.setdefault(max(version, entry.version), []).append(key)
+    if not by_version:
+        nothing = ", ".join(
+            f"NULL::{session.ibis.compiler.type_mapper.to_string(kind.copy(nullable=True))} AS {quote(name)}"
+            for name, kind in columns.items()
+        )
+        return session.ibis.sql(f"SELECT {nothing} WHERE false")
+    listed = ", ".join(quote(name) for name in columns)
+    parts = [
+        f"SELECT {listed} FROM {quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)} "
+        f"AT (VERSION => {at}){_where(contract, keys)}"
+        for at, keys in by_version.items()
+    ]
+    return session.ibis.sql(" UNION ALL ".join(parts))
+
+
+def read_as_recorded(session: LakeSession, contract: Contract, record: InputRecord) -> ir.Table:
+    """The rows that a step read once, as its record names them, whatever has been published since.
+
+    Args:
+        session: a session that may read the contract's lake.
+        contract: the table that was read.
+        record: what was read of it.
+
+    Raises:
+        MissingInputError: the lake no longer holds a partition with that content.
+    """
+    found = ledger.of_content(session, contract, record.partitions)
+    if lost := sorted(set(record.partitions) - set(found)):
+        raise MissingInputError(
+            source=f"Table {contract.layer}/{contract.table}",
+            culprit=f"partition {lost[0]} with the content {record.partitions[lost[0]]} is not in the lake any more.",
+            remedy="Restore it from a backup; expired snapshots cannot be read again.",
+        )
+    entries = {(key or None): entry for key, entry in found.items()}
+    return published_table(session, contract, entries, version=0)
+
+
+def _where(contract: Contract, keys: Sequence[str | None]) -> str:
+    if contract.partitions_def is None:
+        return ""
+    # Plain comparisons, because only those let the lake skip files by their statistics.
+    conditions = [
+        "(" + " AND ".join(f"{quote(c)} = {literal(v)}" for c, v in contract.partition_values(key).items()) + ")"
+        for key in keys
+    ]
+    return f" WHERE {' OR '.join(conditions)}"

@@ -1,0 +1,81 @@
+"""Checks that a step judges itself, and consumers that go on with the last good partition when one fails."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.audit.audit import CheckOutcome, Judgement, judged_outcomes
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.errors import ContractError
+from mlops_assets_tests.platform import orchard
+
+JUDGED = dataclasses.replace(
+    orchard.YIELDS, table="tasted", judged={"better_than_last_year": "Somebody who remembers says so."}
+)
+PRESSED = dataclasses.replace(orchard.YIELDS, table="pressed")
+VERDICTS: dict[str, bool] = {}
+
+
+@published(contract=JUDGED)
+def tasted(partition: Partition) -> WithMetadata:
+    """Yields that were tasted."""
+    rows = pa.table({"week": [partition.key], "tree": [1], "kilos": [float(len(VERDICTS))]})
+    verdict = Judgement(passed=VERDICTS["good"], reason="Sour.", measured={"sugar": 0.1})
+    return WithMetadata(rows, judgements={"better_than_last_year": verdict})
+
+
+@published(contract=PRESSED, reads={"tasted": Read(JUDGED)}, automation_condition=on_new_data(last_good=[JUDGED.key]))
+def pressed(tasted: pa.Table) -> pa.Table:
+    """What was pressed of them."""
+    return tasted
+
+
+def _taste(instance: dg.DagsterInstance, *, good: bool) -> dg.ExecuteInProcessResult:
+    VERDICTS["good"] = good
+    return dg.materialize([tasted], partition_key="w1", instance=instance, raise_on_error=False)
+
+
+def test_a_failed_judgement_publishes_nothing_and_tells_its_reason(instance: dg.DagsterInstance) -> None:
+    assert _taste(instance, good=True).success
+    result = _taste(instance, good=False)
+    assert not result.success
+    [check] = [c for c in result.get_asset_check_evaluations() if c.check_name == "better_than_last_year"]
+    assert not check.passed
+    assert check.metadata["reason"].value == "Sour."
+    assert check.metadata["measured"].value == {"sugar": 0.1}
+    assert not result.asset_materializations_for_node("wrangled__tasted")
+
+
+def test_an_outcome_with_its_judgement_survives_its_record() -> None:
+    [outcome] = judged_outcomes(JUDGED, {"better_than_last_year": Judgement(passed=True, reason="Sweet.")})
+    assert CheckOutcome.from_record(outcome.as_record()) == outcome
+
+
+@pytest.mark.parametrize("judgements", [{}, {"another": Judgement(passed=True, reason="")}])
+def test_a_step_that_does_not_judge_what_its_contract_asks_is_refused(judgements: dict[str, Judgement]) -> None:
+    with pytest.raises(ContractError, match="asks for"):
+        judged_outcomes(JUDGED, judgements)
+
+
+def test_a_judged_check_cannot_have_the_name_of_a_rule() -> None:
+    with pytest.raises(ContractError, match="both rules and judged"):
+        rules.check_names(dataclasses.replace(JUDGED, judged={"keys": "Taken by a rule."}))
+
+
+def test_consumers_of_a_last_good_partition_do_not_wait_for_a_failed_candidate(instance: dg.DagsterInstance) -> None:
+    defs = dg.Definitions(assets=[tasted, pressed])
+
+    def tick(cursor: dg.AutomationConditionCursor | None) -> dg.EvaluateAutomationConditionsResult:
+        return dg.evaluate_automation_conditions(defs=defs, instance=instance, cursor=cursor)
+
+    first = tick(None)
+    assert _taste(instance, good=True).success
+    assert not _taste(instance, good=False).success
+    assert set(tick(first.cursor).get_requested_partitions(PRESSED.key)) == {"w1"}

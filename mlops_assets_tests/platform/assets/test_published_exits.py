@@ -1,0 +1,248 @@
+"""Every exit of a published asset: what is visible, which events exist, what ran.
+
+Each test names one row of the table of exits in the README.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+
+from mlops_assets.platform.assets.reconciler import lost_publishes, report
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.stage import sweep
+from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets_tests.platform import orchard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def materialized(instance: dg.DagsterInstance, key: dg.AssetKey, week: str) -> list[dg.EventLogEntry]:
+    found = instance.fetch_materializations(dg.AssetRecordsFilter(key, asset_partitions=[week]), limit=10)
+    return [record.event_log_entry for record in found.records]
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+
+
+def test_good_rows_are_visible_reported_and_passed_on(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1"))
+    result = orchard.pick("w1", instance=instance)
+    assert result.success
+    assert len(orchard.visible(orchard.HARVEST)) == 4
+    assert len(orchard.visible(orchard.YIELDS)) == 4
+    assert len(materialized(instance, orchard.HARVEST.key, "w1")) == 1
+    harvest = [e for e in result.get_asset_check_evaluations() if e.asset_key == orchard.HARVEST.key]
+    assert {e.check_name for e in harvest} == set(rules.check_names(orchard.HARVEST))
+    assert all(e.passed for e in harvest)
+
+
+def test_the_materialization_tells_how_to_rebuild_it(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1"))
+    orchard.pick("w1", instance=instance)
+    [event] = materialized(instance, orchard.YIELDS.key, "w1")
+    materialization = event.asset_materialization
+    assert materialization is not None
+    metadata = {name: value.value for name, value in materialization.metadata.items()}
+    assert metadata["dagster/row_count"] == 4
+    assert str(metadata["content_hash"]).startswith("v1:4:")
+    assert materialization.tags is not None
+    assert materialization.tags["dagster/data_version"] == metadata["content_hash"]
+    [upstream] = materialized(instance, orchard.HARVEST.key, "w1")
+    assert upstream.asset_materialization is not None
+    assert metadata["inputs"] == {
+        "harvest": {
+            "asset": "raw/harvest",
+            "partitions": {"w1": upstream.asset_materialization.metadata["content_hash"].value},
+        }
+    }
+    assert {"lake_version", "publish_id", "code_version", "environment", "seconds", "peak_memory_mib", "bytes"} <= set(
+        metadata
+    )
+
+
+def test_a_warning_lets_the_data_flow(instance: dg.DagsterInstance) -> None:
+    rows = [*orchard.good_rows("w1"), {"week": "w1", "tree": 9, "picker": "Picker 9", "kilos": 250.0}]
+    orchard.weigh("w1", rows)
+    result = orchard.pick("w1", instance=instance)
+    assert result.success
+    assert len(orchard.visible(orchard.YIELDS)) == 5
+    windfall = checks(result)["no_windfall"]
+    assert not windfall.passed
+    assert windfall.severity is dg.AssetCheckSeverity.WARN
+    assert windfall.metadata["failing_rows"].value == 1
+
+
+ROTTEN = {
+    "nulls": {"week": "w1", "tree": 9, "picker": "Secret Name", "kilos": None},
+    "values": {"week": "w1", "tree": 9, "picker": "Secret Name", "kilos": -1.0},
+    "keys": {"week": "w1", "tree": 1, "picker": "Secret Name", "kilos": 2.0},
+    "partition_membership": {"week": "w2", "tree": 9, "picker": "Secret Name", "kilos": 2.0},
+    "picked_by_somebody": {"week": "w1", "tree": 9, "picker": None, "kilos": 2.0},
+}
+
+
+@pytest.mark.parametrize("rule", ROTTEN)
+def test_last_good_partition_stays_when_a_blocking_rule_fails(
+    rule: str, instance: dg.DagsterInstance, home: Path
+) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1"))
+    orchard.pick("w1", instance=instance)
+    good = orchard.visible(orchard.HARVEST)
+    (home / "attempts").unlink()
+
+    orchard.weigh("w1", [*orchard.good_rows("w1", trees=6), ROTTEN[rule]])
+    result = orchard.pick("w1", instance=instance)
+
+    assert not result.success
+    assert orchard.visible(orchard.HARVEST) == good
+    assert len(materialized(instance, orchard.HARVEST.key, "w1")) == 1
+    evaluations = checks(result)
+    assert set(evaluations) == set(rules.check_names(orchard.HARVEST))
+    assert [name for name, evaluation in evaluations.items() if not evaluation.passed] == [rule]
+    assert int(str(evaluations[rule].metadata["failing_rows"].value)) >= 1
+    assert "Secret Name" not in json.dumps([str(value) for value in evaluations[rule].metadata.values()])
+    assert len((home / "attempts").read_text(encoding="utf-8").splitlines()) == 1, "a failed check is never retried"
+    assert "wrangled__yields" not in {event.step_key for event in result.all_events if event.is_step_start}
+
+
+def test_a_failing_sample_masks_personal_columns_and_shows_the_others(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", [ROTTEN["values"]])
+    sample = checks(orchard.pick("w1", instance=instance))["values"].metadata["sample"].value
+    assert sample == [{"week": "w1", "tree": "9", "picker": "***", "kilos": "-1.0"}]
+
+
+def test_a_wrong_shape_fails_every_check_and_publishes_nothing(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", [{"week": "w1", "tree": "one", "kilos": 1.0}])
+    result = orchard.pick("w1", instance=instance)
+    assert not result.success
+    assert orchard.visible(orchard.HARVEST) == []
+    evaluations = checks(result)
+    assert set(evaluations) == set(rules.check_names(orchard.HARVEST))
+    assert not any(evaluation.passed for evaluation in evaluations.values())
+    problem = str(evaluations["shape"].metadata["problem"].value)
+    assert "missing: picker" in problem
+    assert "tree is string, not int64" in problem
+    assert str(evaluations["keys"].metadata["problem"].value).startswith("Not evaluated")
+
+
+def test_good_rows_above_the_floor_are_published_and_bad_ones_set_aside(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", [*orchard.good_rows("w1"), ROTTEN["values"], ROTTEN["partition_membership"] | {"tree": 8}])
+    result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
+    assert result.success
+    assert len(orchard.visible(orchard.SORTED_HARVEST)) == 4
+    evaluation = checks(result)["values"]
+    assert not evaluation.passed
+    assert evaluation.severity is dg.AssetCheckSeverity.WARN
+    with LakeSession(Settings.load()) as session:
+        session.attach(LakeName.RESTRICTED)
+        aside = session.connection.execute(
+            "SELECT tree, quarantined_because FROM restricted.raw.sorted_harvest_quarantine ORDER BY tree"
+        ).fetchall()
+    assert aside == [(8, "partition_membership"), (9, "values")]
+
+
+def test_too_few_good_rows_keep_the_last_good_partition(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1"))
+    orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
+    good = orchard.visible(orchard.SORTED_HARVEST)
+    orchard.weigh("w1", [orchard.good_rows("w1")[0], ROTTEN["values"], ROTTEN["nulls"] | {"tree": 8}])
+    result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
+    assert not result.success
+    assert orchard.visible(orchard.SORTED_HARVEST) == good
+    assert len(materialized(instance, orchard.SORTED_HARVEST.key, "w1")) == 1
+
+
+@pytest.mark.parametrize("window", ["after_the_function", "after_staging", "before_the_lock", "inside_the_transaction"])
+def test_a_kill_before_the_commit_leaves_the_last_good_partition_and_only_sweepable_files(
+    window: str, instance: dg.DagsterInstance
+) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1"))
+    orchard.pick("w1", [orchard.harvest], instance=instance)
+    good = orchard.visible(orchard.HARVEST)
+    orchard.weigh("w1", orchard.good_rows("w1", trees=7))
+
+    assert orchard.pick_and_send("w1", window) == -signal.SIGKILL
+
+    assert orchard.visible(orchard.HARVEST) == good
+    assert len(materialized(instance, orchard.HARVEST.key, "w1")) == 1
+    with LakeSession(Settings.load()) as session:
+        swept = sweep(session, LakeName.RESTRICTED, older_than_seconds=0)
+    assert len(swept) == (0 if window == "after_the_function" else 1)
+    assert orchard.visible(orchard.HARVEST) == good
+    assert orchard.pick("w1", [orchard.harvest], instance=instance).success
+    assert len(orchard.visible(orchard.HARVEST)) == 7
+
+
+def test_a_kill_between_commit_and_event_is_reported_by_the_reconciler(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1"))
+    assert orchard.pick_and_send("w1", "before_the_event") == -signal.SIGKILL
+    assert len(orchard.visible(orchard.HARVEST)) == 4
+    assert materialized(instance, orchard.HARVEST.key, "w1") == []
+    [run] = instance.get_runs()
+    with LakeSession(Settings.load()) as session:
+        early, cursor = lost_publishes(session, instance, [orchard.HARVEST], {}, now=time.time())
+        assert (early, cursor) == ([], {"restricted": 0}), "a run that still lives may yet report by itself"
+        instance.report_run_failed(run)
+        lost, cursor = lost_publishes(session, instance, [orchard.HARVEST], cursor, now=time.time())
+        for contract, entry in lost:
+            report(instance, contract, entry)
+        again, _ = lost_publishes(session, instance, [orchard.HARVEST], {}, now=time.time())
+    assert len(lost) == 1
+    assert again == []
+    [event] = materialized(instance, orchard.HARVEST.key, "w1")
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["published_by_run"].value == run.run_id
+    for name in rules.check_names(orchard.HARVEST):
+        latest, *_ = instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(orchard.HARVEST.key, name), limit=5
+        )
+        assert latest.status.value == "SUCCEEDED"
+
+
+def test_a_rerun_after_a_kill_between_commit_and_event_adopts_that_publish(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1"))
+    assert orchard.pick_and_send("w1", "before_the_event") == -signal.SIGKILL
+    with LakeSession(Settings.load()) as session:
+        before = session.attach(LakeName.RESTRICTED) and len(
+            session.connection.execute("FROM ducklake_snapshots('restricted')").fetchall()
+        )
+    result = orchard.pick("w1", [orchard.harvest], instance=instance)
+    [materialization] = result.asset_materializations_for_node("raw__harvest")
+    assert materialization.metadata["adopted"].value is True
+    with LakeSession(Settings.load()) as session:
+        session.attach(LakeName.RESTRICTED)
+        after = len(session.connection.execute("FROM ducklake_snapshots('restricted')").fetchall())
+    assert after == before
+
+
+def test_an_empty_partition_can_be_published_and_replaces_a_full_one(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1"))
+    orchard.pick("w1", instance=instance)
+    orchard.weigh("w1", [])
+    result = orchard.pick("w1", instance=instance)
+    assert result.success
+    assert orchard.visible(orchard.YIELDS) == []
+    [latest, _] = materialized(instance, orchard.YIELDS.key, "w1")
+    assert latest.asset_materialization is not None
+    assert latest.asset_materialization.metadata["content_hash"].value == "v1:0:0"
+
+
+def test_a_missing_input_names_the_table_the_partition_and_the_remedy(instance: dg.DagsterInstance) -> None:
+    result = orchard.pick("w2", [orchard.yields], instance=instance)
+    assert not result.success
+    [failure] = [event for event in result.all_events if event.is_step_failure]
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    assert data.description is not None
+    assert "raw/harvest" in data.description
+    assert "w2" in data.description
+    assert "Materialize it first" in data.description

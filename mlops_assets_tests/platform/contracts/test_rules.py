@@ -1,0 +1,161 @@
+"""Every kind of rule can fail, alone, and is counted exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import ibis
+import ibis.expr.datatypes as dt
+import pandera.ibis as pandera
+import pyarrow as pa
+import pytest
+
+from mlops_assets.platform.audit.audit import audit
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.stage import as_ibis, relation_sql, stage
+from mlops_assets.platform.settings import LakeName
+
+if TYPE_CHECKING:
+    from mlops_assets.platform.settings import Settings
+
+GOOD: dict[str, Any] = {"part": "a", "id": 1, "word": "red", "number": 5.0, "note": None}
+SCHEMA = pa.schema(
+    [
+        ("part", pa.string()),
+        ("id", pa.int64()),
+        ("word", pa.string()),
+        ("number", pa.float64()),
+        ("note", pa.string()),
+    ]
+)
+
+
+def contract(**columns: pandera.Column) -> Contract:
+    base = {
+        "part": pandera.Column(dt.String, nullable=False),
+        "id": pandera.Column(dt.Int64, nullable=False),
+        "word": pandera.Column(dt.String, nullable=True),
+        "number": pandera.Column(dt.Float64, nullable=True),
+        "note": pandera.Column(dt.String, nullable=True),
+    }
+    return Contract(
+        layer="raw",
+        table="things",
+        model=pandera.DataFrameSchema({**base, **columns}, unique=["part", "id"], strict=True),
+        lake=LakeName.CURATED,
+        description="Things.",
+        owners=["team:things"],
+        partitions_def=dg.StaticPartitionsDefinition(["a", "b"]),
+        partition_columns={"part": "part"},
+    )
+
+
+def failing(contract: Contract, rows: list[dict[str, Any]], settings: Settings) -> dict[str, int]:
+    """For each failed check, the rows that break it."""
+    with LakeSession(settings) as session:
+        table = as_ibis(session, pa.Table.from_pylist(rows, schema=SCHEMA))
+        columns = rules.columns_of(contract)
+        staged = stage(session, contract, relation_sql(session, table), columns=columns, attempt=uuid.uuid4().hex)
+        found = audit(session, contract, staged, {"part": "a"})
+    return {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed}
+
+
+CASES: list[tuple[str, str, pandera.Check, Any]] = [
+    ("equal_to", "word", pandera.Check.eq("red"), "blue"),
+    ("not_equal_to", "word", pandera.Check.ne("blue"), "blue"),
+    ("greater_than", "number", pandera.Check.gt(4), 4.0),
+    ("greater_than_or_equal_to", "number", pandera.Check.ge(5), 4.9),
+    ("less_than", "number", pandera.Check.lt(6), 6.0),
+    ("less_than_or_equal_to", "number", pandera.Check.le(5), 5.1),
+    ("in_range", "number", pandera.Check.in_range(1, 9), 10.0),
+    ("isin", "word", pandera.Check.isin(["red"]), "blue"),
+    ("notin", "word", pandera.Check.notin(["blue"]), "blue"),
+    ("str_matches", "word", pandera.Check.str_matches("^r"), "blue"),
+    ("str_contains", "word", pandera.Check.str_contains("e"), "x"),
+    ("str_startswith", "word", pandera.Check.str_startswith("r"), "blue"),
+    ("str_endswith", "word", pandera.Check.str_endswith("d"), "blue"),
+    ("str_length", "word", pandera.Check.str_length(1, 3), "blue"),
+]
+
+
+@pytest.mark.parametrize(("kind", "column", "check", "bad"), CASES, ids=[case[0] for case in CASES])
+def test_each_built_in_rule_counts_exactly_the_rows_that_break_it(
+    kind: str, column: str, check: pandera.Check, bad: object, settings: Settings
+) -> None:
+    del kind
+    kind_of = rules.columns_of(contract())[column]
+    strict = contract(**{column: pandera.Column(type(kind_of), check, nullable=True)})
+    rows = [{**GOOD, "id": 1}, {**GOOD, "id": 2, column: bad}, {**GOOD, "id": 3, column: None}]
+    assert failing(strict, rows, settings) == {"values": 1}
+    assert failing(strict, rows[::2], settings) == {}
+
+
+def test_a_null_in_a_column_that_needs_a_value_is_counted(settings: Settings) -> None:
+    strict = contract(word=pandera.Column(dt.String, nullable=False))
+    assert failing(strict, [GOOD, {**GOOD, "id": 2, "word": None}], settings) == {"nulls": 1}
+
+
+def test_a_repeated_key_counts_the_surplus_rows(settings: Settings) -> None:
+    assert failing(contract(), [GOOD, GOOD, GOOD, {**GOOD, "id": 2}], settings) == {"keys": 2}
+
+
+def test_a_row_of_another_partition_is_counted(settings: Settings) -> None:
+    assert failing(contract(), [GOOD, {**GOOD, "part": "b"}], settings) == {"partition_membership": 1}
+
+
+def test_a_named_check_is_a_check_of_its_own_and_a_named_warning_warns() -> None:
+    named = contract(
+        word=pandera.Column(dt.String, pandera.Check.isin(["red"], name="known_words", raise_warning=True)),
+        number=pandera.Column(dt.Float64, pandera.Check.ge(0, name="not_negative"), nullable=True),
+    )
+    names = rules.check_names(named)
+    assert names["known_words"] is False
+    assert names["not_negative"] is True
+
+
+def test_a_rule_that_cannot_be_decided_counts_as_broken(settings: Settings) -> None:
+    undecided = contract()
+    schema = rules.schema_of(undecided)
+    schema.checks = [pandera.Check(lambda data: data.table.number > 1, name="above_one")]
+    rows = [GOOD, {**GOOD, "id": 2, "number": None}]
+    assert failing(dataclasses.replace(undecided, model=schema), rows, settings) == {"above_one": 1}
+
+
+def test_an_unnamed_warning_is_refused() -> None:
+    mixed = contract(
+        word=pandera.Column(dt.String, pandera.Check.isin(["red"], raise_warning=True)),
+        number=pandera.Column(dt.Float64, pandera.Check.ge(0), nullable=True),
+    )
+    with pytest.raises(ContractError, match="both warns and blocks"):
+        rules.row_rules(mixed)
+
+
+@pytest.mark.parametrize("name", ["shape", "keys", "Two Words", "1st"])
+def test_a_rule_name_that_is_taken_or_unusable_is_refused(name: str) -> None:
+    taken = contract(word=pandera.Column(dt.String, pandera.Check.isin(["red"], name=name)))
+    with pytest.raises(ContractError, match="Rename the check"):
+        rules.row_rules(taken)
+
+
+def test_an_element_wise_rule_is_refused() -> None:
+    slow = contract(word=pandera.Column(dt.String, pandera.Check(bool, element_wise=True, name="truthy")))
+    with pytest.raises(ContractError, match="single Python values"):
+        rules.row_rules(slow)
+
+
+def test_a_rule_without_one_boolean_for_each_row_is_refused() -> None:
+    [rule] = [
+        rule
+        for rule in rules.row_rules(
+            contract(word=pandera.Column(dt.String, pandera.Check(lambda data: data.table.count(), name="count_it")))
+        )
+        if rule.group == "count_it"
+    ]
+    with pytest.raises(ContractError, match="one boolean for each row"):
+        rule.holds(ibis.table({"word": "string"}, name="t"))

@@ -1,0 +1,179 @@
+"""Publishing under many processes, on both catalogs, and reading one consistent state."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from mlops_assets.platform.assets.inputs import Read, read_input
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.errors import LakeError
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.ledger import PublishRecord
+from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.session import LakeSession, publish_lock
+from mlops_assets.platform.lake.stage import StagedFile, as_ibis, lease, relation_sql, stage, sweep
+from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets_tests.platform import orchard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops_assets_tests.postgres import PostgresDatabase
+
+PUBLISHER = """
+import sys
+from mlops_assets_tests.platform.lake.test_publishing import publish_rows
+from mlops_assets.platform.settings import Settings
+for turn in range(int(sys.argv[2])):
+    publish_rows(Settings.load(), sys.argv[1], [turn + 1], f"{sys.argv[1]}-{turn}")
+"""
+
+
+def publish_rows(settings: Settings, week: str, trees: list[int], publish_id: str, *, run_id: str = "none") -> int:
+    """Publish a week with those trees, past the Dagster layer; returns the lake version."""
+    contract = orchard.YIELDS
+    with LakeSession(settings) as session, lease(session, contract.lake) as attempt:
+        table = pa.table({"week": [week] * len(trees), "tree": trees, "kilos": [1.0] * len(trees)})
+        query = relation_sql(session, as_ibis(session, table))
+        staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
+        outcome = publish(session, contract, {"week": week}, staged, record=record(week, publish_id, staged, run_id))
+        return outcome.entry.version
+
+
+def record(week: str, publish_id: str, staged: StagedFile, run_id: str = "none") -> PublishRecord:
+    return PublishRecord(
+        publish_id=publish_id,
+        asset=orchard.YIELDS.key.to_user_string(),
+        partition=week,
+        run_id=run_id,
+        code_version="1",
+        package_version="0",
+        environment="test",
+        content_hash=publish_id,
+        rows=1,
+        bytes=staged.bytes,
+        inputs={},
+        checks=[],
+        published_at=0.0,
+    )
+
+
+def publish_from_many_processes(turns: int) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", PUBLISHER, week, str(turns)])
+        for week in (*orchard.WEEKS, *orchard.WEEKS)
+    ]
+    assert [process.wait() for process in processes] == [0] * len(processes)
+
+
+def published_ids(settings: Settings) -> list[str]:
+    with LakeSession(settings) as session:
+        return [entry.record.publish_id for entry in ledger.since(session, LakeName.CURATED, 0)]
+
+
+def test_no_publish_is_lost_doubled_or_refused_under_many_processes(settings: Settings) -> None:
+    publish_from_many_processes(turns=3)
+    ids = published_ids(settings)
+    assert set(ids) == {f"{week}-{turn}" for week in orchard.WEEKS for turn in range(3)}
+    visible = orchard.visible(orchard.YIELDS)
+    assert sorted(str(row[0]) for row in visible) == list(orchard.WEEKS), (
+        "each week has the one row of its last publish"
+    )
+
+
+@pytest.mark.postgres
+def test_a_postgresql_catalog_takes_publishes_from_many_processes(
+    postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_CURATED__CATALOG", postgres_database.dsn)
+    monkeypatch.setenv("MLOPS_ASSETS_CURATED__PASSWORD", postgres_database.password)
+    publish_from_many_processes(turns=2)
+    settings = Settings.load()
+    assert len(set(published_ids(settings))) == 6
+    assert len(orchard.visible(orchard.YIELDS)) == 3
+
+
+def test_a_stuck_lock_ends_in_a_clear_error(settings: Settings) -> None:
+    with (
+        publish_lock(settings, LakeName.CURATED),
+        pytest.raises(LakeError, match="held the lock for more than"),
+        publish_lock(settings, LakeName.CURATED, seconds=0.1),
+    ):
+        pass
+
+
+def test_a_catalog_that_is_away_ends_in_one_error_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_CURATED__CATALOG", "host=127.0.0.1 port=1 dbname=lake user=lake")
+    monkeypatch.setenv("MLOPS_ASSETS_CURATED__PASSWORD", "hunter2-hunter2")
+    with LakeSession(Settings.load()) as session, pytest.raises(LakeError, match="Lake curated") as caught:
+        session.attach(LakeName.CURATED)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_old_version_stays_readable_after_a_partition_was_replaced(settings: Settings) -> None:
+    first = publish_rows(settings, "w1", [1, 2], "first")
+    publish_rows(settings, "w1", [3], "second")
+    with LakeSession(settings) as session:
+        session.attach(LakeName.CURATED)
+        query = "SELECT tree FROM curated.wrangled.yields AT (VERSION => ?) ORDER BY tree"
+        assert session.connection.execute(query.replace("?", str(first))).fetchall() == [(1,), (2,)]
+        entry = ledger.current(session, orchard.YIELDS, ["w1"], version=first)["w1"]
+    assert entry.record.publish_id == "first"
+
+
+def test_the_sweeper_leaves_leased_and_young_files(settings: Settings) -> None:
+    contract = orchard.YIELDS
+    with LakeSession(settings) as session:
+        table = as_ibis(session, pa.table({"week": ["w1"], "tree": [1], "kilos": [1.0]}))
+        columns = rules.columns_of(contract)
+        with lease(session, contract.lake) as attempt:
+            stage(session, contract, relation_sql(session, table), columns=columns, attempt=attempt)
+            assert sweep(session, contract.lake, older_than_seconds=0) == []
+        assert sweep(session, contract.lake, older_than_seconds=3600) == []
+        assert len(sweep(session, contract.lake, older_than_seconds=0)) == 1
+
+
+def test_a_run_reads_the_state_of_its_beginning_overlaid_by_its_own_publishes(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    """Another process replaces w2 while a run, whose first step pinned the lake, is under way."""
+    for week in ("w1", "w2"):
+        orchard.weigh(week, orchard.good_rows(week, trees=2))
+        assert orchard.pick(week, instance=instance).success
+
+    seen: list[int] = []
+
+    def look(run_id: str) -> None:
+        with LakeSession(settings) as session:
+            read = Read(orchard.YIELDS, partitions=dg.AllPartitionMapping())
+            found = read_input(session, read, orchard.SEASON, None, instance=instance, run_id=run_id)
+            seen.append(int(found.table.count().to_pyarrow().as_py()))
+
+    @dg.asset
+    def looking(context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  Dagster cannot read it here
+        look(context.run.run_id)
+        publish_rows(settings, "w2", [1, 2, 3, 4, 5, 6, 7, 8, 9], "intruder")
+        look(context.run.run_id)
+        publish_rows(settings, "w1", [1, 2, 3, 4, 5], "own", run_id=context.run.run_id)
+        look(context.run.run_id)
+
+    assert dg.materialize([looking], instance=instance).success
+    assert seen == [4, 4, 7], "the intruder came later; what the run itself published is seen"
+
+
+def test_the_staged_files_of_a_replaced_partition_are_whole_files(settings: Settings, home: Path) -> None:
+    for turn in range(3):
+        publish_rows(settings, "w1", [turn + 1], f"turn-{turn}")
+    with LakeSession(settings) as session:
+        session.attach(LakeName.CURATED)
+        deletes = session.connection.execute(
+            "SELECT count(*) FROM __ducklake_metadata_curated.ducklake_delete_file"
+        ).fetchall()
+    assert deletes == [(0,)], "a delete covering whole files leaves no delete files"
+    assert home.exists()
