@@ -1,6 +1,6 @@
 """Signatures of models: who vouched for a record, over everything that decides a score.
 
-Put here what of a model is signed. Keep out signing itself (``platform.security.signatures``), where keys lie (``model_keys``)
+Put here what of a model is signed. Keep out signing itself (``platform.security``), where keys lie (``model_keys``)
 and what a model file may contain (``graph``).
 
 The signature covers name, version (the file's hash), inputs and parameters, so that neither the file nor the encoding,
