@@ -18,7 +18,6 @@ from dagster._core.definitions.partitions.utils import infer_partition_mapping
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import InputRecord
-from mlops_assets.platform.lake.session import publish_lock
 from mlops_assets.platform.lake.tables import published_table
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def pinned_version(session: LakeSession, lake: LakeName, instance: dg.DagsterIns
     """
     tag, of_run = f"{VERSION_TAG}{lake.value}", f" of run {run_id}"
     session.attach(lake)
-    with publish_lock(session.settings, lake):
+    with session.catalog(lake).lock():
         run = instance.get_run_by_id(run_id)
         pinned = run.tags.get(tag) if run is not None else None
         if pinned is not None and pinned.endswith(of_run):

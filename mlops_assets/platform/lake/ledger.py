@@ -1,27 +1,27 @@
-"""The ledger: what was published when, by whom and from what, as the commit records of the lake itself tell.
+"""The ledger: what was published when, by whom and from what.
 
-Put here the record of a publish and its look-up. Keep out the making of it (``publish``) and Dagster's events.
+Put here the record of a publish and its look-up. Keep out the making of it (``publish``), the table that holds the
+records (``catalog``) and Dagster's events.
 
-The record is the commit message of the publish's own transaction, so it is there exactly when the data is.
+The record goes with the publish's own transaction, so it is there exactly when the data is.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import duckdb
 from pydantic import BaseModel, ConfigDict
 
-from mlops_assets.platform.lake.session import literal, quote
+from mlops_assets.platform.lake.catalog import as_list
 
 if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import LakeName
 
-AUTHOR: Final = "mlops-assets"
+
+_NEWEST: Final = 2**62
 
 
 class InputRecord(BaseModel):
@@ -93,16 +93,16 @@ class Entry(BaseModel):
     record: PublishRecord
 
 
-def message(contract: Contract, partition_key: str | None) -> str:
-    """The commit message of a publish, by which its record is found."""
-    return f"publish {contract.layer}/{contract.table}" + (f" {partition_key}" if partition_key is not None else "")
+def recorded(records: Sequence[PublishRecord]) -> str:
+    """The extra information of a commit with these publishes, as the ledger's trigger reads it."""
+    return f"[{','.join(record.model_dump_json() for record in records)}]"
 
 
 def latest_version(session: LakeSession, lake: LakeName) -> int:
     """The lake's newest version."""
-    catalog = session.attach(lake)
-    row = session.connection.execute(f"SELECT max(snapshot_id) FROM {_metadata(catalog)}.ducklake_snapshot").fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
+    session.attach(lake)
+    [(version,)] = session.catalog(lake).query("SELECT max(snapshot_id) FROM ducklake_snapshot")
+    return int(version or 0)
 
 
 def current(
@@ -116,22 +116,22 @@ def current(
         partition_keys: the partitions asked for; ``[None]`` for an unpartitioned table.
         version: a lake version; the newest when not given.
     """
-    by_message = {message(contract, key): key for key in partition_keys}
-    if not by_message:
-        return {}
-    catalog = session.attach(contract.lake)
-    limit = "" if version is None else f" AND snapshot_id <= {int(version)}"
-    # A prefix bounds the scan when thousands of partitions are asked for at once; the exact match is made here.
-    rows = session.connection.execute(
-        f"SELECT commit_message, max(snapshot_id), arg_max(commit_extra_info, snapshot_id) "
-        f"FROM {_metadata(catalog)}.ducklake_snapshot_changes "
-        f"WHERE commit_message IN (SELECT unnest(?)){limit} GROUP BY commit_message",
-        [list(by_message)],
-    ).fetchall()
-    return {by_message[text]: _entry(found, extra) for text, found, extra in rows}
+    session.attach(contract.lake)
+    catalog = session.catalog(contract.lake)
+    asset = contract.key.to_user_string()
+    rows = catalog.query(
+        f"SELECT version, record FROM mlops_assets_ledger JOIN (SELECT key, (SELECT max(version) FROM"
+        f" mlops_assets_ledger WHERE asset = %s AND partition = key AND version <= %s) AS newest FROM {catalog.listed}"
+        f" AS asked) AS found ON asset = %s AND partition = key AND version = newest",
+        asset,
+        _NEWEST if version is None else version,
+        as_list([key or "" for key in partition_keys]),
+        asset,
+    )
+    return _by_partition(rows)
 
 
-def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, str]) -> dict[str, Entry]:
+def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, str]) -> dict[str | None, Entry]:
     """The newest publish of each partition that had that content.
 
     Args:
@@ -140,55 +140,41 @@ def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, 
         contents: for each partition key (empty for an unpartitioned table) the content hash asked for.
 
     Returns:
-        A publish for each of the keys that ever had it, whatever has replaced it since.
+        A publish for each of the partitions that ever had it, whatever has replaced it since.
     """
-    found: dict[str, Entry] = {}
-    asset = contract.key.to_user_string()
-    for entry in since(session, contract.lake, 0):
-        key = entry.record.partition or ""
-        if entry.record.asset == asset and contents.get(key) == entry.record.content_hash:
-            found[key] = entry
-    return found
+    session.attach(contract.lake)
+    catalog = session.catalog(contract.lake)
+    rows = catalog.query(
+        f"SELECT version, record, partition, content_hash FROM mlops_assets_ledger JOIN {catalog.listed} AS asked"
+        f" ON asset = %s AND partition = key ORDER BY version",
+        as_list(list(contents)),
+        contract.key.to_user_string(),
+    )
+    return _by_partition([row[:2] for row in rows if contents[row[2]] == row[3]])
 
 
 def since(session: LakeSession, lake: LakeName, version: int) -> list[Entry]:
     """All publishes that made versions after that one, oldest first."""
-    catalog = session.attach(lake)
-    rows = session.connection.execute(
-        f"SELECT snapshot_id, commit_extra_info FROM {_metadata(catalog)}.ducklake_snapshot_changes "
-        f"WHERE snapshot_id > {int(version)} AND author = {literal(AUTHOR)} "
-        f"AND commit_extra_info IS NOT NULL ORDER BY snapshot_id"
-    ).fetchall()
-    return [_entry(found, extra) for found, extra in rows]
+    session.attach(lake)
+    rows = session.catalog(lake).query(
+        "SELECT version, record FROM mlops_assets_ledger WHERE version > %s ORDER BY version, asset, partition", version
+    )
+    return [_entry(*row) for row in rows]
 
 
 def find(session: LakeSession, contract: Contract, publish_id: str) -> Entry | None:
     """The publish of that id, if the lake holds it."""
-    catalog = session.attach(contract.lake)
-    rows = session.connection.execute(
-        f"SELECT snapshot_id, commit_extra_info FROM {_metadata(catalog)}.ducklake_snapshot_changes "
-        f"WHERE contains(commit_extra_info, ?) ORDER BY snapshot_id DESC",
-        [publish_id],
-    ).fetchall()
-    entries = [_entry(found, extra) for found, extra in rows]
-    return next((entry for entry in entries if entry.record.publish_id == publish_id), None)
+    session.attach(contract.lake)
+    rows = session.catalog(contract.lake).query(
+        "SELECT version, record FROM mlops_assets_ledger WHERE publish_id = %s", publish_id
+    )
+    return _entry(*rows[0]) if rows else None
 
 
-def table_exists(session: LakeSession, contract: Contract) -> bool:
-    """Whether the contract's table has ever been published."""
-    catalog = session.attach(contract.lake)
-    try:
-        session.connection.execute(
-            f"SELECT 1 FROM {quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)} LIMIT 0"
-        )
-    except duckdb.CatalogException:
-        return False
-    return True
+def _by_partition(rows: Sequence[tuple[int, str]]) -> dict[str | None, Entry]:
+    entries = [_entry(*row) for row in rows]
+    return {entry.record.partition: entry for entry in entries}
 
 
-def _metadata(catalog: str) -> str:
-    return quote(f"__ducklake_metadata_{catalog}")
-
-
-def _entry(version: int, extra: str) -> Entry:
-    return Entry(version=version, record=PublishRecord(**json.loads(extra)))
+def _entry(version: int, record: str) -> Entry:
+    return Entry(version=version, record=PublishRecord.model_validate_json(record))

@@ -14,7 +14,8 @@ import duckdb
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.session import literal, publish_lock, quote
+from mlops_assets.platform.lake.catalog import AUTHOR, CatalogAwayError, first_line
+from mlops_assets.platform.lake.session import literal, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
 
 if TYPE_CHECKING:
@@ -81,22 +82,22 @@ def publish(
     """
     session.attach(contract.lake)
     files = [staged] if quarantined is None else [staged, quarantined]
-    refusals: list[duckdb.Error] = []
+    refusals: list[Exception] = []
     while len(refusals) < _ATTEMPTS:
         time.sleep(_PAUSE_SECONDS * len(refusals))
         try:
             # Taken anew for each attempt: whoever gets it knows how every commit before has ended.
-            with publish_lock(session.settings, contract.lake):
+            with session.catalog(contract.lake).lock():
                 return _attempt(session, contract, partition, files, record=record, instead_of=instead_of)
+        except (duckdb.Error, CatalogAwayError) as error:
+            _rollback(session)
+            refusals.append(error)
         except LakeError:
             _rollback(session)
             raise
-        except duckdb.Error as error:
-            _rollback(session)
-            refusals.append(error)
     raise LakeError(
         source=_source(contract, contract.table, record),
-        culprit=f"the publish was refused {len(refusals)} times ({_first_line(refusals[-1])}).",
+        culprit=f"the publish was refused {len(refusals)} times ({first_line(refusals[-1])}).",
         remedy="The partition is as it was, or as it should be. Is the catalog up, and the disk not full? Try again.",
     ) from refusals[-1]
 
@@ -180,8 +181,8 @@ def _commit(
         # A transaction that changes nothing would leave no version, and so no record of the empty partition.
         connection.execute(f"COMMENT ON TABLE {_name(contract, contract.table)} IS {literal(record.publish_id)}")
     connection.execute(
-        f"CALL {quote(contract.lake)}.set_commit_message({literal(ledger.AUTHOR)}, "
-        f"{literal(ledger.message(contract, record.partition))}, extra_info => {literal(record.model_dump_json())})"
+        f"CALL {quote(contract.lake)}.set_commit_message({literal(AUTHOR)}, "
+        f"{literal(f'publish {record.asset}')}, extra_info => {literal(ledger.recorded([record]))})"
     )
     # Whatever the COMMIT raises, or an interrupt during it, it may have happened.
     _mark(files, maybe_published=True)
@@ -209,7 +210,7 @@ def _replace(
             raise
         raise LakeError(
             source=_source(contract, table, record),
-            culprit=f"the rows to replace cannot be read ({_first_line(error)}).",
+            culprit=f"the rows to replace cannot be read ({first_line(error)}).",
             remedy="Restore that file from a backup. Without one, pause what reads the table, empty it (DELETE FROM "
             f"{name}, which reads no file), and materialize all its partitions.",
         ) from error
@@ -261,10 +262,6 @@ def _condition(partition: Mapping[str, str]) -> str:
 def _source(contract: Contract, table: str, record: PublishRecord) -> str:
     partition = f", partition {record.partition}" if record.partition is not None else ""
     return f"Lake {contract.lake}, table {contract.layer}/{table}{partition}"
-
-
-def _first_line(error: duckdb.Error) -> str:
-    return str(error).splitlines()[0]
 
 
 def _name(contract: Contract, table: str) -> str:

@@ -20,7 +20,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.platform.lake.session import literal, publish_lock, quote
+from mlops_assets.platform.lake.session import literal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -164,7 +164,7 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
     Raises:
         LakeError: the catalog cannot be reached, or commits and publishes kept it busy; nothing was removed.
     """
-    catalog = session.attach(lake)
+    session.attach(lake)
     root = session.settings.lake_data_path(lake)
     # Leases first, the catalog second: what was not leased any more when it was looked at had been committed by then,
     # was being committed by a server whose client is gone, or never will be. The other way round a commit in between
@@ -178,13 +178,8 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
         and not _leased(root, folder.name.split("-")[0])
     ]
     # Under the lock no such commit is under way any more.
-    with publish_lock(session.settings, lake, seconds=_SWEEP_LOCK_SECONDS):
-        known = {
-            row[0]
-            for row in session.connection.execute(
-                f"SELECT path FROM {quote('__ducklake_metadata_' + catalog)}.ducklake_data_file"
-            ).fetchall()
-        }
+    with session.catalog(lake).lock(seconds=_SWEEP_LOCK_SECONDS):
+        known = {path for (path,) in session.catalog(lake).query("SELECT path FROM ducklake_data_file")}
     removed: list[Path] = []
     for folder in left:
         file = folder / FILE_NAME

@@ -72,14 +72,13 @@ def read_as_recorded(session: LakeSession, contract: Contract, record: InputReco
         MissingInputError: the lake no longer holds a partition with that content.
     """
     found = ledger.of_content(session, contract, record.partitions)
-    if lost := sorted(set(record.partitions) - set(found)):
+    if lost := sorted(set(record.partitions) - {key or "" for key in found}):
         raise MissingInputError(
             source=f"Table {contract.layer}/{contract.table}",
             culprit=f"partition {lost[0]} with the content {record.partitions[lost[0]]} is not in the lake any more.",
             remedy="Restore it from a backup; expired snapshots cannot be read again.",
         )
-    entries = {(key or None): entry for key, entry in found.items()}
-    return published_table(session, contract, entries, version=0)
+    return published_table(session, contract, found, version=0)
 
 
 def _where(contract: Contract, keys: Sequence[str | None]) -> str:

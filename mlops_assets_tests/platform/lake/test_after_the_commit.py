@@ -160,7 +160,7 @@ def test_an_error_before_the_commit_leaves_no_file(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     orchard.weigh("w1", orchard.good_rows("w1"))
-    monkeypatch.setattr(ledger, "message", throw(MemoryError()))
+    monkeypatch.setattr(ledger, "recorded", throw(MemoryError()))
     assert not orchard.pick("w1", [orchard.harvest], instance=instance).success
     assert list(home.rglob("*.parquet")) == []
 

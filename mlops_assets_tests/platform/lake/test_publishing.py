@@ -14,9 +14,10 @@ from mlops_assets.platform.assets.inputs import Read, read_input
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.catalog import catalog_of
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import publish
-from mlops_assets.platform.lake.session import LakeSession, publish_lock
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import StagedFile, as_ibis, lease, relation_sql, stage, sweep
 from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets_tests.platform import orchard
@@ -101,9 +102,9 @@ def test_a_postgresql_catalog_takes_publishes_from_many_processes(
 
 def test_a_stuck_lock_ends_in_a_clear_error(settings: Settings) -> None:
     with (
-        publish_lock(settings, LakeName.CURATED),
+        catalog_of(settings, LakeName.CURATED).lock(),
         pytest.raises(LakeError, match="held the lock for more than"),
-        publish_lock(settings, LakeName.CURATED, seconds=0.1),
+        catalog_of(settings, LakeName.CURATED).lock(seconds=0.1),
     ):
         pass
 
