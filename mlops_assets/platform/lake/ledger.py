@@ -8,7 +8,7 @@ The record goes with the publish's own transaction, so it is there exactly when 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import LakeName
 
+
+LOST: Final = "lost"
+"""The content hash in the record of a loss: the partition's rows are gone, and it counts as never published."""
 
 _NEWEST: Final = 2**62
 
@@ -75,6 +78,11 @@ class PublishRecord(BaseModel):
     published_at: float
     snapshots: Mapping[str, int] = {}
 
+    @property
+    def lost(self) -> bool:
+        """Whether this records a loss instead of a publish."""
+        return self.content_hash == LOST
+
     def same_result(self, other: PublishRecord) -> bool:
         """Whether both hold the same rows, made by the same code from the same inputs."""
         return (
@@ -122,7 +130,7 @@ def current(
     rows = catalog.query(
         f"SELECT version, record FROM mlops_assets_ledger JOIN (SELECT key, (SELECT max(version) FROM"
         f" mlops_assets_ledger WHERE asset = %s AND partition = key AND version <= %s) AS newest FROM {catalog.listed}"
-        f" AS asked) AS found ON asset = %s AND partition = key AND version = newest",
+        f" AS asked) AS found ON asset = %s AND partition = key AND version = newest AND content_hash <> '{LOST}'",
         asset,
         _NEWEST if version is None else version,
         as_list([key or "" for key in partition_keys]),
@@ -131,8 +139,22 @@ def current(
     return _by_partition(rows)
 
 
+def newest(session: LakeSession, lake: LakeName, *, version: int | None = None) -> list[Entry]:
+    """The newest record of each partition of every table at that version, losses among them; by table and partition."""
+    session.attach(lake)
+    at = _NEWEST if version is None else version
+    rows = session.catalog(lake).query(
+        "SELECT version, record FROM mlops_assets_ledger AS found WHERE version <= %s AND NOT EXISTS (SELECT 1 FROM"
+        " mlops_assets_ledger AS later WHERE later.asset = found.asset AND later.partition = found.partition"
+        " AND later.version > found.version AND later.version <= %s) ORDER BY asset, partition",
+        at,
+        at,
+    )
+    return [_entry(*row) for row in rows]
+
+
 def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, str]) -> dict[str | None, Entry]:
-    """The newest publish of each partition that had that content.
+    """The newest publish of each partition that had that content and can still be read.
 
     Args:
         session: a session that may read the contract's lake.
@@ -140,7 +162,8 @@ def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, 
         contents: for each partition key (empty for an unpartitioned table) the content hash asked for.
 
     Returns:
-        A publish for each of the partitions that ever had it, whatever has replaced it since.
+        A publish for each of the partitions that ever had it, whatever has replaced it since; none where it was lost,
+        or where no version of the lake holds it any more.
     """
     session.attach(contract.lake)
     catalog = session.catalog(contract.lake)
@@ -150,14 +173,51 @@ def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, 
         as_list(list(contents)),
         contract.key.to_user_string(),
     )
-    return _by_partition([row[:2] for row in rows if contents[row[2]] == row[3]])
+    found: dict[str | None, Entry] = {}
+    following: dict[str, str] = {}
+    for version, record, key, content in reversed(rows):
+        lost = following.get(key) == LOST
+        following[key] = content
+        entry = _entry(version, record) if content == contents[key] and not lost else None
+        if entry is None or entry.record.partition in found:
+            continue
+        if readable_version(session, contract, entry.record.partition, version) is not None:
+            found[entry.record.partition] = entry
+    return found
+
+
+def versions_left(session: LakeSession, lake: LakeName, versions: Collection[int]) -> set[int]:
+    """Those of the versions that have not expired."""
+    catalog = session.catalog(lake)
+    rows = catalog.query(
+        f"SELECT snapshot_id FROM {catalog.listed} AS asked"
+        " JOIN ducklake_snapshot ON snapshot_id = CAST(key AS BIGINT)",
+        as_list([str(version) for version in versions]),
+    )
+    return {int(version) for (version,) in rows}
+
+
+def readable_version(session: LakeSession, contract: Contract, key: str | None, version: int) -> int | None:
+    """The oldest version left, from that one on, in which the partition is as it was then; ``None`` if all expired."""
+    [(found,)] = session.catalog(contract.lake).query(
+        "SELECT min(snapshot_id) FROM ducklake_snapshot WHERE snapshot_id >= %s AND snapshot_id < coalesce("
+        "(SELECT min(version) FROM mlops_assets_ledger WHERE asset = %s AND partition = %s AND version > %s), %s)",
+        version,
+        contract.key.to_user_string(),
+        key or "",
+        version,
+        _NEWEST,
+    )
+    return None if found is None else int(found)
 
 
 def since(session: LakeSession, lake: LakeName, version: int) -> list[Entry]:
     """All publishes that made versions after that one, oldest first."""
     session.attach(lake)
     rows = session.catalog(lake).query(
-        "SELECT version, record FROM mlops_assets_ledger WHERE version > %s ORDER BY version, asset, partition", version
+        f"SELECT version, record FROM mlops_assets_ledger WHERE version > %s AND content_hash <> '{LOST}'"
+        " ORDER BY version, asset, partition",
+        version,
     )
     return [_entry(*row) for row in rows]
 
@@ -169,6 +229,17 @@ def find(session: LakeSession, contract: Contract, publish_id: str) -> Entry | N
         "SELECT version, record FROM mlops_assets_ledger WHERE publish_id = %s", publish_id
     )
     return _entry(*rows[0]) if rows else None
+
+
+def at(session: LakeSession, lake: LakeName, asset: str, partition: str, version: int) -> Entry:
+    """The publish that made that version of that partition; an unpartitioned table's is empty."""
+    [row] = session.catalog(lake).query(
+        "SELECT version, record FROM mlops_assets_ledger WHERE asset = %s AND partition = %s AND version = %s",
+        asset,
+        partition,
+        version,
+    )
+    return _entry(*row)
 
 
 def _by_partition(rows: Sequence[tuple[int, str]]) -> dict[str | None, Entry]:

@@ -38,13 +38,26 @@ def published_table(
         session: a session that may read the contract's lake.
         contract: the table.
         entries: for each partition the publish to read.
-        version: the lake version for every partition that was published by then; later ones are read at their own.
+        version: the lake version for every partition that was published by then; later ones are read at their own, or
+            at a later one with the same rows if that has expired.
+
+    Raises:
+        MissingInputError: every version of the lake with those rows has expired.
     """
     catalog = session.attach(contract.lake)
     columns = rules.columns_of(contract)
+    asked = {key: max(version, entry.version) for key, entry in entries.items()}
+    left = ledger.versions_left(session, contract.lake, set(asked.values()))
     by_version: dict[int, list[str | None]] = {}
-    for key, entry in entries.items():
-        by_version.setdefault(max(version, entry.version), []).append(key)
+    for key, at in asked.items():
+        readable = at if at in left else ledger.readable_version(session, contract, key, at)
+        if readable is None:
+            raise MissingInputError(
+                source=f"Table {contract.layer}/{contract.table}",
+                culprit=f"partition {key} is not in the lake any more as it was at version {at}.",
+                remedy="Run the step again: it reads what is there now. Expired snapshots cannot be read again.",
+            )
+        by_version.setdefault(readable, []).append(key)
     if not by_version:
         nothing = ", ".join(
             f"NULL::{session.ibis.compiler.type_mapper.to_string(kind.copy(nullable=True))} AS {quote(name)}"
@@ -54,7 +67,7 @@ def published_table(
     listed = ", ".join(quote(name) for name in columns)
     parts = [
         f"SELECT {listed} FROM {quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)} "
-        f"AT (VERSION => {at}){_where(contract, keys)}"
+        f"AT (VERSION => {at}){where(contract, keys)}"
         for at, keys in by_version.items()
     ]
     return session.ibis.sql(" UNION ALL ".join(parts))
@@ -81,7 +94,8 @@ def read_as_recorded(session: LakeSession, contract: Contract, record: InputReco
     return published_table(session, contract, found, version=0)
 
 
-def _where(contract: Contract, keys: Sequence[str | None]) -> str:
+def where(contract: Contract, keys: Sequence[str | None]) -> str:
+    """The SQL condition, with its WHERE, that the rows of those partitions meet."""
     if contract.partitions_def is None:
         return ""
     # Plain comparisons, because only those let the lake skip files by their statistics.
