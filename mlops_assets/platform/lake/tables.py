@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.session import literal, quote
+from mlops_assets.platform.lake.catalog import literal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
