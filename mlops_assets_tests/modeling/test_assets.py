@@ -181,6 +181,7 @@ def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
             code_version="1",
             package_version="0",
             environment="another",
+            columns=list(columns),
             content_hash=str(found.content_hash),
             rows=rows.num_rows,
             bytes=file.bytes,

@@ -313,6 +313,7 @@ def _record(
         code_version=step.code_version,
         package_version=provenance.package_version(),
         environment=provenance.environment(session.settings),
+        columns=list(rules.columns_of(step.contract)),
         content_hash=audited.content_hash or "",
         rows=audited.rows or 0,
         bytes=file.bytes,

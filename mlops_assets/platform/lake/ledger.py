@@ -47,6 +47,7 @@ class PublishRecord(BaseModel):
         code_version: version of the asset's code.
         package_version: version of this package.
         environment: digest of the image, or hash of the installed packages.
+        columns: the columns that were published.
         content_hash: content hash of the rows.
         rows: number of rows.
         bytes: size of the staged file.
@@ -65,6 +66,7 @@ class PublishRecord(BaseModel):
     code_version: str
     package_version: str
     environment: str
+    columns: Sequence[str]
     content_hash: str
     rows: int
     bytes: int

@@ -62,6 +62,7 @@ def record(week: str, publish_id: str, staged: StagedFile, run_id: str = "none")
         code_version="1",
         package_version="0",
         environment="test",
+        columns=list(rules.columns_of(orchard.YIELDS)),
         content_hash=publish_id,
         rows=1,
         bytes=staged.bytes,
