@@ -81,11 +81,11 @@ def test_a_repair_says_what_it_would_give_up_and_does_nothing_without_a_yes() ->
     assert upkeep.current_files(DISTRICT_VOTES) == files
 
 
-def test_a_repair_leaves_what_it_gave_up_as_the_fault_to_be_mended_by_materializing() -> None:
+def test_after_repair_and_materializing_the_lake_is_sound(home: Path) -> None:
     upkeep.current_files(DISTRICT_VOTES)[0].unlink()
     assert run("repair", "--yes").exit_code == 0
     predict(ELECTIONS[0], 2.0)
-    with_instance(upkeep.Settings.load().home)
+    with_instance(home)
     assert run("expire", "--older-than", "0", "--yes").exit_code == 0
     assert run("check", "--hashes").exit_code == 0
 

@@ -19,8 +19,7 @@ import duckdb
 
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import first_line
-from mlops_assets.platform.lake.session import literal, quote
+from mlops_assets.platform.lake.catalog import first_line, literal, publish_lock, quote
 from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def expire(session: LakeSession, lake: LakeName, versions: Sequence[int]) -> Exp
         # Also without versions: an expiry that was cut off may have left files to remove.
         for start in range(0, max(len(versions), 1), _BATCH):
             batch = versions[start : start + _BATCH]
-            with session.catalog(lake).lock():
+            with publish_lock(session.settings, lake):
                 files += _expire(session, lake, batch)
     except duckdb.Error as error:
         raise LakeError(
@@ -128,7 +127,7 @@ def expire(session: LakeSession, lake: LakeName, versions: Sequence[int]) -> Exp
         # Each file had a folder of its own.
         if file.parent.is_dir() and not any(file.parent.iterdir()):
             file.parent.rmdir()
-    [(kept,)] = session.catalog(lake).query("SELECT count(*) FROM ducklake_snapshot")
+    [(kept,)] = session.query(lake, "SELECT count(*) AS kept FROM ducklake_snapshot")
     return Expired(versions=len(versions), kept=int(kept), files=files)
 
 
@@ -151,8 +150,8 @@ def _needed(session: LakeSession) -> Iterator[_Held]:
     open_: list[ledger.Entry] = []
     for lake in LakeName:
         open_ += [entry for entry in ledger.newest(session, lake) if not entry.record.lost]
-        for version, asset, partition, content in session.catalog(lake).query(
-            "SELECT version, asset, partition, content_hash FROM mlops_assets_ledger ORDER BY version"
+        for version, asset, partition, content in session.query(
+            lake, "SELECT version, asset, partition, content_hash FROM mlops_assets_ledger ORDER BY version"
         ):
             lakes[asset] = lake
             history.setdefault((asset, partition), []).append((int(version), content))

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
-from mlops_assets.platform.lake.catalog import first_line
-from mlops_assets.platform.lake.session import literal
+from mlops_assets.platform.lake.catalog import first_line, literal
 
 if TYPE_CHECKING:
     from mlops_assets.platform.lake.session import LakeSession
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
 
 # A table or schema that was renamed has several rows; the newest is the last.
 _FILES: Final = """
-SELECT data_file_id, s.schema_name, t.table_name, f.path, f.path_is_relative, t.path, t.path_is_relative, s.path,
-       s.path_is_relative, file_size_bytes, record_count, f.end_snapshot
+SELECT data_file_id, s.schema_name, t.table_name, f.path AS path, f.path_is_relative AS is_relative,
+       t.path AS of_table, t.path_is_relative AS table_is_relative, s.path AS of_schema,
+       s.path_is_relative AS schema_is_relative, file_size_bytes, record_count, f.end_snapshot
 FROM ducklake_data_file AS f JOIN ducklake_table AS t ON t.table_id = f.table_id
 JOIN ducklake_schema AS s ON s.schema_id = t.schema_id
 ORDER BY data_file_id, t.begin_snapshot, s.begin_snapshot
@@ -52,9 +52,8 @@ class DataFile:
 
 def data_files(session: LakeSession, lake: LakeName) -> list[DataFile]:
     """Every file that a version of the lake names, oldest first."""
-    session.attach(lake)
     root = session.settings.lake_data_path(lake)
-    found = {row[0]: _data_file(root, row) for row in session.catalog(lake).query(_FILES)}
+    found = {row[0]: _data_file(root, row) for row in session.query(lake, _FILES)}
     return list(found.values())
 
 
@@ -89,7 +88,12 @@ def _plain(path: Path) -> str:
 def _data_file(root: Path, row: tuple[Any, ...]) -> DataFile:
     _, layer, table, path, relative, of_table, table_relative, of_schema, schema_relative, size, rows, end = row
     # An absolute part stands for all before it.
-    below_schema = root / of_schema if schema_relative else Path(of_schema)
-    below_table = below_schema / of_table if table_relative else Path(of_table)
-    place = below_table / path if relative else Path(path)
+    below_schema = root / of_schema if _is_true(schema_relative) else Path(of_schema)
+    below_table = below_schema / of_table if _is_true(table_relative) else Path(of_table)
+    place = below_table / path if _is_true(relative) else Path(path)
     return DataFile(layer=layer, table=table, path=place, bytes=int(size), rows=int(rows), current=end is None)
+
+
+def _is_true(flag: object) -> bool:
+    # A SQLite catalog gives texts of numbers.
+    return str(flag) in {"1", "True"}

@@ -18,9 +18,8 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import AUTHOR, first_line
+from mlops_assets.platform.lake.catalog import AUTHOR, first_line, literal, quote
 from mlops_assets.platform.lake.files import data_files, is_gone_or_cut
-from mlops_assets.platform.lake.session import quote
 from mlops_assets.platform.lake.stage import abandoned
 from mlops_assets.platform.lake.tables import where
 
@@ -185,7 +184,7 @@ def _of_table(
         except ContractError as error:
             yield Fault(source=error.source, culprit=error.culprit, remedy="Declare it again, or let it be.")
     found: list[Fault] = []
-    for columns, some in (_by_columns(session, contract, wanted) if hashes else {(): wanted}).items():
+    for columns, some in (_by_columns(wanted) if hashes else {(): wanted}).items():
         found += _of_rows(session, contract, some, version=version, columns=columns)
     yield from found
     if published and not found:
@@ -247,22 +246,11 @@ def _of_strangers(
         )
 
 
-def _by_columns(
-    session: LakeSession, contract: Contract, wanted: Mapping[tuple[str, ...], Entry]
-) -> dict[tuple[str, ...], dict[tuple[str, ...], Entry]]:
-    """The publishes by the columns that the contract had by then: of those their content hashes were made."""
-    rows = session.catalog(contract.lake).query(
-        "SELECT column_name, min(c.begin_snapshot) FROM ducklake_column AS c"
-        " JOIN ducklake_table AS t ON t.table_id = c.table_id JOIN ducklake_schema AS s ON s.schema_id = t.schema_id"
-        " WHERE schema_name = %s AND table_name = %s AND t.end_snapshot IS NULL GROUP BY column_name",
-        contract.layer,
-        contract.table,
-    )
-    since: dict[str, int] = dict(rows)
+def _by_columns(wanted: Mapping[tuple[str, ...], Entry]) -> dict[tuple[str, ...], dict[tuple[str, ...], Entry]]:
+    """The publishes by the columns that they were made with: of those is the content hash."""
     found: dict[tuple[str, ...], dict[tuple[str, ...], Entry]] = {}
     for texts, entry in wanted.items():
-        columns = [c for c in rules.columns_of(contract) if since.get(c, entry.version + 1) <= entry.version]
-        found.setdefault(tuple(columns), {})[texts] = entry
+        found.setdefault(tuple(entry.record.columns), {})[texts] = entry
     return found
 
 
@@ -286,26 +274,28 @@ def _of_files(session: LakeSession, lake: LakeName) -> Iterator[Fault]:
 
 def _of_commits(session: LakeSession, lake: LakeName, records: Iterable[Entry]) -> Iterator[Fault]:
     """Commits without record, of tables that have been published by then."""
-    catalog = session.catalog(lake)
     first: dict[str, int] = {}
     for entry in records:
         first[entry.record.asset] = min(entry.version, first.get(entry.record.asset, entry.version))
     assets = {
         int(number): f"{layer}/{table.removesuffix(rules.QUARANTINE)}"
-        for number, layer, table in catalog.query(
+        for number, layer, table in session.query(
+            lake,
             "SELECT table_id, schema_name, table_name FROM ducklake_table AS t"
-            " JOIN ducklake_schema AS s ON s.schema_id = t.schema_id"
+            " JOIN ducklake_schema AS s ON s.schema_id = t.schema_id",
         )
     }
-    commits = catalog.query(
+    commits = session.query(
+        lake,
         "SELECT snapshot_id, changes_made, author FROM ducklake_snapshot_changes AS c WHERE NOT EXISTS"
         " (SELECT 1 FROM mlops_assets_ledger WHERE version = snapshot_id)"
-        " AND NOT (coalesce(author, '') = %s AND coalesce(commit_extra_info, '') = '[]') ORDER BY snapshot_id",
-        AUTHOR,
+        f" AND NOT (coalesce(author, '') = {literal(AUTHOR)} AND coalesce(commit_extra_info, '') = '[]')"
+        " ORDER BY snapshot_id",
     )
-    for version, changes, author in commits:
-        numbers = {int(number) for what, number in _CHANGED.findall(changes or "") if what != _HARMLESS}
-        for asset in sorted({assets.get(number, "") for number in numbers}):
+    for number, changes, author in commits:
+        version = int(number)
+        changed = {int(table) for what, table in _CHANGED.findall(changes or "") if what != _HARMLESS}
+        for asset in sorted({assets.get(table, "") for table in changed}):
             if first.get(asset, version) < version:
                 yield Fault(
                     source=f"Lake {lake}, table {asset}, version {version}",

@@ -8,12 +8,13 @@ The record goes with the publish's own transaction, so it is there exactly when 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from mlops_assets.platform.lake.catalog import as_list
+from mlops_assets.platform.lake.catalog import is_embedded, literal
 
 if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 LOST: Final = "lost"
 """The content hash in the record of a loss: the partition's rows are gone, and it counts as never published."""
 
-_NEWEST: Final = 2**62
+_BEYOND: Final = 2**62
 
 
 class InputRecord(BaseModel):
@@ -52,6 +53,7 @@ class PublishRecord(BaseModel):
         code_version: version of the asset's code.
         package_version: version of this package.
         environment: digest of the image, or hash of the installed packages.
+        columns: the columns that were published.
         content_hash: content hash of the rows.
         rows: number of rows.
         bytes: size of the staged file.
@@ -70,6 +72,7 @@ class PublishRecord(BaseModel):
     code_version: str
     package_version: str
     environment: str
+    columns: Sequence[str]
     content_hash: str
     rows: int
     bytes: int
@@ -82,6 +85,13 @@ class PublishRecord(BaseModel):
     def lost(self) -> bool:
         """Whether this records a loss instead of a publish."""
         return self.content_hash == LOST
+
+    def reads_older_than(self, other: PublishRecord) -> bool:
+        """Whether the other one has read something newer of an input of both, and something else."""
+        return any(
+            other.snapshots.get(name, version) > version and other.inputs.get(name) != self.inputs.get(name)
+            for name, version in self.snapshots.items()
+        )
 
     def same_result(self, other: PublishRecord) -> bool:
         """Whether both hold the same rows, made by the same code from the same inputs."""
@@ -108,8 +118,7 @@ def recorded(records: Sequence[PublishRecord]) -> str:
 
 def latest_version(session: LakeSession, lake: LakeName) -> int:
     """The lake's newest version."""
-    session.attach(lake)
-    [(version,)] = session.catalog(lake).query("SELECT max(snapshot_id) FROM ducklake_snapshot")
+    [(version,)] = session.query(lake, "SELECT max(snapshot_id) AS version FROM ducklake_snapshot")
     return int(version or 0)
 
 
@@ -124,31 +133,33 @@ def current(
         partition_keys: the partitions asked for; ``[None]`` for an unpartitioned table.
         version: a lake version; the newest when not given.
     """
-    session.attach(contract.lake)
-    catalog = session.catalog(contract.lake)
-    asset = contract.key.to_user_string()
-    rows = catalog.query(
-        f"SELECT version, record FROM mlops_assets_ledger JOIN (SELECT key, (SELECT max(version) FROM"
-        f" mlops_assets_ledger WHERE asset = %s AND partition = key AND version <= %s) AS newest FROM {catalog.listed}"
-        f" AS asked) AS found ON asset = %s AND partition = key AND version = newest AND content_hash <> '{LOST}'",
-        asset,
-        _NEWEST if version is None else version,
-        as_list([key or "" for key in partition_keys]),
-        asset,
+    until = "" if version is None else f" AND version <= {int(version)}"
+    newest = f"SELECT max(version) FROM mlops_assets_ledger WHERE {_of(contract)} AND partition = key{until}"
+    asked = f"SELECT key, ({newest}) AS newest FROM {_keys(session, contract, partition_keys)} AS listed"
+    rows = session.query(
+        contract.lake,
+        f"SELECT version, record FROM ({asked}) AS asked"
+        f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key AND version = newest"
+        f" AND content_hash <> '{LOST}'",
     )
     return _by_partition(rows)
 
 
+def current_version(session: LakeSession, contract: Contract, partition_key: str | None) -> int:
+    """The version that the partition's current publish made; 0 where there is none."""
+    entry = current(session, contract, [partition_key]).get(partition_key)
+    return entry.version if entry is not None else 0
+
+
 def newest(session: LakeSession, lake: LakeName, *, version: int | None = None) -> list[Entry]:
     """The newest record of each partition of every table at that version, losses among them; by table and partition."""
-    session.attach(lake)
-    at = _NEWEST if version is None else version
-    rows = session.catalog(lake).query(
-        "SELECT version, record FROM mlops_assets_ledger AS found WHERE version <= %s AND NOT EXISTS (SELECT 1 FROM"
-        " mlops_assets_ledger AS later WHERE later.asset = found.asset AND later.partition = found.partition"
-        " AND later.version > found.version AND later.version <= %s) ORDER BY asset, partition",
-        at,
-        at,
+    until = "" if version is None else f" AND version <= {int(version)}"
+    rows = session.query(
+        lake,
+        "SELECT found.version, record FROM (SELECT asset, partition, max(version) AS version FROM mlops_assets_ledger"
+        f" WHERE true{until} GROUP BY asset, partition) AS newest JOIN mlops_assets_ledger AS found"
+        " ON found.asset = newest.asset AND found.partition = newest.partition AND found.version = newest.version"
+        " ORDER BY found.asset, found.partition",
     )
     return [_entry(*row) for row in rows]
 
@@ -165,81 +176,86 @@ def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, 
         A publish for each of the partitions that ever had it, whatever has replaced it since; none where it was lost,
         or where no version of the lake holds it any more.
     """
-    session.attach(contract.lake)
-    catalog = session.catalog(contract.lake)
-    rows = catalog.query(
-        f"SELECT version, record, partition, content_hash FROM mlops_assets_ledger JOIN {catalog.listed} AS asked"
-        f" ON asset = %s AND partition = key ORDER BY version",
-        as_list(list(contents)),
-        contract.key.to_user_string(),
+    rows = session.query(
+        contract.lake,
+        f"SELECT version, record FROM {_keys(session, contract, list(contents))} AS asked"
+        f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key ORDER BY version",
     )
     found: dict[str | None, Entry] = {}
-    following: dict[str, str] = {}
-    for version, record, key, content in reversed(rows):
-        lost = following.get(key) == LOST
-        following[key] = content
-        entry = _entry(version, record) if content == contents[key] and not lost else None
-        if entry is None or entry.record.partition in found:
-            continue
-        if readable_version(session, contract, entry.record.partition, version) is not None:
-            found[entry.record.partition] = entry
+    lost: set[str | None] = set()
+    for entry in reversed([_entry(*row) for row in rows]):
+        key = entry.record.partition
+        if (
+            entry.record.content_hash == contents[key or ""]
+            and key not in found
+            and key not in lost
+            and readable_version(session, contract, key, entry.version) is not None
+        ):
+            found[key] = entry
+        # What a loss follows is what was lost; what was there before has files of its own.
+        lost = lost | {key} if entry.record.lost else lost - {key}
     return found
 
 
 def versions_left(session: LakeSession, lake: LakeName, versions: Collection[int]) -> set[int]:
     """Those of the versions that have not expired."""
-    catalog = session.catalog(lake)
-    rows = catalog.query(
-        f"SELECT snapshot_id FROM {catalog.listed} AS asked"
-        " JOIN ducklake_snapshot ON snapshot_id = CAST(key AS BIGINT)",
-        as_list([str(version) for version in versions]),
-    )
+    listed = ", ".join(str(int(version)) for version in versions)
+    rows = session.query(lake, f"SELECT snapshot_id FROM ducklake_snapshot WHERE snapshot_id IN ({listed})")
     return {int(version) for (version,) in rows}
 
 
 def readable_version(session: LakeSession, contract: Contract, key: str | None, version: int) -> int | None:
     """The oldest version left, from that one on, in which the partition is as it was then; ``None`` if all expired."""
-    [(found,)] = session.catalog(contract.lake).query(
-        "SELECT min(snapshot_id) FROM ducklake_snapshot WHERE snapshot_id >= %s AND snapshot_id < coalesce("
-        "(SELECT min(version) FROM mlops_assets_ledger WHERE asset = %s AND partition = %s AND version > %s), %s)",
-        version,
-        contract.key.to_user_string(),
-        key or "",
-        version,
-        _NEWEST,
+    replaced = (
+        f"SELECT min(version) FROM mlops_assets_ledger WHERE {_of(contract)} AND partition = {literal(key or '')}"
+        f" AND version > {int(version)}"
+    )
+    [(found,)] = session.query(
+        contract.lake,
+        f"SELECT min(snapshot_id) AS found FROM ducklake_snapshot WHERE snapshot_id >= {int(version)}"
+        f" AND snapshot_id < coalesce(({replaced}), {_BEYOND})",
     )
     return None if found is None else int(found)
 
 
 def since(session: LakeSession, lake: LakeName, version: int) -> list[Entry]:
     """All publishes that made versions after that one, oldest first."""
-    session.attach(lake)
-    rows = session.catalog(lake).query(
-        f"SELECT version, record FROM mlops_assets_ledger WHERE version > %s AND content_hash <> '{LOST}'"
+    rows = session.query(
+        lake,
+        f"SELECT version, record FROM mlops_assets_ledger WHERE version > {int(version)} AND content_hash <> '{LOST}'"
         " ORDER BY version, asset, partition",
-        version,
     )
     return [_entry(*row) for row in rows]
 
 
 def find(session: LakeSession, contract: Contract, publish_id: str) -> Entry | None:
     """The publish of that id, if the lake holds it."""
-    session.attach(contract.lake)
-    rows = session.catalog(contract.lake).query(
-        "SELECT version, record FROM mlops_assets_ledger WHERE publish_id = %s", publish_id
+    rows = session.query(
+        contract.lake, f"SELECT version, record FROM mlops_assets_ledger WHERE publish_id = {literal(publish_id)}"
     )
     return _entry(*rows[0]) if rows else None
 
 
 def at(session: LakeSession, lake: LakeName, asset: str, partition: str, version: int) -> Entry:
     """The publish that made that version of that partition; an unpartitioned table's is empty."""
-    [row] = session.catalog(lake).query(
-        "SELECT version, record FROM mlops_assets_ledger WHERE asset = %s AND partition = %s AND version = %s",
-        asset,
-        partition,
-        version,
+    [row] = session.query(
+        lake,
+        f"SELECT version, record FROM mlops_assets_ledger WHERE asset = {literal(asset)}"
+        f" AND partition = {literal(partition)} AND version = {int(version)}",
     )
     return _entry(*row)
+
+
+def _of(contract: Contract) -> str:
+    return f"asset = {literal(contract.key.to_user_string())}"
+
+
+def _keys(session: LakeSession, contract: Contract, partition_keys: Sequence[str | None]) -> str:
+    """A table of the catalog's database with these keys in its one column, ``key``."""
+    listed = literal(json.dumps([key or "" for key in partition_keys]))
+    if is_embedded(session.settings, contract.lake):
+        return f"(SELECT value AS key FROM json_each({listed}))"
+    return f"(SELECT json_array_elements_text({listed}::json) AS key)"
 
 
 def _by_partition(rows: Sequence[tuple[int, str]]) -> dict[str | None, Entry]:

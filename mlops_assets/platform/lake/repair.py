@@ -2,10 +2,10 @@
 
 Put here the plan of it and its doing. Keep out finding what else is wrong (``inspection``).
 
-A file that cannot be read cannot be deleted by its rows. Emptying a table reads no file, and neither does adding one,
-so one transaction empties the table and adds the good files again, under fresh paths that are links to the same bytes:
-DuckLake must never be given a path twice. No metadata is written by hand. What the lost files held is recorded as lost
-by the same commit.
+A file that cannot be read cannot be deleted by its rows, not even with all others of its table. Dropping a table reads
+no file, so one transaction drops the table, makes it anew, and adds the good files again, under fresh paths that are
+links to the same bytes: DuckLake must never be given a path twice. No metadata is written by hand. What the lost files
+held is recorded as lost by the same commit.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from mlops_assets.platform import provenance
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import ContractError, LakeError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import AUTHOR, first_line
+from mlops_assets.platform.lake.catalog import AUTHOR, first_line, literal, publish_lock, quote
 from mlops_assets.platform.lake.files import data_files, is_broken
 from mlops_assets.platform.lake.inspection import measured, partition_texts
 from mlops_assets.platform.lake.ledger import LOST, PublishRecord
-from mlops_assets.platform.lake.session import literal, quote
 from mlops_assets.platform.lake.stage import FILE_NAME, lease
 from mlops_assets.platform.lake.tables import where
 
@@ -100,7 +99,7 @@ def repair(session: LakeSession, planned: TableRepair) -> None:
         links = _link(session, planned, attempt)
         committing = False
         try:
-            with session.catalog(lake).lock():
+            with publish_lock(session.settings, lake):
                 _require_unchanged(session, planned, source)
                 _replace_files(session, planned, links)
                 committing = True
@@ -133,14 +132,12 @@ def _plan_table(
             culprit="no contract declares it, so nobody knows its partitions.",
             remedy=f"If nothing needs it, drop it: DROP TABLE {lake}.{layer}.{table}.",
         )
-    [(deleted,)] = session.catalog(lake).query(
-        "SELECT count(*) FROM ducklake_delete_file AS d JOIN ducklake_table AS t ON t.table_id = d.table_id"
-        " JOIN ducklake_schema AS s ON s.schema_id = t.schema_id"
-        " WHERE d.end_snapshot IS NULL AND schema_name = %s AND table_name = %s",
-        layer,
-        table,
-    )
-    if deleted:
+    if session.query(
+        lake,
+        "SELECT d.delete_file_id FROM ducklake_delete_file AS d JOIN ducklake_table AS t ON t.table_id = d.table_id"
+        " JOIN ducklake_schema AS s ON s.schema_id = t.schema_id WHERE d.end_snapshot IS NULL"
+        f" AND schema_name = {literal(layer)} AND table_name = {literal(table)}",
+    ):
         raise LakeError(
             source=f"Lake {lake}, table {layer}/{table}",
             culprit="somebody has deleted single rows of it past the platform, and a repair would bring them back.",
@@ -210,8 +207,14 @@ def _replace_files(session: LakeSession, planned: TableRepair, links: Sequence[P
     """Everything but the COMMIT."""
     contract, connection = planned.contract, session.connection
     name = f"{quote(contract.lake)}.{quote(contract.layer)}.{quote(planned.table)}"
+    columns = connection.execute(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? "
+        "AND table_name = ? ORDER BY column_index",
+        [contract.lake.value, contract.layer, planned.table],
+    ).fetchall()
     connection.execute("BEGIN TRANSACTION")
-    connection.execute(f"DELETE FROM {name}")
+    connection.execute(f"DROP TABLE {name}")
+    connection.execute(f"CREATE TABLE {name} ({', '.join(f'{quote(column)} {kind}' for column, kind in columns)})")
     for link in links:
         connection.execute(
             f"CALL ducklake_add_data_files({literal(contract.lake)}, {literal(planned.table)}, {literal(str(link))}, "
@@ -236,6 +239,7 @@ def _loss(session: LakeSession, contract: Contract, key: str | None) -> PublishR
         code_version=CODE_VERSION,
         package_version=provenance.package_version(),
         environment=provenance.environment(session.settings),
+        columns=(),
         content_hash=LOST,
         rows=0,
         bytes=0,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.session import literal, quote
+from mlops_assets.platform.lake.catalog import literal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
@@ -42,35 +43,62 @@ def published_table(
             at a later one with the same rows if that has expired.
 
     Raises:
-        MissingInputError: every version of the lake with those rows has expired.
+        MissingInputError: a partition was published before the contract had a column that must hold a value and has no
+            default; or every version of the lake with its rows has expired.
     """
     catalog = session.attach(contract.lake)
     columns = rules.columns_of(contract)
+    if not entries:
+        nothing = ", ".join(f"NULL::{_type(session, kind)} AS {quote(name)}" for name, kind in columns.items())
+        return session.ibis.sql(f"SELECT {nothing} WHERE false")
+    alike: dict[tuple[int, frozenset[str]], list[str | None]] = {}
     asked = {key: max(version, entry.version) for key, entry in entries.items()}
     left = ledger.versions_left(session, contract.lake, set(asked.values()))
-    by_version: dict[int, list[str | None]] = {}
-    for key, at in asked.items():
-        readable = at if at in left else ledger.readable_version(session, contract, key, at)
-        if readable is None:
-            raise MissingInputError(
-                source=f"Table {contract.layer}/{contract.table}",
-                culprit=f"partition {key} is not in the lake any more as it was at version {at}.",
-                remedy="Run the step again: it reads what is there now. Expired snapshots cannot be read again.",
-            )
-        by_version.setdefault(readable, []).append(key)
-    if not by_version:
-        nothing = ", ".join(
-            f"NULL::{session.ibis.compiler.type_mapper.to_string(kind.copy(nullable=True))} AS {quote(name)}"
+    for key, entry in entries.items():
+        readable = asked[key] if asked[key] in left else _readable_version(session, contract, key, asked[key])
+        published = frozenset(columns).intersection(entry.record.columns)
+        alike.setdefault((readable, published), []).append(key)
+    parts = []
+    for (at, published), keys in alike.items():
+        listed = ", ".join(
+            quote(name)
+            if name in published
+            else f"{_absent(contract, name, keys)}::{_type(session, kind)} AS {quote(name)}"
             for name, kind in columns.items()
         )
-        return session.ibis.sql(f"SELECT {nothing} WHERE false")
-    listed = ", ".join(quote(name) for name in columns)
-    parts = [
-        f"SELECT {listed} FROM {quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)} "
-        f"AT (VERSION => {at}){where(contract, keys)}"
-        for at, keys in by_version.items()
-    ]
+        table = f"{quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)}"
+        parts.append(f"SELECT {listed} FROM {table} AT (VERSION => {at}){where(contract, keys)}")
     return session.ibis.sql(" UNION ALL ".join(parts))
+
+
+def _readable_version(session: LakeSession, contract: Contract, key: str | None, version: int) -> int:
+    readable = ledger.readable_version(session, contract, key, version)
+    if readable is None:
+        which = f"partition {key}" if key is not None else "the table"
+        raise MissingInputError(
+            source=f"Table {contract.layer}/{contract.table}",
+            culprit=f"{which} is not in the lake any more as it was at version {version}.",
+            remedy="Run the step again: it reads what is there now. Expired snapshots cannot be read again.",
+        )
+    return readable
+
+
+def _type(session: LakeSession, kind: dt.DataType) -> str:
+    return str(session.ibis.compiler.type_mapper.to_string(kind.copy(nullable=True)))
+
+
+def _absent(contract: Contract, column: str, keys: Sequence[str | None]) -> str:
+    """What a column holds in partitions that were published without it."""
+    if column in contract.defaults:
+        return literal(str(contract.defaults[column]))
+    if rules.schema_of(contract).columns[column].nullable:
+        return "NULL"
+    which = f"partition {keys[0]}" if keys[0] is not None else "the table"
+    raise MissingInputError(
+        source=f"Table {contract.layer}/{contract.table}",
+        culprit=f"{which} was published before the contract had the column {column}, which must hold a value.",
+        remedy="Materialize it again, or declare the value of earlier partitions in the contract's defaults.",
+    )
 
 
 def read_as_recorded(session: LakeSession, contract: Contract, record: InputRecord) -> ir.Table:

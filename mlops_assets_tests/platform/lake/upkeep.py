@@ -76,6 +76,7 @@ def publish_table(
             code_version="1",
             package_version="0",
             environment="test",
+            columns=list(columns),
             content_hash=found.content_hash or "",
             rows=found.rows or 0,
             bytes=staged.bytes,
@@ -89,7 +90,9 @@ def publish_table(
             published_at=time.time(),
         )
         try:
-            return publish(session, contract, contract.partition_values(key), staged, record=record).entry
+            replaced = ledger.current_version(session, contract, key)
+            values = contract.partition_values(key)
+            return publish(session, contract, values, staged, record=record, instead_of=replaced).entry
         finally:
             staged.remove()
 
