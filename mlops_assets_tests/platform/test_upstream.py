@@ -6,6 +6,7 @@ Put here behaviour of Dagster, DuckLake, Ibis and pandera that the design relies
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -24,7 +25,6 @@ from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlops_assets.platform.settings import Settings
 
@@ -144,6 +144,23 @@ def test_ducklake_merges_the_files_of_different_partitions(settings: Settings) -
         session.connection.execute("CALL ducklake_merge_adjacent_files('curated')")
         files = "FROM ducklake_list_files('curated', 'yields', schema => 'wrangled')"
         assert len(session.connection.execute(files).fetchall()) == 1
+
+
+def test_ducklake_reads_files_to_delete_all_rows_of_a_table_and_none_to_drop_it(settings: Settings) -> None:
+    """Hence a repair drops the table: an engine that has not read the file before cannot empty it."""
+    publish_rows(settings, "w1", [1], "w1")
+    with LakeSession(settings) as session:
+        session.attach(LakeName.CURATED)
+        connection = session.connection
+        [(file,)] = connection.execute(
+            "SELECT data_file FROM ducklake_list_files('curated', 'yields', schema => 'wrangled')"
+        ).fetchall()
+        Path(file).unlink()
+        connection.execute("SET GLOBAL enable_external_file_cache = false")
+        connection.execute("SET GLOBAL enable_external_file_cache = true")
+        with pytest.raises(duckdb.Error, match="Cannot open file"):
+            connection.execute("DELETE FROM curated.wrangled.yields")
+        connection.execute("DROP TABLE curated.wrangled.yields")
 
 
 def test_an_embedded_catalog_is_in_wal_mode(lake: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -20,9 +20,9 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import consume_new_runs_for_automatic_reexecution
 
-from mlops_assets.platform.assets.inputs import Read
+from mlops_assets.platform.assets.inputs import Read, pinned_by_runs
 from mlops_assets.platform.assets.published import published
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 
@@ -166,3 +166,19 @@ def test_a_retry_of_the_failed_steps_reads_what_its_parent_published(farm: Farm)
     farm.hail.unlink()
     assert farm.retry_as_the_daemon_does(failed).status is dg.DagsterRunStatus.SUCCESS
     assert orchard.visible(PRIZE) == [(1, 1.0)]
+
+
+def test_a_run_holds_the_version_that_it_reads_until_it_is_over_and_its_parents_never(
+    instance: dg.DagsterInstance,
+) -> None:
+    started, failed = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
+    for run_id, status, tag in (
+        ("reads", started, "7 of run reads"),
+        ("over", failed, "5 of run over"),
+        ("again", started, "5 of run over"),
+        ("new", started, None),
+    ):
+        tags = {} if tag is None else {"mlops_assets/lake_version_curated": tag}
+        instance.add_run(dg.DagsterRun("job", run_id=run_id, status=status, tags=tags))
+    assert pinned_by_runs(instance, LakeName.CURATED) == {"reads": 7}
+    assert pinned_by_runs(instance, LakeName.RESTRICTED) == {}

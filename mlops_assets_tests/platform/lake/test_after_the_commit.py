@@ -29,6 +29,7 @@ from mlops_assets.platform.lake.stage import sweep
 from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
+from mlops_assets_tests.platform.lake.test_repair import mend
 from mlops_assets_tests.postgres import running_server
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ def test_a_table_without_partitions_whose_file_is_missing_is_published_anew(inst
     dg.materialize([orchard.season], instance=instance)
     [file] = data_files(orchard.SEASON)
     file.unlink()
+    forget_pages()
     again = dg.materialize([orchard.season], instance=instance)
     assert adopted(again, "features__season") is False
     assert orchard.visible(orchard.SEASON) == [(1, 2.0)]
@@ -208,18 +210,19 @@ def test_a_partition_whose_file_cannot_be_read_is_not_adopted_but_fails_naming_i
     assert adopted(orchard.pick("w1", [orchard.harvest], instance=instance), "raw__harvest") is True
 
 
-def test_without_a_backup_an_emptied_table_is_published_anew_partition_by_partition(
+def test_without_a_backup_the_partition_is_given_up_and_published_anew_and_no_other(
     instance: dg.DagsterInstance,
 ) -> None:
     for week in ("w1", "w2"):
         orchard.weigh(week, orchard.good_rows(week))
         orchard.pick(week, [orchard.harvest], instance=instance)
     data_files(orchard.HARVEST)[0].unlink()
-    with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.RESTRICTED)
-        session.connection.execute("DELETE FROM restricted.raw.harvest")
-    for week in ("w1", "w2"):
-        assert adopted(orchard.pick(week, [orchard.harvest], instance=instance), "raw__harvest") is False
+    [planned] = mend(LakeName.RESTRICTED)
+    [lost] = planned.lost
+    again = {
+        week: adopted(orchard.pick(week, [orchard.harvest], instance=instance), "raw__harvest") for week in ("w1", "w2")
+    }
+    assert again == {week: week != lost for week in ("w1", "w2")}
     assert len(orchard.visible(orchard.HARVEST)) == 8
 
 
