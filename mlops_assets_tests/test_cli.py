@@ -13,7 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops_assets import __version__, cli
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.security.token_keys import read_keys, rotate_keys
+from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets_tests.canary import CANARY, told_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,3 +145,28 @@ def test_an_empty_lake_lists_no_publishes() -> None:
     listed = _run("lake", "publishes")
     assert listed.exit_code == 0
     assert "content hash" in listed.output
+
+
+def test_an_unexpected_error_ends_it_with_type_place_and_id_and_its_text_can_be_shown(home: Path) -> None:
+    with LakeSession(Settings.load()) as session:
+        session.attach(LakeName.CURATED)
+        session.catalog(LakeName.CURATED).query(
+            "INSERT INTO mlops_assets_ledger VALUES (1, 'a', '', 'p', 'h', %s)", json.dumps({"asset": [CANARY]})
+        )
+    ended = _command("lake", "publishes")
+    assert ended.returncode == 1
+    assert not told_in(ended.stdout + ended.stderr)
+    assert "Failed. mlops-assets: unexpected pydantic_core" in ended.stderr
+    assert "ledger.py:" in ended.stderr
+    shown = _command("error", ended.stderr.split()[-1])
+    assert shown.returncode == 0
+    assert told_in(shown.stdout)
+    assert (home / "errors").is_dir()
+
+
+@pytest.mark.parametrize("error_id", ["0123456789ab", "../keys/signing.pem", "x"])
+def test_a_text_that_is_not_kept_is_told_so(error_id: str, home: Path) -> None:
+    ended = _command("error", error_id)
+    assert ended.returncode == 1
+    assert "no text of it is in" in ended.stderr
+    assert list(home.iterdir()) == []

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from mlops_assets.platform.errors import LakeError
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -147,10 +148,10 @@ class Catalog(ABC):
             remedy="Run the step again; if it lasts, look for stuck maintenance, or a commit that awaits a standby.",
         )
 
-    def _away(self, error: Exception) -> CatalogAwayError:
+    def _away(self, said: str) -> CatalogAwayError:
         return CatalogAwayError(
             source=f"Lake {self._lake}",
-            culprit=f"its catalog cannot be reached ({first_line(error)}).",
+            culprit=f"its catalog cannot be reached ({said}).",
             remedy="Is the catalog's database up, and has the account access to it?",
         )
 
@@ -180,7 +181,7 @@ class SqliteCatalog(Catalog):
             return self._connection.execute(statement.replace("%s", "?").replace("%%", "%"), values).fetchall()
         except sqlite3.Error as error:
             self.close()
-            raise self._away(error) from error
+            raise self._away(first_line(error)) from error
 
     @contextmanager
     def lock(self, *, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
@@ -232,7 +233,9 @@ class PostgresCatalog(Catalog):
                 return cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
             self.close()
-            raise self._away(error) from error
+            # With a SQLSTATE it is about a statement, and may quote what was in it.
+            said = first_line(error) if error.pgcode is None else f"SQLSTATE {error.pgcode}, {reason(error)}"
+            raise self._away(said) from error
 
     @contextmanager
     def lock(self, *, seconds: float = _LOCK_SECONDS) -> Iterator[None]:

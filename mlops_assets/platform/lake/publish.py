@@ -14,9 +14,10 @@ import duckdb
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import AUTHOR, CatalogAwayError, first_line
+from mlops_assets.platform.lake.catalog import AUTHOR, CatalogAwayError
 from mlops_assets.platform.lake.session import literal, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +98,7 @@ def publish(
             raise
     raise LakeError(
         source=_source(contract, contract.table, record),
-        culprit=f"the publish was refused {len(refusals)} times ({first_line(refusals[-1])}).",
+        culprit=f"the publish was refused {len(refusals)} times ({_reason(refusals[-1])}).",
         remedy="The partition is as it was, or as it should be. Is the catalog up, and the disk not full? Try again.",
     ) from refusals[-1]
 
@@ -135,6 +136,11 @@ def _attempt(
             remedy="Report this with the version of the DuckLake extension.",
         )
     return Outcome(entry=made, adopted=False)
+
+
+def _reason(refusal: Exception) -> str:
+    # DuckLake quotes the statements that failed, with the least and greatest value of every column.
+    return refusal.culprit.rstrip(".") if isinstance(refusal, CatalogAwayError) else reason(refusal)
 
 
 def _mark(files: Sequence[StagedFile], *, maybe_published: bool) -> None:
@@ -210,7 +216,7 @@ def _replace(
             raise
         raise LakeError(
             source=_source(contract, table, record),
-            culprit=f"the rows to replace cannot be read ({first_line(error)}).",
+            culprit=f"the rows to replace cannot be read ({reason(error)}).",
             remedy="Restore that file from a backup. Without one, pause what reads the table, empty it (DELETE FROM "
             f"{name}, which reads no file), and materialize all its partitions.",
         ) from error

@@ -21,6 +21,7 @@ import ibis
 
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake.catalog import BUSY_SECONDS, SqliteCatalog, catalog_of, first_line
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -167,7 +168,7 @@ class LakeSession:
             except (duckdb.Error, OSError) as error:
                 raise LakeError(
                     source=f"Lake {lake}",
-                    culprit=f"its catalog cannot be opened ({first_line(error)}).",
+                    culprit=f"its catalog cannot be opened ({_reason(error)}).",
                     remedy="Is the catalog's server up, and has the account access to the catalog and the data path?",
                 ) from error
             _ENGINE.attached[lake] = target
@@ -212,6 +213,11 @@ class LakeSession:
             f"CREATE OR REPLACE SECRET {quote(_secret_name(lake))} (TYPE postgres, PASSWORD {literal(password)})"
         )
         return f"postgres:{settings.catalog}"
+
+
+def _reason(error: Exception) -> str:
+    # Of files and connections the engine says what a person has to know, of data what it read there.
+    return first_line(error) if isinstance(error, duckdb.IOException | OSError) else reason(error)
 
 
 def _secret_name(lake: LakeName) -> str:
