@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops_assets import __version__, cli
-from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.security.token_keys import read_keys, rotate_keys
-from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets_tests.canary import CANARY, told_in
 
 if TYPE_CHECKING:
@@ -148,11 +148,10 @@ def test_an_empty_lake_lists_no_publishes() -> None:
 
 
 def test_an_unexpected_error_ends_it_with_type_place_and_id_and_its_text_can_be_shown(home: Path) -> None:
-    with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.CURATED)
-        session.catalog(LakeName.CURATED).query(
-            "INSERT INTO mlops_assets_ledger VALUES (1, 'a', '', 'p', 'h', %s)", json.dumps({"asset": [CANARY]})
-        )
+    assert _command("lake", "publishes").returncode == 0
+    with closing(sqlite3.connect(home / "lakes" / "curated" / "catalog.sqlite")) as catalog, catalog:
+        record = json.dumps({"asset": [CANARY]})
+        catalog.execute("INSERT INTO mlops_assets_ledger VALUES (1, 'a', '', 'p', 'h', ?)", [record])
     ended = _command("lake", "publishes")
     assert ended.returncode == 1
     assert not told_in(ended.stdout + ended.stderr)

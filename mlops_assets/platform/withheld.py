@@ -56,7 +56,7 @@ _LAKE_FILE: Final = re.compile(r"/[\w./-]*/part-0\.parquet")
 def reason(error: BaseException) -> str:
     """What may be told of any exception: its type, and which known trouble of the machine its text names."""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__.lstrip('_')}.{kind.__qualname__}"
     text = _said(error)
     known = [phrase for phrase in _PHRASES if phrase.lower() in text.lower()]
     known += dict.fromkeys(_LAKE_FILE.findall(text))
