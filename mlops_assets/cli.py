@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from typer.core import TyperGroup
 
-from mlops_assets import __version__, cli_deployment, cli_events, cli_report, cli_variance
+from mlops_assets import __version__, cli_deployment, cli_events, cli_lake, cli_report, cli_variance
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets.platform.withheld import kept_text, withhold
 
 if TYPE_CHECKING:
@@ -38,9 +37,8 @@ _app = typer.Typer(
     rich_markup_mode="rich",
 )
 _keys = typer.Typer(no_args_is_help=True, help="Make, rotate and retire the keys that sign the service's tokens.")
-_lake = typer.Typer(no_args_is_help=True, help="Look into a lake and keep it tidy.")
 _app.add_typer(_keys, name="keys")
-_app.add_typer(_lake, name="lake")
+_app.add_typer(cli_lake.app, name="lake")
 cli_variance.app.add_typer(cli_events.app)
 cli_variance.app.add_typer(cli_report.app, name="report")
 _app.add_typer(cli_variance.app, name="variance")
@@ -263,41 +261,3 @@ def keys_retire(
 
     retire = credentials.retire_model_key if models else credentials.retire_service_key
     retire(Settings.load(), key_id)
-
-
-@_lake.command("publishes")
-def lake_publishes(
-    lake: Annotated[LakeName, typer.Argument(help="Which lake.")] = LakeName.CURATED,
-    last: Annotated[int, typer.Option(help="How many of the newest to show.", min=1)] = 20,
-) -> None:
-    """List the newest publishes: version, table, partition, rows and content hash."""
-    from mlops_assets.platform.lake import ledger  # noqa: PLC0415  --help needs no lake
-    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
-
-    table = Table("version", "table", "partition", "rows", "content hash", "run")
-    with LakeSession(Settings.load()) as session:
-        for entry in ledger.since(session, lake, 0)[-last:]:
-            record = entry.record
-            table.add_row(
-                str(entry.version),
-                record.asset,
-                record.partition or "",
-                f"{record.rows:,}",
-                record.content_hash,
-                record.run_id[:8],
-            )
-    Console().print(table)
-
-
-@_lake.command("sweep")
-def lake_sweep(
-    lake: Annotated[LakeName, typer.Argument(help="Which lake.")],
-    hours: Annotated[float, typer.Option(help="Leave staged files younger than this.", min=0)] = 24.0,
-) -> None:
-    """Remove staged files that a killed run left behind; nothing that any version of the lake refers to."""
-    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415  --help needs no lake
-    from mlops_assets.platform.lake.stage import sweep  # noqa: PLC0415
-
-    with LakeSession(Settings.load()) as session:
-        removed = sweep(session, lake, older_than_seconds=hours * 3600)
-    typer.echo(f"Removed {len(removed)} staged folders.")

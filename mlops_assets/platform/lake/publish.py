@@ -133,6 +133,9 @@ def _attempt(
             culprit="the commit left no record.",
             remedy="Report this with the version of the DuckLake extension.",
         )
+    if not record.rows:
+        # DuckLake takes no file without rows, so this one is the step's to remove.
+        _mark(files[:1], maybe_published=False)
     return Outcome(entry=made, adopted=False)
 
 
@@ -218,8 +221,8 @@ def _replace(
         raise LakeError(
             source=_source(contract, table, record),
             culprit=f"the rows to replace cannot be read ({reason(error)}).",
-            remedy="Restore that file from a backup. Without one, pause what reads the table, empty it (DELETE FROM "
-            f"{name}, which reads no file), and materialize all its partitions.",
+            remedy="Restore that file from a backup; without one, give it up: mlops-assets lake repair "
+            f"{contract.lake}.",
         ) from error
     if staged is not None:
         session.connection.execute(
