@@ -13,7 +13,7 @@ import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 from mlops_assets import __version__, cli_deployment, cli_events, cli_lake, cli_report, cli_variance
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.withheld import kept_text, withhold
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -82,13 +83,17 @@ def main() -> None:
     try:
         _app()
     except PlatformError as error:
-        Console(stderr=True).print(f"[red]Failed.[/red] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except Exception:
+        _fail(error)
+    except Exception as error:  # noqa: BLE001  a traceback would show what it says
         # Compiled modules make errors of their own of a signal, as when it meets them being imported.
         if told_to_end.is_set():
             sys.exit(128 + signal.SIGINT)
-        raise
+        _fail(withhold(error, source="mlops-assets"))
+
+
+def _fail(error: PlatformError) -> NoReturn:
+    Console(stderr=True).print(f"[red]Failed.[/red] {error}", highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 @_app.callback(invoke_without_command=True)
@@ -162,6 +167,14 @@ def serve() -> None:
         given = service.model_copy(update={"tls_certificate": certificate, "tls_key": key})
         settings = settings.model_copy(update={"service": given})
     run(settings)
+
+
+@_app.command("error")
+def error_text(
+    error_id: Annotated[str, typer.Argument(metavar="ID", help="The id that the failure's message names.")],
+) -> None:
+    """Print what an unexpected error said, with its traceback. It may quote rows: it is for no log and no ticket."""
+    typer.echo(kept_text(Settings.load().errors, error_id))
 
 
 class _IssueUnlessNamed(TyperGroup):

@@ -17,6 +17,7 @@ import dagster as dg
 import httpx
 from pydantic import BaseModel, ConfigDict
 
+from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -239,6 +240,7 @@ def alert_sensor(name: str, assets: Iterable[dg.AssetSpec]) -> dg.SensorDefiniti
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Sends one alert for each failed run and each failed check to the log and the webhook.",
     )
+    @told_plainly(f"Sensor {name}")
     def _alert(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         settings = Settings.load()
         position = Position.model_validate_json(context.cursor) if context.cursor else Position()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
+from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.published import check_severity, materialization_metadata
 from mlops_assets.platform.audit.audit import CheckOutcome
 from mlops_assets.platform.lake import ledger
@@ -107,6 +108,7 @@ def reconciler(name: str, contracts: Sequence[Contract]) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reports publishes whose run was killed between the lake's commit and Dagster's event.",
     )
+    @told_plainly(f"Sensor {name}")
     def _reconcile(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         cursor: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
         with LakeSession(Settings.load()) as session:

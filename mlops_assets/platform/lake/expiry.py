@@ -19,8 +19,9 @@ import duckdb
 
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import first_line, literal, publish_lock, quote
+from mlops_assets.platform.lake.catalog import literal, publish_lock, quote
 from mlops_assets.platform.settings import LakeName
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -120,7 +121,7 @@ def expire(session: LakeSession, lake: LakeName, versions: Sequence[int]) -> Exp
     except duckdb.Error as error:
         raise LakeError(
             source=f"Lake {lake}",
-            culprit=f"old versions could not be let go ({first_line(error)}).",
+            culprit=f"old versions could not be let go ({reason(error)}).",
             remedy="Is the catalog up, and may this account remove the lake's files? Try again.",
         ) from error
     for file in files:

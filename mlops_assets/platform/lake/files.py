@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 
-from mlops_assets.platform.lake.catalog import first_line, literal
+from mlops_assets.platform.lake.catalog import literal
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from mlops_assets.platform.lake.session import LakeSession
@@ -76,7 +77,7 @@ def is_broken(session: LakeSession, file: DataFile) -> str | None:
             f"SELECT count(*), bit_xor(hash(found)) FROM read_parquet([{literal(_plain(file.path))}]) AS found"
         ).fetchall()
     except duckdb.Error as error:
-        return f"it cannot be read ({first_line(error)})"
+        return f"it cannot be read ({reason(error)})"
     return None if rows == file.rows else f"it has {rows:,} rows of {file.rows:,}"
 
 

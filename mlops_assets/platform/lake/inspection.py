@@ -18,10 +18,11 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import AUTHOR, first_line, literal, quote
+from mlops_assets.platform.lake.catalog import AUTHOR, literal, quote
 from mlops_assets.platform.lake.files import data_files, is_gone_or_cut
 from mlops_assets.platform.lake.stage import abandoned
 from mlops_assets.platform.lake.tables import where
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -313,7 +314,7 @@ def _at(contract: Contract, version: int, suffix: str = "") -> str:
 def _unreadable(lake: LakeName, asset: str, partition: str | None, error: Exception) -> Fault:
     return Fault(
         source=_source(lake, asset, partition),
-        culprit=f"its rows cannot be read ({first_line(error)}).",
+        culprit=f"its rows cannot be read ({reason(error)}).",
         remedy=f"Restore that file from a backup; without one, mlops-assets lake repair {lake} gives it up.",
     )
 

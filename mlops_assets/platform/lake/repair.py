@@ -23,12 +23,13 @@ from mlops_assets.platform import provenance
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import ContractError, LakeError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import AUTHOR, first_line, literal, publish_lock, quote
+from mlops_assets.platform.lake.catalog import AUTHOR, literal, publish_lock, quote
 from mlops_assets.platform.lake.files import data_files, is_broken
 from mlops_assets.platform.lake.inspection import measured, partition_texts
 from mlops_assets.platform.lake.ledger import LOST, PublishRecord
 from mlops_assets.platform.lake.stage import FILE_NAME, lease
 from mlops_assets.platform.lake.tables import where
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +113,7 @@ def repair(session: LakeSession, planned: TableRepair) -> None:
             if isinstance(error, duckdb.Error):
                 raise LakeError(
                     source=source,
-                    culprit=f"the repair was refused ({first_line(error)}).",
+                    culprit=f"the repair was refused ({reason(error)}).",
                     remedy="Is the catalog up? Look with mlops-assets lake check, and try again.",
                 ) from error
             raise
