@@ -10,8 +10,10 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from mlops_assets import cli
+from mlops_assets import cli, cli_lake
 from mlops_assets.contracts.predictions import DISTRICT_VOTES
+from mlops_assets.definitions import definitions
+from mlops_assets.platform.assets.published import contract_of
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import SettingsError
 from mlops_assets_tests.platform.lake import upkeep
@@ -119,3 +121,14 @@ def test_an_expiry_that_cannot_ask_what_runs_read_is_refused() -> None:
     refused = run("expire", "--yes")
     assert isinstance(refused.exception, SettingsError)
     assert "DAGSTER_HOME" in str(refused.exception)
+
+
+def test_every_published_table_of_the_domain_is_known_to_the_checks() -> None:
+    published = [
+        contract
+        for asset in definitions().assets or ()
+        if isinstance(asset, dg.AssetsDefinition) and (contract := contract_of(asset)) is not None
+    ]
+    assert published
+    known = cli_lake._contracts()
+    assert all(known[contract.key.to_user_string()] is contract for contract in published)

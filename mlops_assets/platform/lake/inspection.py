@@ -256,8 +256,11 @@ def _by_columns(wanted: Mapping[tuple[str, ...], Entry]) -> dict[tuple[str, ...]
 
 
 def _of_files(session: LakeSession, lake: LakeName) -> Iterator[Fault]:
-    for file in data_files(session, lake):
-        if wrong := is_gone_or_cut(file):
+    broken = [(file, wrong) for file in data_files(session, lake) if (wrong := is_gone_or_cut(file))]
+    # An expiry may have removed it since the catalog was asked.
+    named = {file.path for file in data_files(session, lake)} if broken else set()
+    for file, wrong in broken:
+        if file.path in named:
             lost = f"mlops-assets lake repair {lake} gives it up."
             old = "Only old versions need it: restore it, or let them expire (mlops-assets lake expire)."
             yield Fault(
