@@ -25,7 +25,9 @@ from mlops_assets.platform.assets.inputs import Read, read_input
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.volume import ACCEPTED_TAG, Reference
 from mlops_assets.platform.errors import ContractError, PlatformError, SourceUnavailableError
+from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import publish
 from mlops_assets.platform.lake.session import LakeSession
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.inputs import Input
     from mlops_assets.platform.audit.audit import Audit, CheckOutcome, Judgement
     from mlops_assets.platform.contracts.contract import Contract
-    from mlops_assets.platform.lake.ledger import Entry
+    from mlops_assets.platform.lake.ledger import Entry, QuarantineRecord
     from mlops_assets.platform.lake.stage import StagedFile, Table
 
 _INJECTED: Final = frozenset({"context", "partition", "session", "settings", "versions"})
@@ -218,18 +220,21 @@ def _stage_audit_publish(step: _Step, context: dg.AssetExecutionContext) -> Iter
         staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
         files = {staged}
         try:
-            audited, good, bad = audit.audit(session, contract, staged, partition.values), staged, None
+            before = ledger.current(session, contract, [key]).get(key)
+            reference = Reference(rows=before.record.rows if before is not None else None, accepted=_accepted(context))
+            audited = audit.audit(session, contract, staged, partition.values, reference)
+            good, bad, aside = staged, None, None
             judged = audit.judged_outcomes(contract, result.judgements)
             audited = dataclasses.replace(audited, outcomes=(*audited.outcomes, *judged))
             if audited.stops:
-                settled = set_aside(session, contract, staged, partition.values, found=audited)
+                settled = set_aside(session, contract, staged, partition.values, found=audited, reference=reference)
                 if settled is None:
                     for check in audited.outcomes:
                         yield _check_result(check, contract, key)
                     return
-                audited, good, bad = settled.audit, settled.good, settled.bad
+                audited, good, bad, aside = settled.audit, settled.good, settled.bad, settled.record
                 files |= {good, bad}
-            record = _record(step, context, session, key, audited=audited, file=good, inputs=inputs)
+            record = _record(step, context, session, key, audited=audited, file=good, aside=aside, inputs=inputs)
             made = publish(session, contract, partition.values, good, record=record, quarantined=bad)
         finally:
             for file in files:
@@ -257,6 +262,7 @@ def _record(
     *,
     audited: Audit,
     file: StagedFile,
+    aside: QuarantineRecord | None,
     inputs: Mapping[str, Input],
 ) -> PublishRecord:
     return PublishRecord(
@@ -274,7 +280,14 @@ def _record(
         checks=[outcome.as_record() for outcome in audited.outcomes],
         published_at=time.time(),
         snapshots={name: read.snapshot for name, read in inputs.items()},
+        quarantined=aside,
     )
+
+
+def _accepted(context: dg.AssetExecutionContext) -> frozenset[int]:
+    """The numbers of rows that the run's tag accepts; what is no number accepts none."""
+    given = (part.strip() for part in context.run.tags.get(ACCEPTED_TAG, "").split(","))
+    return frozenset(int(part) for part in given if part.isdecimal())
 
 
 def _call(
@@ -309,6 +322,7 @@ def materialization_metadata(entry: Entry) -> dict[str, Any]:
         "package_version": record.package_version,
         "environment": record.environment,
         "bytes": record.bytes,
+        **({"quarantined_rows": record.quarantined.rows} if record.quarantined is not None else {}),
         "inputs": dg.MetadataValue.json({name: read.model_dump() for name, read in record.inputs.items()}),
         "input_snapshots": dg.MetadataValue.json(dict(record.snapshots)),
     }
