@@ -244,16 +244,16 @@ def judged_outcomes(contract: Contract, judgements: Mapping[str, Judgement]) -> 
 
 
 def _volume_outcome(contract: Contract, rows: int, reference: Reference) -> CheckOutcome:
-    """The outcome for that number of rows; one that a person accepts fails as a warning, so that it stays on record."""
+    """The outcome for that number of rows; one that a person accepts passes, and its reason tells of the bound."""
     bound = contract.volume.broken_bound(rows, reference.rows)
     reason = worded(rows, reference, bound)
+    # One that failed as a warning would be published, and hold back the consumers that Dagster makes by itself.
+    passed = bound is None or rows in reference.accepted
     return CheckOutcome(
         name=rules.VOLUME,
-        blocking=rows not in reference.accepted,
-        problem=reason if bound is not None else None,
-        judgement=Judgement(
-            passed=bound is None, reason=reason, measured={"rows": rows, "rows_before": reference.rows}
-        ),
+        blocking=True,
+        problem=None if passed else reason,
+        judgement=Judgement(passed=passed, reason=reason, measured={"rows": rows, "rows_before": reference.rows}),
     )
 
 
