@@ -13,6 +13,7 @@ import pandera.ibis as pa
 from mlops_assets.contracts.partitions import MONTH_BY_STATE, SNAPSHOT_MONTHS, STATES
 from mlops_assets.contracts.wrangled import WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.volume import Volume
 from mlops_assets.platform.settings import LakeName
 
 VERDICTS: Final = ("none", "small", "moderate", "strong", "unknown")
@@ -115,5 +116,6 @@ DRIFT: Final = Contract(
     lake=LakeName.CURATED,
     description="How far each column of each voter-file snapshot is from the one before: all months in one table.",
     owners=WRANGLERS,
+    volume=Volume(allow_empty=True),
     quantise={**dict.fromkeys(_DECIMALS, 6), "p_value": 12, "q_value": 12},
 )

@@ -29,6 +29,7 @@ from mlops_assets.contracts.variance import (
 )
 from mlops_assets.contracts.wrangled import WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.volume import ANY_VOLUME
 from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:
@@ -198,5 +199,6 @@ EVENTS: Final = Contract(
     lake=LakeName.CURATED,
     description="Every named event that changed the data, from linked voter files and from unlinked aggregates.",
     owners=WRANGLERS,
+    volume=ANY_VOLUME,
     quantise={"probability": 4, "size": 6},
 )

@@ -22,6 +22,7 @@ from mlops_assets.contracts.partitions import (
 )
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.volume import Volume
 from mlops_assets.platform.settings import LakeName
 
 SMALLEST_CELL: Final = 5
@@ -162,6 +163,7 @@ DISTRICT_ELECTION: Final = Contract(
     lake=LakeName.CURATED,
     description="Districts before one election day: votes of earlier elections and the latest census profile.",
     owners=WRANGLERS,
+    volume=Volume(allow_empty=True),
     partitions_def=ELECTIONS,
     partition_columns={"election": "election"},
     quantise={

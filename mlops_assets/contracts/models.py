@@ -12,6 +12,7 @@ import pandera.ibis as pa
 
 from mlops_assets.contracts.partitions import FORECAST_YEARS, FORECASTS
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.volume import Volume
 from mlops_assets.platform.settings import LakeName
 
 MODELERS: Final = ("team:modeling",)
@@ -108,6 +109,7 @@ def _evaluation(table: str, description: str) -> Contract:
         lake=LakeName.CURATED,
         description=description,
         owners=MODELERS,
+        volume=Volume(allow_empty=True),
         partitions_def=FORECASTS,
         partition_columns={"election": "election"},
         quantise={"value": 6},

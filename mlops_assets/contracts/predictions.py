@@ -15,6 +15,7 @@ from mlops_assets.contracts.models import MODELERS
 from mlops_assets.contracts.partitions import FORECAST_BY_STATE, FORECAST_YEARS, FORECASTS
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.volume import Volume
 from mlops_assets.platform.settings import LakeName
 
 MEASURES: Final = ("turnout", "total_votes", "democratic_share")
@@ -125,6 +126,7 @@ MONITORING: Final = Contract(
     lake=LakeName.CURATED,
     description="How good the published predictions of one election are: as estimated, and as measured on outcomes.",
     owners=MODELERS,
+    volume=Volume(allow_empty=True),
     partitions_def=FORECASTS,
     partition_columns={"election": "election"},
     quantise={"value": 6},

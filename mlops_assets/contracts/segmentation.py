@@ -14,6 +14,7 @@ from mlops_assets.contracts.features import SMALLEST_CELL
 from mlops_assets.contracts.partitions import ELECTION_YEARS, FORECAST_YEARS, FORECASTS, STATES
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.volume import ANY_VOLUME, Volume
 from mlops_assets.platform.settings import LakeName
 
 SEGMENTED_BY: Final = ("district", "age_group", "party_last", "county")
@@ -63,6 +64,7 @@ SEGMENTATION: Final = Contract(
     lake=LakeName.CURATED,
     description="By which classes registered persons are best told apart before an election: candidates and choice.",
     owners=WRANGLERS,
+    volume=Volume(allow_empty=True),
     partitions_def=FORECASTS,
     partition_columns={"election": "election"},
     quantise={"small_share": 6, "error": 6, "error_above_best": 9, "standard_error": 9, "stability": 6},
@@ -122,6 +124,7 @@ SEGMENT_TURNOUT: Final = Contract(
     lake=LakeName.CURATED,
     description="Segments of registered persons before an election, and the turnout that earlier ones let expect.",
     owners=WRANGLERS,
+    volume=ANY_VOLUME,
     partitions_def=FORECASTS,
     partition_columns={"forecast": "forecast"},
     quantise={"state_turnout": 3, "above_state": 3, "turnout": 3},

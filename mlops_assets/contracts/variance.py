@@ -26,6 +26,7 @@ from mlops_assets.contracts.partitions import (
 )
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.volume import ANY_VOLUME, Volume
 from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ VOTER_CHANGES: Final = Contract(
     lake=LakeName.CURATED,
     description="How each district's registered voters changed since the snapshot before, split exactly by cause.",
     owners=WRANGLERS,
+    volume=Volume(allow_empty=True),
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
 )
@@ -132,6 +134,7 @@ VOTER_EVENTS: Final = Contract(
     lake=LakeName.CURATED,
     description="Events that changed the voter file since the snapshot before, each with its cause and evidence.",
     owners=WRANGLERS,
+    volume=ANY_VOLUME,
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
     quantise={"share": 6},
@@ -162,6 +165,7 @@ DISTRICT_FLOWS: Final = Contract(
     lake=LakeName.CURATED,
     description="Where the persons of each district went when the map or its numbers changed: a crosswalk.",
     owners=WRANGLERS,
+    volume=ANY_VOLUME,
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
 )
@@ -229,6 +233,7 @@ RESULT_CHANGES: Final = Contract(
     lake=LakeName.CURATED,
     description="What happened to each state's House districts since the election before, detected in their results.",
     owners=WRANGLERS,
+    volume=Volume(allow_empty=True),
     partitions_def=ELECTIONS,
     partition_columns={"election": "election"},
     quantise=_DETECTED_DECIMALS,
@@ -241,6 +246,7 @@ PROFILE_CHANGES: Final = Contract(
     lake=LakeName.CURATED,
     description="What happened to each state's districts since the census profile before, detected in their measures.",
     owners=WRANGLERS,
+    volume=Volume(allow_empty=True),
     partitions_def=YEARS,
     partition_columns={"year": "year"},
     quantise=_DETECTED_DECIMALS,
@@ -253,6 +259,7 @@ REGISTRATION_CHANGES: Final = Contract(
     lake=LakeName.CURATED,
     description="What happened to each state's counties since the registration statistic before, detected in counts.",
     owners=WRANGLERS,
+    volume=Volume(allow_empty=True),
     partitions_def=REGISTRATIONS,
     partition_columns={"month": "month"},
     quantise=_DETECTED_DECIMALS,

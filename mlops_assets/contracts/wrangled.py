@@ -23,6 +23,7 @@ from mlops_assets.contracts.partitions import (
     YEARS,
 )
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.volume import ANY_VOLUME
 from mlops_assets.platform.settings import LakeName
 
 WRANGLERS: Final = ("team:wrangling",)
@@ -107,6 +108,7 @@ ENTRY_FINDINGS: Final = Contract(
     lake=LakeName.CURATED,
     description="What wrangling mended in one voter-file snapshot, named and counted.",
     owners=WRANGLERS,
+    volume=ANY_VOLUME,
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
 )

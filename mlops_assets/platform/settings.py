@@ -32,6 +32,11 @@ class LakeName(StrEnum):
     RESTRICTED = "restricted"
     CURATED = "curated"
 
+    @property
+    def personal(self) -> bool:
+        """Whether personal data may be in it."""
+        return self is LakeName.RESTRICTED
+
 
 class LakeSettings(BaseModel):
     """Where one lake keeps its catalog and its data.
@@ -284,8 +289,16 @@ class Settings(BaseSettings):
             ) from None
 
     def lake(self, name: LakeName) -> LakeSettings:
-        """The settings of that lake."""
-        return self.restricted if name is LakeName.RESTRICTED else self.curated
+        """The settings of that lake.
+
+        Raises:
+            SettingsError: there is no such lake.
+        """
+        if name not in list(LakeName):
+            raise SettingsError(
+                source=f"Lake {name}", culprit="it is not declared.", remedy=f"The lakes are {', '.join(LakeName)}."
+            )
+        return self.restricted if name == LakeName.RESTRICTED else self.curated
 
     def lake_data_path(self, name: LakeName) -> Path:
         """The folder of that lake's Parquet files."""

@@ -35,6 +35,7 @@ from mlops_assets.platform.assets.inputs import upstream_keys
 from mlops_assets.platform.assets.published import Partition, published, reads_of
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.exports.export import open_export
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.publish import publish
@@ -170,7 +171,7 @@ def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
     with LakeSession(Settings.load()) as session, lease(session, contract.lake) as attempt:
         columns = rules.columns_of(contract)
         file = stage(session, contract, relation_sql(session, as_ibis(session, rows)), columns=columns, attempt=attempt)
-        found = audit.audit(session, contract, file, contract.partition_values(key))
+        found = audit.audit(session, contract, file, contract.partition_values(key), Reference())
         assert not found.stops
         replaced = ledger.current_version(session, contract, key)
         record = ledger.PublishRecord(

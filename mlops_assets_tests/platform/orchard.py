@@ -159,7 +159,8 @@ def good_rows(week: str, trees: int = 4) -> list[Row]:
     ]
 
 
-def _read_scale(week: str) -> pa.Table:
+def read_scale(week: str) -> pa.Table:
+    """What the scale wrote for that week, in whatever shape."""
     rows = json.loads(scale_file(week).read_text(encoding="utf-8"))
     schema = pa.schema(
         [
@@ -180,13 +181,24 @@ def harvest(partition: Partition, context: dg.AssetExecutionContext) -> WithMeta
     attempts = Settings.load().home / "attempts"
     with attempts.open("a", encoding="utf-8") as file:
         file.write(f"{context.run.run_id}\n")
-    return WithMetadata(_read_scale(str(partition.key)), {"scale": "old"})
+    return WithMetadata(read_scale(str(partition.key)), {"scale": "old"})
 
 
 @published(contract=SORTED_HARVEST)
 def sorted_harvest(partition: Partition) -> pa.Table:
     """What the scale wrote, rotten rows set aside."""
-    return _read_scale(str(partition.key))
+    return read_scale(str(partition.key))
+
+
+def publishing(contract: Contract) -> dg.AssetsDefinition:
+    """An asset that publishes what the scale wrote under that contract."""
+
+    @published(contract=contract)
+    def picked(partition: Partition) -> pa.Table:
+        """What the scale wrote."""
+        return read_scale(str(partition.key))
+
+    return picked
 
 
 @published(contract=YIELDS, reads={"harvest": Read(HARVEST)}, automation_condition=on_new_data())

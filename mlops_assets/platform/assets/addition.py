@@ -18,6 +18,7 @@ import ibis
 from mlops_assets.platform import provenance
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import PublishRecord
@@ -81,7 +82,8 @@ def _add(
     with lease(session, contract.lake) as attempt:
         staged = stage(session, contract, relation_sql(session, whole), columns=columns, attempt=attempt)
         try:
-            found = audit.audit(session, contract, staged, partition)
+            before = current[partition_key].record.rows if current else None
+            found = audit.audit(session, contract, staged, partition, Reference(rows=before))
             _require_kept(contract, found)
             record = PublishRecord(
                 publish_id=uuid.uuid4().hex,
@@ -108,7 +110,7 @@ def _add(
 
 def _require_kept(contract: Contract, found: Audit) -> None:
     broken = "; ".join(
-        f"{outcome.name}: {', '.join(rule.text for rule in outcome.broken)}"
+        f"{outcome.name}: {outcome.problem or ', '.join(rule.text for rule in outcome.broken)}"
         for outcome in found.outcomes
         if outcome.stops
     )

@@ -26,6 +26,7 @@ from mlops_assets.platform.assets.inputs import Read, read_inputs
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.volume import ACCEPTED_TAG, Reference
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import PublishRecord
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.inputs import Input
     from mlops_assets.platform.audit.audit import Audit, CheckOutcome, Judgement
     from mlops_assets.platform.contracts.contract import Contract
-    from mlops_assets.platform.lake.ledger import Entry
+    from mlops_assets.platform.lake.ledger import Entry, QuarantineRecord
     from mlops_assets.platform.lake.publish import Outcome
     from mlops_assets.platform.lake.stage import StagedFile, Table
 
@@ -242,7 +243,8 @@ def _attempt(
     step: _Step, context: dg.AssetExecutionContext, session: LakeSession, partition: Partition, *, anew: bool
 ) -> _Done:
     contract = step.contract
-    replaced = ledger.current_version(session, contract, partition.key)
+    before = ledger.current(session, contract, [partition.key]).get(partition.key)
+    reference = Reference(rows=before.record.rows if before is not None else None, accepted=_accepted(context))
     inputs = read_inputs(
         session,
         step.reads,
@@ -262,23 +264,22 @@ def _attempt(
         staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
         files = {staged}
         try:
-            audited, good, bad = audit.audit(session, contract, staged, partition.values), staged, None
+            audited = audit.audit(session, contract, staged, partition.values, reference)
+            good, bad, aside = staged, None, None
             judged = audit.judged_outcomes(contract, result.judgements)
             audited = dataclasses.replace(audited, outcomes=(*audited.outcomes, *judged))
             if audited.stops:
-                settled = set_aside(session, contract, staged, partition.values, found=audited)
+                settled = set_aside(session, contract, staged, partition.values, found=audited, reference=reference)
                 if settled is None:
                     return _Done(audit=audited)
-                audited, good, bad = settled.audit, settled.good, settled.bad
+                audited, good, bad, aside = settled.audit, settled.good, settled.bad, settled.record
                 files |= {good, bad}
+            record = _record(
+                step, context, session, partition.key, audited=audited, file=good, aside=aside, inputs=inputs
+            )
+            replaced = before.version if before is not None else 0
             made = publish(
-                session,
-                contract,
-                partition.values,
-                good,
-                record=_record(step, context, session, partition.key, audited=audited, file=good, inputs=inputs),
-                quarantined=bad,
-                instead_of=replaced,
+                session, contract, partition.values, good, record=record, quarantined=bad, instead_of=replaced
             )
         finally:
             for file in files:
@@ -294,6 +295,7 @@ def _record(
     *,
     audited: Audit,
     file: StagedFile,
+    aside: QuarantineRecord | None,
     inputs: Mapping[str, Input],
 ) -> PublishRecord:
     return PublishRecord(
@@ -312,7 +314,14 @@ def _record(
         checks=[outcome.as_record() for outcome in audited.outcomes],
         published_at=time.time(),
         snapshots={name: read.snapshot for name, read in inputs.items()},
+        quarantined=aside,
     )
+
+
+def _accepted(context: dg.AssetExecutionContext) -> frozenset[int]:
+    """The numbers of rows that the run's tag accepts; what is no number accepts none."""
+    given = (part.strip() for part in context.run.tags.get(ACCEPTED_TAG, "").split(","))
+    return frozenset(int(part) for part in given if part.isdecimal())
 
 
 def _call(
@@ -347,6 +356,7 @@ def materialization_metadata(entry: Entry) -> dict[str, Any]:
         "package_version": record.package_version,
         "environment": record.environment,
         "bytes": record.bytes,
+        **({"quarantined_rows": record.quarantined.rows} if record.quarantined is not None else {}),
         "inputs": dg.MetadataValue.json({name: read.model_dump() for name, read in record.inputs.items()}),
         "input_snapshots": dg.MetadataValue.json(dict(record.snapshots)),
     }

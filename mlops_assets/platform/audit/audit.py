@@ -17,6 +17,7 @@ import ibis
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
+from mlops_assets.platform.contracts.volume import worded
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import literal
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.contracts.volume import Reference
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.lake.stage import StagedFile
 
@@ -72,7 +74,8 @@ class CheckOutcome:
         problem: what is wrong when no row can be named, such as a missing column.
         sample: failing rows, personal values masked.
         quarantined: whether the failing rows were set aside, so that the failure warns.
-        judgement: what the step itself found, for a check that it judges.
+        judgement: what was found of the table as a whole, by the step or in its number of rows.
+        evaluated: whether the check could be judged at all; if not, it has neither passed nor failed.
     """
 
     name: str
@@ -82,6 +85,7 @@ class CheckOutcome:
     sample: tuple[Mapping[str, str | None], ...] = ()
     quarantined: bool = False
     judgement: Judgement | None = None
+    evaluated: bool = True
 
     @property
     def passed(self) -> bool:
@@ -125,6 +129,8 @@ class CheckOutcome:
         metadata: dict[str, Any] = {"owners": ", ".join(contract.owners)}
         if partition_key is not None:
             metadata["partition"] = partition_key
+        if not self.evaluated:
+            metadata["evaluated"] = False
         if self.problem is not None:
             metadata["problem"] = self.problem
         if self.judgement is not None:
@@ -194,17 +200,22 @@ def shape_problem(contract: Contract, actual: Mapping[str, dt.DataType]) -> str 
 
 
 def not_evaluated(contract: Contract, problem: str) -> Audit:
-    """The audit of a table whose shape is wrong: ``shape`` failed, everything else could not be judged."""
+    """The audit of a table whose shape is wrong: ``shape`` failed, everything else could not be judged.
+
+    Dagster wants a result for every check that a step declares. That of a check that was not evaluated has not passed,
+    has the severity of a warning and the metadata ``evaluated: false``, by which it is told from a failure.
+    """
     return Audit(
         rows=None,
         content_hash=None,
         outcomes=tuple(
             CheckOutcome(
                 name=name,
-                blocking=blocking,
+                blocking=name == rules.SHAPE,
                 problem=problem if name == rules.SHAPE else "Not evaluated: the table does not have the right shape.",
+                evaluated=name == rules.SHAPE,
             )
-            for name, blocking in rules.check_names(contract).items()
+            for name in rules.check_names(contract)
         ),
     )
 
@@ -232,7 +243,27 @@ def judged_outcomes(contract: Contract, judgements: Mapping[str, Judgement]) -> 
     )
 
 
-def audit(session: LakeSession, contract: Contract, staged: StagedFile, partition: Mapping[str, str]) -> Audit:
+def _volume_outcome(contract: Contract, rows: int, reference: Reference) -> CheckOutcome:
+    """The outcome for that number of rows; one that a person accepts passes, and its reason tells of the bound."""
+    bound = contract.volume.broken_bound(rows, reference.rows)
+    reason = worded(rows, reference, bound)
+    # One that failed as a warning would be published, and hold back the consumers that Dagster makes by itself.
+    passed = bound is None or rows in reference.accepted
+    return CheckOutcome(
+        name=rules.VOLUME,
+        blocking=True,
+        problem=None if passed else reason,
+        judgement=Judgement(passed=passed, reason=reason, measured={"rows": rows, "rows_before": reference.rows}),
+    )
+
+
+def audit(
+    session: LakeSession,
+    contract: Contract,
+    staged: StagedFile,
+    partition: Mapping[str, str],
+    reference: Reference,
+) -> Audit:
     """Check the staged rows against the contract: every count, the key and the content hash in one query.
 
     Failing rows are read again for a sample of at most five for each failed check, and only then.
@@ -242,6 +273,7 @@ def audit(session: LakeSession, contract: Contract, staged: StagedFile, partitio
         contract: the contract to check against.
         staged: the staged file.
         partition: for each partition column, the value that every row must hold.
+        reference: what the number of rows is judged beside.
     """
     session.connection.execute(
         f"CREATE OR REPLACE TEMP VIEW {_VIEW} AS SELECT * FROM read_parquet({literal(str(staged.path))})"
@@ -259,6 +291,9 @@ def audit(session: LakeSession, contract: Contract, staged: StagedFile, partitio
     outcomes = []
     for name, blocking in rules.check_names(contract).items():
         if name in contract.judged:
+            continue
+        if name == rules.VOLUME:
+            outcomes.append(_volume_outcome(contract, found["rows"], reference))
             continue
         broken: list[Broken] = []
         if name == rules.KEYS and found["keys"] != found["rows"]:

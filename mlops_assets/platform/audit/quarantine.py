@@ -15,7 +15,9 @@ import ibis
 
 from mlops_assets.platform.audit.audit import audit, kept
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.lake.catalog import literal
+from mlops_assets.platform.lake.ledger import QuarantineRecord
 from mlops_assets.platform.lake.stage import relation_sql, stage
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.audit.audit import Audit
     from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.contracts.volume import Reference
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.lake.stage import StagedFile
 
@@ -37,26 +40,35 @@ class Settled:
         audit: rows and content hash of the good rows; the failed checks as warnings.
         good: the rows to publish.
         bad: the rows set aside.
+        record: their number and content hash.
     """
 
     audit: Audit
     good: StagedFile
     bad: StagedFile
+    record: QuarantineRecord
 
 
 def set_aside(
-    session: LakeSession, contract: Contract, staged: StagedFile, partition: Mapping[str, str], *, found: Audit
+    session: LakeSession,
+    contract: Contract,
+    staged: StagedFile,
+    partition: Mapping[str, str],
+    *,
+    found: Audit,
+    reference: Reference,
 ) -> Settled | None:
     """Split the staged rows, if the contract declares a quarantine and the good rows reach its floor.
 
     Returns:
         The two files, or ``None`` when the audit's failure has to block: no quarantine declared, too few good rows, or
-        a failure that is not one of rows (a repeated key among the good ones).
+        a failure that is not one of rows (a repeated key or too few among the good ones).
     """
     if contract.quarantine is None or not found.rows:
         return None
     whole = {rules.SHAPE, rules.KEYS, *contract.judged}
-    if any(outcome.stops and outcome.name in whole for outcome in found.outcomes):
+    stopping = [outcome for outcome in found.outcomes if outcome.stops]
+    if any(outcome.name in whole for outcome in stopping) or not any(outcome.broken for outcome in stopping):
         return None
     table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(staged.path))})")
     judged = _judgements(table, contract, partition)
@@ -69,14 +81,15 @@ def set_aside(
     good_file = stage(
         session, contract, relation_sql(session, table.filter(good)), columns=columns, attempt=f"{attempt}-good"
     )
-    again = audit(session, contract, good_file, partition)
+    again = audit(session, contract, good_file, partition, reference)
     if again.stops:
         good_file.remove()
         return None
     reasons = functools.reduce(
         operator.add, (ibis.ifelse(holds, "", f"{name} ") for name, holds in judged.items())
     ).strip()
-    bad = table.filter(~good).mutate(**{rules.QUARANTINE_REASON: reasons})
+    came_in = {column: ibis.literal(value) for column, value in contract.quarantine_values(partition).items()}
+    bad = table.filter(~good).mutate(**{rules.QUARANTINE_REASON: reasons}, **came_in)
     bad_file = stage(
         session,
         dataclasses.replace(contract, table=contract.table + rules.QUARANTINE),
@@ -84,12 +97,24 @@ def set_aside(
         columns=rules.quarantine_columns_of(contract),
         attempt=f"{attempt}-bad",
     )
-    outcomes = tuple(dataclasses.replace(outcome, quarantined=outcome.stops) for outcome in found.outcomes)
+    of_good_rows = {outcome.name: outcome for outcome in again.outcomes if outcome.name == rules.VOLUME}
+    outcomes = tuple(
+        of_good_rows.get(outcome.name) or dataclasses.replace(outcome, quarantined=outcome.stops)
+        for outcome in found.outcomes
+    )
     return Settled(
         audit=dataclasses.replace(again, outcomes=outcomes),
         good=good_file,
         bad=bad_file,
+        record=_recorded(session, contract, bad_file),
     )
+
+
+def _recorded(session: LakeSession, contract: Contract, bad: StagedFile) -> QuarantineRecord:
+    table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(bad.path))})")
+    totals = table.aggregate(rows=table.count(), total=hash_total(table, rules.quarantine_columns_of(contract)))
+    [(rows, total)] = session.connection.execute(str(session.ibis.compile(totals))).fetchall()
+    return QuarantineRecord(rows=rows, content_hash=format_hash(rows, int(total)))
 
 
 def _judgements(table: ir.Table, contract: Contract, partition: Mapping[str, str]) -> dict[str, ir.BooleanValue]:

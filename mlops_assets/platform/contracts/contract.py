@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 from pandera.backends.ibis import builtin_checks
 
+from mlops_assets.platform.contracts.names import require_known_names
+from mlops_assets.platform.contracts.rules import QUARANTINE_PARTITION
+from mlops_assets.platform.contracts.volume import Volume
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
@@ -71,7 +74,9 @@ class Contract:
         partitions_def: how the table is partitioned; ``None`` for a table that is replaced whole.
         partition_columns: for each partition dimension the column holding its key. A table with one dimension may name
             the dimension as it likes. Row membership is audited against them.
-        personal: columns whose values are masked in samples and never reach metadata.
+        personal: columns whose values are masked in samples and never reach metadata; only in a lake for personal data.
+        volume: how many rows a partition may have; by default some, and no less than half of those before.
+        non_finite: columns that may hold NaN or infinities; in all others these break ``values``.
         duplicate_keys_warn: whether a repeated key warns (raw data) instead of blocking.
         quantise: decimals to which float columns are rounded when staged, so that equal inputs give equal hashes.
         defaults: for columns that the contract has gained, the value in partitions that were published before; NULL
@@ -92,6 +97,8 @@ class Contract:
     partitions_def: dg.PartitionsDefinition[str] | None = None
     partition_columns: Mapping[str, str] = field(default_factory=dict)
     personal: frozenset[str] = frozenset()
+    volume: Volume = field(default_factory=Volume)
+    non_finite: frozenset[str] = frozenset()
     duplicate_keys_warn: bool = False
     quantise: Mapping[str, int] = field(default_factory=dict)
     defaults: Mapping[str, str | float | bool] = field(default_factory=dict)
@@ -101,10 +108,11 @@ class Contract:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse names that are not plain identifiers and partitions that no column holds.
+        """Refuse what could not be enforced, now and not in the step that would be the first to see it.
 
         Raises:
-            ContractError: a name is not an identifier, or a partition dimension has no column.
+            ContractError: a name is not an identifier, a partition dimension has no column of its own, a column, check
+                or lake that is named does not exist, a rule is unusable, or the lake is not for personal data.
         """
         for name in (self.layer, self.table, *self.judged):
             if not _NAME.fullmatch(name):
@@ -113,13 +121,15 @@ class Contract:
                     culprit=f"the name {name!r} is not made of lower-case letters, digits and underscores.",
                     remedy="Rename it.",
                 )
-        if set(self.dimensions) != set(self.partition_columns):
+        columns = list(self.partition_columns.values())
+        if set(self.dimensions) != set(self.partition_columns) or len(set(columns)) < len(columns):
             raise ContractError(
                 source=f"Contract {self.layer}/{self.table}",
-                culprit=f"its partitions have {sorted(self.dimensions)}, its columns name "
-                f"{sorted(self.partition_columns)}.",
+                culprit=f"its partitions have {sorted(self.dimensions)}, its partition_columns are "
+                f"{dict(self.partition_columns)}.",
                 remedy="Name one column for each partition dimension.",
             )
+        require_known_names(self)
 
     @property
     def key(self) -> dg.AssetKey:
@@ -133,7 +143,7 @@ class Contract:
             return ()
         if isinstance(self.partitions_def, dg.MultiPartitionsDefinition):
             return tuple(sorted(d.name for d in self.partitions_def.partitions_defs))
-        return tuple(self.partition_columns) or ("partition",)
+        return (next(iter(self.partition_columns), "partition"),)
 
     def partition_values(self, partition_key: str | None) -> dict[str, str]:
         """The value that each partition column holds in the partition of that key, columns in dimension order.
@@ -153,6 +163,10 @@ class Contract:
         if not self.partitions_def.has_partition_key(partition_key):
             raise self._bad_key(partition_key, "it is not one of the contract's partitions")
         return {self.partition_columns[d]: part for d, part in zip(self.dimensions, parts, strict=True)}
+
+    def quarantine_values(self, partition: Mapping[str, str]) -> dict[str, str]:
+        """The same for the quarantine's table, whose rows may name another partition than the one they came in."""
+        return {QUARANTINE_PARTITION: PARTITION_SEPARATOR.join(partition.values())}
 
     def _bad_key(self, partition_key: str, why: str) -> ContractError:
         return ContractError(

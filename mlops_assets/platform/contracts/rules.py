@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import ibis.expr.types as ir
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
 
 SHAPE: Final = "shape"
+VOLUME: Final = "volume"
 NULLS: Final = "nulls"
 KEYS: Final = "keys"
 MEMBERSHIP: Final = "partition_membership"
@@ -35,18 +37,32 @@ QUARANTINE: Final = "_quarantine"
 QUARANTINE_REASON: Final = "quarantined_because"
 """The column of a quarantine's table that names the checks its rows failed."""
 
+QUARANTINE_PARTITION: Final = "quarantined_from"
+"""The column of a quarantine's table that holds the partition its rows came in; they may name another, or none."""
+
 _DESCRIPTIONS: Final = {
     SHAPE: "The table has the contract's columns and types, no more and no less.",
+    VOLUME: "The partition has as many rows as expected",
     NULLS: "Columns that must hold a value do.",
     KEYS: "No two rows have the same key.",
     MEMBERSHIP: "Every row belongs to the partition that is written.",
-    VALUES: "Values are within the ranges, lists and patterns of the contract.",
+    VALUES: "Values are within the ranges, lists and patterns of the contract; numbers and times are finite.",
 }
 _RULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 # Names that pandera gives its built-in checks when the contract gives none.
 _BUILTIN_CHECKS: Final = frozenset(pa.Check.CHECK_FUNCTION_REGISTRY)
 # Importing this module is what makes the built-in checks know Ibis tables.
 _REGISTERED: Final = builtin_checks
+
+
+# Ibis publishes no types, so its decorator is untyped. It has no name for a function of any type but None.
+@ibis.udf.scalar.builtin(name="isfinite", signature=((None,), dt.boolean))  # type: ignore[untyped-decorator]
+def _isfinite(value: object) -> object:
+    """DuckDB's answer whether a number is neither NaN nor infinite, and whether a date or time is not infinite."""
+
+
+# DuckDB orders NaN above every number and takes neither it nor an infinity for NULL: no other rule would see them.
+_FINITE: Final = pa.Check(lambda data: _isfinite(data.table[data.key]), error="is finite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +130,8 @@ def columns_of(contract: Contract) -> dict[str, dt.DataType]:
 
 
 def quarantine_columns_of(contract: Contract) -> dict[str, dt.DataType]:
-    """The columns of the contract's quarantine table: its own, and why a row was set aside."""
-    return {**columns_of(contract), QUARANTINE_REASON: dt.string}
+    """The columns of the contract's quarantine table: its own, why a row was set aside, and from which partition."""
+    return {**columns_of(contract), QUARANTINE_REASON: dt.string, QUARANTINE_PARTITION: dt.string}
 
 
 def key_columns(contract: Contract) -> tuple[str, ...]:
@@ -124,6 +140,11 @@ def key_columns(contract: Contract) -> tuple[str, ...]:
     if not unique:
         return ()
     return (unique,) if isinstance(unique, str) else tuple(unique)
+
+
+def may_be_infinite(kind: dt.DataType) -> bool:
+    """Whether a column of that type can hold infinities or NaN."""
+    return bool(kind.is_floating() or kind.is_date() or kind.is_timestamp())
 
 
 def row_rules(contract: Contract) -> list[Rule]:
@@ -137,6 +158,8 @@ def row_rules(contract: Contract) -> list[Rule]:
     for name, column in schema.columns.items():
         if not column.nullable:
             rules.append(Rule(group=NULLS, column=name, text="is not null", check=None, warn=False))
+        if may_be_infinite(column.dtype.type) and name not in contract.non_finite:
+            rules.append(Rule(group=VALUES, column=name, text=str(_FINITE.error), check=_FINITE, warn=False))
         rules.extend(_rule(contract, check, name) for check in column.checks)
     rules.extend(_rule(contract, check, None) for check in schema.checks)
     warnings: dict[str, bool] = {}
@@ -176,6 +199,8 @@ def check_names(contract: Contract) -> dict[str, bool]:
         ContractError: a rule is unusable, or a judged check has the name of a rule.
     """
     names = {SHAPE: True}
+    if contract.volume.bounded:
+        names[VOLUME] = True
     if key_columns(contract):
         names[KEYS] = not contract.duplicate_keys_warn
     if contract.partition_columns:
@@ -198,7 +223,7 @@ def check_specs(contract: Contract) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(
             name=name,
             asset=contract.key,
-            description=contract.judged.get(name) or _describe(name, rules),
+            description=contract.judged.get(name) or _describe(contract, name, rules),
             blocking=blocking,
             partitions_def=contract.partitions_def,
         )
@@ -206,7 +231,9 @@ def check_specs(contract: Contract) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def _describe(name: str, rules: list[Rule]) -> str:
+def _describe(contract: Contract, name: str, rules: list[Rule]) -> str:
+    if name == VOLUME:
+        return f"{_DESCRIPTIONS[VOLUME]}: {contract.volume.text}."
     if name in _DESCRIPTIONS:
         return _DESCRIPTIONS[name]
     words = [f"{rule.column}: {rule.text}" if rule.column else rule.text for rule in rules if rule.group == name]

@@ -42,6 +42,20 @@ class InputRecord(BaseModel):
     partitions: Mapping[str, str]
 
 
+class QuarantineRecord(BaseModel):
+    """What a publish set aside.
+
+    Attributes:
+        rows: number of rows.
+        content_hash: content hash of the rows with the reasons.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    content_hash: str
+
+
 class PublishRecord(BaseModel):
     """One publish of one partition.
 
@@ -61,6 +75,7 @@ class PublishRecord(BaseModel):
         checks: outcomes of the audit as plain records.
         published_at: seconds since the epoch.
         snapshots: for each input the version (DuckLake snapshot) of its lake that was read.
+        quarantined: the rows set aside; ``None`` when there are none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,6 +95,7 @@ class PublishRecord(BaseModel):
     checks: Sequence[Mapping[str, Any]]
     published_at: float
     snapshots: Mapping[str, int] = {}
+    quarantined: QuarantineRecord | None = None
 
     @property
     def lost(self) -> bool:
@@ -94,9 +110,10 @@ class PublishRecord(BaseModel):
         )
 
     def same_result(self, other: PublishRecord) -> bool:
-        """Whether both hold the same rows, made by the same code from the same inputs."""
+        """Whether both hold and set aside the same rows, made by the same code from the same inputs."""
         return (
             self.content_hash == other.content_hash
+            and self.quarantined == other.quarantined
             and self.code_version == other.code_version
             and self.inputs == other.inputs
         )

@@ -154,18 +154,21 @@ def _mark(files: Sequence[StagedFile], *, maybe_published: bool) -> None:
 
 def _readable(session: LakeSession, contract: Contract, partition: Mapping[str, str], record: PublishRecord) -> bool:
     """Whether the partition that the lake holds has as many rows as the record says, and all of it can be read."""
-    tables = [contract.table] if contract.quarantine is None else [contract.table, contract.table + rules.QUARANTINE]
+    expected = [(contract.table, partition, record.rows)]
+    if contract.quarantine is not None:
+        aside = record.quarantined.rows if record.quarantined is not None else 0
+        expected.append((contract.table + rules.QUARANTINE, contract.quarantine_values(partition), aside))
     try:
         # The hash makes DuckDB read every value; a mere count is answered from the catalog.
         counted = [
             session.connection.execute(
-                f"SELECT count(*), bit_xor(hash(found)) FROM {_name(contract, table)} AS found{_condition(partition)}"
+                f"SELECT count(*), bit_xor(hash(found)) FROM {_name(contract, table)} AS found{_condition(columns)}"
             ).fetchall()[0][0]
-            for table in tables
+            for table, columns, _ in expected
         ]
     except duckdb.Error:
         return False
-    return bool(counted[0] == record.rows)
+    return counted == [rows for _, _, rows in expected]
 
 
 def _commit(
@@ -186,7 +189,8 @@ def _commit(
     _replace(session, contract, contract.table, partition, staged, record)
     if contract.quarantine is not None:
         quarantined = aside[0] if aside else None
-        _replace(session, contract, contract.table + rules.QUARANTINE, partition, quarantined, record)
+        columns = contract.quarantine_values(partition)
+        _replace(session, contract, contract.table + rules.QUARANTINE, columns, quarantined, record)
     if not record.rows:
         # A transaction that changes nothing would leave no version, and so no record of the empty partition.
         connection.execute(f"COMMENT ON TABLE {_name(contract, contract.table)} IS {literal(record.publish_id)}")

@@ -78,7 +78,7 @@ def test_a_run_that_reads_an_older_state_does_not_replace_what_was_made_from_a_n
         another_run(orchard.harvest)
         another_run(orchard.yields)
 
-    once_before(monkeypatch, ledger, "current_version", pinned_early)
+    once_before(monkeypatch, ledger, "current", pinned_early)
     late = orchard.pick("w1", [orchard.yields], instance=instance)
     assert late.success
     assert trees() == 7

@@ -5,6 +5,7 @@ Each test names one row of the table of exits in the README.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from mlops_assets.platform.assets.reconciler import lost_publishes, report
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.volume import ANY_VOLUME
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
 from mlops_assets.platform.settings import LakeName, Settings
@@ -81,6 +83,8 @@ def test_a_warning_lets_the_data_flow(instance: dg.DagsterInstance) -> None:
     assert windfall.metadata["failing_rows"].value == 1
 
 
+QUARANTINE = dataclasses.replace(orchard.SORTED_HARVEST, table="sorted_harvest_quarantine")
+
 ROTTEN = {
     "nulls": {"week": "w1", "tree": 9, "picker": "Secret Name", "kilos": None},
     "values": {"week": "w1", "tree": 9, "picker": "Secret Name", "kilos": -1.0},
@@ -120,14 +124,18 @@ def test_a_failing_sample_masks_personal_columns_and_shows_the_others(instance: 
     assert sample == [{"week": "w1", "tree": "9", "picker": "***", "kilos": "-1.0"}]
 
 
-def test_a_wrong_shape_fails_every_check_and_publishes_nothing(instance: dg.DagsterInstance) -> None:
+def test_a_wrong_shape_fails_once_and_publishes_nothing(instance: dg.DagsterInstance) -> None:
     orchard.weigh("w1", [{"week": "w1", "tree": "one", "kilos": 1.0}])
     result = orchard.pick("w1", instance=instance)
     assert not result.success
     assert orchard.visible(orchard.HARVEST) == []
     evaluations = checks(result)
     assert set(evaluations) == set(rules.check_names(orchard.HARVEST))
+    failed = [name for name, evaluation in evaluations.items() if evaluation.severity is dg.AssetCheckSeverity.ERROR]
+    assert failed == ["shape"]
     assert not any(evaluation.passed for evaluation in evaluations.values())
+    assert {name for name, evaluation in evaluations.items() if "evaluated" not in evaluation.metadata} == {"shape"}
+    assert evaluations["keys"].metadata["evaluated"].value is False
     problem = str(evaluations["shape"].metadata["problem"].value)
     assert "missing: picker" in problem
     assert "tree is string, not int64" in problem
@@ -148,6 +156,39 @@ def test_good_rows_above_the_floor_are_published_and_bad_ones_set_aside(instance
             "SELECT tree, quarantined_because FROM restricted.raw.sorted_harvest_quarantine ORDER BY tree"
         ).fetchall()
     assert aside == [(8, "partition_membership"), (9, "values")]
+
+
+def test_a_rerun_that_sets_other_rows_aside_is_not_taken_for_the_same(instance: dg.DagsterInstance) -> None:
+    aside = []
+    for rejects in ([ROTTEN["values"]], [ROTTEN["values"]], [ROTTEN["values"] | {"tree": 8}], []):
+        orchard.weigh("w1", [*orchard.good_rows("w1"), *rejects])
+        result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
+        [materialization] = result.asset_materializations_for_node("raw__sorted_harvest")
+        trees = [row[1] for row in orchard.visible(QUARANTINE)]
+        aside.append((trees, materialization.metadata["adopted"].value))
+    assert aside == [([9], False), ([9], True), ([8], False), ([], False)]
+
+
+def test_a_quarantined_row_that_names_another_partition_stays_with_the_one_it_came_in(
+    instance: dg.DagsterInstance,
+) -> None:
+    aside = []
+    for week, rejects in (("w1", [ROTTEN["partition_membership"]]), ("w2", []), ("w1", [])):
+        orchard.weigh(week, [*orchard.good_rows(week), *rejects])
+        assert orchard.pick(week, [orchard.sorted_harvest], instance=instance).success
+        aside.append([row[0] for row in orchard.visible(QUARANTINE)])
+    assert aside == [["w2"], ["w2"], []]
+
+
+def test_a_quarantine_with_a_row_of_another_partition_can_be_adopted(instance: dg.DagsterInstance) -> None:
+    orchard.weigh("w1", [*orchard.good_rows("w1"), ROTTEN["partition_membership"]])
+    adopted = []
+    for _ in range(2):
+        result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
+        [materialization] = result.asset_materializations_for_node("raw__sorted_harvest")
+        adopted.append(materialization.metadata["adopted"].value)
+    assert adopted == [False, True]
+    assert len(orchard.visible(QUARANTINE)) == 1
 
 
 def test_too_few_good_rows_keep_the_last_good_partition(instance: dg.DagsterInstance) -> None:
@@ -225,13 +266,13 @@ def test_a_rerun_after_a_kill_between_commit_and_event_adopts_that_publish(insta
 
 
 def test_an_empty_partition_can_be_published_and_replaces_a_full_one(instance: dg.DagsterInstance) -> None:
+    asset = orchard.publishing(dataclasses.replace(orchard.HARVEST, volume=ANY_VOLUME))
     orchard.weigh("w1", orchard.good_rows("w1"))
-    orchard.pick("w1", instance=instance)
+    orchard.pick("w1", [asset], instance=instance)
     orchard.weigh("w1", [])
-    result = orchard.pick("w1", instance=instance)
-    assert result.success
-    assert orchard.visible(orchard.YIELDS) == []
-    [latest, _] = materialized(instance, orchard.YIELDS.key, "w1")
+    assert orchard.pick("w1", [asset], instance=instance).success
+    assert orchard.visible(orchard.HARVEST) == []
+    [latest, _] = materialized(instance, orchard.HARVEST.key, "w1")
     assert latest.asset_materialization is not None
     assert latest.asset_materialization.metadata["content_hash"].value == "v1:0:0"
 

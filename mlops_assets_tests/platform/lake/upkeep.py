@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from mlops_assets.platform.audit.audit import audit
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.files import data_files
 from mlops_assets.platform.lake.inspection import inspect
@@ -67,7 +68,7 @@ def publish_table(
         columns = rules.columns_of(contract)
         query = relation_sql(session, as_ibis(session, pa.table(dict(rows))))
         staged = stage(session, contract, query, columns=columns, attempt=attempt)
-        found = audit(session, contract, staged, contract.partition_values(key))
+        found = audit(session, contract, staged, contract.partition_values(key), Reference())
         record = PublishRecord(
             publish_id=uuid.uuid4().hex,
             asset=contract.key.to_user_string(),

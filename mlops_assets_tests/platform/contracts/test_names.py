@@ -1,0 +1,109 @@
+"""A name that means nothing is refused when the contract is made, with the word, its place and the nearest one."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import ibis.expr.datatypes as dt
+import pandera.ibis as pandera
+import pytest
+
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.errors import ContractError, SettingsError
+from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets_tests.platform import orchard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlops_assets.platform.contracts.contract import Contract
+
+
+def with_rule(function: Callable[[pandera.IbisData], object]) -> Contract:
+    """The harvest, with one more rule over its rows."""
+    schema = copy.deepcopy(rules.schema_of(orchard.HARVEST))
+    schema.checks = [pandera.Check(function, name="ripe")]
+    return dataclasses.replace(orchard.HARVEST, model=schema)
+
+
+def with_key(*columns: str) -> Contract:
+    schema = copy.deepcopy(rules.schema_of(orchard.HARVEST))
+    schema.unique = list(columns)
+    return dataclasses.replace(orchard.HARVEST, model=schema)
+
+
+MISSPELT: dict[str, Callable[[], Contract]] = {
+    "personal": lambda: dataclasses.replace(orchard.HARVEST, personal=frozenset({"pikcer"})),
+    "quantise": lambda: dataclasses.replace(orchard.HARVEST, quantise={"pikcer": 3}),
+    "non_finite": lambda: dataclasses.replace(orchard.HARVEST, non_finite=frozenset({"pikcer"})),
+    "partition_columns": lambda: dataclasses.replace(orchard.HARVEST, partition_columns={"week": "pikcer"}),
+    "unique": lambda: with_key("week", "pikcer"),
+    "the rule ripe": lambda: with_rule(lambda data: data.table.pikcer.notnull()),
+}
+
+
+@pytest.mark.parametrize("place", MISSPELT)
+def test_a_misspelt_column_is_refused_with_contract_word_place_and_the_nearest_column(place: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        MISSPELT[place]()
+    assert str(caught.value) == (
+        f"Contract raw/harvest: {place} names the column 'pikcer', which does not exist. Did you mean 'picker'?"
+    )
+
+
+def test_a_rule_that_looks_its_column_up_by_name_is_refused_likewise() -> None:
+    with pytest.raises(ContractError, match=r"the rule ripe names the column 'pikcer'.*'picker'"):
+        with_rule(lambda data: data.table["pikcer"].notnull())
+
+
+def test_a_rule_that_is_no_expression_is_refused_with_its_name() -> None:
+    with pytest.raises(ContractError, match="the rule ripe is no expression"):
+        with_rule(lambda data: data.table.picker.sum())
+
+
+def test_a_misspelt_judged_check_is_refused() -> None:
+    with pytest.raises(ContractError, match=r"judged_warnings names the judged check 'sweat'.*'sweet'"):
+        dataclasses.replace(orchard.HARVEST, judged={"sweet": "Is it?"}, judged_warnings=frozenset({"sweat"}))
+
+
+def test_rounding_a_column_that_is_no_float_is_refused() -> None:
+    with pytest.raises(ContractError, match=r"quantise names the column 'tree', which is !?int64"):
+        dataclasses.replace(orchard.HARVEST, quantise={"tree": 1})
+
+
+def test_a_key_that_a_column_declares_for_itself_is_refused_because_nobody_would_look_at_it() -> None:
+    schema = rules.schema_of(orchard.HARVEST).add_columns({"stem": pandera.Column(dt.Int64, unique=True)})
+    with pytest.raises(ContractError, match=r"'stem' says unique=True.*Config.unique"):
+        dataclasses.replace(orchard.HARVEST, model=schema)
+
+
+@pytest.mark.parametrize("columns", [{"week": "week", "tree": "tree"}, {}])
+def test_one_dimension_of_partitions_has_one_column(columns: dict[str, str]) -> None:
+    with pytest.raises(ContractError, match="one column for each partition dimension"):
+        dataclasses.replace(orchard.HARVEST, partition_columns=columns)
+
+
+def test_two_dimensions_of_partitions_have_two_columns() -> None:
+    both = dg.MultiPartitionsDefinition({"week": orchard.PARTITIONS, "picker": dg.StaticPartitionsDefinition(["p"])})
+    with pytest.raises(ContractError, match="one column for each partition dimension"):
+        dataclasses.replace(orchard.HARVEST, partitions_def=both, partition_columns={"week": "week", "picker": "week"})
+
+
+def test_personal_columns_are_refused_in_a_lake_that_is_not_for_personal_data() -> None:
+    with pytest.raises(ContractError, match="columns picker are personal, the lake curated is not for personal data"):
+        dataclasses.replace(orchard.HARVEST, lake=LakeName.CURATED)
+
+
+def test_a_contract_in_a_lake_that_is_not_declared_is_refused() -> None:
+    lake: Any = "bronze"
+    with pytest.raises(ContractError, match="lake names the lake 'bronze', which does not exist"):
+        dataclasses.replace(orchard.HARVEST, lake=lake)
+
+
+def test_a_lake_that_is_not_declared_has_no_settings(settings: Settings) -> None:
+    lake: Any = "bronze"
+    with pytest.raises(SettingsError, match=r"Lake bronze: it is not declared. The lakes are restricted, curated"):
+        settings.lake(lake)
