@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -27,7 +28,7 @@ from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import record
 
-from mlops_assets.platform.lake.publish import publish  # isort: skip
+from mlops_assets.platform.lake.publish import OvertakenError, publish  # isort: skip
 
 PUBLISHES = 200
 PROCESSES = 8
@@ -41,9 +42,13 @@ def timed_publish(settings: Settings, week: str, publish_id: str) -> float:
         table = as_ibis(session, pa.table({"week": [week], "tree": [1], "kilos": [1.0]}))
         columns = rules.columns_of(contract)
         staged = stage(session, contract, relation_sql(session, table), columns=columns, attempt=attempt)
+        made = record(week, publish_id, staged)
         began = time.perf_counter()
-        publish(session, contract, {"week": week}, staged, record=record(week, publish_id, staged))
-        return time.perf_counter() - began
+        while True:
+            replaced = ledger.current_version(session, contract, week)
+            with suppress(OvertakenError):
+                publish(session, contract, {"week": week}, staged, record=made, instead_of=replaced)
+                return time.perf_counter() - began
 
 
 def worker(name: str) -> None:

@@ -18,6 +18,7 @@ from mlops_assets.contracts.partitions import ELECTION_YEARS, FIRST_HISTORY, FOR
 from mlops_assets.demo import live, report
 from mlops_assets.demo.console import Bars, progress_bars, under_way
 from mlops_assets.demo.history import Batch, load, loading_instance
+from mlops_assets.demo.snapshots import loaded_beside, snapshots
 from mlops_assets.demo.surroundings import Surroundings, applied
 from mlops_assets.demo.waiting import WorkWatch
 from mlops_assets.platform.settings import Settings
@@ -38,15 +39,6 @@ _HELD: Final = tuple(year for year in ELECTION_YEARS if "2002" <= year <= "2022"
 _ON_RECORD: Final = tuple(year for year in _HELD if year >= FIRST_HISTORY)
 _PROFILE_YEARS: Final = tuple(str(year) for year in range(2010, 2023))
 _REDRAWN: Final = tuple(f"{month}|{state}" for state, month in (REDISTRICTING, RENUMBERING))
-SNAPSHOT_ASSETS: Final = (
-    "raw/voter_file",
-    "wrangled/voters",
-    "wrangled/entry_findings",
-    "variance/voter_changes",
-    "variance/voter_events",
-    "variance/voter_summaries",
-    "features/district_demographics",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +115,13 @@ def loaded(config: SimulationConfig, home: Path, console: Console, *, whole: boo
         progress.update(task, description="simulated two states", total=1, completed=1)
     with _served(surroundings, systems) as environment, applied(environment):
         settings = Settings.load()
+        first, *others = STATES
+        months = len(systems.months) - (not whole)
         with loading_instance(surroundings.dagster_home) as instance, progress_bars(console) as progress:
-            runs = load(_history(systems, settings, whole=whole), instance, Bars(progress))
+            bars = Bars(progress)
+            with loaded_beside(surroundings, environment, others, months):
+                runs = len(STATES) * load([snapshots(systems, settings, first, months)], instance, bars)
+            runs += load(_history(), instance, bars)
         yield Loaded(surroundings=surroundings, systems=systems, environment=environment, settings=settings, runs=runs)
 
 
@@ -153,19 +150,12 @@ def _served(surroundings: Surroundings, systems: SourceSystems) -> Iterator[dict
         )
 
 
-def _history(systems: SourceSystems, settings: Settings, *, whole: bool) -> list[Batch]:
-    def drop(partition: str) -> None:
-        month, state = partition.split("|")
-        systems.drop(state, month, settings.landing)
-
-    months = systems.months if whole else systems.months[:-1]
-    snapshots = [f"{month}|{state}" for month in months for state in STATES]
+def _history() -> list[Batch]:
     by_state = [f"{year}|{state}" for year in _ON_RECORD for state in STATES]
     # The first three elections only give the history that the features of the fourth need.
     featured = [f"{year}|{state}" for year in (*_ON_RECORD[3:], COMING) for state in STATES]
     forecasts = [year for year in FORECAST_YEARS if "2022" <= year <= COMING]
     return [
-        Batch("voter files, month by month", SNAPSHOT_ASSETS, snapshots, before=drop),
         Batch("drift of the voter files", ["variance/drift"], [None]),
         Batch("voting history", ["raw/voting_history", "wrangled/voting_history"], by_state),
         Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),

@@ -11,7 +11,8 @@ from mlops_assets.contracts import features, variance, wrangled
 from mlops_assets.demo import live
 from mlops_assets.demo.history import Batch, load
 from mlops_assets.demo.report import rows_of
-from mlops_assets.demo.simulated import SNAPSHOT_ASSETS, sources
+from mlops_assets.demo.simulated import sources
+from mlops_assets.demo.snapshots import SNAPSHOT_ASSETS
 from mlops_assets.demo.surroundings import Surroundings, applied
 from mlops_assets.demo.waiting import WorkWatch
 from mlops_assets.platform.settings import Settings

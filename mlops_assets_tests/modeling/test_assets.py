@@ -172,6 +172,7 @@ def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
         file = stage(session, contract, relation_sql(session, as_ibis(session, rows)), columns=columns, attempt=attempt)
         found = audit.audit(session, contract, file, contract.partition_values(key))
         assert not found.stops
+        replaced = ledger.current_version(session, contract, key)
         record = ledger.PublishRecord(
             publish_id=uuid.uuid4().hex,
             asset=contract.key.to_user_string(),
@@ -180,6 +181,7 @@ def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
             code_version="1",
             package_version="0",
             environment="another",
+            columns=list(columns),
             content_hash=str(found.content_hash),
             rows=rows.num_rows,
             bytes=file.bytes,
@@ -187,7 +189,7 @@ def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
             checks=[],
             published_at=time.time(),
         )
-        publish(session, contract, contract.partition_values(key), file, record=record)
+        publish(session, contract, contract.partition_values(key), file, record=record, instead_of=replaced)
 
 
 def metadata_of(instance: dg.DagsterInstance, contract: Contract) -> Mapping[str, Any]:

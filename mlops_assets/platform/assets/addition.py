@@ -91,6 +91,7 @@ def _add(
                 code_version=CODE_VERSION,
                 package_version=provenance.package_version(),
                 environment=provenance.environment(session.settings),
+                columns=list(columns),
                 content_hash=found.content_hash or "",
                 rows=found.rows or 0,
                 bytes=staged.bytes,

@@ -24,63 +24,57 @@ def on_new_data(
 ) -> dg.AutomationCondition[Any]:
     """Materialize a partition when the data of one of its inputs has changed, whichever partition that is.
 
+    News counts as followed when the automation has asked for the asset after it, however that run ends: retries and
+    alerts care for a failed one. A run that somebody started by hand does not count, and is made once more.
+
     Differences from ``AutomationCondition.eager()``, each needed here:
 
-    - the failed blocking checks of an input hold its consumers back (``eager`` ignores them);
+    - the failed blocking checks of an input hold its consumers back (``eager`` ignores them); where a step reads many
+      partitions of it, one that has passed is enough, since the others keep their last good rows;
     - partitions of the past follow too, not only those of the latest time window;
     - an input that was materialized again with equal rows (same data version) does not wake its consumers;
-    - inputs that do not exist yet do not block: a step reads what is published, and says so when it cannot do without.
+    - inputs that do not exist yet do not block: a step reads what is published, and says so when it cannot do without;
+    - a step is asked for when its input has changed, not together with it: that one may turn out to have equal rows.
 
     Args:
         needs_all: wait until every mapped input partition exists, as a comparison of two months must.
-        at_most: a cron expression (UTC) whose ticks alone start a run; for steps too dear to follow each change.
+        at_most: a cron expression (UTC) whose ticks alone start a run, for what is new then; for steps too dear to
+            follow each change. Held back at the tick, it starts as soon as it may.
         last_good: inputs whose last good partition is to be used on, although a newer candidate has failed its checks
             (a promoted model).
-        after: inputs by which the step is judged, made in runs of their own from what it reads too: it waits until
-            they have followed the same news.
+        after: inputs by which the step is judged, automated in the same location, made in runs of their own from what
+            it reads too: it waits until they have followed the same news.
     """
     condition = dg.AutomationCondition
-    # Also what one run made of both: it may have made another partition, or failed before this asset. Where it did
-    # neither, the asset is made once more, with equal rows, and nobody else is woken.
+    # Also what one run made of both: it may have made another partition, or failed before this asset.
     news = condition.any_deps_match(condition.data_version_changed()).with_label("the data of an input changed")
-    changed = news | condition.any_deps_match(condition.will_be_requested())
+    unfollowed = _since_asked_for(news)
     passed = condition.all_deps_match(
-        condition.missing()
-        | condition.all_checks_match(condition.check_passed() | condition.will_be_requested(), blocking_only=True)
+        condition.missing() | condition.all_checks_match(condition.check_passed(), blocking_only=True)
     )
     if last_good:
         passed = passed.ignore(dg.AssetSelection.assets(*last_good))
-    audited = passed.with_label("every input has passed its blocking checks")
-    follow: Any = _unhandled(changed) & audited & ~condition.any_deps_in_progress() & ~condition.in_progress()
+    follow: dg.AutomationCondition[Any] = unfollowed
+    if at_most is not None:
+        follow = _since_asked_for(unfollowed & condition.cron_tick_passed(at_most, "UTC"))
+    follow &= passed.with_label("every input has passed its blocking checks")
+    follow &= ~condition.any_deps_in_progress() & ~condition.in_progress()
     if after:
-        # Asked of the input, whose own inputs it has not followed yet: will_be_requested() is of the same run only.
-        # Its end counts. One that has to be made again wakes this step again, too.
-        behind = condition.any_deps_match(condition.data_version_changed()).since(
-            condition.newly_requested() | condition.newly_updated()
-        )
-        follow &= ~condition.any_deps_match(behind).allow(dg.AssetSelection.assets(*after))
+        # Asked of the input about its own inputs. One that was asked for and has ended without rows holds nobody back.
+        follow &= ~condition.any_deps_match(unfollowed).allow(dg.AssetSelection.assets(*after))
     if needs_all:
         follow &= ~condition.any_deps_missing()
-    if at_most is not None:
-        follow &= _unhandled(condition.cron_tick_passed(at_most, "UTC"))
-    labelled: dg.AutomationCondition[Any] = follow.with_label("follow new data")
-    return labelled
+    return follow.with_label("follow new data")
 
 
-def _unhandled(trigger: dg.AutomationCondition[Any]) -> dg.AutomationCondition[Any]:
-    """Whether it happened since the asset was last asked for or began to be made.
+def _since_asked_for(happened: dg.AutomationCondition[Any]) -> dg.AutomationCondition[Any]:
+    """Whether it happened since the automation last asked for the asset.
 
-    What counts is the beginning: what an input became while the asset was being made, the asset has not read. When it
-    happens between the same two ticks as the beginning, which came first cannot be told, and the asset is made again.
+    The request counts, not the end of the run: what an input became while the asset was being made, it has not read.
+    What is seen together with the request came after it.
     """
-    condition = dg.AutomationCondition
-    in_progress = condition.in_progress()
-    began = (condition.newly_requested() | in_progress.newly_true()) & ~trigger
-    # A run by hand that nobody saw in progress, as while the daemon was down. Its end is known, and the inputs' times.
-    unseen = condition.newly_updated() & ~condition.newly_requested() & ~in_progress & ~(~in_progress).newly_true()
-    overtaken = condition.any_deps_match(condition.newly_updated()).since(condition.newly_updated())
-    since: dg.AutomationCondition[Any] = trigger.since(began | (unseen & ~overtaken)).with_label("not yet followed")
-    return since
+    asked_for = dg.AutomationCondition.newly_requested() & ~happened
+    return happened.since(asked_for).with_label("not yet followed")
 
 
 def automation_sensor(name: str, assets: Sequence[dg.AssetKey]) -> dg.AutomationConditionSensorDefinition:

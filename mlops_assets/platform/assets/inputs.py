@@ -17,6 +17,7 @@ from dagster._core.definitions.partitions.utils import infer_partition_mapping
 
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.catalog import publish_lock
 from mlops_assets.platform.lake.ledger import InputRecord
 from mlops_assets.platform.lake.tables import published_table
 
@@ -105,22 +106,56 @@ def _mapped(
     return [*sorted(mapped.partitions_subset.get_partition_keys())]
 
 
-def pinned_version(session: LakeSession, lake: LakeName, instance: dg.DagsterInstance, run_id: str) -> int:
-    """The version of the lake that this run reads: the newest one when its first step asked.
+def pinned_version(
+    session: LakeSession, lake: LakeName, instance: dg.DagsterInstance, run_id: str, *, anew: bool = False
+) -> int:
+    """The version of the lake that this run reads: the newest one when its first step asked, or anew, when asked now.
 
     The publish lock orders two first steps that ask at once, so both get the same answer.
     """
     tag, of_run = f"{VERSION_TAG}{lake.value}", f" of run {run_id}"
     session.attach(lake)
-    with session.catalog(lake).lock():
+    with publish_lock(session.settings, lake):
         run = instance.get_run_by_id(run_id)
         pinned = run.tags.get(tag) if run is not None else None
-        if pinned is not None and pinned.endswith(of_run):
+        if not anew and pinned is not None and pinned.endswith(of_run):
             return int(pinned.removesuffix(of_run))
         version = ledger.latest_version(session, lake)
         if run is not None:
             instance.add_run_tags(run_id, {tag: f"{version}{of_run}"})
         return version
+
+
+def read_inputs(
+    session: LakeSession,
+    reads: Mapping[str, Read],
+    own: Contract,
+    own_key: str | None,
+    *,
+    instance: dg.DagsterInstance,
+    run_id: str,
+    anew: bool = False,
+) -> dict[str, Input]:
+    """The inputs of one step by name, as ``read_input`` finds them.
+
+    Args:
+        session: a session that may read the lakes of the inputs.
+        reads: what is read.
+        own: the table that the step makes.
+        own_key: the partition that it makes.
+        instance: where the run's tags are.
+        run_id: the run.
+        anew: read what is there now instead of what the run has read so far; its later steps follow.
+
+    Raises:
+        MissingInputError: a needed partition has never been published.
+    """
+    if anew:
+        for lake in sorted({read.contract.lake for read in reads.values()}):
+            pinned_version(session, lake, instance, run_id, anew=True)
+    return {
+        name: read_input(session, read, own, own_key, instance=instance, run_id=run_id) for name, read in reads.items()
+    }
 
 
 def read_input(

@@ -21,13 +21,14 @@ import dagster as dg
 from dagster._utils.warnings import PreviewWarning
 
 from mlops_assets.platform import provenance
-from mlops_assets.platform.assets.inputs import Read, read_input
+from mlops_assets.platform.assets.inputs import Read, read_inputs
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import ContractError, PlatformError, SourceUnavailableError
+from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import PublishRecord
-from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.publish import OvertakenError, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
 from mlops_assets.platform.settings import Settings
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
     from mlops_assets.platform.audit.audit import Audit, CheckOutcome, Judgement
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry
+    from mlops_assets.platform.lake.publish import Outcome
     from mlops_assets.platform.lake.stage import StagedFile, Table
 
+_ATTEMPTS: Final = 4
 _INJECTED: Final = frozenset({"context", "partition", "session", "settings", "versions"})
 
 
@@ -202,19 +205,69 @@ def _stage_audit_publish(step: _Step, context: dg.AssetExecutionContext) -> Iter
     contract = step.contract
     key = context.partition_key if context.has_partition_key else None
     partition = Partition(key, contract.partition_values(key))
-    with LakeSession(Settings.load()) as session, lease(session, contract.lake) as attempt:
-        inputs = {
-            name: read_input(session, read, contract, key, instance=context.instance, run_id=context.run.run_id)
-            for name, read in step.reads.items()
-        }
-        result = _call(step, context, session, partition, inputs)
-        table = as_ibis(session, result.table)
-        problem = audit.shape_problem(contract, table.schema())
-        if problem is not None:
-            for outcome in audit.not_evaluated(contract, problem).outcomes:
-                yield _check_result(outcome, contract, key)
-            return
-        query = relation_sql(session, table.select(list(rules.columns_of(contract))))
+    # The session is closed before the events, so that a step that is killed there leaves nothing open.
+    with LakeSession(Settings.load()) as session:
+        done = _until_not_overtaken(step, context, session, partition)
+    results = [_check_result(outcome, contract, key) for outcome in done.audit.outcomes]
+    if done.published is None:
+        yield from results
+        return
+    yield dg.MaterializeResult(
+        asset_key=contract.key,
+        data_version=dg.DataVersion(done.published.entry.record.content_hash),
+        metadata={
+            **done.metadata,
+            **materialization_metadata(done.published.entry),
+            "adopted": done.published.adopted,
+            "seconds": round(time.perf_counter() - started, 3),
+            "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        },
+        check_results=results,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Done:
+    """What became of an attempt: its audit, and the publish unless that stopped it."""
+
+    audit: Audit
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    published: Outcome | None = None
+
+
+def _until_not_overtaken(
+    step: _Step, context: dg.AssetExecutionContext, session: LakeSession, partition: Partition
+) -> _Done:
+    """Make the partition, once more from what is there then if somebody published it meanwhile or from newer inputs."""
+    for number in range(1, _ATTEMPTS):
+        try:
+            return _attempt(step, context, session, partition, anew=number > 1)
+        except OvertakenError as error:
+            context.log.warning("%s Attempt %d of %d follows.", error, number + 1, _ATTEMPTS)
+    return _attempt(step, context, session, partition, anew=True)
+
+
+def _attempt(
+    step: _Step, context: dg.AssetExecutionContext, session: LakeSession, partition: Partition, *, anew: bool
+) -> _Done:
+    contract = step.contract
+    replaced = ledger.current_version(session, contract, partition.key)
+    inputs = read_inputs(
+        session,
+        step.reads,
+        contract,
+        partition.key,
+        instance=context.instance,
+        run_id=context.run.run_id,
+        anew=anew,
+    )
+    result = _call(step, context, session, partition, inputs)
+    table = as_ibis(session, result.table)
+    problem = audit.shape_problem(contract, table.schema())
+    if problem is not None:
+        return _Done(audit=audit.not_evaluated(contract, problem))
+    query = relation_sql(session, table.select(list(rules.columns_of(contract))))
+    with lease(session, contract.lake) as attempt:
         staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
         files = {staged}
         try:
@@ -224,29 +277,22 @@ def _stage_audit_publish(step: _Step, context: dg.AssetExecutionContext) -> Iter
             if audited.stops:
                 settled = set_aside(session, contract, staged, partition.values, found=audited)
                 if settled is None:
-                    for check in audited.outcomes:
-                        yield _check_result(check, contract, key)
-                    return
+                    return _Done(audit=audited)
                 audited, good, bad = settled.audit, settled.good, settled.bad
                 files |= {good, bad}
-            record = _record(step, context, session, key, audited=audited, file=good, inputs=inputs)
-            made = publish(session, contract, partition.values, good, record=record, quarantined=bad)
+            made = publish(
+                session,
+                contract,
+                partition.values,
+                good,
+                record=_record(step, context, session, partition.key, audited=audited, file=good, inputs=inputs),
+                quarantined=bad,
+                instead_of=replaced,
+            )
         finally:
             for file in files:
                 file.remove()
-    # The session is closed before the event, so that a step that is killed here leaves nothing open.
-    yield dg.MaterializeResult(
-        asset_key=contract.key,
-        data_version=dg.DataVersion(made.entry.record.content_hash),
-        metadata={
-            **result.metadata,
-            **materialization_metadata(made.entry),
-            "adopted": made.adopted,
-            "seconds": round(time.perf_counter() - started, 3),
-            "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-        },
-        check_results=[_check_result(check, contract, key) for check in audited.outcomes],
-    )
+    return _Done(audit=audited, metadata=result.metadata, published=made)
 
 
 def _record(
@@ -267,6 +313,7 @@ def _record(
         code_version=step.code_version,
         package_version=provenance.package_version(),
         environment=provenance.environment(session.settings),
+        columns=list(rules.columns_of(step.contract)),
         content_hash=audited.content_hash or "",
         rows=audited.rows or 0,
         bytes=file.bytes,

@@ -18,7 +18,7 @@ import ibis
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.platform.lake.session import literal
+from mlops_assets.platform.lake.catalog import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

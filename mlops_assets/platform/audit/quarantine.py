@@ -15,7 +15,7 @@ import ibis
 
 from mlops_assets.platform.audit.audit import audit, kept
 from mlops_assets.platform.contracts import rules
-from mlops_assets.platform.lake.session import literal
+from mlops_assets.platform.lake.catalog import literal
 from mlops_assets.platform.lake.stage import relation_sql, stage
 
 if TYPE_CHECKING:

@@ -74,6 +74,8 @@ class Contract:
         personal: columns whose values are masked in samples and never reach metadata.
         duplicate_keys_warn: whether a repeated key warns (raw data) instead of blocking.
         quantise: decimals to which float columns are rounded when staged, so that equal inputs give equal hashes.
+        defaults: for columns that the contract has gained, the value in partitions that were published before; NULL
+            where a column may be null and has none. A partition without a value cannot be read until it is made again.
         quarantine: what to do with failing rows; ``None`` means that one failing row blocks the publish.
         judged: blocking checks that no rule over rows can decide (is a candidate as good as what it would replace?), by
             name with what they ask; the step returns a `Judgement` for each.
@@ -92,6 +94,7 @@ class Contract:
     personal: frozenset[str] = frozenset()
     duplicate_keys_warn: bool = False
     quantise: Mapping[str, int] = field(default_factory=dict)
+    defaults: Mapping[str, str | float | bool] = field(default_factory=dict)
     quarantine: Quarantine | None = None
     judged: Mapping[str, str] = field(default_factory=dict)
     judged_warnings: frozenset[str] = frozenset()

@@ -8,20 +8,18 @@ The record goes with the publish's own transaction, so it is there exactly when 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from mlops_assets.platform.lake.catalog import as_list
+from mlops_assets.platform.lake.catalog import is_embedded, literal
 
 if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import LakeName
-
-
-_NEWEST: Final = 2**62
 
 
 class InputRecord(BaseModel):
@@ -49,6 +47,7 @@ class PublishRecord(BaseModel):
         code_version: version of the asset's code.
         package_version: version of this package.
         environment: digest of the image, or hash of the installed packages.
+        columns: the columns that were published.
         content_hash: content hash of the rows.
         rows: number of rows.
         bytes: size of the staged file.
@@ -67,6 +66,7 @@ class PublishRecord(BaseModel):
     code_version: str
     package_version: str
     environment: str
+    columns: Sequence[str]
     content_hash: str
     rows: int
     bytes: int
@@ -74,6 +74,13 @@ class PublishRecord(BaseModel):
     checks: Sequence[Mapping[str, Any]]
     published_at: float
     snapshots: Mapping[str, int] = {}
+
+    def reads_older_than(self, other: PublishRecord) -> bool:
+        """Whether the other one has read something newer of an input of both, and something else."""
+        return any(
+            other.snapshots.get(name, version) > version and other.inputs.get(name) != self.inputs.get(name)
+            for name, version in self.snapshots.items()
+        )
 
     def same_result(self, other: PublishRecord) -> bool:
         """Whether both hold the same rows, made by the same code from the same inputs."""
@@ -100,8 +107,7 @@ def recorded(records: Sequence[PublishRecord]) -> str:
 
 def latest_version(session: LakeSession, lake: LakeName) -> int:
     """The lake's newest version."""
-    session.attach(lake)
-    [(version,)] = session.catalog(lake).query("SELECT max(snapshot_id) FROM ducklake_snapshot")
+    [(version,)] = session.query(lake, "SELECT max(snapshot_id) AS version FROM ducklake_snapshot")
     return int(version or 0)
 
 
@@ -116,19 +122,21 @@ def current(
         partition_keys: the partitions asked for; ``[None]`` for an unpartitioned table.
         version: a lake version; the newest when not given.
     """
-    session.attach(contract.lake)
-    catalog = session.catalog(contract.lake)
-    asset = contract.key.to_user_string()
-    rows = catalog.query(
-        f"SELECT version, record FROM mlops_assets_ledger JOIN (SELECT key, (SELECT max(version) FROM"
-        f" mlops_assets_ledger WHERE asset = %s AND partition = key AND version <= %s) AS newest FROM {catalog.listed}"
-        f" AS asked) AS found ON asset = %s AND partition = key AND version = newest",
-        asset,
-        _NEWEST if version is None else version,
-        as_list([key or "" for key in partition_keys]),
-        asset,
+    until = "" if version is None else f" AND version <= {int(version)}"
+    newest = f"SELECT max(version) FROM mlops_assets_ledger WHERE {_of(contract)} AND partition = key{until}"
+    asked = f"SELECT key, ({newest}) AS newest FROM {_keys(session, contract, partition_keys)} AS listed"
+    rows = session.query(
+        contract.lake,
+        f"SELECT version, record FROM ({asked}) AS asked"
+        f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key AND version = newest",
     )
     return _by_partition(rows)
+
+
+def current_version(session: LakeSession, contract: Contract, partition_key: str | None) -> int:
+    """The version that the partition's current publish made; 0 where there is none."""
+    entry = current(session, contract, [partition_key]).get(partition_key)
+    return entry.version if entry is not None else 0
 
 
 def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, str]) -> dict[str | None, Entry]:
@@ -142,33 +150,47 @@ def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, 
     Returns:
         A publish for each of the partitions that ever had it, whatever has replaced it since.
     """
-    session.attach(contract.lake)
-    catalog = session.catalog(contract.lake)
-    rows = catalog.query(
-        f"SELECT version, record, partition, content_hash FROM mlops_assets_ledger JOIN {catalog.listed} AS asked"
-        f" ON asset = %s AND partition = key ORDER BY version",
-        as_list(list(contents)),
-        contract.key.to_user_string(),
+    rows = session.query(
+        contract.lake,
+        f"SELECT version, record FROM {_keys(session, contract, list(contents))} AS asked"
+        f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key ORDER BY version",
     )
-    return _by_partition([row[:2] for row in rows if contents[row[2]] == row[3]])
+    entries = [_entry(*row) for row in rows]
+    return {
+        entry.record.partition: entry
+        for entry in entries
+        if contents[entry.record.partition or ""] == entry.record.content_hash
+    }
 
 
 def since(session: LakeSession, lake: LakeName, version: int) -> list[Entry]:
     """All publishes that made versions after that one, oldest first."""
-    session.attach(lake)
-    rows = session.catalog(lake).query(
-        "SELECT version, record FROM mlops_assets_ledger WHERE version > %s ORDER BY version, asset, partition", version
+    rows = session.query(
+        lake,
+        f"SELECT version, record FROM mlops_assets_ledger WHERE version > {int(version)}"
+        " ORDER BY version, asset, partition",
     )
     return [_entry(*row) for row in rows]
 
 
 def find(session: LakeSession, contract: Contract, publish_id: str) -> Entry | None:
     """The publish of that id, if the lake holds it."""
-    session.attach(contract.lake)
-    rows = session.catalog(contract.lake).query(
-        "SELECT version, record FROM mlops_assets_ledger WHERE publish_id = %s", publish_id
+    rows = session.query(
+        contract.lake, f"SELECT version, record FROM mlops_assets_ledger WHERE publish_id = {literal(publish_id)}"
     )
     return _entry(*rows[0]) if rows else None
+
+
+def _of(contract: Contract) -> str:
+    return f"asset = {literal(contract.key.to_user_string())}"
+
+
+def _keys(session: LakeSession, contract: Contract, partition_keys: Sequence[str | None]) -> str:
+    """A table of the catalog's database with these keys in its one column, ``key``."""
+    listed = literal(json.dumps([key or "" for key in partition_keys]))
+    if is_embedded(session.settings, contract.lake):
+        return f"(SELECT value AS key FROM json_each({listed}))"
+    return f"(SELECT json_array_elements_text({listed}::json) AS key)"
 
 
 def _by_partition(rows: Sequence[tuple[int, str]]) -> dict[str | None, Entry]:

@@ -14,8 +14,7 @@ import duckdb
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import AUTHOR, CatalogAwayError, first_line
-from mlops_assets.platform.lake.session import literal, quote
+from mlops_assets.platform.lake.catalog import AUTHOR, first_line, literal, publish_lock, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def publish(
     *,
     record: PublishRecord,
     quarantined: StagedFile | None = None,
-    instead_of: int | None = None,
+    instead_of: int,
 ) -> Outcome:
     """Make the staged file the partition's content, unless an equal publish that can be read is current already.
 
@@ -74,27 +73,27 @@ def publish(
         staged: the rows.
         record: of this publish.
         quarantined: rows set aside.
-        instead_of: the lake version of the publish that must still be current, 0 for none; not looked at if not given.
+        instead_of: the lake version of the publish that was current when the rows were read, 0 for none.
 
     Raises:
-        OvertakenError: another publish is current than the one that must be.
+        OvertakenError: another publish is current than that one, or the current one was made from newer inputs.
         LakeError: the lake refused the publish in every attempt, or what it replaces cannot be read.
     """
     session.attach(contract.lake)
     files = [staged] if quarantined is None else [staged, quarantined]
-    refusals: list[Exception] = []
+    refusals: list[duckdb.Error] = []
     while len(refusals) < _ATTEMPTS:
         time.sleep(_PAUSE_SECONDS * len(refusals))
         try:
             # Taken anew for each attempt: whoever gets it knows how every commit before has ended.
-            with session.catalog(contract.lake).lock():
+            with publish_lock(session.settings, contract.lake):
                 return _attempt(session, contract, partition, files, record=record, instead_of=instead_of)
-        except (duckdb.Error, CatalogAwayError) as error:
-            _rollback(session)
-            refusals.append(error)
         except LakeError:
             _rollback(session)
             raise
+        except duckdb.Error as error:
+            _rollback(session)
+            refusals.append(error)
     raise LakeError(
         source=_source(contract, contract.table, record),
         culprit=f"the publish was refused {len(refusals)} times ({first_line(refusals[-1])}).",
@@ -109,7 +108,7 @@ def _attempt(
     files: Sequence[StagedFile],
     *,
     record: PublishRecord,
-    instead_of: int | None,
+    instead_of: int,
 ) -> Outcome:
     """One attempt, under the lock."""
     if any(file.maybe_published for file in files):
@@ -118,14 +117,12 @@ def _attempt(
             return Outcome(entry=made, adopted=False)
         _mark(files, maybe_published=False)
     previous = ledger.current(session, contract, [record.partition]).get(record.partition)
-    if instead_of is not None and instead_of != (previous.version if previous is not None else 0):
-        raise OvertakenError(
-            source=_source(contract, contract.table, record),
-            culprit="somebody else published it meanwhile.",
-            remedy="Read it again and try again.",
-        )
     if previous is not None and previous.record.same_result(record) and _readable(session, contract, partition, record):
         return Outcome(entry=previous, adopted=True)
+    if instead_of != (previous.version if previous is not None else 0):
+        raise _overtaken(contract, record, "somebody else published it meanwhile")
+    if previous is not None and record.reads_older_than(previous.record):
+        raise _overtaken(contract, record, f"run {previous.record.run_id} made it from newer inputs")
     _commit(session, contract, partition, files, record=record)
     made = ledger.find(session, contract, record.publish_id)
     if made is None:
@@ -135,6 +132,14 @@ def _attempt(
             remedy="Report this with the version of the DuckLake extension.",
         )
     return Outcome(entry=made, adopted=False)
+
+
+def _overtaken(contract: Contract, record: PublishRecord, why: str) -> OvertakenError:
+    return OvertakenError(
+        source=_source(contract, contract.table, record),
+        culprit=f"{why}, and would have been replaced by older rows.",
+        remedy="Materialize it again: it is made from what is there then.",
+    )
 
 
 def _mark(files: Sequence[StagedFile], *, maybe_published: bool) -> None:

@@ -1,7 +1,6 @@
 """Sessions: DuckDB connections with the lakes attached.
 
-Put here what concerns DuckDB's connections. Keep out what is said to the catalogs directly (``catalog``), tables and
-contracts.
+Put here what concerns DuckDB's connections. Keep out what the catalogs hold (``catalog``), tables and contracts.
 """
 
 from __future__ import annotations
@@ -10,24 +9,34 @@ import atexit
 import importlib.util
 import os
 import shutil
+import sqlite3
 import tempfile
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import duckdb
 import ibis
 
 from mlops_assets.platform.errors import LakeError
-from mlops_assets.platform.lake.catalog import BUSY_SECONDS, SqliteCatalog, catalog_of, first_line
+from mlops_assets.platform.lake.catalog import (
+    BUSY_SECONDS,
+    first_line,
+    has_ledger,
+    is_embedded,
+    literal,
+    make_ledger,
+    publish_lock,
+    query,
+    quote,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from ibis.backends.duckdb import Backend
 
-    from mlops_assets.platform.lake.catalog import PostgresCatalog
     from mlops_assets.platform.settings import LakeName, Settings
 
 _EXTENSIONS: Final = ("ducklake", "sqlite_scanner")
@@ -49,16 +58,6 @@ def extension_file(name: str) -> Path:
         culprit=f"no extension file for DuckDB {duckdb.__version__} is installed.",
         remedy=f"Install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}.",
     )
-
-
-def quote(identifier: str) -> str:
-    """An SQL identifier in double quotes."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """An SQL string literal in single quotes."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 class _Engine:
@@ -113,7 +112,6 @@ class LakeSession:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._catalogs: dict[LakeName, SqliteCatalog | PostgresCatalog] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -121,8 +119,6 @@ class LakeSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for catalog in self._catalogs.values():
-            catalog.close()
         if "connection" in self.__dict__:
             self.connection.close()
         if "scratch" in self.__dict__:
@@ -143,10 +139,6 @@ class LakeSession:
         """The Ibis backend over the same connection."""
         return ibis.duckdb.from_connection(self.connection)
 
-    def catalog(self, lake: LakeName) -> SqliteCatalog | PostgresCatalog:
-        """The catalog of that lake, asked directly. It holds DuckLake's tables once the lake has been attached."""
-        return self._catalogs.setdefault(lake, catalog_of(self.settings, lake))
-
     def attach(self, lake: LakeName) -> str:
         """Attach the lake if it is not yet, creating it on first use; returns the name of its DuckDB catalog.
 
@@ -164,7 +156,7 @@ class LakeSession:
                     del _ENGINE.attached[lake]
                     connection.execute(f"DETACH {quote(lake)}")
                 self._attach(lake)
-            except (duckdb.Error, OSError) as error:
+            except (duckdb.Error, OSError, sqlite3.Error) as error:
                 raise LakeError(
                     source=f"Lake {lake}",
                     culprit=f"its catalog cannot be opened ({first_line(error)}).",
@@ -173,35 +165,51 @@ class LakeSession:
             _ENGINE.attached[lake] = target
         return lake.value
 
+    def query(self, lake: LakeName, statement: str) -> list[tuple[Any, ...]]:
+        """The rows that the database of the lake's catalog gives for a statement in its own SQL."""
+        self.attach(lake)
+        return query(self.connection, self.settings, lake, statement)
+
     def _identity(self, lake: LakeName) -> str:
         catalog = self.settings.lake(lake).catalog
-        file = self.settings.lake_catalog_path(lake) if catalog == "sqlite" else catalog
+        file = self.settings.lake_catalog_path(lake) if is_embedded(self.settings, lake) else catalog
         return f"{file} {self.settings.lake_data_path(lake)}"
 
     def _attach(self, lake: LakeName) -> None:
         data_path = self.settings.lake_data_path(lake)
         data_path.mkdir(parents=True, exist_ok=True)
-        catalog = self.catalog(lake)
-        with catalog.lock():
-            if isinstance(catalog, SqliteCatalog):
-                catalog.prepare_file()
-                target = f"sqlite:{self.settings.lake_catalog_path(lake)}"
-            else:
-                target = self._prepare_postgres(lake)
-            self.connection.execute(
+        embedded = is_embedded(self.settings, lake)
+        with publish_lock(self.settings, lake):
+            target = self._prepare_sqlite(lake) if embedded else self._prepare_postgres(lake)
+            attach = (
                 f"ATTACH {literal('ducklake:' + target)} AS {quote(lake)} "
                 f"(DATA_PATH {literal(str(data_path) + '/')}, DATA_INLINING_ROW_LIMIT 0{self._options(lake)})"
             )
+            self.connection.execute(attach)
             try:
-                catalog.prepare_ledger()
-            except LakeError:
-                self.connection.execute(f"DETACH {quote(lake)}")
+                if not has_ledger(self.connection, self.settings, lake):
+                    if embedded:
+                        self.connection.execute(f"DETACH {quote(lake)}")
+                    make_ledger(self.connection, self.settings, lake)
+                    if embedded:
+                        self.connection.execute(attach)
+            except BaseException:
+                self.connection.execute(f"DETACH DATABASE IF EXISTS {quote(lake)}")
                 raise
 
     def _options(self, lake: LakeName) -> str:
-        if self.settings.lake(lake).catalog == "sqlite":
+        if is_embedded(self.settings, lake):
             return f", META_BUSY_TIMEOUT {int(BUSY_SECONDS * 1000)}"
         return f", META_SECRET {literal(_secret_name(lake))}"
+
+    def _prepare_sqlite(self, lake: LakeName) -> str:
+        file = self.settings.lake_catalog_path(lake)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # A catalog in the default journal mode lets one publisher starve all readers; WAL does not.
+        with sqlite3.connect(file, timeout=BUSY_SECONDS) as catalog:
+            catalog.execute("PRAGMA journal_mode=WAL")
+        catalog.close()
+        return f"sqlite:{file}"
 
     def _prepare_postgres(self, lake: LakeName) -> str:
         self.connection.execute(f"LOAD {literal(str(extension_file(_POSTGRES_EXTENSION)))}")

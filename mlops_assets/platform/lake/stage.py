@@ -20,7 +20,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.platform.lake.session import literal, quote
+from mlops_assets.platform.lake.catalog import literal, publish_lock, quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -178,8 +178,8 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
         and not _leased(root, folder.name.split("-")[0])
     ]
     # Under the lock no such commit is under way any more.
-    with session.catalog(lake).lock(seconds=_SWEEP_LOCK_SECONDS):
-        known = {path for (path,) in session.catalog(lake).query("SELECT path FROM ducklake_data_file")}
+    with publish_lock(session.settings, lake, seconds=_SWEEP_LOCK_SECONDS):
+        known = {path for (path,) in session.query(lake, "SELECT path FROM ducklake_data_file")}
     removed: list[Path] = []
     for folder in left:
         file = folder / FILE_NAME

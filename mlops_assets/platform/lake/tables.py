@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.session import literal, quote
+from mlops_assets.platform.lake.catalog import literal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
@@ -39,25 +40,49 @@ def published_table(
         contract: the table.
         entries: for each partition the publish to read.
         version: the lake version for every partition that was published by then; later ones are read at their own.
+
+    Raises:
+        MissingInputError: a partition was published before the contract had a column that must hold a value and has no
+            default.
     """
     catalog = session.attach(contract.lake)
     columns = rules.columns_of(contract)
-    by_version: dict[int, list[str | None]] = {}
+    alike: dict[tuple[int, frozenset[str]], list[str | None]] = {}
     for key, entry in entries.items():
-        by_version.setdefault(max(version, entry.version), []).append(key)
-    if not by_version:
-        nothing = ", ".join(
-            f"NULL::{session.ibis.compiler.type_mapper.to_string(kind.copy(nullable=True))} AS {quote(name)}"
+        published = frozenset(columns).intersection(entry.record.columns)
+        alike.setdefault((max(version, entry.version), published), []).append(key)
+    if not alike:
+        nothing = ", ".join(f"NULL::{_type(session, kind)} AS {quote(name)}" for name, kind in columns.items())
+        return session.ibis.sql(f"SELECT {nothing} WHERE false")
+    parts = []
+    for (at, published), keys in alike.items():
+        listed = ", ".join(
+            quote(name)
+            if name in published
+            else f"{_absent(contract, name, keys)}::{_type(session, kind)} AS {quote(name)}"
             for name, kind in columns.items()
         )
-        return session.ibis.sql(f"SELECT {nothing} WHERE false")
-    listed = ", ".join(quote(name) for name in columns)
-    parts = [
-        f"SELECT {listed} FROM {quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)} "
-        f"AT (VERSION => {at}){_where(contract, keys)}"
-        for at, keys in by_version.items()
-    ]
+        table = f"{quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)}"
+        parts.append(f"SELECT {listed} FROM {table} AT (VERSION => {at}){_where(contract, keys)}")
     return session.ibis.sql(" UNION ALL ".join(parts))
+
+
+def _type(session: LakeSession, kind: dt.DataType) -> str:
+    return str(session.ibis.compiler.type_mapper.to_string(kind.copy(nullable=True)))
+
+
+def _absent(contract: Contract, column: str, keys: Sequence[str | None]) -> str:
+    """What a column holds in partitions that were published without it."""
+    if column in contract.defaults:
+        return literal(str(contract.defaults[column]))
+    if rules.schema_of(contract).columns[column].nullable:
+        return "NULL"
+    where = f"partition {keys[0]}" if keys[0] is not None else "the table"
+    raise MissingInputError(
+        source=f"Table {contract.layer}/{contract.table}",
+        culprit=f"{where} was published before the contract had the column {column}, which must hold a value.",
+        remedy="Materialize it again, or declare the value of earlier partitions in the contract's defaults.",
+    )
 
 
 def read_as_recorded(session: LakeSession, contract: Contract, record: InputRecord) -> ir.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import pyarrow as pa
@@ -16,10 +17,14 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import ContractError
 from mlops_assets_tests.platform import orchard
 
+if TYPE_CHECKING:
+    from mlops_assets.platform.contracts.contract import Contract
+
 JUDGED = dataclasses.replace(
     orchard.YIELDS, table="tasted", judged={"better_than_last_year": "Somebody who remembers says so."}
 )
 PRESSED = dataclasses.replace(orchard.YIELDS, table="pressed")
+BOTTLED = dataclasses.replace(orchard.YIELDS, table="bottled")
 VERDICTS: dict[str, bool] = {}
 
 
@@ -34,6 +39,12 @@ def tasted(partition: Partition) -> WithMetadata:
 @published(contract=PRESSED, reads={"tasted": Read(JUDGED)}, automation_condition=on_new_data(last_good=[JUDGED.key]))
 def pressed(tasted: pa.Table) -> pa.Table:
     """What was pressed of them."""
+    return tasted
+
+
+@published(contract=BOTTLED, reads={"tasted": Read(JUDGED)}, automation_condition=on_new_data())
+def bottled(tasted: pa.Table) -> pa.Table:
+    """What was bottled of them, and nothing that is in doubt."""
     return tasted
 
 
@@ -69,13 +80,18 @@ def test_a_judged_check_cannot_have_the_name_of_a_rule() -> None:
         rules.check_names(dataclasses.replace(JUDGED, judged={"keys": "Taken by a rule."}))
 
 
-def test_consumers_of_a_last_good_partition_do_not_wait_for_a_failed_candidate(instance: dg.DagsterInstance) -> None:
-    defs = dg.Definitions(assets=[tasted, pressed])
-
-    def tick(cursor: dg.AutomationConditionCursor | None) -> dg.EvaluateAutomationConditionsResult:
-        return dg.evaluate_automation_conditions(defs=defs, instance=instance, cursor=cursor)
-
-    first = tick(None)
+def _asked_for_after_a_failed_candidate(instance: dg.DagsterInstance, contract: Contract) -> set[str | None]:
+    defs = dg.Definitions(assets=[tasted, pressed, bottled])
+    cursor = dg.evaluate_automation_conditions(defs=defs, instance=instance).cursor
     assert _taste(instance, good=True).success
     assert not _taste(instance, good=False).success
-    assert set(tick(first.cursor).get_requested_partitions(PRESSED.key)) == {"w1"}
+    result = dg.evaluate_automation_conditions(defs=defs, instance=instance, cursor=cursor)
+    return set(result.get_requested_partitions(contract.key))
+
+
+def test_consumers_of_a_last_good_partition_do_not_wait_for_a_failed_candidate(instance: dg.DagsterInstance) -> None:
+    assert _asked_for_after_a_failed_candidate(instance, PRESSED) == {"w1"}
+
+
+def test_other_consumers_wait_for_a_candidate_that_passes(instance: dg.DagsterInstance) -> None:
+    assert _asked_for_after_a_failed_candidate(instance, BOTTLED) == set()

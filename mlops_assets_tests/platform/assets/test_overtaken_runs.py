@@ -1,0 +1,130 @@
+"""Two runs of one partition: whichever ends last, the rows made from the newest inputs stand."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from mlops_assets.platform.assets import inputs, published
+from mlops_assets.platform.lake import ledger, publish
+from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets_tests.platform import orchard
+from mlops_assets_tests.platform.lake.test_publishing import publish_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import dagster as dg
+    import pytest
+
+    from mlops_assets.platform.lake.session import LakeSession
+
+
+def another_run(asset: dg.AssetsDefinition) -> None:
+    """Materialize the asset's first week in another process."""
+    assert orchard.pick_and_send("w1", "never", signal.SIGTERM, asset) == 0
+
+
+def once_before(monkeypatch: pytest.MonkeyPatch, module: object, name: str, act: Callable[..., None]) -> None:
+    """Let something happen before the first call of a function."""
+    original = getattr(module, name)
+
+    def patched(*arguments: object, **named: object) -> object:
+        monkeypatch.setattr(module, name, original)
+        act(*arguments)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(module, name, patched)
+
+
+def trees() -> int:
+    """How many trees are visible in the yields."""
+    return len(orchard.visible(orchard.YIELDS))
+
+
+def warnings_of(instance: dg.DagsterInstance, run_id: str) -> str:
+    """What the run's log warned of."""
+    return " ".join(entry.user_message for entry in instance.all_logs(run_id) if entry.level == 30)
+
+
+def test_a_run_that_is_overtaken_while_it_works_is_made_again_from_what_is_there_then(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1", trees=4))
+    assert orchard.pick("w1", [orchard.harvest], instance=instance).success
+
+    def faster(*_: object) -> None:
+        orchard.weigh("w1", orchard.good_rows("w1", trees=7))
+        another_run(orchard.harvest)
+        another_run(orchard.yields)
+
+    once_before(monkeypatch, published, "publish", faster)
+    slow = orchard.pick("w1", [orchard.yields], instance=instance)
+    assert slow.success
+    assert trees() == 7
+    assert "somebody else published it meanwhile" in warnings_of(instance, slow.run_id)
+
+
+def test_a_run_that_reads_an_older_state_does_not_replace_what_was_made_from_a_newer_one(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1", trees=4))
+    assert orchard.pick("w1", [orchard.harvest], instance=instance).success
+
+    def pinned_early(session: LakeSession, *_: object) -> None:
+        [run] = [run for run in instance.get_runs() if not run.is_finished]
+        inputs.pinned_version(session, LakeName.RESTRICTED, instance, run.run_id)
+        orchard.weigh("w1", orchard.good_rows("w1", trees=7))
+        another_run(orchard.harvest)
+        another_run(orchard.yields)
+
+    once_before(monkeypatch, ledger, "current_version", pinned_early)
+    late = orchard.pick("w1", [orchard.yields], instance=instance)
+    assert late.success
+    assert trees() == 7
+    assert "made it from newer inputs" in warnings_of(instance, late.run_id)
+
+
+def test_a_source_that_another_run_has_read_meanwhile_is_read_again(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1", trees=4))
+
+    def faster(*_: object) -> None:
+        orchard.weigh("w1", orchard.good_rows("w1", trees=7))
+        another_run(orchard.harvest)
+
+    once_before(monkeypatch, published, "publish", faster)
+    [made] = orchard.pick("w1", [orchard.harvest], instance=instance).asset_materializations_for_node("raw__harvest")
+    assert made.metadata["adopted"].value is True
+    assert len(orchard.visible(orchard.HARVEST)) == 7
+
+
+def test_a_run_whose_inputs_changed_elsewhere_replaces_what_was_made_from_the_same_ones(
+    instance: dg.DagsterInstance,
+) -> None:
+    for kilos in (1.0, 2.0):
+        orchard.weigh("w1", [{**row, "kilos": kilos} for row in orchard.good_rows("w1")])
+        assert orchard.pick("w1", instance=instance).success
+    assert {row[2] for row in orchard.visible(orchard.YIELDS)} == {2.0}
+
+
+def test_a_run_that_is_overtaken_again_and_again_fails_and_says_so(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1", trees=4))
+    assert orchard.pick("w1", [orchard.harvest], instance=instance).success
+    original = publish.publish
+    turns = iter(range(100))
+
+    def overtaken(*arguments: object, **named: object) -> object:
+        publish_rows(Settings.load(), "w1", [1, 2], f"faster {next(turns)}")
+        return original(*arguments, **named)  # type: ignore[arg-type]  # handed on
+
+    monkeypatch.setattr(published, "publish", overtaken)
+    result = orchard.pick("w1", [orchard.yields], instance=instance)
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    data = failed.step_failure_data.user_failure_data
+    assert data is not None
+    assert "somebody else published it meanwhile" in str(data.description)
+    assert trees() == 2
