@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
+import duckdb
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.events import DagsterEvent
 from dagster._core.instance.utils import RUNLESS_JOB_NAME
@@ -23,6 +24,7 @@ from mlops_assets.platform.assets.published import check_severity, materializati
 from mlops_assets.platform.audit.audit import CheckOutcome
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.catalog import first_line, publish_lock
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 
@@ -54,7 +56,7 @@ class Reconciled:
 
     reached: dict[str, int]
     reported: list[Entry] = field(default_factory=list)
-    away: list[LakeError] = field(default_factory=list)
+    away: list[str] = field(default_factory=list)
 
 
 def reconcile(
@@ -81,8 +83,8 @@ def reconcile(
         mine = [contract for contract in contracts if contract.lake is lake]
         try:
             done.reached[lake.value] = _reconcile_lake(session, instance, lake, mine, done, now=now)
-        except LakeError as error:
-            done.away.append(error)
+        except (LakeError, duckdb.Error) as error:
+            done.away.append(f"Lake {lake} is away ({first_line(error)}).")
     return done
 
 
@@ -114,7 +116,7 @@ def _reconcile_lake(
         if reported == _MOST_REPORTED or _may_yet_report(instance, entry, now):
             left.append(entry.version)
             continue
-        with session.catalog(lake).lock():
+        with publish_lock(session.settings, lake):
             # Who published since has reported, or will, after this.
             still = [
                 found.record.publish_id for found in _unknown(session, instance, contract, [entry.record.partition])
@@ -237,10 +239,10 @@ def reconciler(name: str, contracts: Sequence[Contract]) -> dg.SensorDefinition:
         cursor: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
         with LakeSession(Settings.load()) as session:
             done = reconcile(session, context.instance, contracts, cursor, now=time.time())
-        for error in done.away:
-            context.log.warning("%s", error)
+        for away in done.away:
+            context.log.warning("%s", away)
         context.update_cursor(json.dumps(done.reached))
         said = f"Reported {len(done.reported)} lost publishes." if done.reported else "No lost publishes."
-        return dg.SkipReason(" ".join([said, *(str(error) for error in done.away)]))
+        return dg.SkipReason(" ".join([said, *done.away]))
 
     return _reconcile
