@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import dagster as dg
 from pydantic import BaseModel
@@ -51,6 +51,9 @@ class OpenFault(BaseModel):
     at: float
 
 
+_Known = TypeVar("_Known", Alert, OpenFault)
+
+
 class Memory(BaseModel):
     """What an alert sensor remembers from tick to tick.
 
@@ -58,7 +61,7 @@ class Memory(BaseModel):
         ended: end of the latest run looked at, seconds since the epoch.
         known: ids of runs looked at that ended shortly before, with their ends.
         open: what partitions suffer from, by asset and partition as a JSON list.
-        faults: the alert with which each open fault began.
+        faults: what was told of each open fault.
         waiting: what webhooks have not taken yet.
     """
 
@@ -119,14 +122,10 @@ def _begun(
                 if subject not in news and known is not None:
                     known.at = at
                     continue
-                memory.open[_key(subject)] = OpenFault(
-                    fault=alert.fault,
-                    severity="error" if "error" in {fault.severity, known and known.severity} else "warning",
-                    rules=tuple(dict.fromkeys([*(known.rules if known is not None else ()), *fault.rules])),
-                    at=at,
-                )
+                begun = OpenFault(fault=alert.fault, severity=fault.severity, rules=fault.rules, at=at)
+                memory.open[_key(subject)] = _joined(known, begun) if known is not None else begun
             if news:
-                memory.faults.setdefault(alert.fault, alert)
+                memory.faults[alert.fault] = _joined(memory.faults.get(alert.fault, alert), alert)
                 yield alert
         end = record.end_time or 0.0
         memory.known[record.dagster_run.run_id] = end
@@ -155,6 +154,18 @@ def _ended(instance: dg.DagsterInstance, memory: Memory, now: float) -> Iterable
             }
         )
     memory.known = {run_id: end for run_id, end in memory.known.items() if end >= since}
+
+
+def _joined(first: _Known, then: _Known) -> _Known:
+    """What was told first, with the rules of what was told then; of the two severities the worse."""
+    return first.model_copy(
+        update={
+            "fault": then.fault,
+            "severity": "error" if "error" in {first.severity, then.severity} else "warning",
+            "rules": tuple(dict.fromkeys([*first.rules, *then.rules])),
+            "at": then.at,
+        }
+    )
 
 
 def _told(known: OpenFault | None, fault: Fault) -> bool:

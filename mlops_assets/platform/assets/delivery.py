@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.settings import AlertSettings, WebhookSettings
 
-COMMON: Final = "common"
-"""The route of the webhook that gets alerts of all roles."""
+COMMON: Final = "*"
+"""The route of the webhook that gets alerts of all roles; no team can be named so."""
 
 SEND_SECONDS: Final = 10.0
 TICK_SECONDS: Final = 20.0
@@ -74,14 +74,14 @@ class Alert(BaseModel):
     @property
     def roles(self) -> list[str]:
         """The roles of its owners: ``plumbing`` for ``team:plumbing``."""
-        return [owner.strip().removeprefix("team:") for owner in self.owner.split(",")]
+        return [owner.strip().removeprefix("team:").lower() for owner in self.owner.split(",")]
 
 
 class Delivery(BaseModel):
     """One alert on its way to one webhook.
 
     Attributes:
-        route: a role, or ``common``.
+        route: a role, or ``*`` for the common webhook.
         alert: the alert.
         attempts: how often it was tried.
         due: when it is tried next, seconds since the epoch.
@@ -100,7 +100,7 @@ class Delivery(BaseModel):
 def routes(settings: AlertSettings) -> dict[str, WebhookSettings]:
     """The webhooks by route."""
     common = {COMMON: settings.common} if settings.common is not None else {}
-    return {**common, **settings.webhooks}
+    return {**common, **{role.lower(): webhook for role, webhook in settings.webhooks.items()}}
 
 
 def deliveries(alert: Alert, settings: AlertSettings, now: float) -> list[Delivery]:
@@ -121,7 +121,7 @@ def deliver(
         waiting: what is to be delivered; changed in place.
         settings: the webhooks.
         now: seconds since the epoch.
-        kept: called after each attempt that may have reached its receiver, to keep the list.
+        kept: called before and after each attempt, to keep the list.
 
     Yields:
         What was refused for the first time, and what is given up.
@@ -135,17 +135,17 @@ def deliver(
             continue
         if time.monotonic() > end:
             return
-        problem = _post(delivery.alert, webhooks[delivery.route])
+        pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(delivery.attempts, 16)
         delivery.attempts += 1
-        delivery.problem = problem
-        given_up = now - delivery.begun > KEEP_SECONDS
-        if problem is None or given_up:
-            waiting.remove(delivery)
-        else:
-            pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(delivery.attempts - 1, 16)
-            delivery.due = now + min(pause, _LONGEST_PAUSE_SECONDS)
+        delivery.due = now + min(pause, _LONGEST_PAUSE_SECONDS)
+        # Before the attempt, so that one which never ends does not come first in the next tick.
         kept()
-        if problem is not None and (delivery.attempts == 1 or given_up):
+        delivery.problem = _post(delivery.alert, webhooks[delivery.route])
+        given_up = now - delivery.begun > KEEP_SECONDS
+        if delivery.problem is None or given_up:
+            waiting.remove(delivery)
+        kept()
+        if delivery.problem is not None and (delivery.attempts == 1 or given_up):
             yield delivery
 
 

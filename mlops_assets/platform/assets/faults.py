@@ -62,11 +62,6 @@ class Fault:
         """The assets that it befell, sorted."""
         return sorted({asset for asset, _ in self.subjects})
 
-    @property
-    def partitions(self) -> list[str]:
-        """The partitions that it befell, sorted."""
-        return sorted({partition for _, partition in self.subjects if partition is not None})
-
 
 def ended_runs(instance: dg.DagsterInstance, since: float, known: Collection[str]) -> list[dg.RunRecord]:
     """Runs that ended since then and are not known yet, oldest first.
@@ -154,14 +149,13 @@ def _check_fault(
     subjects: Mapping[Subject, float],
     failed: Mapping[Subject, Sequence[AssetCheckEvaluation]],
 ) -> Fault:
-    first = next(iter(subjects))
-    counts = [rows for s in subjects for e in failed[s] if isinstance(rows := _value(e, "failing_rows"), int)]
+    counts = _failing_rows(e for subject in subjects for e in failed[subject])
     consequence = (
         "nothing was published, the last good data stands, and what is made from it waits until it passes"
         if severity == "error"
         else "the data flowed on"
     )
-    said = "; ".join(_wording(e) for e in _evaluated(failed[first]))
+    said = "; ".join(_wording([e for s in subjects for e in failed[s] if e.check_name == name]) for name in broken)
     return Fault(
         id=_id(run_id, *broken, *_texts(subjects)),
         kind="check_failed",
@@ -174,15 +168,21 @@ def _check_fault(
     )
 
 
-def _wording(evaluation: AssetCheckEvaluation) -> str:
-    if (reason := _value(evaluation, "reason")) is not None:
-        return f"{evaluation.check_name}: {reason}"
-    if (rows := _value(evaluation, "failing_rows")) is not None:
-        return f"{evaluation.check_name}: {rows} rows break it"
-    if evaluation.check_name == rules.SHAPE:
+def _wording(evaluations: Sequence[AssetCheckEvaluation]) -> str:
+    """What one check found, in all partitions."""
+    name = evaluations[0].check_name
+    if (reason := _value(evaluations[0], "reason")) is not None:
+        return f"{name}: {reason}"
+    if counts := _failing_rows(evaluations):
+        return f"{name}: broken by {sum(counts)} rows"
+    if name == rules.SHAPE:
         # Its text lists the columns that were delivered: rows, where a file has no header.
-        return f"{evaluation.check_name}: other columns or types than the contract's"
-    return f"{evaluation.check_name}: see its page"
+        return f"{name}: other columns or types than the contract's"
+    return f"{name}: see its page"
+
+
+def _failing_rows(evaluations: Iterable[AssetCheckEvaluation]) -> list[int]:
+    return [rows for evaluation in evaluations if isinstance(rows := _value(evaluation, "failing_rows"), int)]
 
 
 def _value(evaluation: AssetCheckEvaluation, name: str) -> object:

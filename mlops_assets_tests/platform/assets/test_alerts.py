@@ -1,131 +1,26 @@
-"""Alerts: one for each fault when it begins and when it has ended, delivered to real receivers."""
+"""Alerts: one for each fault when it begins and when it has ended, to whom it concerns."""
 
 from __future__ import annotations
 
 import json
-import logging
-import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlops_assets.platform.assets import alerts, delivery
+from mlops_assets.platform.assets import alerts
 from mlops_assets.platform.assets.addition import add
 from mlops_assets.platform.assets.reconciler import reconcile
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mlops_assets.platform.settings import WebhookSettings
-
-HOUR = 3600.0
-LATE = -1
-"""An answer that does not come in time."""
-
-
-class Receiver:
-    """A webhook receiver on loopback; ``answers`` holds the status codes of the next requests."""
-
-    def __init__(self) -> None:
-        self.alerts: list[dict[str, Any]] = []
-        self.keys: list[str] = []
-        self.answers: list[int] = []
-        self.closing = threading.Event()
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = receiver.answers.pop(0) if receiver.answers else 200
-                if status in {200, LATE}:
-                    receiver.alerts.append(json.loads(body))
-                    receiver.keys.append(self.headers["Idempotency-Key"])
-                if status == LATE:
-                    receiver.closing.wait()
-                    return
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *arguments: object) -> None:
-                """Stay silent."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook-s3cret"
-
-    def close(self) -> None:
-        """Answer no more."""
-        self.closing.set()
-        self.server.shutdown()
-        self.server.server_close()
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    receiver = Receiver()
-    monkeypatch.setenv("MLOPS_ASSETS_ALERTS__WEBHOOK_URL", receiver.url)
-    yield receiver
-    receiver.close()
-
-
-@pytest.fixture
-def pickers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """The receiver of the role that owns the harvest."""
-    receiver = Receiver()
-    monkeypatch.setenv("MLOPS_ASSETS_ALERTS__WEBHOOKS__PICKERS__URL", receiver.url)
-    yield receiver
-    receiver.close()
-
-
-class Watch:
-    """The alert sensor of the orchard, ticking by hand."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self.instance = instance
-        self.specs = [spec for asset in orchard.ASSETS for spec in asset.specs]
-        self.sensor = alerts.alert_sensor("watch", self.specs)
-        self.cursor: str | None = None
-
-    def tick(self) -> None:
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        self.sensor(context)
-        self.cursor = context.cursor
-
-    def tick_after(self, seconds: float) -> None:
-        """A tick that comes that much later than now."""
-        owners = {spec.key: tuple(spec.owners) for spec in self.specs}
-        alerts.tell(self.instance, "watch", owners, Settings.load(), now=time.time() + seconds)
+from mlops_assets_tests.platform.assets.alerting import HOUR, Receiver, Watch, harvest, logged, rotten
 
 
 @pytest.fixture
 def watch(instance: dg.DagsterInstance) -> Watch:
     return Watch(instance)
-
-
-def logged() -> list[dict[str, Any]]:
-    file = Settings.load().alert_log
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-
-
-def harvest(instance: dg.DagsterInstance, week: str, *rows: orchard.Row) -> bool:
-    """Harvest good rows and these in that week."""
-    orchard.weigh(week, [*orchard.good_rows(week), *rows])
-    return orchard.pick(week, [orchard.harvest], instance=instance).success
-
-
-def rotten(week: str, **other: object) -> orchard.Row:
-    """A row whose kilos are impossible."""
-    return {"week": week, "tree": 9, "picker": "Secret Name", "kilos": -1.0, **other}
 
 
 def test_a_failed_check_is_told_once_with_asset_partition_rule_count_and_owner(
@@ -278,106 +173,10 @@ def test_a_webhook_for_errors_gets_no_warnings(
     watch.tick()
     assert pickers.alerts == []
     assert len(receiver.alerts) == 1
-
-
-@pytest.mark.parametrize("status", [404, 503])
-def test_a_refused_alert_blocks_no_other_is_logged_and_offered_after_growing_pauses(
-    status: int, receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
-) -> None:
-    receiver.answers = [status, 200, status, status]
-    harvest(instance, "w1", rotten("w1"))
-    orchard.pick("w2", [orchard.yields], instance=instance)
-    watch.tick()
-    assert [alert["asset"] for alert in receiver.alerts] == ["wrangled/yields"]
-    refused = logged()[-1]
-    assert (refused["kind"], refused["problem"], refused["route"]) == ("refused", f"HTTP {status}", "common")
-    watch.tick()
-    assert len(receiver.answers) == 2, "not before a pause"
-    watch.tick_after(15)
-    watch.tick_after(30)
-    assert len(receiver.answers) == 1, "the second pause is longer"
-    watch.tick_after(60)
-    watch.tick_after(HOUR)
-    watch.tick_after(2 * HOUR)
-    assert [alert["asset"] for alert in receiver.alerts] == ["wrangled/yields", "raw/harvest"]
-    assert len(logged()) == 3
-
-
-def test_an_alert_waits_for_a_receiver_that_is_closed(
-    watch: Watch, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    monkeypatch.setenv("MLOPS_ASSETS_ALERTS__WEBHOOK_URL", f"http://127.0.0.1:{port}/")
-    harvest(instance, "w1", rotten("w1"))
-    watch.tick()
-    assert logged()[-1]["problem"] == "ConnectError"
-    receiver = Receiver()
-    monkeypatch.setenv("MLOPS_ASSETS_ALERTS__WEBHOOK_URL", receiver.url)
-    watch.tick_after(HOUR)
-    receiver.close()
-    assert len(receiver.alerts) == 1
-
-
-def test_a_receiver_that_answers_late_gets_that_alert_again_with_the_same_id_and_no_other(
-    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    receiver.answers = [LATE]
-    harvest(instance, "w1", rotten("w1"))
-    orchard.pick("w2", [orchard.yields], instance=instance)
-    with monkeypatch.context() as patch:
-        patch.setattr(delivery, "SEND_SECONDS", 1.0)
+    for row in (rotten("w1"), None):
+        harvest(instance, "w1", *([row] if row else []))
         watch.tick()
-    watch.tick_after(HOUR)
-    watch.tick_after(2 * HOUR)
-    assert [alert["asset"] for alert in receiver.alerts] == ["raw/harvest", "wrangled/yields", "raw/harvest"]
-    assert receiver.keys[0] == receiver.keys[2] == receiver.alerts[0]["id"]
-
-
-def test_a_slow_webhook_leaves_the_rest_for_the_next_tick(
-    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    harvest(instance, "w1", rotten("w1"))
-    orchard.pick("w2", [orchard.yields], instance=instance)
-    with monkeypatch.context() as patch:
-        patch.setattr(delivery, "TICK_SECONDS", 0.0)
-        watch.tick()
-    assert receiver.alerts == []
-    watch.tick()
-    assert len(receiver.alerts) == 2
-
-
-def test_a_tick_that_is_killed_while_it_delivers_repeats_at_most_the_alert_under_way(
-    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    harvest(instance, "w1", rotten("w1"))
-    orchard.pick("w2", [orchard.yields], instance=instance)
-    post = delivery._post
-
-    def killed(alert: delivery.Alert, webhook: WebhookSettings) -> str | None:
-        if receiver.alerts:
-            raise KeyboardInterrupt
-        return post(alert, webhook)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(delivery, "_post", killed)
-        with pytest.raises(KeyboardInterrupt):
-            watch.tick()
-    watch.tick()
-    assert [alert["asset"] for alert in receiver.alerts] == ["raw/harvest", "wrangled/yields"]
-    assert len(logged()) == 2
-
-
-def test_an_alert_that_nobody_takes_for_a_week_is_given_up_and_logged(
-    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
-) -> None:
-    receiver.answers = [404, 404]
-    harvest(instance, "w1", rotten("w1"))
-    watch.tick()
-    watch.tick_after(8 * 24 * HOUR)
-    watch.tick_after(16 * 24 * HOUR)
-    assert receiver.alerts == []
-    assert [line["kind"] for line in logged()] == ["check_failed", "refused", "given_up"]
+    assert [alert["kind"] for alert in pickers.alerts] == ["check_failed", "resolved"]
 
 
 def test_a_lost_cursor_repeats_nothing(receiver: Receiver, watch: Watch, instance: dg.DagsterInstance) -> None:
@@ -394,27 +193,6 @@ def test_a_sensor_that_remembers_nothing_looks_back_no_further_than_its_window(
     harvest(instance, "w1", rotten("w1"))
     watch.tick_after(alerts.WINDOW_SECONDS + 2 * HOUR)
     assert receiver.alerts == []
-
-
-def test_the_address_of_a_webhook_is_told_nowhere(
-    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    receiver.answers = [404]
-    harvest(instance, "w1", rotten("w1"))
-    watch.tick()
-    watch.tick_after(HOUR)
-    assert len(receiver.alerts) == 1
-    assert "s3cret" not in caplog.text + json.dumps(logged()) + repr(Settings.load())
-
-
-def test_an_alert_log_that_cannot_be_written_does_not_silence_the_webhook(
-    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
-) -> None:
-    Settings.load().alert_log.mkdir()
-    harvest(instance, "w1", rotten("w1"))
-    watch.tick()
-    assert len(receiver.alerts) == 1
 
 
 def test_success_is_silent(receiver: Receiver, watch: Watch, instance: dg.DagsterInstance) -> None:
