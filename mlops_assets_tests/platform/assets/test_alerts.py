@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 
 import dagster as dg
 import pyarrow as pa
 import pytest
+from dagster._utils.warnings import PreviewWarning
 
 from mlops_assets.platform.assets import alerts
 from mlops_assets.platform.assets.addition import add
@@ -200,3 +202,46 @@ def test_success_is_silent(receiver: Receiver, watch: Watch, instance: dg.Dagste
     watch.tick()
     assert receiver.alerts == []
     assert logged() == []
+
+
+def test_partitions_that_fail_alike_in_one_run_are_one_alert_that_ends_with_the_last(
+    receiver: Receiver, instance: dg.DagsterInstance
+) -> None:
+    rotten_weeks = {"w1", "w2"}
+    key = dg.AssetKey("crates")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PreviewWarning)
+        check = dg.AssetCheckSpec("whole", asset=key, blocking=True, partitions_def=orchard.PARTITIONS)
+
+    @dg.asset(
+        key=key,
+        owners=["team:farm"],
+        partitions_def=orchard.PARTITIONS,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[check],
+        output_required=False,
+    )
+    def crates(context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  Dagster reads the annotation
+        for week in context.partition_keys:
+            passed = week not in rotten_weeks
+            if passed:
+                yield dg.AssetMaterialization(key, partition=week)
+            yield dg.AssetCheckEvaluation(
+                asset_key=key, check_name="whole", passed=passed, blocking=True, partition=week
+            )
+
+    def make(first: str, last: str) -> None:
+        span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        dg.materialize([crates], instance=instance, tags=span, raise_on_error=False)
+        sensor(dg.build_sensor_context(instance=instance))
+
+    sensor = alerts.alert_sensor("crates", crates.specs)
+    make("w1", "w3")
+    [alert] = receiver.alerts
+    assert (alert["partition"], alert["rules"]) == ("w1, w2", ["whole"])
+    rotten_weeks.remove("w1")
+    make("w1", "w2")
+    assert len(receiver.alerts) == 1
+    rotten_weeks.clear()
+    make("w2", "w3")
+    assert [alert["kind"] for alert in receiver.alerts] == ["check_failed", "resolved"]
