@@ -158,6 +158,7 @@ def _post(alert: Alert, webhook: WebhookSettings) -> str | None:
             headers={"Idempotency-Key": alert.id},
             timeout=SEND_SECONDS,
         )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+        # Also an address that cannot be encoded, or a certificate file that is away; their texts may quote the address.
         return type(error).__name__
     return None if response.is_success else f"HTTP {response.status_code}"

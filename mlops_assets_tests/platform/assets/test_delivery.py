@@ -141,3 +141,21 @@ def test_an_alert_log_that_cannot_be_written_does_not_silence_the_webhook(
     harvest(instance, "w1", rotten("w1"))
     watch.tick()
     assert len(receiver.alerts) == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["no address", "http://[", "https://\u2024.example/s3cret", "ftp://127.0.0.1/s3cret"]
+)
+def test_an_address_that_is_none_stops_no_other_webhook_and_is_not_told(
+    address: str,
+    pickers: Receiver,
+    watch: Watch,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_ALERTS__WEBHOOK_URL", address)
+    orchard.pick("w1", [orchard.harvest], instance=instance)
+    watch.tick()
+    assert len(pickers.alerts) == 1
+    assert [line["kind"] for line in logged()] == ["run_failed", "refused"]
+    assert "s3cret" not in json.dumps(logged())
