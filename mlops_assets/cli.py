@@ -13,16 +13,16 @@ import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from typer.core import TyperGroup
 
-from mlops_assets import __version__, cli_deployment, cli_events, cli_report, cli_variance
+from mlops_assets import __version__, cli_deployment, cli_events, cli_lake, cli_report, cli_variance
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.withheld import kept_text, withhold
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -37,9 +37,8 @@ _app = typer.Typer(
     rich_markup_mode="rich",
 )
 _keys = typer.Typer(no_args_is_help=True, help="Make, rotate and retire the keys that sign the service's tokens.")
-_lake = typer.Typer(no_args_is_help=True, help="Look into a lake and keep it tidy.")
 _app.add_typer(_keys, name="keys")
-_app.add_typer(_lake, name="lake")
+_app.add_typer(cli_lake.app, name="lake")
 cli_variance.app.add_typer(cli_events.app)
 cli_variance.app.add_typer(cli_report.app, name="report")
 _app.add_typer(cli_variance.app, name="variance")
@@ -84,13 +83,17 @@ def main() -> None:
     try:
         _app()
     except PlatformError as error:
-        Console(stderr=True).print(f"[red]Failed.[/red] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except Exception:
+        _fail(error)
+    except Exception as error:  # noqa: BLE001  a traceback would show what it says
         # Compiled modules make errors of their own of a signal, as when it meets them being imported.
         if told_to_end.is_set():
             sys.exit(128 + signal.SIGINT)
-        raise
+        _fail(withhold(error, source="mlops-assets"))
+
+
+def _fail(error: PlatformError) -> NoReturn:
+    Console(stderr=True).print(f"[red]Failed.[/red] {error}", highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 @_app.callback(invoke_without_command=True)
@@ -164,6 +167,14 @@ def serve() -> None:
         given = service.model_copy(update={"tls_certificate": certificate, "tls_key": key})
         settings = settings.model_copy(update={"service": given})
     run(settings)
+
+
+@_app.command("error")
+def error_text(
+    error_id: Annotated[str, typer.Argument(metavar="ID", help="The id that the failure's message names.")],
+) -> None:
+    """Print what an unexpected error said, with its traceback. It may quote rows: it is for no log and no ticket."""
+    typer.echo(kept_text(Settings.load().errors, error_id))
 
 
 class _IssueUnlessNamed(TyperGroup):
@@ -250,41 +261,3 @@ def keys_retire(
 
     retire = credentials.retire_model_key if models else credentials.retire_service_key
     retire(Settings.load(), key_id)
-
-
-@_lake.command("publishes")
-def lake_publishes(
-    lake: Annotated[LakeName, typer.Argument(help="Which lake.")] = LakeName.CURATED,
-    last: Annotated[int, typer.Option(help="How many of the newest to show.", min=1)] = 20,
-) -> None:
-    """List the newest publishes: version, table, partition, rows and content hash."""
-    from mlops_assets.platform.lake import ledger  # noqa: PLC0415  --help needs no lake
-    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
-
-    table = Table("version", "table", "partition", "rows", "content hash", "run")
-    with LakeSession(Settings.load()) as session:
-        for entry in ledger.since(session, lake, 0)[-last:]:
-            record = entry.record
-            table.add_row(
-                str(entry.version),
-                record.asset,
-                record.partition or "",
-                f"{record.rows:,}",
-                record.content_hash,
-                record.run_id[:8],
-            )
-    Console().print(table)
-
-
-@_lake.command("sweep")
-def lake_sweep(
-    lake: Annotated[LakeName, typer.Argument(help="Which lake.")],
-    hours: Annotated[float, typer.Option(help="Leave staged files younger than this.", min=0)] = 24.0,
-) -> None:
-    """Remove staged files that a killed run left behind; nothing that any version of the lake refers to."""
-    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415  --help needs no lake
-    from mlops_assets.platform.lake.stage import sweep  # noqa: PLC0415
-
-    with LakeSession(Settings.load()) as session:
-        removed = sweep(session, lake, older_than_seconds=hours * 3600)
-    typer.echo(f"Removed {len(removed)} staged folders.")

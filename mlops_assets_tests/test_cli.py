@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 
 from mlops_assets import __version__, cli
 from mlops_assets.platform.security.token_keys import read_keys, rotate_keys
+from mlops_assets_tests.canary import CANARY, told_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,3 +145,27 @@ def test_an_empty_lake_lists_no_publishes() -> None:
     listed = _run("lake", "publishes")
     assert listed.exit_code == 0
     assert "content hash" in listed.output
+
+
+def test_an_unexpected_error_ends_it_with_type_place_and_id_and_its_text_can_be_shown(home: Path) -> None:
+    assert _command("lake", "publishes").returncode == 0
+    with closing(sqlite3.connect(home / "lakes" / "curated" / "catalog.sqlite")) as catalog, catalog:
+        record = json.dumps({"asset": [CANARY]})
+        catalog.execute("INSERT INTO mlops_assets_ledger VALUES (1, 'a', '', 'p', 'h', ?)", [record])
+    ended = _command("lake", "publishes")
+    assert ended.returncode == 1
+    assert not told_in(ended.stdout + ended.stderr)
+    assert "Failed. mlops-assets: unexpected pydantic_core" in ended.stderr
+    assert "ledger.py:" in ended.stderr
+    shown = _command("error", ended.stderr.split()[-1])
+    assert shown.returncode == 0
+    assert told_in(shown.stdout)
+    assert (home / "errors").is_dir()
+
+
+@pytest.mark.parametrize("error_id", ["0123456789ab", "../keys/signing.pem", "x"])
+def test_a_text_that_is_not_kept_is_told_so(error_id: str, home: Path) -> None:
+    ended = _command("error", error_id)
+    assert ended.returncode == 1
+    assert "no text of it is in" in ended.stderr
+    assert list(home.iterdir()) == []

@@ -48,3 +48,17 @@ class LakeError(PlatformError):
 
 class ArtifactError(PlatformError):
     """A model file or an export does not hold what its record promises."""
+
+
+class UnexpectedError(PlatformError):
+    """Somebody else's code raised an exception, whose text is withheld: it may quote a row.
+
+    Attributes:
+        error_id: under which the text is kept.
+        frames: where it was raised, ``file:line in function``, the innermost last.
+    """
+
+    def __init__(self, *, source: str, culprit: str, remedy: str, error_id: str, frames: tuple[str, ...]) -> None:
+        super().__init__(source=source, culprit=culprit, remedy=remedy)
+        self.error_id = error_id
+        self.frames = frames

@@ -333,6 +333,11 @@ class Settings(BaseSettings):
         return (self.home / "exports").absolute()
 
     @property
+    def errors(self) -> Path:
+        """The folder of what unexpected exceptions said, which only its owner may read."""
+        return (self.home / "errors").absolute()
+
+    @property
     def alert_log(self) -> Path:
         """The file to which alerts are appended."""
         return (self.alerts.log or self.home / "alerts.jsonl").absolute()

@@ -14,6 +14,7 @@ import dagster as dg
 
 from mlops_assets.contracts.partitions import ELECTION_YEARS, PROFILE_YEARS, SNAPSHOT_MONTHS, STATES, election_day
 from mlops_assets.contracts.raw import DISTRICT_PROFILES, HOUSE_RETURNS, VOTER_FILE, VOTING_HISTORY
+from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.connectors.landing import Landing
@@ -90,6 +91,7 @@ def _requests(partition_keys: Sequence[str], day: dt.date) -> list[dg.RunRequest
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="On the day after the snapshot: loads each state's file that has landed, and says which have not.",
 )
+@told_plainly("Schedule voter_file_expected")
 def voter_file_expected(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     """Runs for the month's files that have landed; loading one that the sensor has loaded publishes nothing new."""
     day = context.scheduled_execution_time.date()

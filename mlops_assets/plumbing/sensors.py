@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, STATES
 from mlops_assets.contracts.raw import VOTER_FILE
+from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.errors import PlatformError, SourceUnavailableError
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.assets.voter_file import FILE_SHA256
@@ -145,6 +146,7 @@ def _folders(folder: Path, problems: list[str]) -> list[Path]:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for a run for each voter file whose manifest has arrived, again when a file is replaced.",
 )
+@told_plainly("Sensor landing")
 def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """One run request for each arrival; folders that cannot be used are told in the tick, which does not fail."""
     found = collect_arrivals(Landing(Settings.load().landing), context.cursor)

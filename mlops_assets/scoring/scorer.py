@@ -86,10 +86,10 @@ class Scorer:
             )
         try:
             columns = [table.column(name).cast(pa.float64()).to_numpy() for name in names]
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             raise FeatureError(
                 source=f"Rows for model {self.record.name}",
-                culprit=f"a column does not hold numbers ({error}).",
+                culprit=f"a column does not hold numbers ({', '.join(str(column.type) for column in table.columns)}).",
                 remedy="Give whole or floating numbers.",
             ) from None
         return np.column_stack(columns)

@@ -20,6 +20,7 @@ from pandera.backends.ibis import builtin_checks
 
 from mlops_assets.platform.lake.session import LakeSession, extension_file
 from mlops_assets.platform.settings import LakeName
+from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +133,17 @@ def test_ducklake_reads_a_file_to_delete_some_of_a_table_and_none_to_delete_all(
         lake.execute("DELETE FROM curated.s.t WHERE a = 7")
     lake.execute("DELETE FROM curated.s.t")
     assert lake.execute("FROM curated.s.t").fetchall() == []
+
+
+def test_ducklake_merges_the_files_of_different_partitions(settings: Settings) -> None:
+    """Hence nothing merges files: no file would hold one partition any more."""
+    for week in ("w1", "w2"):
+        publish_rows(settings, week, [1], week)
+    with LakeSession(settings) as session:
+        session.attach(LakeName.CURATED)
+        session.connection.execute("CALL ducklake_merge_adjacent_files('curated')")
+        files = "FROM ducklake_list_files('curated', 'yields', schema => 'wrangled')"
+        assert len(session.connection.execute(files).fetchall()) == 1
 
 
 def test_an_embedded_catalog_is_in_wal_mode(lake: duckdb.DuckDBPyConnection, settings: Settings) -> None:

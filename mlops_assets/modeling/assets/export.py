@@ -10,7 +10,7 @@ import dagster as dg
 from mlops_assets.contracts.models import MODELERS
 from mlops_assets.modeling.export import EXPORTED, TABLE, export_predictions
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 
@@ -24,17 +24,11 @@ from mlops_assets.platform.settings import Settings
     kinds={"sqlite"},
     code_version="1",
 )
+@told_plainly("Asset serving/export", owners=MODELERS)
 def export() -> dg.MaterializeResult[None]:
     """All predictions as one verified, immutable export, which the service follows."""
-    try:
-        with LakeSession(Settings.load()) as session:
-            manifest = export_predictions(session)
-    except PlatformError as error:
-        raise dg.Failure(
-            description=str(error),
-            metadata={"source": error.source, "culprit": error.culprit, "remedy": error.remedy},
-            allow_retries=False,
-        ) from error
+    with LakeSession(Settings.load()) as session:
+        manifest = export_predictions(session)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(manifest.export_id),
         metadata={"export_id": manifest.export_id, "rows": manifest.tables[TABLE].rows},

@@ -17,6 +17,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from mlops_assets.platform.assets.delivery import Alert, Delivery, deliver, deliveries
+from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.faults import Severity, ended_runs, faults_of, has_passed
 from mlops_assets.platform.settings import Settings
 
@@ -260,6 +261,7 @@ def alert_sensor(name: str, assets: Iterable[dg.AssetSpec]) -> dg.SensorDefiniti
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells of each fault of a table, to log and webhooks, when it begins and when it has ended.",
     )
+    @told_plainly(f"Sensor {name}")
     def _alert_of_faults(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         told = tell(context.instance, name, owners, Settings.load(), now=time.time())
         return dg.SkipReason(f"Raised {told} alerts." if told else "Nothing new failed.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 from dagster._core.definitions.partitions.utils import infer_partition_mapping
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake import ledger
@@ -124,6 +125,18 @@ def pinned_version(
         if run is not None:
             instance.add_run_tags(run_id, {tag: f"{version}{of_run}"})
         return version
+
+
+def pinned_by_runs(instance: dg.DagsterInstance, lake: LakeName) -> dict[str, int]:
+    """For each run that is not over the version of the lake that it reads, if it has begun to read."""
+    tag = f"{VERSION_TAG}{lake.value}"
+    found: dict[str, int] = {}
+    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+        version, _, run_id = run.tags.get(tag, "").partition(" of run ")
+        # A run that is executed again has its parent's tag until it begins to read.
+        if run_id == run.run_id:
+            found[run_id] = int(version)
+    return found
 
 
 def read_inputs(

@@ -21,11 +21,12 @@ import dagster as dg
 from dagster._utils.warnings import PreviewWarning
 
 from mlops_assets.platform import provenance
+from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.inputs import Read, read_inputs
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
-from mlops_assets.platform.errors import ContractError, PlatformError, SourceUnavailableError
+from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, publish
@@ -100,7 +101,8 @@ def published(
     The function gets by name: each table of ``reads`` (Ibis tables), ``partition``, ``settings``, ``session``
     (connection and scratch folder), ``context`` and ``versions`` (for each read the content hash of each partition).
     It returns the rows, or rows with metadata. When a blocking rule fails, nothing becomes visible, the last good
-    partition stands, every check has its result, and the step fails without a retry.
+    partition stands, every check has its result, and the step fails without a retry. Whatever else is raised reaches
+    Dagster without the values that it may quote (see ``failures``).
 
     Args:
         contract: the table's contract; it gives key, partitions, checks, owners and description.
@@ -185,19 +187,8 @@ def column_schema(contract: Contract) -> dg.TableSchema:
 
 
 def _run(step: _Step, context: dg.AssetExecutionContext) -> Iterator[Any]:
-    try:
+    with told_plainly(f"Asset {step.contract.key.to_user_string()}", owners=step.contract.owners):
         yield from _stage_audit_publish(step, context)
-    except PlatformError as error:
-        raise dg.Failure(
-            description=str(error),
-            metadata={
-                "source": error.source,
-                "culprit": error.culprit,
-                "remedy": error.remedy,
-                "owners": ", ".join(step.contract.owners),
-            },
-            allow_retries=isinstance(error, SourceUnavailableError),
-        ) from error
 
 
 def _stage_audit_publish(step: _Step, context: dg.AssetExecutionContext) -> Iterator[Any]:

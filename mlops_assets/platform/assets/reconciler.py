@@ -20,11 +20,12 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.events import DagsterEvent
 from dagster._core.instance.utils import RUNLESS_JOB_NAME
 
+from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.published import check_severity, materialization_metadata
 from mlops_assets.platform.audit.audit import CheckOutcome
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import first_line, publish_lock
+from mlops_assets.platform.lake.catalog import publish_lock
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 
@@ -83,8 +84,10 @@ def reconcile(
         mine = [contract for contract in contracts if contract.lake is lake]
         try:
             done.reached[lake.value] = _reconcile_lake(session, instance, lake, mine, done, now=now)
-        except (LakeError, duckdb.Error) as error:
-            done.away.append(f"Lake {lake} is away ({first_line(error)}).")
+        except LakeError as error:
+            done.away.append(str(error))
+        except duckdb.Error as error:
+            done.away.append(f"Lake {lake} is away ({type(error).__name__}).")
     return done
 
 
@@ -235,6 +238,7 @@ def reconciler(name: str, contracts: Sequence[Contract]) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Reports publishes whose run was killed between the lake's commit and Dagster's event.",
     )
+    @told_plainly(f"Sensor {name}")
     def _reconcile(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         cursor: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
         with LakeSession(Settings.load()) as session:

@@ -9,8 +9,8 @@ The record goes with the publish's own transaction, so it is there exactly when 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import LakeName
+
+
+LOST: Final = "lost"
+"""The content hash in the record of a loss: the partition's rows are gone, and it counts as never published."""
+
+_BEYOND: Final = 2**62
 
 
 class InputRecord(BaseModel):
@@ -75,6 +81,11 @@ class PublishRecord(BaseModel):
     published_at: float
     snapshots: Mapping[str, int] = {}
 
+    @property
+    def lost(self) -> bool:
+        """Whether this records a loss instead of a publish."""
+        return self.content_hash == LOST
+
     def reads_older_than(self, other: PublishRecord) -> bool:
         """Whether the other one has read something newer of an input of both, and something else."""
         return any(
@@ -128,7 +139,8 @@ def current(
     rows = session.query(
         contract.lake,
         f"SELECT version, record FROM ({asked}) AS asked"
-        f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key AND version = newest",
+        f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key AND version = newest"
+        f" AND content_hash <> '{LOST}'",
     )
     return _by_partition(rows)
 
@@ -139,8 +151,21 @@ def current_version(session: LakeSession, contract: Contract, partition_key: str
     return entry.version if entry is not None else 0
 
 
+def newest(session: LakeSession, lake: LakeName, *, version: int | None = None) -> list[Entry]:
+    """The newest record of each partition of every table at that version, losses among them; by table and partition."""
+    until = "" if version is None else f" AND version <= {int(version)}"
+    rows = session.query(
+        lake,
+        "SELECT found.version, record FROM (SELECT asset, partition, max(version) AS version FROM mlops_assets_ledger"
+        f" WHERE true{until} GROUP BY asset, partition) AS newest JOIN mlops_assets_ledger AS found"
+        " ON found.asset = newest.asset AND found.partition = newest.partition AND found.version = newest.version"
+        " ORDER BY found.asset, found.partition",
+    )
+    return [_entry(*row) for row in rows]
+
+
 def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, str]) -> dict[str | None, Entry]:
-    """The newest publish of each partition that had that content.
+    """The newest publish of each partition that had that content and can still be read.
 
     Args:
         session: a session that may read the contract's lake.
@@ -148,26 +173,56 @@ def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, 
         contents: for each partition key (empty for an unpartitioned table) the content hash asked for.
 
     Returns:
-        A publish for each of the partitions that ever had it, whatever has replaced it since.
+        A publish for each of the partitions that ever had it, whatever has replaced it since; none where it was lost,
+        or where no version of the lake holds it any more.
     """
     rows = session.query(
         contract.lake,
         f"SELECT version, record FROM {_keys(session, contract, list(contents))} AS asked"
         f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key ORDER BY version",
     )
-    entries = [_entry(*row) for row in rows]
-    return {
-        entry.record.partition: entry
-        for entry in entries
-        if contents[entry.record.partition or ""] == entry.record.content_hash
-    }
+    found: dict[str | None, Entry] = {}
+    lost: set[str | None] = set()
+    for entry in reversed([_entry(*row) for row in rows]):
+        key = entry.record.partition
+        if (
+            entry.record.content_hash == contents[key or ""]
+            and key not in found
+            and key not in lost
+            and readable_version(session, contract, key, entry.version) is not None
+        ):
+            found[key] = entry
+        # What a loss follows is what was lost; what was there before has files of its own.
+        lost = lost | {key} if entry.record.lost else lost - {key}
+    return found
+
+
+def versions_left(session: LakeSession, lake: LakeName, versions: Collection[int]) -> set[int]:
+    """Those of the versions that have not expired."""
+    listed = ", ".join(str(int(version)) for version in versions)
+    rows = session.query(lake, f"SELECT snapshot_id FROM ducklake_snapshot WHERE snapshot_id IN ({listed})")
+    return {int(version) for (version,) in rows}
+
+
+def readable_version(session: LakeSession, contract: Contract, key: str | None, version: int) -> int | None:
+    """The oldest version left, from that one on, in which the partition is as it was then; ``None`` if all expired."""
+    replaced = (
+        f"SELECT min(version) FROM mlops_assets_ledger WHERE {_of(contract)} AND partition = {literal(key or '')}"
+        f" AND version > {int(version)}"
+    )
+    [(found,)] = session.query(
+        contract.lake,
+        f"SELECT min(snapshot_id) AS found FROM ducklake_snapshot WHERE snapshot_id >= {int(version)}"
+        f" AND snapshot_id < coalesce(({replaced}), {_BEYOND})",
+    )
+    return None if found is None else int(found)
 
 
 def since(session: LakeSession, lake: LakeName, version: int) -> list[Entry]:
     """All publishes that made versions after that one, oldest first."""
     rows = session.query(
         lake,
-        f"SELECT version, record FROM mlops_assets_ledger WHERE version > {int(version)}"
+        f"SELECT version, record FROM mlops_assets_ledger WHERE version > {int(version)} AND content_hash <> '{LOST}'"
         " ORDER BY version, asset, partition",
     )
     return [_entry(*row) for row in rows]
@@ -179,6 +234,16 @@ def find(session: LakeSession, contract: Contract, publish_id: str) -> Entry | N
         contract.lake, f"SELECT version, record FROM mlops_assets_ledger WHERE publish_id = {literal(publish_id)}"
     )
     return _entry(*rows[0]) if rows else None
+
+
+def at(session: LakeSession, lake: LakeName, asset: str, partition: str, version: int) -> Entry:
+    """The publish that made that version of that partition; an unpartitioned table's is empty."""
+    [row] = session.query(
+        lake,
+        f"SELECT version, record FROM mlops_assets_ledger WHERE asset = {literal(asset)}"
+        f" AND partition = {literal(partition)} AND version = {int(version)}",
+    )
+    return _entry(*row)
 
 
 def _of(contract: Contract) -> str:

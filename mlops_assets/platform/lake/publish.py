@@ -14,8 +14,9 @@ import duckdb
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import AUTHOR, first_line, literal, publish_lock, quote
+from mlops_assets.platform.lake.catalog import AUTHOR, literal, publish_lock, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +97,8 @@ def publish(
             refusals.append(error)
     raise LakeError(
         source=_source(contract, contract.table, record),
-        culprit=f"the publish was refused {len(refusals)} times ({first_line(refusals[-1])}).",
+        # DuckLake quotes the statement that failed, and with it the least and greatest value of every column.
+        culprit=f"the publish was refused {len(refusals)} times ({reason(refusals[-1])}).",
         remedy="The partition is as it was, or as it should be. Is the catalog up, and the disk not full? Try again.",
     ) from refusals[-1]
 
@@ -131,6 +133,9 @@ def _attempt(
             culprit="the commit left no record.",
             remedy="Report this with the version of the DuckLake extension.",
         )
+    if not record.rows:
+        # DuckLake takes no file without rows, so this one is the step's to remove.
+        _mark(files[:1], maybe_published=False)
     return Outcome(entry=made, adopted=False)
 
 
@@ -215,9 +220,9 @@ def _replace(
             raise
         raise LakeError(
             source=_source(contract, table, record),
-            culprit=f"the rows to replace cannot be read ({first_line(error)}).",
-            remedy="Restore that file from a backup. Without one, pause what reads the table, empty it (DELETE FROM "
-            f"{name}, which reads no file), and materialize all its partitions.",
+            culprit=f"the rows to replace cannot be read ({reason(error)}).",
+            remedy="Restore that file from a backup; without one, give it up: mlops-assets lake repair "
+            f"{contract.lake}.",
         ) from error
     if staged is not None:
         session.connection.execute(

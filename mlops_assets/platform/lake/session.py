@@ -31,6 +31,7 @@ from mlops_assets.platform.lake.catalog import (
     query,
     quote,
 )
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -159,7 +160,7 @@ class LakeSession:
             except (duckdb.Error, OSError, sqlite3.Error) as error:
                 raise LakeError(
                     source=f"Lake {lake}",
-                    culprit=f"its catalog cannot be opened ({first_line(error)}).",
+                    culprit=f"its catalog cannot be opened ({_reason(error)}).",
                     remedy="Is the catalog's server up, and has the account access to the catalog and the data path?",
                 ) from error
             _ENGINE.attached[lake] = target
@@ -220,6 +221,12 @@ class LakeSession:
             f"CREATE OR REPLACE SECRET {quote(_secret_name(lake))} (TYPE postgres, PASSWORD {literal(password)})"
         )
         return f"postgres:{settings.catalog}"
+
+
+def _reason(error: Exception) -> str:
+    # Of files and connections the engine says what a person has to know, of data what it read there.
+    about_files = isinstance(error, duckdb.IOException | OSError | sqlite3.Error)
+    return first_line(error) if about_files else reason(error)
 
 
 def _secret_name(lake: LakeName) -> str:

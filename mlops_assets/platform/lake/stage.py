@@ -164,6 +164,18 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
     Raises:
         LakeError: the catalog cannot be reached, or commits and publishes kept it busy; nothing was removed.
     """
+    removed = abandoned(session, lake, older_than_seconds=older_than_seconds)
+    for folder in removed:
+        shutil.rmtree(folder, ignore_errors=True)
+    return removed
+
+
+def abandoned(session: LakeSession, lake: LakeName, *, older_than_seconds: float) -> list[Path]:
+    """The staged folders that ``sweep`` would remove.
+
+    Raises:
+        LakeError: the catalog cannot be reached, or commits and publishes kept it busy.
+    """
     session.attach(lake)
     root = session.settings.lake_data_path(lake)
     # Leases first, the catalog second: what was not leased any more when it was looked at had been committed by then,
@@ -180,13 +192,13 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
     # Under the lock no such commit is under way any more.
     with publish_lock(session.settings, lake, seconds=_SWEEP_LOCK_SECONDS):
         known = {path for (path,) in session.query(lake, "SELECT path FROM ducklake_data_file")}
-    removed: list[Path] = []
-    for folder in left:
-        file = folder / FILE_NAME
-        if known.isdisjoint({str(file), str(file.relative_to(root)), f"{folder.name}/{FILE_NAME}"}):
-            shutil.rmtree(folder, ignore_errors=True)
-            removed.append(folder)
-    return removed
+    return [
+        folder
+        for folder in left
+        if known.isdisjoint(
+            {str(folder / FILE_NAME), str((folder / FILE_NAME).relative_to(root)), f"{folder.name}/{FILE_NAME}"}
+        )
+    ]
 
 
 def _age(folder: Path) -> float:

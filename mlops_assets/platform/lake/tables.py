@@ -39,21 +39,25 @@ def published_table(
         session: a session that may read the contract's lake.
         contract: the table.
         entries: for each partition the publish to read.
-        version: the lake version for every partition that was published by then; later ones are read at their own.
+        version: the lake version for every partition that was published by then; later ones are read at their own, or
+            at a later one with the same rows if that has expired.
 
     Raises:
         MissingInputError: a partition was published before the contract had a column that must hold a value and has no
-            default.
+            default; or every version of the lake with its rows has expired.
     """
     catalog = session.attach(contract.lake)
     columns = rules.columns_of(contract)
-    alike: dict[tuple[int, frozenset[str]], list[str | None]] = {}
-    for key, entry in entries.items():
-        published = frozenset(columns).intersection(entry.record.columns)
-        alike.setdefault((max(version, entry.version), published), []).append(key)
-    if not alike:
+    if not entries:
         nothing = ", ".join(f"NULL::{_type(session, kind)} AS {quote(name)}" for name, kind in columns.items())
         return session.ibis.sql(f"SELECT {nothing} WHERE false")
+    alike: dict[tuple[int, frozenset[str]], list[str | None]] = {}
+    asked = {key: max(version, entry.version) for key, entry in entries.items()}
+    left = ledger.versions_left(session, contract.lake, set(asked.values()))
+    for key, entry in entries.items():
+        readable = asked[key] if asked[key] in left else _readable_version(session, contract, key, asked[key])
+        published = frozenset(columns).intersection(entry.record.columns)
+        alike.setdefault((readable, published), []).append(key)
     parts = []
     for (at, published), keys in alike.items():
         listed = ", ".join(
@@ -63,8 +67,20 @@ def published_table(
             for name, kind in columns.items()
         )
         table = f"{quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)}"
-        parts.append(f"SELECT {listed} FROM {table} AT (VERSION => {at}){_where(contract, keys)}")
+        parts.append(f"SELECT {listed} FROM {table} AT (VERSION => {at}){where(contract, keys)}")
     return session.ibis.sql(" UNION ALL ".join(parts))
+
+
+def _readable_version(session: LakeSession, contract: Contract, key: str | None, version: int) -> int:
+    readable = ledger.readable_version(session, contract, key, version)
+    if readable is None:
+        which = f"partition {key}" if key is not None else "the table"
+        raise MissingInputError(
+            source=f"Table {contract.layer}/{contract.table}",
+            culprit=f"{which} is not in the lake any more as it was at version {version}.",
+            remedy="Run the step again: it reads what is there now. Expired snapshots cannot be read again.",
+        )
+    return readable
 
 
 def _type(session: LakeSession, kind: dt.DataType) -> str:
@@ -77,10 +93,10 @@ def _absent(contract: Contract, column: str, keys: Sequence[str | None]) -> str:
         return literal(str(contract.defaults[column]))
     if rules.schema_of(contract).columns[column].nullable:
         return "NULL"
-    where = f"partition {keys[0]}" if keys[0] is not None else "the table"
+    which = f"partition {keys[0]}" if keys[0] is not None else "the table"
     raise MissingInputError(
         source=f"Table {contract.layer}/{contract.table}",
-        culprit=f"{where} was published before the contract had the column {column}, which must hold a value.",
+        culprit=f"{which} was published before the contract had the column {column}, which must hold a value.",
         remedy="Materialize it again, or declare the value of earlier partitions in the contract's defaults.",
     )
 
@@ -106,7 +122,8 @@ def read_as_recorded(session: LakeSession, contract: Contract, record: InputReco
     return published_table(session, contract, found, version=0)
 
 
-def _where(contract: Contract, keys: Sequence[str | None]) -> str:
+def where(contract: Contract, keys: Sequence[str | None]) -> str:
+    """The SQL condition, with its WHERE, that the rows of those partitions meet."""
     if contract.partitions_def is None:
         return ""
     # Plain comparisons, because only those let the lake skip files by their statistics.

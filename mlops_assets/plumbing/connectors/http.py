@@ -363,7 +363,8 @@ class Fetcher:
 
 
 def _reason(error: httpx.RequestError) -> str:
-    text = without_key(str(error)).rstrip(".")
+    # What follows is a line that the server sent.
+    text = without_key(str(error).partition(": bytearray(")[0]).rstrip(".")
     if isinstance(error, httpx.TimeoutException):
         return f"the time-out passed ({type(error).__name__})"
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.DecodingError):

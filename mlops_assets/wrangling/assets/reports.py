@@ -7,7 +7,6 @@ Drawing is imported where it is needed: half a second for every run that loads t
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -17,7 +16,7 @@ from mlops_assets.contracts import features, variance
 from mlops_assets.contracts.segmentation import SEGMENTATION
 from mlops_assets.contracts.wrangled import WRANGLERS
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table, published_table
@@ -25,8 +24,6 @@ from mlops_assets.platform.settings import Settings
 from mlops_assets.wrangling.named_events import voter_event, with_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mlops_assets.platform.contracts.contract import Contract
 
 _HOURLY: Final = "0 * * * *"
@@ -50,6 +47,7 @@ _COMPARED: Final = (
     kinds={"html"},
     code_version="1",
 )
+@told_plainly("Asset reports/comparison", owners=WRANGLERS)
 def comparison_report() -> dg.MaterializeResult[None]:
     """One month of one state against the month before, as a self-contained page with waterfalls and flows."""
     from mlops_assets.variance import report as pages  # noqa: PLC0415  see above
@@ -57,10 +55,9 @@ def comparison_report() -> dg.MaterializeResult[None]:
 
     key = dg.AssetExecutionContext.get().partition_key
     values = variance.VOTER_CHANGES.partition_values(key)
-    with _plain_failures():
-        settings = Settings.load()
-        with LakeSession(settings) as session:
-            changes, found, flows, said = (_rows(session, table, key) for table in _COMPARED)
+    settings = Settings.load()
+    with LakeSession(settings) as session:
+        changes, found, flows, said = (_rows(session, table, key) for table in _COMPARED)
     told = [with_verdicts(voter_event(row), said) for row in found]
     comparison = transform.comparison_of_lake(
         state=values["state"],
@@ -93,19 +90,19 @@ def comparison_report() -> dg.MaterializeResult[None]:
     kinds={"html"},
     code_version="1",
 )
+@told_plainly("Asset reports/history", owners=WRANGLERS)
 def history_report() -> dg.MaterializeResult[None]:
     """Every named event on one timeline, and the series that they cut, as a self-contained page."""
     from mlops_assets.variance import report as pages  # noqa: PLC0415  see above
     from mlops_assets.wrangling import event_reports as transform  # noqa: PLC0415
 
-    with _plain_failures():
-        settings = Settings.load()
-        with LakeSession(settings) as session:
-            found: list[dict[str, Any]] = current_table(session, contract.EVENTS).to_pyarrow().to_pylist()
-            cells = current_table(session, features.DISTRICT_DEMOGRAPHICS)
-            compared = current_table(session, SEGMENTATION)
-            segments: list[dict[str, Any]] = compared.filter(compared.chosen).to_pyarrow().to_pylist()
-            totals: list[dict[str, Any]] = cells.filter(cells.attribute == "all").to_pyarrow().to_pylist()
+    settings = Settings.load()
+    with LakeSession(settings) as session:
+        found: list[dict[str, Any]] = current_table(session, contract.EVENTS).to_pyarrow().to_pylist()
+        cells = current_table(session, features.DISTRICT_DEMOGRAPHICS)
+        compared = current_table(session, SEGMENTATION)
+        segments: list[dict[str, Any]] = compared.filter(compared.chosen).to_pyarrow().to_pylist()
+        totals: list[dict[str, Any]] = cells.filter(cells.attribute == "all").to_pyarrow().to_pylist()
     ordered = sorted(found, key=lambda row: (row["until"], row["state"], row["event_id"]))
     history = transform.history_of_lake(ordered, totals, sorted(segments, key=lambda row: row["election"]))
     path = transform.written(settings, transform.HISTORY, pages.history_page(history))
@@ -115,15 +112,6 @@ def history_report() -> dg.MaterializeResult[None]:
             "events": len(found),
         }
     )
-
-
-@contextmanager
-def _plain_failures() -> Iterator[None]:
-    """Say what is wrong and how to mend it instead of a traceback."""
-    try:
-        yield
-    except PlatformError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
 def _rows(session: LakeSession, table: Contract, partition_key: str) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import duckdb
 import psycopg2
@@ -18,21 +17,12 @@ from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 
-if TYPE_CHECKING:
-    from mlops_assets_tests.postgres import PostgresDatabase
-
 CURATED = LakeName.CURATED
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def settings(request: pytest.FixtureRequest, home: object, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings with an empty lake on each kind of catalog."""
-    assert home
-    if request.param == "postgresql":
-        database: PostgresDatabase = request.getfixturevalue("postgres_database")
-        monkeypatch.setenv("MLOPS_ASSETS_CURATED__CATALOG", database.dsn)
-        monkeypatch.setenv("MLOPS_ASSETS_CURATED__PASSWORD", database.password)
-    return Settings.load()
+@pytest.fixture
+def settings(on_each_catalog: Settings) -> Settings:
+    return on_each_catalog
 
 
 def publishes(settings: Settings, **version: int) -> dict[str | None, str]:

@@ -1,0 +1,212 @@
+"""The commands ``mlops-assets lake``: what a lake holds, whether it is sound, and its upkeep.
+
+Put here their arguments, what they print and what they ask. Keep out the work itself, which is
+`mlops_assets.platform.lake`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.settings import LakeName, Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.inspection import Fault, Inspection
+
+app = typer.Typer(no_args_is_help=True, help="Look into a lake and keep it sound and tidy.")
+
+_LakesArgument = Annotated[list[LakeName] | None, typer.Argument(help="Which lakes; both when not given.")]
+_YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+_DAY_SECONDS: Final = 86_400.0
+
+
+@app.command()
+def publishes(
+    lake: Annotated[LakeName, typer.Argument(help="Which lake.")] = LakeName.CURATED,
+    last: Annotated[int, typer.Option(help="How many of the newest to show.", min=1)] = 20,
+) -> None:
+    """List the newest publishes: version, table, partition, rows and content hash."""
+    from mlops_assets.platform.lake import ledger  # noqa: PLC0415  --help needs no lake
+    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
+
+    table = Table("version", "table", "partition", "rows", "content hash", "run")
+    with LakeSession(Settings.load()) as session:
+        for entry in ledger.since(session, lake, 0)[-last:]:
+            record = entry.record
+            table.add_row(
+                str(entry.version),
+                record.asset,
+                record.partition or "",
+                f"{record.rows:,}",
+                record.content_hash,
+                record.run_id[:8],
+            )
+    Console().print(table)
+
+
+@app.command()
+def sweep(
+    lake: Annotated[LakeName, typer.Argument(help="Which lake.")],
+    hours: Annotated[float, typer.Option(help="Leave staged files younger than this.", min=0)] = 24.0,
+) -> None:
+    """Remove staged files that a killed run left behind; nothing that any version of the lake refers to."""
+    from mlops_assets.platform.lake import stage  # noqa: PLC0415  --help needs no lake
+    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
+
+    with LakeSession(Settings.load()) as session:
+        removed = stage.sweep(session, lake, older_than_seconds=hours * 3600)
+    typer.echo(f"Removed {len(removed)} staged folders.")
+
+
+@app.command()
+def check(
+    lakes: _LakesArgument = None,
+    *,
+    hashes: Annotated[bool, typer.Option("--hashes", help="Make each content hash again; takes longer.")] = False,
+) -> None:
+    """Compare each lake with its ledger: rows of every current publish, data files, commits. Exit code 1 for faults.
+
+    Publishes that happen meanwhile are no faults.
+    """
+    from mlops_assets.platform.lake.inspection import inspect  # noqa: PLC0415  --help needs no lake
+    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
+
+    contracts = _contracts()
+    with LakeSession(Settings.load()) as session:
+        found = {lake: inspect(session, lake, contracts, hashes=hashes) for lake in lakes or LakeName}
+    _show(found)
+    faults = [fault for inspection in found.values() for fault in inspection.faults]
+    _tell(faults)
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False) -> None:
+    """Give up data files that are gone or cut, so that their tables can be read and published again.
+
+    Says first which files and partitions that are, and asks. A partition that is given up counts as never published.
+    Restore files from a backup before, if there is one.
+    """
+    from mlops_assets.platform.lake import repair as work  # noqa: PLC0415  --help needs no lake
+    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
+
+    contracts = _contracts()
+    with LakeSession(Settings.load()) as session:
+        planned = [table for lake in lakes or LakeName for table in work.plan(session, lake, contracts)]
+        for table in planned:
+            for file, wrong in table.broken.items():
+                typer.echo(f"give up {file}: {wrong}")
+            name = f"{table.contract.layer}/{table.table}"
+            for key in table.lost:
+                typer.echo(f"lost: {name}" + (f", partition {key}" if key is not None else ""))
+        if not planned:
+            typer.echo("Every current file can be read; there is nothing to repair.")
+            return
+        _ask("Give these files up?", yes=yes)
+        for table in planned:
+            work.repair(session, table)
+    typer.echo(f"Repaired {len(planned)} tables. Materialize what was lost; mlops-assets lake check names it.")
+
+
+@app.command()
+def expire(
+    lakes: _LakesArgument = None,
+    older_than: Annotated[float, typer.Option(help="Keep versions younger than so many days.", min=0)] = 30.0,
+    *,
+    yes: _YesOption = False,
+) -> None:
+    """Let old versions go that nothing needs, and remove the files that only they name.
+
+    Kept are the newest version, what runs under way read (DAGSTER_HOME), and whatever current tables, models and
+    predictions were made from, so that each can be rebuilt.
+    """
+    from mlops_assets.platform.assets.inputs import pinned_by_runs  # noqa: PLC0415  --help needs no Dagster
+    from mlops_assets.platform.lake import expiry  # noqa: PLC0415
+    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
+
+    with LakeSession(Settings.load()) as session, _instance() as instance:
+        chosen = {
+            lake: expiry.expirable(
+                session,
+                lake,
+                older_than_seconds=older_than * _DAY_SECONDS,
+                pins=lambda lake: pinned_by_runs(instance, lake),
+            )
+            for lake in lakes or LakeName
+        }
+        for lake, versions in chosen.items():
+            typer.echo(f"{lake}: {len(versions)} versions that nothing needs are older than {older_than:g} days.")
+        _ask("Let them go for good?", yes=yes)
+        for lake, versions in chosen.items():
+            done = expiry.expire(session, lake, versions)
+            typer.echo(
+                f"{lake}: let {done.versions} versions go, {done.kept} are left; removed {len(done.files)} files."
+            )
+
+
+def _contracts() -> dict[str, Contract]:
+    """Every contract of the domain by its asset key as text."""
+    import importlib  # noqa: PLC0415
+    import pkgutil  # noqa: PLC0415
+
+    from mlops_assets import contracts  # noqa: PLC0415  --help needs no contracts
+    from mlops_assets.platform.contracts.contract import Contract  # noqa: PLC0415
+
+    modules = [
+        importlib.import_module(f"{contracts.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(contracts.__path__)
+    ]
+    declared = [value for module in modules for value in vars(module).values() if isinstance(value, Contract)]
+    return {contract.key.to_user_string(): contract for contract in declared}
+
+
+def _instance() -> dg.DagsterInstance:
+    """The instance whose runs read the lakes.
+
+    Raises:
+        SettingsError: there is none, so nobody can say what runs under way read.
+    """
+    import dagster as dg  # noqa: PLC0415  --help needs no Dagster
+
+    from mlops_assets.deployment.instance import embedded_folder  # noqa: PLC0415
+
+    folder = embedded_folder()
+    if not (folder / "dagster.yaml").is_file():
+        raise SettingsError(
+            source="DAGSTER_HOME",
+            culprit=f"{folder} holds no dagster.yaml, so nobody can say what runs under way read.",
+            remedy="Set it to the folder of the Dagster instance.",
+        )
+    return dg.DagsterInstance.from_config(str(folder))
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    if not yes:
+        typer.confirm(question, abort=True)
+
+
+def _show(found: dict[LakeName, Inspection]) -> None:
+    table = Table("lake", "table", "partitions", "rows", "faults")
+    for lake, inspection in found.items():
+        for state in inspection.tables:
+            faults = f"[red]{state.faults}[/red]" if state.faults else "none"
+            table.add_row(lake.value, state.asset, f"{state.partitions:,}", f"{state.rows:,}", faults)
+    Console().print(table)
+
+
+def _tell(faults: list[Fault]) -> None:
+    console = Console(stderr=True)
+    for fault in faults:
+        console.print(f"[red]Fault.[/red] {escape(str(fault))}", highlight=False, soft_wrap=True)
+    if not faults:
+        typer.echo("No faults.")

@@ -1,0 +1,100 @@
+"""The data files of a lake: what its catalog says of them, and whether that is still so on disk.
+
+Put here the files as the catalog names them. Keep out staged files (``stage``) and what to do about broken ones
+(``repair``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from mlops_assets.platform.lake.catalog import literal
+from mlops_assets.platform.withheld import reason
+
+if TYPE_CHECKING:
+    from mlops_assets.platform.lake.session import LakeSession
+    from mlops_assets.platform.settings import LakeName
+
+# A table or schema that was renamed has several rows; the newest is the last.
+_FILES: Final = """
+SELECT data_file_id, s.schema_name, t.table_name, f.path AS path, f.path_is_relative AS is_relative,
+       t.path AS of_table, t.path_is_relative AS table_is_relative, s.path AS of_schema,
+       s.path_is_relative AS schema_is_relative, file_size_bytes, record_count, f.end_snapshot
+FROM ducklake_data_file AS f JOIN ducklake_table AS t ON t.table_id = f.table_id
+JOIN ducklake_schema AS s ON s.schema_id = t.schema_id
+ORDER BY data_file_id, t.begin_snapshot, s.begin_snapshot
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A data file that some version of the lake names.
+
+    Attributes:
+        layer: schema of its table.
+        table: name of its table.
+        path: where it should be.
+        bytes: how large it should be.
+        rows: how many rows it should hold.
+        current: whether the newest version names it.
+    """
+
+    layer: str
+    table: str
+    path: Path
+    bytes: int
+    rows: int
+    current: bool
+
+
+def data_files(session: LakeSession, lake: LakeName) -> list[DataFile]:
+    """Every file that a version of the lake names, oldest first."""
+    root = session.settings.lake_data_path(lake)
+    found = {row[0]: _data_file(root, row) for row in session.query(lake, _FILES)}
+    return list(found.values())
+
+
+def is_gone_or_cut(file: DataFile) -> str | None:
+    """What is wrong with the file as the disk knows it; ``None`` if it is there and as long as it was."""
+    try:
+        size = file.path.stat().st_size
+    except FileNotFoundError:
+        return "it is not there"
+    return None if size == file.bytes else f"it has {size:,} bytes of {file.bytes:,}"
+
+
+def is_broken(session: LakeSession, file: DataFile) -> str | None:
+    """What is wrong with the file; ``None`` if every value of all its rows can be read."""
+    if wrong := is_gone_or_cut(file):
+        return wrong
+    try:
+        # The hash makes DuckDB read every value.
+        [(rows, _)] = session.connection.execute(
+            f"SELECT count(*), bit_xor(hash(found)) FROM read_parquet([{literal(_plain(file.path))}]) AS found"
+        ).fetchall()
+    except duckdb.Error as error:
+        return f"it cannot be read ({reason(error)})"
+    return None if rows == file.rows else f"it has {rows:,} rows of {file.rows:,}"
+
+
+def _plain(path: Path) -> str:
+    """The path as a pattern that only it matches."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in str(path))
+
+
+def _data_file(root: Path, row: tuple[Any, ...]) -> DataFile:
+    _, layer, table, path, relative, of_table, table_relative, of_schema, schema_relative, size, rows, end = row
+    # An absolute part stands for all before it.
+    below_schema = root / of_schema if _is_true(schema_relative) else Path(of_schema)
+    below_table = below_schema / of_table if _is_true(table_relative) else Path(of_table)
+    place = below_table / path if _is_true(relative) else Path(path)
+    return DataFile(layer=layer, table=table, path=place, bytes=int(size), rows=int(rows), current=end is None)
+
+
+def _is_true(flag: object) -> bool:
+    # A SQLite catalog gives texts of numbers.
+    return str(flag) in {"1", "True"}

@@ -1,0 +1,151 @@
+"""Weeks of the orchard in a lake, and real faults in it: for the tests of inspection, repair and expiry.
+
+Put here ways to publish audited weeks and to break what was published. Keep out assertions.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.datatypes as dt
+import pandera.ibis as pandera
+import pyarrow as pa
+
+from mlops_assets.platform.audit.audit import audit
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.files import data_files
+from mlops_assets.platform.lake.inspection import inspect
+from mlops_assets.platform.lake.ledger import InputRecord, PublishRecord
+from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
+from mlops_assets.platform.lake.tables import read_as_recorded
+from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets_tests.platform import orchard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.ledger import Entry
+
+CURATED = LakeName.CURATED
+
+
+class NarrowYieldsModel(pandera.DataFrameModel):
+    """The yields before anybody weighed them."""
+
+    week: dt.String = pandera.Field(nullable=False)
+    tree: dt.Int64 = pandera.Field(nullable=False)
+
+    class Config:
+        """Strict, keyed by tree."""
+
+        strict = True
+        unique = ("week", "tree")
+
+
+NARROW_YIELDS = replace(orchard.YIELDS, model=NarrowYieldsModel, quantise={})
+CONTRACTS = {asset.key.to_user_string(): asset for asset in (orchard.YIELDS, orchard.SEASON, orchard.HARVEST)}
+
+
+def publish_table(
+    contract: Contract,
+    key: str | None,
+    rows: Mapping[str, list[Any]],
+    *,
+    inputs: Mapping[str, Entry] | None = None,
+    run_id: str = "none",
+) -> Entry:
+    """Publish those columns as that partition, audited, made from those publishes."""
+    with LakeSession(Settings.load()) as session, lease(session, contract.lake) as attempt:
+        columns = rules.columns_of(contract)
+        query = relation_sql(session, as_ibis(session, pa.table(dict(rows))))
+        staged = stage(session, contract, query, columns=columns, attempt=attempt)
+        found = audit(session, contract, staged, contract.partition_values(key))
+        record = PublishRecord(
+            publish_id=uuid.uuid4().hex,
+            asset=contract.key.to_user_string(),
+            partition=key,
+            run_id=run_id,
+            code_version="1",
+            package_version="0",
+            environment="test",
+            columns=list(columns),
+            content_hash=found.content_hash or "",
+            rows=found.rows or 0,
+            bytes=staged.bytes,
+            inputs={
+                name: InputRecord(
+                    asset=entry.record.asset, partitions={entry.record.partition or "": entry.record.content_hash}
+                )
+                for name, entry in (inputs or {}).items()
+            },
+            checks=[],
+            published_at=time.time(),
+        )
+        try:
+            replaced = ledger.current_version(session, contract, key)
+            values = contract.partition_values(key)
+            return publish(session, contract, values, staged, record=record, instead_of=replaced).entry
+        finally:
+            staged.remove()
+
+
+def week(key: str, trees: list[int]) -> Entry:
+    """Publish a week with those trees."""
+    return publish_table(orchard.YIELDS, key, {"week": [key] * len(trees), "tree": trees, "kilos": [1.0] * len(trees)})
+
+
+def season(kilos: float, **inputs: Entry) -> Entry:
+    """Publish the season, made from those publishes."""
+    return publish_table(orchard.SEASON, None, {"weeks": [1], "kilos": [kilos]}, inputs=inputs)
+
+
+def as_recorded(entry: Entry, contract: Contract = orchard.YIELDS) -> list[dict[str, Any]]:
+    """The rows of a publish, read as a record names them that was made from it."""
+    record = InputRecord(asset=entry.record.asset, partitions={entry.record.partition or "": entry.record.content_hash})
+    with LakeSession(Settings.load()) as session:
+        rows: list[dict[str, Any]] = read_as_recorded(session, contract, record).to_pyarrow().to_pylist()
+        return rows
+
+
+def current_files(contract: Contract = orchard.YIELDS) -> list[Path]:
+    """The files that the table has now, oldest first."""
+    with LakeSession(Settings.load()) as session:
+        return [
+            file.path
+            for file in data_files(session, contract.lake)
+            if file.current and (file.layer, file.table) == (contract.layer, contract.table)
+        ]
+
+
+def cut(file: Path) -> None:
+    """Cut the file in half."""
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def faults(*, hashes: bool = False) -> list[str]:
+    """What is wrong with the curated lake."""
+    with LakeSession(Settings.load()) as session:
+        return [str(fault) for fault in inspect(session, CURATED, CONTRACTS, hashes=hashes).faults]
+
+
+def execute(statement: str) -> list[tuple[Any, ...]]:
+    """What a statement gives that somebody makes past the platform, with the curated lake attached."""
+    with LakeSession(Settings.load()) as session:
+        session.attach(CURATED)
+        return session.connection.execute(statement).fetchall()
+
+
+def published_weeks() -> dict[str | None, str]:
+    """The publish ids of the weeks that are current."""
+    with LakeSession(Settings.load()) as session:
+        found = ledger.current(session, orchard.YIELDS, list(orchard.WEEKS))
+        return {key: entry.record.publish_id for key, entry in found.items()}
