@@ -33,7 +33,7 @@ import pyarrow as pa
 
 from mlops_assets.platform.assets import published as step
 from mlops_assets.platform.assets.published import Partition, published
-from mlops_assets.platform.assets.reconciler import lost_publishes, report
+from mlops_assets.platform.assets.reconciler import reconcile
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.errors import PlatformError
@@ -288,9 +288,7 @@ def judge(last: dict[str, int], verdict: Path) -> bool:
         dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"]) as instance,
     ):
         current = ledger.current(session, DELIVERIES, list(WEEKS))
-        lost, _ = lost_publishes(session, instance, [DELIVERIES], {}, now=time.time() + 10**6)
-        for contract, entry in lost:
-            report(instance, contract, entry)
+        done = reconcile(session, instance, [DELIVERIES], {}, now=time.time() + 10**6)
         rows = session.connection.execute(
             "SELECT week, max(delivery) FROM curated.raw.deliveries GROUP BY week ORDER BY week"
         ).fetchall()
@@ -317,7 +315,8 @@ def judge(last: dict[str, int], verdict: Path) -> bool:
             wrong.append(f"{len(there - named)} files too many, {len(named - there)} too few")
         publishes = len(ledger.since(session, LakeName.CURATED, 0))
     verdict.write_text(
-        json.dumps({"wrong": wrong, "publishes": publishes, "events reported later": len(lost)}), encoding="utf-8"
+        json.dumps({"wrong": wrong, "publishes": publishes, "events reported later": len(done.reported)}),
+        encoding="utf-8",
     )
     return True
 

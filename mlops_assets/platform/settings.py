@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -88,16 +88,38 @@ class SourceSettings(BaseModel):
     attempts: int = Field(default=4, ge=1)
 
 
+class WebhookSettings(BaseModel):
+    """A receiver of alerts.
+
+    Attributes:
+        url: address that receives each alert as JSON by POST.
+        least: the least severity that it gets: ``warning`` or ``error``.
+    """
+
+    url: SecretStr
+    least: Literal["warning", "error"] = "warning"
+
+
 class AlertSettings(BaseModel):
     """Where alerts go beside the log.
 
     Attributes:
-        webhook_url: address that receives each alert as JSON by POST.
+        webhook_url: address of the common webhook, which gets the alerts of all roles.
+        webhook_least: the least severity that it gets: ``warning`` or ``error``.
+        webhooks: a webhook more for each role, which gets the alerts of what that role owns: ``plumbing`` for tables of
+            ``team:plumbing`` (``MLOPS_ASSETS_ALERTS__WEBHOOKS__PLUMBING__URL``).
         log: file to which each alert is appended as one JSON line; ``alerts.jsonl`` in the home folder when not set.
     """
 
     webhook_url: SecretStr | None = None
+    webhook_least: Literal["warning", "error"] = "warning"
+    webhooks: dict[str, WebhookSettings] = {}
     log: Path | None = None
+
+    @property
+    def common(self) -> WebhookSettings | None:
+        """The common webhook."""
+        return WebhookSettings(url=self.webhook_url, least=self.webhook_least) if self.webhook_url is not None else None
 
 
 class Authentication(StrEnum):

@@ -54,3 +54,14 @@ def test_a_secrets_folder_that_is_not_there_is_named(tmp_path: Path, monkeypatch
     monkeypatch.setenv("MLOPS_ASSETS_SECRETS_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(SettingsError, match="MLOPS_ASSETS_SECRETS_DIR"):
         Settings.load()
+
+
+def test_a_role_s_webhook_may_be_a_secret_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mlops_assets_alerts__webhooks__plumbing__url").write_text(
+        "https://example.org/s3cret", encoding="utf-8"
+    )
+    monkeypatch.setenv("MLOPS_ASSETS_SECRETS_DIR", str(tmp_path))
+    monkeypatch.setenv("MLOPS_ASSETS_ALERTS__WEBHOOKS__PLUMBING__LEAST", "error")
+    webhook = Settings.load().alerts.webhooks["plumbing"]
+    assert (webhook.url.get_secret_value(), webhook.least) == ("https://example.org/s3cret", "error")
+    assert "s3cret" not in repr(Settings.load())

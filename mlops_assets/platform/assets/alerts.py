@@ -1,268 +1,269 @@
-"""Alerts: one message for each failed run and each failed check, to a log file and a webhook.
+"""Alerts: who is told of which fault, once when it begins and once when it ends.
 
-Put here finding, wording and sending alerts. Keep out what counts as a failure (that is the contracts' part).
+Put here the sensor and what it remembers. Keep out what a fault is (``faults``) and how its alert is delivered
+(``delivery``).
 
-Delivery is at least once: the cursor moves past a run when its alerts have been delivered. Each alert has a stable id,
-by which a receiver recognises a repetition.
+What was told is kept in the instance's own storage, so that a sensor's lost cursor repeats nothing.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import json
 import logging
 import time
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import dagster as dg
-import httpx
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from mlops_assets.platform.assets.delivery import Alert, Delivery, deliver, deliveries
 from mlops_assets.platform.assets.failures import told_plainly
+from mlops_assets.platform.assets.faults import Severity, ended_runs, faults_of, has_passed
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dagster import EventLogEntry
+    from mlops_assets.platform.assets.faults import Fault, Subject
+
+WINDOW_SECONDS: Final = 3600.0
+"""How far a sensor looks back that remembers nothing."""
+
+_OVERLAP_SECONDS: Final = 60.0
+"""Runs do not end in the order in which their ends are written."""
 
 _LOG: Final = logging.getLogger(__name__)
-_OVERLAP_SECONDS: Final = 60.0
-_SEND_ATTEMPTS: Final = 3
-_SEND_SECONDS: Final = 10.0
+_LISTED: Final = 5
 
 
-class Alert(BaseModel):
-    """One alert, without personal data.
+class OpenFault(BaseModel):
+    """What a partition is known to suffer from.
 
     Attributes:
-        id: stable id of the event it tells of.
-        kind: ``check_failed`` or ``run_failed``.
-        severity: ``error`` when nothing was published, ``warning`` when the data flowed on.
-        asset: asset key as text; for a run, all assets it was to make.
-        partition: partition key, if any.
-        rule: the failed check; for a run, the failed step.
-        rows: rows that break the rule, where known.
-        owner: who is asked to act.
-        message: one sentence with what happened.
-        run_id: the run, if any.
-        at: seconds since the epoch.
+        fault: id of the fault.
+        severity: the worst that was told.
+        rules: all that were told.
+        at: when it was last seen, seconds since the epoch.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    kind: Literal["check_failed", "run_failed"]
-    severity: Literal["error", "warning"]
-    asset: str
-    partition: str | None
-    rule: str
-    rows: int | None
-    owner: str
-    message: str
-    run_id: str | None
+    fault: str
+    severity: Severity
+    rules: tuple[str, ...]
     at: float
 
 
-class Position(BaseModel):
-    """How far the sensor has looked.
+_Known = TypeVar("_Known", Alert, OpenFault)
+
+
+class Memory(BaseModel):
+    """What an alert sensor remembers from tick to tick.
 
     Attributes:
-        ended: end of the latest run told of, seconds since the epoch.
-        told: ids of runs told of that ended within the overlap before that.
-        logged: ids of alerts in the log whose receiver has not taken them yet.
+        ended: end of the latest run looked at, seconds since the epoch.
+        known: ids of runs looked at that ended shortly before, with their ends.
+        open: what partitions suffer from, by asset and partition as a JSON list.
+        faults: what was told of each open fault.
+        waiting: what webhooks have not taken yet.
     """
 
-    ended: float = 0.0
-    told: dict[str, float] = {}
-    logged: list[str] = []
+    ended: float
+    known: dict[str, float] = {}
+    open: dict[str, OpenFault] = {}
+    faults: dict[str, Alert] = {}
+    waiting: list[Delivery] = []
 
 
-def collect_alerts(
-    instance: dg.DagsterInstance, owners: Mapping[dg.AssetKey, Sequence[str]], position: Position
-) -> list[tuple[dg.RunRecord, list[Alert]]]:
-    """Runs that ended since that position, oldest first, each with its alerts.
-
-    Every storage can tell which runs changed since a time, but not every one can tell events across runs. Ends are
-    looked for with an overlap, because runs do not end in the order in which their ends are written.
+def tell(
+    instance: dg.DagsterInstance,
+    name: str,
+    owners: Mapping[dg.AssetKey, Sequence[str]],
+    settings: Settings,
+    *,
+    now: float,
+) -> int:
+    """Tell of the faults of these assets that began or ended since the last time; returns how many alerts that makes.
 
     Args:
-        instance: the Dagster instance.
+        instance: the Dagster instance, which also keeps what was told.
+        name: under which it is kept.
         owners: the assets to look after, with their owners.
-        position: how far the sensor has looked.
+        settings: where alerts go.
+        now: seconds since the epoch.
     """
-    since = position.ended - _OVERLAP_SECONDS
-    records = instance.get_run_records(
-        dg.RunsFilter(updated_after=dt.datetime.fromtimestamp(max(since, 0.0), tz=dt.UTC))
+    key = f"mlops_assets/alerts/{name}"
+    storage = instance.daemon_cursor_storage
+    kept = storage.get_cursor_values({key}).get(key)
+    memory = Memory.model_validate_json(kept) if kept else Memory(ended=now - WINDOW_SECONDS)
+
+    def keep() -> None:
+        storage.set_cursor_values({key: memory.model_dump_json()})
+
+    alerts = [*_begun(instance, owners, memory), *_ended(instance, memory, now)]
+    for alert in alerts:
+        _log(alert.message, alert, settings, level=logging.ERROR if alert.severity == "error" else logging.WARNING)
+        memory.waiting += deliveries(alert, settings.alerts, now)
+    # Before anything is sent, so that whatever ends this tick, no alert is raised twice.
+    keep()
+    for refused in deliver(memory.waiting, settings.alerts, now, keep):
+        _log_refusal(refused, settings)
+    return len(alerts)
+
+
+def _begun(
+    instance: dg.DagsterInstance, owners: Mapping[dg.AssetKey, Sequence[str]], memory: Memory
+) -> Iterable[Alert]:
+    """The alerts of what went wrong in runs that ended since, as far as it is not told yet."""
+    for record in ended_runs(instance, memory.ended - _OVERLAP_SECONDS, memory.known):
+        for fault in faults_of(instance, record, owners.keys()):
+            news = [subject for subject in fault.subjects if not _told(memory.open.get(_key(subject)), fault)]
+            before = {open_.fault for subject in news if (open_ := memory.open.get(_key(subject))) is not None}
+            alert = _alert(fault, news, owners, fault_id=before.pop() if len(before) == 1 else fault.id)
+            for subject, at in fault.subjects.items():
+                known = memory.open.get(_key(subject))
+                if subject not in news and known is not None:
+                    known.at = at
+                    continue
+                begun = OpenFault(fault=alert.fault, severity=fault.severity, rules=fault.rules, at=at)
+                memory.open[_key(subject)] = _joined(known, begun) if known is not None else begun
+            if news:
+                memory.faults[alert.fault] = _joined(memory.faults.get(alert.fault, alert), alert)
+                yield alert
+        end = record.end_time or 0.0
+        memory.known[record.dagster_run.run_id] = end
+        memory.ended = max(memory.ended, end)
+
+
+def _ended(instance: dg.DagsterInstance, memory: Memory, now: float) -> Iterable[Alert]:
+    """The alerts of faults none of whose partitions suffers any more."""
+    since = memory.ended - _OVERLAP_SECONDS
+    for key, fault in list(memory.open.items()):
+        asset, partition = json.loads(key)
+        if has_passed(instance, (asset, partition), fault.at, memory.known, since):
+            del memory.open[key]
+    still = {fault.fault for fault in memory.open.values()}
+    for fault_id in [fault_id for fault_id in memory.faults if fault_id not in still]:
+        first = memory.faults.pop(fault_id)
+        where = f"{first.asset}{_in(first.partition)}"
+        yield first.model_copy(
+            update={
+                "id": f"{fault_id}-resolved",
+                "kind": "resolved",
+                "rows": None,
+                "message": f"{where} was published again: {', '.join(first.rules)} no longer fails.",
+                "run_id": None,
+                "at": now,
+            }
+        )
+    memory.known = {run_id: end for run_id, end in memory.known.items() if end >= since}
+
+
+def _joined(first: _Known, then: _Known) -> _Known:
+    """What was told first, with the rules of what was told then; of the two severities the worse."""
+    return first.model_copy(
+        update={
+            "fault": then.fault,
+            "severity": "error" if "error" in {first.severity, then.severity} else "warning",
+            "rules": tuple(dict.fromkeys([*first.rules, *then.rules])),
+            "at": then.at,
+        }
     )
-    ended = [
-        record
-        for record in records
-        if record.end_time is not None
-        and record.end_time >= since
-        and record.dagster_run.is_finished
-        and record.dagster_run.run_id not in position.told
-    ]
-    return [(record, _alerts_of(instance, record, owners)) for record in sorted(ended, key=lambda r: r.end_time or 0.0)]
 
 
-def _alerts_of(
-    instance: dg.DagsterInstance, record: dg.RunRecord, owners: Mapping[dg.AssetKey, Sequence[str]]
-) -> list[Alert]:
-    run = record.dagster_run
-    evaluations = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-    alerts = [alert for entry in evaluations if (alert := _check_alert(entry, owners)) is not None]
-    if run.is_failure and (alert := _run_alert(instance, record, owners)) is not None:
-        alerts.append(alert)
-    return alerts
+def _told(known: OpenFault | None, fault: Fault) -> bool:
+    """Whether what the partition is known to suffer from says the same or worse."""
+    if known is None or (known.severity == "warning" and fault.severity == "error"):
+        return False
+    return set(fault.rules) <= set(known.rules)
 
 
-def _check_alert(entry: EventLogEntry, owners: Mapping[dg.AssetKey, Sequence[str]]) -> Alert | None:
-    evaluation = entry.get_dagster_event().asset_check_evaluation_data
-    if evaluation.passed or evaluation.asset_key not in owners:
-        return None
-    metadata = {name: value.value for name, value in evaluation.metadata.items()}
-    rows = metadata.get("failing_rows")
-    asset = evaluation.asset_key.to_user_string()
-    partition = evaluation.partition
-    blocking = evaluation.severity is dg.AssetCheckSeverity.ERROR
-    consequence = "nothing was published, the last good data stands" if blocking else "the data flowed on"
-    what = str(metadata["problem"]) if "problem" in metadata else f"{rows} rows break it"
+def _alert(
+    fault: Fault, subjects: Sequence[Subject], owners: Mapping[dg.AssetKey, Sequence[str]], *, fault_id: str
+) -> Alert:
+    assets = fault.assets
+    partitions = sorted({partition for _, partition in subjects if partition is not None})
+    listed = ", ".join(partitions[:_LISTED])
+    if len(partitions) > _LISTED:
+        listed += f" and {len(partitions) - _LISTED} more"
+    asset = ", ".join(assets)
     return Alert(
-        id=f"check-{entry.run_id or 'runless'}-{asset}-{partition}-{evaluation.check_name}-{entry.timestamp:.6f}",
-        kind="check_failed",
-        severity="error" if blocking else "warning",
+        id=fault.id,
+        fault=fault_id,
+        kind=fault.kind,
+        severity=fault.severity,
         asset=asset,
-        partition=partition,
-        rule=evaluation.check_name,
-        rows=int(rows) if isinstance(rows, int) else None,
-        owner=", ".join(owners[evaluation.asset_key]),
-        message=f"Check {evaluation.check_name} of {asset}{_in(partition)} failed: {what}; {consequence}.",
-        run_id=entry.run_id or None,
-        at=entry.timestamp,
+        partition=listed or None,
+        rules=fault.rules,
+        rows=fault.rows,
+        owner=", ".join(sorted({owner for key in assets for owner in owners[dg.AssetKey.from_user_string(key)]})),
+        message=f"{asset}{_in(listed)} {fault.what}",
+        run_id=fault.run_id,
+        at=max(fault.subjects.values()),
     )
 
 
-def _run_alert(
-    instance: dg.DagsterInstance, record: dg.RunRecord, owners: Mapping[dg.AssetKey, Sequence[str]]
-) -> Alert | None:
-    """The alert of a failed run; none when its checks tell of it already."""
-    run = record.dagster_run
-    planned = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
-    selected = sorted({event.get_dagster_event().asset_materialization_planned_data.asset_key for event in planned})
-    mine = [key for key in selected if key in owners]
-    if not mine:
-        return None
-    failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-    told_by_checks = [event for event in failures if _is_check_failure(event)]
-    if failures and len(told_by_checks) == len(failures):
-        return None
-    failure = next((event for event in failures if not _is_check_failure(event)), None)
-    partition = run.tags.get("dagster/partition")
-    step = failure.step_key if failure is not None else None
-    assets = ", ".join(key.to_user_string() for key in mine)
-    return Alert(
-        id=f"run-{run.run_id}",
-        kind="run_failed",
-        severity="error",
-        asset=assets,
-        partition=partition,
-        rule=step or "run",
-        rows=None,
-        owner=", ".join(sorted({owner for key in mine for owner in owners[key]})),
-        message=f"The run of {assets}{_in(partition)} failed: {_why(failure)}",
-        run_id=run.run_id,
-        at=record.end_time or 0.0,
-    )
-
-
-def _is_check_failure(event: EventLogEntry) -> bool:
-    error = event.get_dagster_event().step_failure_data.error
-    return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
-
-
-def _why(failure: EventLogEntry | None) -> str:
-    if failure is not None:
-        data = failure.get_dagster_event().step_failure_data
-        if data.user_failure_data is not None and data.user_failure_data.description:
-            return str(data.user_failure_data.description)
-        # The text of an unexpected exception may quote a row; its type does not.
-        cause = data.error
-        while cause is not None and cause.cause is not None:
-            cause = cause.cause
-        return f"{cause.cls_name if cause is not None else 'unknown error'}; see the run's log."
-    return "it ended before a step could tell why (killed, or never started)."
+def _key(subject: Subject) -> str:
+    return json.dumps(subject)
 
 
 def _in(partition: str | None) -> str:
     return f" in partition {partition}" if partition else ""
 
 
-def log(alert: Alert, settings: Settings) -> None:
-    """Append the alert to the log file as one JSON line, and to the process's log."""
-    _LOG.log(logging.ERROR if alert.severity == "error" else logging.WARNING, "%s", alert.message)
-    settings.alert_log.parent.mkdir(parents=True, exist_ok=True)
-    with settings.alert_log.open("a", encoding="utf-8") as file:
-        file.write(alert.model_dump_json() + "\n")
+class Refusal(BaseModel):
+    """A line of the alert log: a webhook does not take an alert.
 
-
-def post(alert: Alert, settings: Settings) -> None:
-    """Post the alert to the webhook, if one is set.
-
-    Raises:
-        httpx.HTTPError: the webhook did not take it in any attempt.
+    Attributes:
+        kind: ``refused``; ``given_up`` when it is not offered any more.
+        alert: id of the alert.
+        route: which webhook.
+        problem: what it answers, without its address.
+        attempts: how often it was tried.
     """
-    if settings.alerts.webhook_url is None:
-        return
-    for attempt in range(1, _SEND_ATTEMPTS + 1):
-        try:
-            response = httpx.post(
-                settings.alerts.webhook_url.get_secret_value(),
-                json=alert.model_dump(),
-                headers={"Idempotency-Key": alert.id},
-                timeout=_SEND_SECONDS,
-            )
-            response.raise_for_status()
-        except httpx.HTTPError:
-            if attempt == _SEND_ATTEMPTS:
-                raise
-            time.sleep(0.2 * attempt)
-        else:
-            return
+
+    kind: str
+    alert: str
+    route: str
+    problem: str
+    attempts: int
+
+
+def _log_refusal(delivery: Delivery, settings: Settings) -> None:
+    refusal = Refusal(
+        kind="refused" if delivery.attempts == 1 else "given_up",
+        alert=delivery.alert.id,
+        route=delivery.route,
+        problem=delivery.problem or "",
+        attempts=delivery.attempts,
+    )
+    said = f"The webhook of {refusal.route} does not take alert {refusal.alert} ({refusal.problem})."
+    _log(said, refusal, settings, level=logging.WARNING)
+
+
+def _log(said: str, line: BaseModel, settings: Settings, *, level: int) -> None:
+    """Append the line to the alert log as JSON, and the words to the process's log."""
+    _LOG.log(level, "%s", said)
+    try:
+        settings.alert_log.parent.mkdir(parents=True, exist_ok=True)
+        with settings.alert_log.open("a", encoding="utf-8") as file:
+            file.write(line.model_dump_json() + "\n")
+    except OSError as error:
+        # A full disk must not keep the webhooks from telling of it.
+        _LOG.warning("The alert log cannot be written (%s).", error.strerror)
 
 
 def alert_sensor(name: str, assets: Iterable[dg.AssetSpec]) -> dg.SensorDefinition:
-    """The sensor that tells of failures of these assets, each one once the receiver has taken it."""
+    """The sensor that tells the owners of these assets of each fault, when it begins and when it has ended."""
     owners = {spec.key: tuple(spec.owners) for spec in assets}
 
     @dg.sensor(
         name=name,
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Sends one alert for each failed run and each failed check to the log and the webhook.",
+        description="Tells of each fault of a table, to log and webhooks, when it begins and when it has ended.",
     )
     @told_plainly(f"Sensor {name}")
-    def _alert(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        settings = Settings.load()
-        position = Position.model_validate_json(context.cursor) if context.cursor else Position()
-        sent = 0
-        for record, alerts in collect_alerts(context.instance, owners, position):
-            for alert in alerts:
-                if alert.id not in position.logged:
-                    log(alert, settings)
-                    position.logged.append(alert.id)
-            try:
-                for alert in alerts:
-                    post(alert, settings)
-                    sent += 1
-            except httpx.HTTPError as error:
-                context.log.warning("The webhook does not take alerts (%s).", type(error).__name__)
-                break
-            position.logged = []
-            position.ended = max(position.ended, record.end_time or 0.0)
-            position.told[record.dagster_run.run_id] = record.end_time or 0.0
-        overlap = position.ended - 2 * _OVERLAP_SECONDS
-        position.told = {run_id: end for run_id, end in position.told.items() if end >= overlap}
-        context.update_cursor(position.model_dump_json())
-        return dg.SkipReason(f"Sent {sent} alerts." if sent else "Nothing failed.")
+    def _alert_of_faults(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        told = tell(context.instance, name, owners, Settings.load(), now=time.time())
+        return dg.SkipReason(f"Raised {told} alerts." if told else "Nothing new failed.")
 
-    return _alert
+    return _alert_of_faults

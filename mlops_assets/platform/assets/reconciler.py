@@ -2,25 +2,35 @@
 
 Put here the comparison of the lake's records with Dagster's, and the sensor around it. Keep out any repair of data: the
 data is right, only its event is missing.
+
+What Dagster was told last of a partition should be the publish that is current in the lake. Only that one is ever
+reported, under the lake's publish lock, so that no newer publish can come before it.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
+import duckdb
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.events import DagsterEvent
+from dagster._core.instance.utils import RUNLESS_JOB_NAME
 
 from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.published import check_severity, materialization_metadata
 from mlops_assets.platform.audit.audit import CheckOutcome
+from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.catalog import publish_lock
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry
@@ -30,48 +40,147 @@ GRACE_SECONDS: Final = 900.0
 """How long after a publish its own run, if still alive, may take to report it."""
 
 _DATA_VERSION_TAG: Final = "dagster/data_version"
-_RECENT_EVENTS: Final = 20
+_ASKED_AT_ONCE: Final = 500
+_MOST_REPORTED: Final = 100
+"""Publishes of one lake reported in one tick, which Dagster ends after a minute."""
 
 
-def lost_publishes(
+@dataclass
+class Reconciled:
+    """What one look at the lakes did.
+
+    Attributes:
+        reached: for each lake, the version up to which nothing is left to report.
+        reported: the publishes that were reported, oldest first in each lake.
+        away: why lakes could not be looked at; their versions in ``reached`` are as they were.
+    """
+
+    reached: dict[str, int]
+    reported: list[Entry] = field(default_factory=list)
+    away: list[str] = field(default_factory=list)
+
+
+def reconcile(
     session: LakeSession,
     instance: dg.DagsterInstance,
     contracts: Sequence[Contract],
     cursor: Mapping[str, int],
     *,
     now: float,
-) -> tuple[list[tuple[Contract, Entry]], dict[str, int]]:
-    """Publishes of these tables without a materialization event, and how far each lake has been looked through.
+) -> Reconciled:
+    """Report the current publishes of these tables that are not what Dagster was told last of their partitions.
 
-    A publish whose run is still alive is left for later, unless it is older than the grace period; the cursor stays
-    before it.
+    A publish whose run is still alive is left for later, unless it is older than the grace period.
 
     Args:
         session: a session that may read the lakes of the contracts.
         instance: the Dagster instance with the events.
         contracts: the tables to look after.
-        cursor: for each lake, the last version looked at.
+        cursor: for each lake, the last version looked at; a lake that is not in it is looked through as a whole.
         now: seconds since the epoch.
     """
+    done = Reconciled(reached=dict(cursor))
+    for lake in sorted({contract.lake for contract in contracts}):
+        mine = [contract for contract in contracts if contract.lake is lake]
+        try:
+            done.reached[lake.value] = _reconcile_lake(session, instance, lake, mine, done, now=now)
+        except LakeError as error:
+            done.away.append(str(error))
+        except duckdb.Error as error:
+            done.away.append(f"Lake {lake} is away ({type(error).__name__}).")
+    return done
+
+
+def _reconcile_lake(
+    session: LakeSession,
+    instance: dg.DagsterInstance,
+    lake: LakeName,
+    contracts: Sequence[Contract],
+    done: Reconciled,
+    *,
+    now: float,
+) -> int:
+    """Report what is lost in one lake; returns the version up to which nothing is left."""
+    reached = done.reached.get(lake.value, 0)
     by_asset = {contract.key.to_user_string(): contract for contract in contracts}
-    lost: list[tuple[Contract, Entry]] = []
-    reached = dict(cursor)
-    lakes: set[LakeName] = {contract.lake for contract in contracts}
-    for lake in sorted(lakes):
-        done = cursor.get(lake.value, 0)
-        for entry in ledger.since(session, lake, done):
-            contract = by_asset.get(entry.record.asset)
-            if contract is not None and not _reported(instance, contract, entry):
-                if _alive(instance, entry.record.run_id) and now - entry.record.published_at < GRACE_SECONDS:
-                    break
-                lost.append((contract, entry))
-            done = entry.version
-        reached[lake.value] = done
-    return lost, reached
+    touched: dict[str, set[str | None]] = {}
+    for entry in ledger.since(session, lake, reached):
+        reached = entry.version
+        if entry.record.asset in by_asset:
+            touched.setdefault(entry.record.asset, set()).add(entry.record.partition)
+    unknown = [
+        (entry, by_asset[asset])
+        for asset, partitions in touched.items()
+        for entry in _unknown(session, instance, by_asset[asset], partitions)
+    ]
+    left: list[int] = []
+    reported = 0
+    for entry, contract in sorted(unknown, key=lambda found: found[0].version):
+        if reported == _MOST_REPORTED or _may_yet_report(instance, entry, now):
+            left.append(entry.version)
+            continue
+        with publish_lock(session.settings, lake):
+            # Who published since has reported, or will, after this.
+            still = [
+                found.record.publish_id for found in _unknown(session, instance, contract, [entry.record.partition])
+            ]
+            if still == [entry.record.publish_id]:
+                report(instance, contract, entry)
+                done.reported.append(entry)
+                reported += 1
+            elif still:
+                left.append(entry.version)
+    return min([reached, *(version - 1 for version in left)])
+
+
+def _unknown(
+    session: LakeSession, instance: dg.DagsterInstance, contract: Contract, partitions: Iterable[str | None]
+) -> list[Entry]:
+    """The current publishes of these partitions that are not what Dagster was told last of them."""
+    current = ledger.current(session, contract, list(partitions))
+    told = _told_last(instance, contract, list(current))
+    return [entry for partition, entry in current.items() if told.get(partition) != entry.record.publish_id]
+
+
+def _told_last(
+    instance: dg.DagsterInstance, contract: Contract, partitions: Sequence[str | None]
+) -> dict[str | None, object]:
+    """For each partition that was ever materialized, the id of the publish that its latest event tells of."""
+    keys = [partition for partition in partitions if partition is not None]
+    if keys:
+        latest = instance.event_log_storage.get_latest_storage_id_by_partition(
+            contract.key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(keys)
+        )
+        ids = list(latest.values())
+        chunks = [ids[start : start + _ASKED_AT_ONCE] for start in range(0, len(ids), _ASKED_AT_ONCE)]
+        events = [
+            record.event_log_entry
+            for chunk in chunks
+            for record in instance.fetch_materializations(
+                dg.AssetRecordsFilter(contract.key, storage_ids=chunk), limit=len(chunk)
+            ).records
+        ]
+    else:
+        event = instance.get_latest_materialization_event(contract.key)
+        events = [event] if event is not None else []
+    told: dict[str | None, object] = {}
+    for event in events:
+        materialization = event.asset_materialization
+        if materialization is not None and (publish_id := materialization.metadata.get("publish_id")) is not None:
+            told[materialization.partition] = publish_id.value
+    return told
+
+
+def _may_yet_report(instance: dg.DagsterInstance, entry: Entry, now: float) -> bool:
+    run = instance.get_run_by_id(entry.record.run_id)
+    return run is not None and not run.is_finished and now - entry.record.published_at < GRACE_SECONDS
 
 
 def report(instance: dg.DagsterInstance, contract: Contract, entry: Entry) -> None:
-    """Write the events that the publish's own step did not live to write: materialization first, then its checks."""
+    """Write the events that the publish's own step did not live to write: materialization first, then its checks.
+
+    May be repeated.
+    """
     record = entry.record
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
@@ -85,18 +194,39 @@ def report(instance: dg.DagsterInstance, contract: Contract, entry: Entry) -> No
             tags={_DATA_VERSION_TAG: record.content_hash},
         )
     )
+    target = _latest_materialization(instance, contract, record.partition)
+    # Dagster keeps one result of a check for each run and partition: what is planned is settled, and repeated reports
+    # replace each other. A runless result could be written once only. A publish by hand is a run of its own.
+    run_id = record.run_id or record.publish_id
     for raw in record.checks:
         outcome = CheckOutcome.from_record(raw)
-        instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=contract.key,
-                check_name=outcome.name,
-                passed=outcome.passed,
-                severity=check_severity(outcome),
-                metadata=outcome.metadata(contract, record.partition),
-                partition=record.partition,
-            )
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=contract.key,
+            check_name=outcome.name,
+            passed=outcome.passed,
+            severity=check_severity(outcome),
+            blocking=outcome.blocking,
+            metadata=outcome.metadata(contract, record.partition),
+            partition=record.partition,
+            target_materialization_data=target,
         )
+        event = DagsterEvent(
+            event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+            event_specific_data=evaluation,
+            job_name=RUNLESS_JOB_NAME,
+        )
+        instance.report_dagster_event(event, run_id=run_id)
+
+
+def _latest_materialization(
+    instance: dg.DagsterInstance, contract: Contract, partition: str | None
+) -> AssetCheckEvaluationTargetMaterializationData:
+    """The event that check results refer to, without which Dagster takes the checks for missing."""
+    wanted = dg.AssetRecordsFilter(contract.key, asset_partitions=None if partition is None else [partition])
+    [latest] = instance.fetch_materializations(wanted, limit=1).records
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
+    )
 
 
 def reconciler(name: str, contracts: Sequence[Contract]) -> dg.SensorDefinition:
@@ -112,30 +242,11 @@ def reconciler(name: str, contracts: Sequence[Contract]) -> dg.SensorDefinition:
     def _reconcile(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         cursor: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
         with LakeSession(Settings.load()) as session:
-            lost, reached = lost_publishes(session, context.instance, contracts, cursor, now=time.time())
-        for contract, entry in lost:
-            report(context.instance, contract, entry)
-        context.update_cursor(json.dumps(reached))
-        return dg.SkipReason(f"Reported {len(lost)} lost publishes." if lost else "No lost publishes.")
+            done = reconcile(session, context.instance, contracts, cursor, now=time.time())
+        for away in done.away:
+            context.log.warning("%s", away)
+        context.update_cursor(json.dumps(done.reached))
+        said = f"Reported {len(done.reported)} lost publishes." if done.reported else "No lost publishes."
+        return dg.SkipReason(" ".join([said, *done.away]))
 
     return _reconcile
-
-
-def _reported(instance: dg.DagsterInstance, contract: Contract, entry: Entry) -> bool:
-    partition = entry.record.partition
-    found = instance.fetch_materializations(
-        dg.AssetRecordsFilter(contract.key, asset_partitions=[partition] if partition is not None else None),
-        limit=_RECENT_EVENTS,
-    )
-    for event in found.records:
-        materialization = event.asset_materialization
-        if materialization is not None:
-            publish_id = materialization.metadata.get("publish_id")
-            if publish_id is not None and publish_id.value == entry.record.publish_id:
-                return True
-    return False
-
-
-def _alive(instance: dg.DagsterInstance, run_id: str) -> bool:
-    run = instance.get_run_by_id(run_id)
-    return run is not None and not run.is_finished

@@ -1,69 +1,23 @@
-"""Alerts: one for each failed run and each failed check, delivered to a real receiver."""
+"""Alerts: one for each fault when it begins and when it has ended, to whom it concerns."""
 
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+import time
+import warnings
 
 import dagster as dg
+import pyarrow as pa
 import pytest
+from dagster._utils.warnings import PreviewWarning
 
-from mlops_assets.platform.assets.alerts import alert_sensor
+from mlops_assets.platform.assets import alerts
+from mlops_assets.platform.assets.addition import add
+from mlops_assets.platform.assets.reconciler import reconcile
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-class Receiver:
-    """A webhook receiver on loopback; ``answers`` holds the status codes of the next requests."""
-
-    def __init__(self) -> None:
-        self.alerts: list[dict[str, Any]] = []
-        self.answers: list[int] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = receiver.answers.pop(0) if receiver.answers else 200
-                if status == 200:
-                    receiver.alerts.append(json.loads(body))
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *arguments: object) -> None:
-                """Stay silent."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/"
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    receiver = Receiver()
-    monkeypatch.setenv("MLOPS_ASSETS_ALERTS__WEBHOOK_URL", receiver.url)
-    yield receiver
-    receiver.server.shutdown()
-
-
-class Watch:
-    """The alert sensor of the orchard, ticking by hand."""
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self.instance = instance
-        self.sensor = alert_sensor("watch", [spec for asset in orchard.ASSETS for spec in asset.specs])
-        self.cursor: str | None = None
-
-    def tick(self) -> None:
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        self.sensor(context)
-        self.cursor = context.cursor
+from mlops_assets_tests.platform.assets.alerting import HOUR, Receiver, Watch, harvest, logged, rotten
 
 
 @pytest.fixture
@@ -71,33 +25,48 @@ def watch(instance: dg.DagsterInstance) -> Watch:
     return Watch(instance)
 
 
-def logged() -> list[dict[str, Any]]:
-    file = Settings.load().alert_log
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-
-
 def test_a_failed_check_is_told_once_with_asset_partition_rule_count_and_owner(
     receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
 ) -> None:
-    orchard.weigh("w1", [{"week": "w1", "tree": 1, "picker": "Secret Name", "kilos": -1.0}])
-    orchard.pick("w1", instance=instance)
+    harvest(instance, "w1", rotten("w1"))
     watch.tick()
     watch.tick()
     [alert] = receiver.alerts
     assert alert["kind"] == "check_failed"
-    assert (alert["asset"], alert["partition"], alert["rule"]) == ("raw/harvest", "w1", "values")
+    assert (alert["asset"], alert["partition"], alert["rules"]) == ("raw/harvest", "w1", ["values"])
     assert (alert["rows"], alert["owner"], alert["severity"]) == (1, "team:pickers", "error")
-    assert "the last good data stands" in alert["message"]
+    assert "the last good data stands, and what is made from it waits" in alert["message"]
     assert "Secret Name" not in json.dumps(alert)
     assert logged() == [alert]
 
 
-def test_a_warning_is_told_as_such(receiver: Receiver, watch: Watch, instance: dg.DagsterInstance) -> None:
-    orchard.weigh("w1", [{"week": "w1", "tree": 1, "picker": "P", "kilos": 500.0}])
-    assert orchard.pick("w1", [orchard.harvest], instance=instance).success
+def test_checks_of_a_partition_that_fail_together_are_one_alert(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    harvest(instance, "w1", rotten("w1"), rotten("w1", tree=8, kilos=None))
     watch.tick()
     [alert] = receiver.alerts
-    assert (alert["rule"], alert["severity"]) == ("no_windfall", "warning")
+    assert alert["rules"] == ["nulls", "values"]
+
+
+def test_a_wrong_shape_is_one_alert_that_names_nothing_delivered(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    orchard.weigh("w1", [{"week": "w1", "tree": 1, "Secret Name": "x"}])
+    orchard.pick("w1", instance=instance)
+    watch.tick()
+    [alert] = receiver.alerts
+    assert alert["rules"] == ["shape"]
+    assert "Secret Name" not in json.dumps(alert)
+
+
+def test_a_warning_is_told_as_such(receiver: Receiver, watch: Watch, instance: dg.DagsterInstance) -> None:
+    assert harvest(instance, "w1", rotten("w1", kilos=500.0))
+    watch.tick()
+    watch.tick()
+    [alert] = receiver.alerts
+    assert (alert["rules"], alert["severity"]) == (["no_windfall"], "warning")
+    assert "the data flowed on" in alert["message"]
 
 
 def test_a_run_that_fails_otherwise_is_told_once_with_its_reason(
@@ -113,6 +82,27 @@ def test_a_run_that_fails_otherwise_is_told_once_with_its_reason(
     assert "Materialize it first" in alert["message"]
 
 
+def test_what_a_failed_step_keeps_from_being_made_is_no_fault_of_its_own(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    orchard.pick("w1", instance=instance)
+    watch.tick()
+    [alert] = receiver.alerts
+    assert (alert["asset"], alert["owner"]) == ("raw/harvest", "team:pickers")
+
+
+def test_a_run_that_ends_without_a_word_is_told_with_all_it_was_to_make(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    job = dg.Definitions(assets=[orchard.harvest, orchard.yields]).resolve_implicit_global_asset_job_def()
+    killed = instance.create_run_for_job(job, tags={"dagster/partition": "w1"})
+    instance.report_run_failed(killed)
+    watch.tick()
+    [alert] = receiver.alerts
+    assert (alert["asset"], alert["owner"]) == ("raw/harvest, wrangled/yields", "team:farm, team:pickers")
+    assert "killed, or never started" in alert["message"]
+
+
 def test_the_text_of_an_unexpected_error_is_not_told(
     receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
 ) -> None:
@@ -125,22 +115,133 @@ def test_the_text_of_an_unexpected_error_is_not_told(
     assert "Secret Name" not in json.dumps(alert)
 
 
-def test_an_alert_waits_for_a_receiver_that_is_away_and_is_logged_once(
+def test_a_fault_that_lasts_is_not_told_again_and_its_end_is(
     receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
 ) -> None:
-    receiver.answers = [503] * 3
+    for _ in range(2):
+        harvest(instance, "w1", rotten("w1"))
+        watch.tick()
+    assert len(receiver.alerts) == 1
+    harvest(instance, "w2")
+    watch.tick()
+    assert len(receiver.alerts) == 1, "another partition does not end it"
+    harvest(instance, "w1")
+    watch.tick()
+    watch.tick()
+    [began, ended] = receiver.alerts
+    assert (ended["kind"], ended["partition"], ended["owner"]) == ("resolved", "w1", "team:pickers")
+    assert ended["fault"] == began["fault"] == began["id"]
+    assert ended["id"] != began["id"]
+
+
+def test_a_warning_that_turns_into_an_error_is_told_as_the_same_fault(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    for row in (rotten("w1", kilos=500.0), rotten("w1")):
+        harvest(instance, "w1", row)
+        watch.tick()
+    assert [alert["severity"] for alert in receiver.alerts] == ["warning", "error"]
+    assert len({alert["fault"] for alert in receiver.alerts}) == 1
+
+
+def test_a_fault_ends_by_a_publish_outside_any_run(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    harvest(instance, "w1", rotten("w1"))
+    watch.tick()
+    row = pa.table({"week": ["w1"], "tree": [1], "picker": ["Picker"], "kilos": [1.0]})
+    with LakeSession(Settings.load()) as session:
+        add(session, orchard.HARVEST, "w1", lambda _: row)
+        reconcile(session, instance, [orchard.HARVEST], {}, now=time.time())
+    watch.tick()
+    assert [alert["kind"] for alert in receiver.alerts] == ["check_failed", "resolved"]
+
+
+def test_an_alert_goes_to_the_role_that_owns_the_table_and_to_the_common_webhook(
+    receiver: Receiver, pickers: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    harvest(instance, "w1", rotten("w1"))
     orchard.pick("w2", [orchard.yields], instance=instance)
     watch.tick()
-    assert receiver.alerts == []
-    assert len(logged()) == 1
+    assert [alert["asset"] for alert in pickers.alerts] == ["raw/harvest"]
+    assert [alert["asset"] for alert in receiver.alerts] == ["raw/harvest", "wrangled/yields"]
+
+
+def test_a_webhook_for_errors_gets_no_warnings(
+    receiver: Receiver, pickers: Receiver, watch: Watch, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_ALERTS__WEBHOOKS__PICKERS__LEAST", "error")
+    harvest(instance, "w1", rotten("w1", kilos=500.0))
+    watch.tick()
+    assert pickers.alerts == []
+    assert len(receiver.alerts) == 1
+    for row in (rotten("w1"), None):
+        harvest(instance, "w1", *([row] if row else []))
+        watch.tick()
+    assert [alert["kind"] for alert in pickers.alerts] == ["check_failed", "resolved"]
+
+
+def test_a_lost_cursor_repeats_nothing(receiver: Receiver, watch: Watch, instance: dg.DagsterInstance) -> None:
+    harvest(instance, "w1", rotten("w1"))
+    watch.tick()
+    watch.cursor = None
     watch.tick()
     assert len(receiver.alerts) == 1
-    assert len(logged()) == 1
+
+
+def test_a_sensor_that_remembers_nothing_looks_back_no_further_than_its_window(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    harvest(instance, "w1", rotten("w1"))
+    watch.tick_after(alerts.WINDOW_SECONDS + 2 * HOUR)
+    assert receiver.alerts == []
 
 
 def test_success_is_silent(receiver: Receiver, watch: Watch, instance: dg.DagsterInstance) -> None:
-    orchard.weigh("w1", orchard.good_rows("w1"))
-    orchard.pick("w1", instance=instance)
+    assert harvest(instance, "w1")
     watch.tick()
     assert receiver.alerts == []
     assert logged() == []
+
+
+def test_partitions_that_fail_alike_in_one_run_are_one_alert_that_ends_with_the_last(
+    receiver: Receiver, instance: dg.DagsterInstance
+) -> None:
+    rotten_weeks = {"w1", "w2"}
+    key = dg.AssetKey("crates")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PreviewWarning)
+        check = dg.AssetCheckSpec("whole", asset=key, blocking=True, partitions_def=orchard.PARTITIONS)
+
+    @dg.asset(
+        key=key,
+        owners=["team:farm"],
+        partitions_def=orchard.PARTITIONS,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=[check],
+        output_required=False,
+    )
+    def crates(context):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  Dagster reads the annotation
+        for week in context.partition_keys:
+            passed = week not in rotten_weeks
+            if passed:
+                yield dg.AssetMaterialization(key, partition=week)
+            yield dg.AssetCheckEvaluation(
+                asset_key=key, check_name="whole", passed=passed, blocking=True, partition=week
+            )
+
+    def make(first: str, last: str) -> None:
+        span = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        dg.materialize([crates], instance=instance, tags=span, raise_on_error=False)
+        sensor(dg.build_sensor_context(instance=instance))
+
+    sensor = alerts.alert_sensor("crates", crates.specs)
+    make("w1", "w3")
+    [alert] = receiver.alerts
+    assert (alert["partition"], alert["rules"]) == ("w1, w2", ["whole"])
+    rotten_weeks.remove("w1")
+    make("w1", "w2")
+    assert len(receiver.alerts) == 1
+    rotten_weeks.clear()
+    make("w2", "w3")
+    assert [alert["kind"] for alert in receiver.alerts] == ["check_failed", "resolved"]

@@ -1,6 +1,6 @@
 """Every exit of a published asset: what is visible, which events exist, what ran.
 
-Each test names one row of the table of exits in the README.
+Each test names one row of the table of exits in the README; what the reconciler reports is in its own tests.
 """
 
 from __future__ import annotations
@@ -8,13 +8,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
 
-from mlops_assets.platform.assets.reconciler import lost_publishes, report
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import ANY_VOLUME
 from mlops_assets.platform.lake.session import LakeSession
@@ -221,32 +219,6 @@ def test_a_kill_before_the_commit_leaves_the_last_good_partition_and_only_sweepa
     assert orchard.visible(orchard.HARVEST) == good
     assert orchard.pick("w1", [orchard.harvest], instance=instance).success
     assert len(orchard.visible(orchard.HARVEST)) == 7
-
-
-def test_a_kill_between_commit_and_event_is_reported_by_the_reconciler(instance: dg.DagsterInstance) -> None:
-    orchard.weigh("w1", orchard.good_rows("w1"))
-    assert orchard.pick_and_send("w1", "before_the_event") == -signal.SIGKILL
-    assert len(orchard.visible(orchard.HARVEST)) == 4
-    assert materialized(instance, orchard.HARVEST.key, "w1") == []
-    [run] = instance.get_runs()
-    with LakeSession(Settings.load()) as session:
-        early, cursor = lost_publishes(session, instance, [orchard.HARVEST], {}, now=time.time())
-        assert (early, cursor) == ([], {"restricted": 0}), "a run that still lives may yet report by itself"
-        instance.report_run_failed(run)
-        lost, cursor = lost_publishes(session, instance, [orchard.HARVEST], cursor, now=time.time())
-        for contract, entry in lost:
-            report(instance, contract, entry)
-        again, _ = lost_publishes(session, instance, [orchard.HARVEST], {}, now=time.time())
-    assert len(lost) == 1
-    assert again == []
-    [event] = materialized(instance, orchard.HARVEST.key, "w1")
-    assert event.asset_materialization is not None
-    assert event.asset_materialization.metadata["published_by_run"].value == run.run_id
-    for name in rules.check_names(orchard.HARVEST):
-        latest, *_ = instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(orchard.HARVEST.key, name), limit=5
-        )
-        assert latest.status.value == "SUCCEEDED"
 
 
 def test_a_rerun_after_a_kill_between_commit_and_event_adopts_that_publish(instance: dg.DagsterInstance) -> None:

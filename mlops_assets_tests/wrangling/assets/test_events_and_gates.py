@@ -12,7 +12,7 @@ from mlops_assets.contracts import events as contract
 from mlops_assets.contracts import features, raw, variance, wrangled
 from mlops_assets.platform.assets.addition import add
 from mlops_assets.platform.assets.published import Partition, published
-from mlops_assets.platform.assets.reconciler import lost_publishes, report
+from mlops_assets.platform.assets.reconciler import reconcile
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
@@ -171,9 +171,7 @@ def test_the_reconciler_tells_dagster_of_a_verdict_so_that_its_partition_follows
     (event,) = _rows(contract.EVENTS)
     verdicts.judge(Settings.load(), event["event_id"], "reject", by="Bob")
     with LakeSession(Settings.load()) as session:
-        lost, _ = lost_publishes(session, instance, [contract.VOTER_VERDICTS], {}, now=0.0)
-    for table, entry in lost:
-        report(instance, table, entry)
+        reconcile(session, instance, [contract.VOTER_VERDICTS], {}, now=0.0)
     told = instance.get_latest_materialization_event(contract.VOTER_VERDICTS.key)
     assert told is not None
     assert told.asset_materialization is not None

@@ -1,0 +1,258 @@
+"""Faults: what went wrong with tables in the runs that ended, and whether it has passed since.
+
+Put here what counts as one fault, and its wording. Keep out whom it is told to (``alerts``) and how (``delivery``), and
+what makes a check fail (that is the contracts' part).
+
+A fault has no values of rows in it: no samples, no names of columns that somebody delivered, no text of an unexpected
+exception.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import dagster as dg
+
+from mlops_assets.platform.contracts import rules
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from dagster import AssetCheckEvaluation, EventLogEntry
+
+Severity = Literal["warning", "error"]
+Subject = tuple[str, str | None]
+"""An asset key as text, and a partition key."""
+
+_OF_A_PLATFORM_ERROR: Final = {"source", "culprit", "remedy"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One fault of one run.
+
+    Attributes:
+        id: the same whenever the same run is looked at.
+        kind: ``check_failed`` or ``run_failed``.
+        severity: ``error`` when nothing was published, ``warning`` when the data flowed on.
+        subjects: the partitions that it befell, each with when.
+        rules: the failed checks, or the failed step.
+        rows: rows that break the rules, where known.
+        what: what happened, to follow the name of its table.
+        run_id: the run.
+    """
+
+    id: str
+    kind: Literal["check_failed", "run_failed"]
+    severity: Severity
+    subjects: Mapping[Subject, float]
+    rules: tuple[str, ...]
+    rows: int | None
+    what: str
+    run_id: str
+
+    @property
+    def assets(self) -> list[str]:
+        """The assets that it befell, sorted."""
+        return sorted({asset for asset, _ in self.subjects})
+
+
+def ended_runs(instance: dg.DagsterInstance, since: float, known: Collection[str]) -> list[dg.RunRecord]:
+    """Runs that ended since then and are not known yet, oldest first.
+
+    Every storage can tell which runs changed since a time, but not every one can tell events across runs.
+    """
+    records = instance.get_run_records(
+        dg.RunsFilter(updated_after=dt.datetime.fromtimestamp(max(since, 0.0), tz=dt.UTC))
+    )
+    ended = [
+        record
+        for record in records
+        if record.end_time is not None
+        and record.end_time >= since
+        and record.dagster_run.is_finished
+        and record.dagster_run.run_id not in known
+    ]
+    return sorted(ended, key=lambda record: record.end_time or 0.0)
+
+
+def faults_of(instance: dg.DagsterInstance, record: dg.RunRecord, assets: AbstractSet[dg.AssetKey]) -> list[Fault]:
+    """The faults of these assets in a run that ended.
+
+    The failed checks of a partition are one fault; so are partitions of an asset that break the same rules. What did
+    not get made because of a step before it has no fault of its own.
+    """
+    run_id = record.dagster_run.run_id
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    found = [entry.get_dagster_event().asset_check_evaluation_data for entry in entries]
+    at = {
+        (evaluation.asset_key.to_user_string(), evaluation.partition): entry.timestamp
+        for entry, evaluation in zip(entries, found, strict=True)
+    }
+    failed: defaultdict[Subject, list[AssetCheckEvaluation]] = defaultdict(list)
+    for evaluation in found:
+        if not evaluation.passed and evaluation.asset_key in assets:
+            failed[evaluation.asset_key.to_user_string(), evaluation.partition].append(evaluation)
+    alike: defaultdict[tuple[str, Severity, tuple[str, ...]], list[Subject]] = defaultdict(list)
+    for subject, evaluations in failed.items():
+        alike[subject[0], _severity(evaluations), tuple(e.check_name for e in _evaluated(evaluations))].append(subject)
+    faults = [
+        _check_fault(run_id, severity, rules_broken, {subject: at[subject] for subject in subjects}, failed)
+        for (_, severity, rules_broken), subjects in alike.items()
+    ]
+    if record.dagster_run.is_failure:
+        faults += _run_faults(instance, record, assets, told=failed.keys())
+    return faults
+
+
+def has_passed(instance: dg.DagsterInstance, subject: Subject, at: float, ended: Collection[str], since: float) -> bool:
+    """Whether the partition was published again after that time, in a run whose own faults are known.
+
+    Args:
+        instance: the Dagster instance.
+        subject: the partition.
+        at: when it was last at fault, seconds since the epoch.
+        ended: runs whose faults are known.
+        since: all runs that ended before that time are known too, or never will be.
+    """
+    asset, partition = subject
+    wanted = dg.AssetRecordsFilter(
+        dg.AssetKey.from_user_string(asset), asset_partitions=None if partition is None else [partition]
+    )
+    found = instance.fetch_materializations(wanted, limit=1).records
+    if not found or found[0].timestamp <= at:
+        return False
+    run = instance.get_run_record_by_id(found[0].run_id)
+    return run is None or run.dagster_run.run_id in ended or (run.end_time is not None and run.end_time < since)
+
+
+def _evaluated(evaluations: Sequence[AssetCheckEvaluation]) -> list[AssetCheckEvaluation]:
+    """The failed checks without those that failed only because the shape did."""
+    evaluated = [e for e in evaluations if _value(e, "evaluated") is not False]
+    return evaluated or list(evaluations)
+
+
+def _severity(evaluations: Iterable[AssetCheckEvaluation]) -> Severity:
+    return "error" if any(e.severity is dg.AssetCheckSeverity.ERROR for e in evaluations) else "warning"
+
+
+def _check_fault(
+    run_id: str,
+    severity: Severity,
+    broken: tuple[str, ...],
+    subjects: Mapping[Subject, float],
+    failed: Mapping[Subject, Sequence[AssetCheckEvaluation]],
+) -> Fault:
+    counts = _failing_rows(e for subject in subjects for e in failed[subject])
+    consequence = (
+        "nothing was published, the last good data stands, and what is made from it waits until it passes"
+        if severity == "error"
+        else "the data flowed on"
+    )
+    said = "; ".join(_wording([e for s in subjects for e in failed[s] if e.check_name == name]) for name in broken)
+    return Fault(
+        id=_id(run_id, *broken, *_texts(subjects)),
+        kind="check_failed",
+        severity=severity,
+        subjects=subjects,
+        rules=broken,
+        rows=sum(counts) if counts else None,
+        what=f"failed its checks ({said}); {consequence}.",
+        run_id=run_id,
+    )
+
+
+def _wording(evaluations: Sequence[AssetCheckEvaluation]) -> str:
+    """What one check found, in all partitions."""
+    name = evaluations[0].check_name
+    if (reason := _value(evaluations[0], "reason")) is not None:
+        return f"{name}: {reason}"
+    if counts := _failing_rows(evaluations):
+        return f"{name}: broken by {sum(counts)} rows"
+    if name == rules.SHAPE:
+        # Its text lists the columns that were delivered: rows, where a file has no header.
+        return f"{name}: other columns or types than the contract's"
+    return f"{name}: see its page"
+
+
+def _failing_rows(evaluations: Iterable[AssetCheckEvaluation]) -> list[int]:
+    return [rows for evaluation in evaluations if isinstance(rows := _value(evaluation, "failing_rows"), int)]
+
+
+def _value(evaluation: AssetCheckEvaluation, name: str) -> object:
+    value = evaluation.metadata.get(name)
+    return value.value if value is not None else None
+
+
+def _run_faults(
+    instance: dg.DagsterInstance, record: dg.RunRecord, assets: AbstractSet[dg.AssetKey], *, told: Collection[Subject]
+) -> list[Fault]:
+    """A fault for each step that failed otherwise than by its checks; one for a run that ended before it could tell."""
+    run = record.dagster_run
+    made = {
+        (materialization.asset_key.to_user_string(), materialization.partition)
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
+        if (materialization := entry.asset_materialization) is not None
+    }
+    missing: defaultdict[str | None, set[Subject]] = defaultdict(set)
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED):
+        planned = entry.get_dagster_event().asset_materialization_planned_data
+        if planned.asset_key not in assets:
+            continue
+        subset = planned.partitions_subset
+        keys = list(subset.get_partition_keys()) if subset is not None else [planned.partition]
+        subjects = {(planned.asset_key.to_user_string(), key) for key in keys}
+        missing[entry.step_key] |= subjects - made - set(told)
+    failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    if failures:
+        return [
+            _run_fault(run.run_id, failure.step_key, missing[failure.step_key], failure.timestamp, _why(failure))
+            for failure in failures
+            if not _is_check_failure(failure) and missing[failure.step_key]
+        ]
+    left = set[Subject]().union(*missing.values())
+    why = "it ended before a step could tell why (killed, or never started)."
+    return [_run_fault(run.run_id, None, left, record.end_time or 0.0, why)] if left else []
+
+
+def _run_fault(run_id: str, step: str | None, subjects: AbstractSet[Subject], at: float, why: str) -> Fault:
+    return Fault(
+        id=_id(run_id, step or "run"),
+        kind="run_failed",
+        severity="error",
+        subjects=dict.fromkeys(sorted(subjects, key=str), at),
+        rules=(step or "run",),
+        rows=None,
+        what=f"was not made, the last good data stands, and what is made from it waits. Its run failed: {why}",
+        run_id=run_id,
+    )
+
+
+def _is_check_failure(event: EventLogEntry) -> bool:
+    error = event.get_dagster_event().step_failure_data.error
+    return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
+
+
+def _why(failure: EventLogEntry) -> str:
+    data = failure.get_dagster_event().step_failure_data
+    told = data.user_failure_data
+    if told is not None and told.description and set(told.metadata) >= _OF_A_PLATFORM_ERROR:
+        return str(told.description)
+    # The text of any other exception may quote a row; its type does not.
+    cause = data.error
+    while cause is not None and cause.cause is not None:
+        cause = cause.cause
+    return f"{cause.cls_name if cause is not None else 'unknown error'}; see the run's log."
+
+
+def _texts(subjects: Iterable[Subject]) -> list[str]:
+    return sorted(f"{asset} {partition}" for asset, partition in subjects)
+
+
+def _id(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
