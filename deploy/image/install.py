@@ -91,4 +91,8 @@ def _told(arguments: list[str]) -> Values:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        # Whoever started it says what that means.
+        sys.exit(130)
