@@ -8,6 +8,7 @@ Dagster's runs in one process cannot overlap, so each further state is loaded in
 
 from __future__ import annotations
 
+import functools
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -70,15 +71,17 @@ def _ended_well(child: Popen[bytes]) -> Callable[[], bool]:
     return lambda: child.poll() == 0
 
 
-def main(home: Path, state: str, months: int, told: Callable[[str], None] = print) -> int:
+def main(home: Path, state: str, months: int) -> int:
     """Load a state; returns the exit code."""
+    # Each line at once: they are signs of life.
+    told = functools.partial(print, flush=True)
     surroundings = Surroundings(home)
     systems = reopen(home / "sources")
     with loading_instance(surroundings.dagster_home) as instance:
         try:
-            load([snapshots(systems, Settings.load(), state, months)], instance, lambda *done: told(str(done)))
+            load([snapshots(systems, Settings.load(), state, months)], instance, told)
         except PlatformError as error:
-            told(str(error))
+            told(error)
             return 1
     return 0
 

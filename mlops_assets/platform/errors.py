@@ -46,6 +46,10 @@ class LakeError(PlatformError):
     """The lake could not be reached, or refused a publish."""
 
 
+class CatalogAwayError(LakeError):
+    """The catalog of a lake did not answer; trying later may succeed."""
+
+
 class ArtifactError(PlatformError):
     """A model file or an export does not hold what its record promises."""
 

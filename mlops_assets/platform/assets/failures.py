@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from mlops_assets.platform.errors import PlatformError, SourceUnavailableError, UnexpectedError
+from mlops_assets.platform.errors import CatalogAwayError, PlatformError, SourceUnavailableError, UnexpectedError
 from mlops_assets.platform.withheld import withhold
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def told_plainly(source: str, *, owners: Sequence[str] = ()) -> Iterator[None]:
 
     What the function raises on purpose (``Failure``, ``RetryRequested``) and what ends it (an interrupt, an exit)
     passes, without the exceptions that it came from. Retries are as for the exception itself; of errors of the platform
-    only a source that does not answer is tried again.
+    only a source or a catalog that does not answer is tried again.
 
     Args:
         source: what is being done, such as the asset.
@@ -76,7 +76,7 @@ def _described(error: BaseException, source: str, owners: Sequence[str]) -> dg.F
 
 def _may_be_retried(error: BaseException) -> bool:
     if isinstance(error, PlatformError):
-        return isinstance(error, SourceUnavailableError)
+        return isinstance(error, SourceUnavailableError | CatalogAwayError)
     # As Dagster does with the exception itself.
     return isinstance(error, Exception) and not isinstance(error, dg.DagsterError)
 

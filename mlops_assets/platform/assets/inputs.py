@@ -68,7 +68,7 @@ class Input:
     Attributes:
         table: the rows of the partitions read.
         record: which partitions were read, with their content hashes.
-        snapshot: the lake's version at which all of them can be read.
+        snapshot: the lake's version that was read; what the run itself has published since was read in its place.
     """
 
     table: ir.Table
@@ -114,29 +114,33 @@ def pinned_version(
 
     The publish lock orders two first steps that ask at once, so both get the same answer.
     """
-    tag, of_run = f"{VERSION_TAG}{lake.value}", f" of run {run_id}"
+    tag = f"{VERSION_TAG}{lake.value}"
     session.attach(lake)
     with publish_lock(session.settings, lake):
         run = instance.get_run_by_id(run_id)
-        pinned = run.tags.get(tag) if run is not None else None
-        if not anew and pinned is not None and pinned.endswith(of_run):
-            return int(pinned.removesuffix(of_run))
+        pinned = _pinned(run, tag) if run is not None else []
+        if pinned and not anew:
+            return pinned[-1]
         version = ledger.latest_version(session, lake)
         if run is not None:
-            instance.add_run_tags(run_id, {tag: f"{version}{of_run}"})
+            # The oldest stays: a step of the run may still be reading it.
+            versions = " ".join(str(each) for each in (*pinned[:1], version))
+            instance.add_run_tags(run_id, {tag: f"{versions} of run {run_id}"})
         return version
 
 
+def _pinned(run: dg.DagsterRun, tag: str) -> list[int]:
+    """The versions that the run reads, the one for its next step last; none before its first step reads."""
+    versions, _, run_id = run.tags.get(tag, "").partition(" of run ")
+    # A run that is executed again has its parent's tag until then.
+    return [int(version) for version in versions.split()] if run_id == run.run_id else []
+
+
 def pinned_by_runs(instance: dg.DagsterInstance, lake: LakeName) -> dict[str, int]:
-    """For each run that is not over the version of the lake that it reads, if it has begun to read."""
+    """For each run that is not over the oldest version of the lake that it reads, if it has begun to read."""
     tag = f"{VERSION_TAG}{lake.value}"
-    found: dict[str, int] = {}
-    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
-        version, _, run_id = run.tags.get(tag, "").partition(" of run ")
-        # A run that is executed again has its parent's tag until it begins to read.
-        if run_id == run.run_id:
-            found[run_id] = int(version)
-    return found
+    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    return {run.run_id: pinned[0] for run in runs if (pinned := _pinned(run, tag))}
 
 
 def read_inputs(
@@ -163,11 +167,14 @@ def read_inputs(
     Raises:
         MissingInputError: a needed partition has never been published.
     """
-    if anew:
-        for lake in sorted({read.contract.lake for read in reads.values()}):
-            pinned_version(session, lake, instance, run_id, anew=True)
+    # Once for the step: another one of the run may pin anew meanwhile.
+    versions = {
+        lake: pinned_version(session, lake, instance, run_id, anew=anew)
+        for lake in sorted({read.contract.lake for read in reads.values()})
+    }
     return {
-        name: read_input(session, read, own, own_key, instance=instance, run_id=run_id) for name, read in reads.items()
+        name: read_input(session, read, own, own_key, version=versions[read.contract.lake], run_id=run_id)
+        for name, read in reads.items()
     }
 
 
@@ -177,32 +184,40 @@ def read_input(
     own: Contract,
     own_key: str | None,
     *,
-    instance: dg.DagsterInstance,
+    version: int,
     run_id: str,
 ) -> Input:
     """Find the partitions that one step needs of an upstream table and give them as one lazy table.
+
+    Args:
+        session: a session that may read the table's lake.
+        read: what is read.
+        own: the table that the step makes.
+        own_key: the partition that it makes.
+        version: the version of the lake to read.
+        run_id: the run, whose own publishes since are read instead.
 
     Raises:
         MissingInputError: a needed partition has never been published.
     """
     contract = read.contract
-    pinned = pinned_version(session, contract.lake, instance, run_id)
     needed = upstream_keys(read, own, own_key)
     wanted = sorted({*needed, *_further_keys(read, own, own_key)}, key=str)
-    entries = ledger.current(session, contract, wanted, version=pinned)
-    asset = contract.key.to_user_string()
-    for entry in ledger.since(session, contract.lake, pinned):
-        if entry.record.run_id == run_id and entry.record.asset == asset and entry.record.partition in wanted:
+    entries = ledger.current(session, contract, wanted, version=version)
+    for entry in ledger.since(session, contract.lake, version, contract=contract):
+        if entry.record.run_id == run_id and entry.record.partition in wanted:
             entries[entry.record.partition] = entry
     chosen = _chosen(read, own_key, needed, wanted, entries)
     record = InputRecord(
-        asset=asset, partitions={key or "": entries[key].record.content_hash for key in chosen if key in entries}
+        lake=contract.lake.value,
+        asset=contract.key.to_user_string(),
+        partitions={key or "": entries[key].record.content_hash for key in chosen if key in entries},
     )
     found = {key: entries[key] for key in chosen if key in entries}
     return Input(
-        table=published_table(session, contract, found, version=pinned),
+        table=published_table(session, contract, found, version=version),
         record=record,
-        snapshot=max([pinned, *(entry.version for entry in found.values())]),
+        snapshot=version,
     )
 
 

@@ -18,7 +18,7 @@ import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from mlops_assets.platform.errors import LakeError
+from mlops_assets.platform.errors import CatalogAwayError, LakeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ BEGIN
 END;
 """
 _POSTGRES_LEDGER: Final = f"""{_TABLE}
-CREATE OR REPLACE FUNCTION mlops_assets_ledger() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION mlops_assets_ledger() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
     INSERT INTO mlops_assets_ledger
     SELECT NEW.snapshot_id, value ->> 'asset', coalesce(value ->> 'partition', ''), value ->> 'publish_id',
@@ -120,7 +120,8 @@ def has_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: 
     triggers = (
         "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name = 'mlops_assets_ledger'"
         if is_embedded(settings, lake)
-        else "SELECT tgname FROM pg_trigger WHERE tgname = 'mlops_assets_ledger'"
+        else "SELECT tgname FROM pg_trigger WHERE tgname = 'mlops_assets_ledger' AND tgenabled IN ('O', 'A')"
+        " AND tgrelid = 'public.ducklake_snapshot_changes'::regclass"
     )
     if query(connection, settings, lake, triggers):
         return True
@@ -196,11 +197,7 @@ def _advisory_lock(settings: Settings, lake: LakeName, seconds: float) -> Iterat
             password=lake_settings.password.get_secret_value() if lake_settings.password else None,
         )
     except psycopg2.OperationalError as error:
-        raise LakeError(
-            source=f"Lake {lake}",
-            culprit=f"its catalog cannot be reached ({first_line(error)}).",
-            remedy="Is the catalog's PostgreSQL up, and is the account's password right?",
-        ) from error
+        raise _away(lake, error) from error
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -210,9 +207,19 @@ def _advisory_lock(settings: Settings, lake: LakeName, seconds: float) -> Iterat
                 cursor.execute(_AWAIT_COMMITS)
             except psycopg2.errors.LockNotAvailable:
                 raise _lock_error(lake, seconds) from None
+            except psycopg2.Error as error:
+                raise _away(lake, error) from error
         yield
     finally:
         connection.close()
+
+
+def _away(lake: LakeName, error: Exception) -> CatalogAwayError:
+    return CatalogAwayError(
+        source=f"Lake {lake}",
+        culprit=f"its catalog cannot be reached ({first_line(error)}).",
+        remedy="Is the catalog's PostgreSQL up, and is the account's password right?",
+    )
 
 
 def _lock_error(lake: LakeName, seconds: float) -> LakeError:

@@ -144,6 +144,11 @@ def _expire(session: LakeSession, lake: LakeName, versions: Sequence[int]) -> li
     return [Path(path) for (path,) in rows]
 
 
+def _lost_next(past: Sequence[tuple[int, str]], index: int) -> bool:
+    """Whether the files of that publish were lost."""
+    return index + 1 < len(past) and past[index + 1][1] == ledger.LOST
+
+
 def _needed(session: LakeSession) -> Iterator[_Held]:
     """Where each content is held that a current publish of any lake was made from, however indirectly."""
     history: dict[tuple[str, str], list[tuple[int, str]]] = {}
@@ -161,7 +166,8 @@ def _needed(session: LakeSession) -> Iterator[_Held]:
         for read in open_.pop().record.inputs.values():
             for partition, content in read.partitions.items():
                 past = history.get((read.asset, partition), [])
-                index = next((i for i in reversed(range(len(past))) if past[i][1] == content), None)
+                held = (i for i in reversed(range(len(past))) if past[i][1] == content and not _lost_next(past, i))
+                index = next(held, None)
                 if index is None or (read.asset, partition, past[index][0]) in seen:
                     continue
                 version, lake = past[index][0], lakes[read.asset]

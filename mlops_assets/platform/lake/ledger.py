@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import is_embedded, literal
+from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
-    from mlops_assets.platform.settings import LakeName
 
 
 LOST: Final = "lost"
@@ -32,12 +33,14 @@ class InputRecord(BaseModel):
     """What a step read from one upstream table.
 
     Attributes:
+        lake: name of the table's lake.
         asset: the table's asset key, as text.
         partitions: for each partition read, its content hash; the key of an unpartitioned table is empty.
     """
 
     model_config = ConfigDict(frozen=True)
 
+    lake: str
     asset: str
     partitions: Mapping[str, str]
 
@@ -102,13 +105,6 @@ class PublishRecord(BaseModel):
         """Whether this records a loss instead of a publish."""
         return self.content_hash == LOST
 
-    def reads_older_than(self, other: PublishRecord) -> bool:
-        """Whether the other one has read something newer of an input of both, and something else."""
-        return any(
-            other.snapshots.get(name, version) > version and other.inputs.get(name) != self.inputs.get(name)
-            for name, version in self.snapshots.items()
-        )
-
     def same_result(self, other: PublishRecord) -> bool:
         """Whether both hold and set aside the same rows, made by the same code from the same inputs."""
         return (
@@ -129,8 +125,19 @@ class Entry(BaseModel):
 
 
 def recorded(records: Sequence[PublishRecord]) -> str:
-    """The extra information of a commit with these publishes, as the ledger's trigger reads it."""
-    return f"[{','.join(record.model_dump_json() for record in records)}]"
+    """The extra information of a commit with these publishes, as the ledger's trigger reads it.
+
+    Raises:
+        ContractError: a text in a record has a NUL character, which PostgreSQL cannot keep.
+    """
+    text = f"[{','.join(record.model_dump_json() for record in records)}]"
+    if "\\u0000" in text:
+        raise ContractError(
+            source=f"Asset {records[0].asset}",
+            culprit="a text in its record, such as a judgement, has a NUL character.",
+            remedy="Leave it out.",
+        )
+    return text
 
 
 def latest_version(session: LakeSession, lake: LakeName) -> int:
@@ -235,14 +242,27 @@ def readable_version(session: LakeSession, contract: Contract, key: str | None, 
     return None if found is None else int(found)
 
 
-def since(session: LakeSession, lake: LakeName, version: int) -> list[Entry]:
-    """All publishes that made versions after that one, oldest first."""
+def since(session: LakeSession, lake: LakeName, version: int, *, contract: Contract | None = None) -> list[Entry]:
+    """All publishes that made versions after that one, or those of one table, oldest first."""
+    of_table = "" if contract is None else f" AND {_of(contract)}"
     rows = session.query(
         lake,
         f"SELECT version, record FROM mlops_assets_ledger WHERE version > {int(version)} AND content_hash <> '{LOST}'"
-        " ORDER BY version, asset, partition",
+        f"{of_table} ORDER BY version, asset, partition",
     )
     return [_entry(*row) for row in rows]
+
+
+def was_published(session: LakeSession, read: InputRecord, after: int, until: int) -> bool:
+    """Whether a partition that was read has been published after one version of its lake, and until another."""
+    keys = ", ".join(literal(key) for key in read.partitions)
+    return bool(keys) and bool(
+        session.query(
+            LakeName(read.lake),
+            f"SELECT version FROM mlops_assets_ledger WHERE asset = {literal(read.asset)} AND partition IN ({keys})"
+            f" AND version > {int(after)} AND version <= {int(until)} LIMIT 1",
+        )
+    )
 
 
 def find(session: LakeSession, contract: Contract, publish_id: str) -> Entry | None:

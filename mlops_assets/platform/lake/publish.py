@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from mlops_assets.platform.contracts import rules
-from mlops_assets.platform.errors import LakeError
+from mlops_assets.platform.errors import CatalogAwayError, LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, publish_lock, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
+from mlops_assets.platform.settings import LakeName
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
@@ -78,23 +79,26 @@ def publish(
 
     Raises:
         OvertakenError: another publish is current than that one, or the current one was made from newer inputs.
+        CatalogAwayError: the catalog did not answer in any attempt.
         LakeError: the lake refused the publish in every attempt, or what it replaces cannot be read.
     """
     session.attach(contract.lake)
     files = [staged] if quarantined is None else [staged, quarantined]
-    refusals: list[duckdb.Error] = []
+    refusals: list[duckdb.Error | CatalogAwayError] = []
     while len(refusals) < _ATTEMPTS:
         time.sleep(_PAUSE_SECONDS * len(refusals))
         try:
             # Taken anew for each attempt: whoever gets it knows how every commit before has ended.
             with publish_lock(session.settings, contract.lake):
                 return _attempt(session, contract, partition, files, record=record, instead_of=instead_of)
+        except (duckdb.Error, CatalogAwayError) as error:
+            _rollback(session)
+            refusals.append(error)
         except LakeError:
             _rollback(session)
             raise
-        except duckdb.Error as error:
-            _rollback(session)
-            refusals.append(error)
+    if isinstance(refusals[-1], CatalogAwayError):
+        raise refusals[-1]
     raise LakeError(
         source=_source(contract, contract.table, record),
         # DuckLake quotes the statement that failed, and with it the least and greatest value of every column.
@@ -119,11 +123,16 @@ def _attempt(
             return Outcome(entry=made, adopted=False)
         _mark(files, maybe_published=False)
     previous = ledger.current(session, contract, [record.partition]).get(record.partition)
-    if previous is not None and previous.record.same_result(record) and _readable(session, contract, partition, record):
+    if (
+        previous is not None
+        and previous.record.same_result(record)
+        and not _read_anew(session, record, previous.record)
+        and _readable(session, contract, partition, record)
+    ):
         return Outcome(entry=previous, adopted=True)
     if instead_of != (previous.version if previous is not None else 0):
         raise _overtaken(contract, record, "somebody else published it meanwhile")
-    if previous is not None and record.reads_older_than(previous.record):
+    if previous is not None and _reads_older(session, record, previous.record):
         raise _overtaken(contract, record, f"run {previous.record.run_id} made it from newer inputs")
     _commit(session, contract, partition, files, record=record)
     made = ledger.find(session, contract, record.publish_id)
@@ -137,6 +146,27 @@ def _attempt(
         # DuckLake takes no file without rows, so this one is the step's to remove.
         _mark(files[:1], maybe_published=False)
     return Outcome(entry=made, adopted=False)
+
+
+def _read_anew(session: LakeSession, record: PublishRecord, previous: PublishRecord) -> bool:
+    """Whether an input was published between the two reads, even if it is again what it was: that goes on record."""
+    return any(
+        name in previous.snapshots
+        and version > previous.snapshots[name]
+        and ledger.was_published(session, record.inputs[name], previous.snapshots[name], version)
+        for name, version in record.snapshots.items()
+    )
+
+
+def _reads_older(session: LakeSession, record: PublishRecord, other: PublishRecord) -> bool:
+    """Whether the other one has read a newer version of an input of both, and another state of it."""
+    newer = [
+        (LakeName(record.inputs[name].lake), other.snapshots[name])
+        for name, version in record.snapshots.items()
+        if other.snapshots.get(name, version) > version and other.inputs[name] != record.inputs[name]
+    ]
+    # A lake that was restored from a backup counts its versions anew from there.
+    return any(version <= ledger.latest_version(session, lake) for lake, version in newer)
 
 
 def _overtaken(contract: Contract, record: PublishRecord, why: str) -> OvertakenError:

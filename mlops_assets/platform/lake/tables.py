@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 def current_table(session: LakeSession, contract: Contract) -> ir.Table:
     """All rows of a table that are visible now; none when it has never been published."""
     keys = contract.partitions_def.get_partition_keys() if contract.partitions_def is not None else [None]
-    entries = ledger.current(session, contract, list(keys))
-    return published_table(session, contract, entries, version=ledger.latest_version(session, contract.lake))
+    version = ledger.latest_version(session, contract.lake)
+    entries = ledger.current(session, contract, list(keys), version=version)
+    return published_table(session, contract, entries, version=version)
 
 
 def published_table(

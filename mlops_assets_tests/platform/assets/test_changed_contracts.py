@@ -104,7 +104,7 @@ def test_what_was_read_before_the_column_came_is_read_again_as_recorded(instance
     with LakeSession(Settings.load()) as session:
         content = ledger.current(session, PLAIN, ["w1"])["w1"].record.content_hash
     publish(DEFAULTED, "w1", instance)
-    read = InputRecord(asset=PLAIN.key.to_user_string(), partitions={"w1": content})
+    read = InputRecord(lake=PLAIN.lake.value, asset=PLAIN.key.to_user_string(), partitions={"w1": content})
     with LakeSession(Settings.load()) as session:
         [row] = read_as_recorded(session, DEFAULTED, read).to_pyarrow().to_pylist()
     assert row["kind"] == "Boskoop"

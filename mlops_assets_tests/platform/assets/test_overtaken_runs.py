@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
+
+import dagster as dg
 
 from mlops_assets.platform.assets import inputs, published
 from mlops_assets.platform.lake import ledger, publish
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
@@ -14,10 +19,15 @@ from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import dagster as dg
     import pytest
 
-    from mlops_assets.platform.lake.session import LakeSession
+
+SEASON = """
+import dagster as dg
+from mlops_assets_tests.platform import orchard
+with dg.DagsterInstance.get() as instance:
+    dg.materialize([orchard.season], instance=instance)
+"""
 
 
 def another_run(asset: dg.AssetsDefinition) -> None:
@@ -128,3 +138,61 @@ def test_a_run_that_is_overtaken_again_and_again_fails_and_says_so(
     assert data is not None
     assert "somebody else published it meanwhile" in str(data.description)
     assert trees() == 2
+
+
+def test_inputs_that_are_again_what_they_were_count_as_read_later(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1", trees=4))
+    assert orchard.pick("w1", instance=instance).success
+    orchard.weigh("w1", orchard.good_rows("w1", trees=7))
+    assert orchard.pick("w1", [orchard.harvest], instance=instance).success
+
+    def taken_back(*_: object) -> None:
+        orchard.weigh("w1", orchard.good_rows("w1", trees=4))
+        another_run(orchard.harvest)
+        another_run(orchard.yields)
+
+    once_before(monkeypatch, published, "publish", taken_back)
+    assert orchard.pick("w1", [orchard.yields], instance=instance).success
+    assert trees() == 4
+
+
+def test_what_a_run_published_itself_does_not_make_its_other_inputs_newer(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for week in ("w1", "w2"):
+        orchard.weigh(week, orchard.good_rows(week, trees=4))
+        assert orchard.pick(week, instance=instance).success
+
+    def corrected_elsewhere(session: LakeSession, *_: object) -> None:
+        [run] = [run for run in instance.get_runs() if not run.is_finished]
+        inputs.pinned_version(session, LakeName.CURATED, instance, run.run_id)
+        publish_rows(Settings.load(), "w1", [1], "corrected")
+        subprocess.run([sys.executable, "-c", SEASON], check=True)
+        publish_rows(Settings.load(), "w2", [1, 2, 3, 4], "own", run_id=run.run_id)
+
+    once_before(monkeypatch, ledger, "current", corrected_elsewhere)
+    late = dg.materialize([orchard.season], instance=instance, raise_on_error=False)
+    assert late.success
+    assert orchard.visible(orchard.SEASON) == [(2, 5.0)]
+
+
+def test_a_lake_that_was_restored_from_a_backup_does_not_block_what_is_made_from_it(
+    instance: dg.DagsterInstance,
+) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1", trees=4))
+    assert orchard.pick("w1", instance=instance).success
+    with LakeSession(Settings.load()) as session:
+        current = ledger.current(session, orchard.YIELDS, ["w1"])["w1"].record
+    before_the_loss = current.model_copy(
+        update={
+            "publish_id": "before the loss",
+            "inputs": {"harvest": current.inputs["harvest"].model_copy(update={"partitions": {"w1": "lost rows"}})},
+            "snapshots": {"harvest": 10**6},
+        }
+    )
+    publish_rows(Settings.load(), "w1", [1], "before the loss", made=before_the_loss)
+    orchard.weigh("w1", orchard.good_rows("w1", trees=7))
+    assert orchard.pick("w1", instance=instance).success
+    assert trees() == 7

@@ -11,7 +11,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlops_assets.platform.assets.inputs import Read, read_input
+from mlops_assets.platform.assets.inputs import Read, read_inputs
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
@@ -37,14 +37,22 @@ for turn in range(int(sys.argv[2])):
 """
 
 
-def publish_rows(settings: Settings, week: str, trees: list[int], publish_id: str, *, run_id: str = "none") -> int:
+def publish_rows(
+    settings: Settings,
+    week: str,
+    trees: list[int],
+    publish_id: str,
+    *,
+    run_id: str = "none",
+    made: PublishRecord | None = None,
+) -> int:
     """Publish a week with those trees, past the Dagster layer; returns the lake version."""
     contract = orchard.YIELDS
     with LakeSession(settings) as session, lease(session, contract.lake) as attempt:
         table = pa.table({"week": [week] * len(trees), "tree": trees, "kilos": [1.0] * len(trees)})
         query = relation_sql(session, as_ibis(session, table))
         staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
-        made = record(week, publish_id, staged, run_id)
+        made = made or record(week, publish_id, staged, run_id)
         while True:
             replaced = ledger.current_version(session, contract, week)
             with suppress(OvertakenError):
@@ -159,9 +167,9 @@ def test_a_run_reads_the_state_of_its_beginning_overlaid_by_its_own_publishes(
 
     def look(run_id: str) -> None:
         with LakeSession(settings) as session:
-            read = Read(orchard.YIELDS, partitions=dg.AllPartitionMapping())
-            found = read_input(session, read, orchard.SEASON, None, instance=instance, run_id=run_id)
-            seen.append(int(found.table.count().to_pyarrow().as_py()))
+            reads = {"yields": Read(orchard.YIELDS, partitions=dg.AllPartitionMapping())}
+            found = read_inputs(session, reads, orchard.SEASON, None, instance=instance, run_id=run_id)
+            seen.append(int(found["yields"].table.count().to_pyarrow().as_py()))
 
     @dg.asset
     def looking(context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  Dagster cannot read it here

@@ -83,7 +83,9 @@ def publish_table(
             bytes=staged.bytes,
             inputs={
                 name: InputRecord(
-                    asset=entry.record.asset, partitions={entry.record.partition or "": entry.record.content_hash}
+                    lake=contract.lake.value,
+                    asset=entry.record.asset,
+                    partitions={entry.record.partition or "": entry.record.content_hash},
                 )
                 for name, entry in (inputs or {}).items()
             },
@@ -110,7 +112,11 @@ def season(kilos: float, **inputs: Entry) -> Entry:
 
 def as_recorded(entry: Entry, contract: Contract = orchard.YIELDS) -> list[dict[str, Any]]:
     """The rows of a publish, read as a record names them that was made from it."""
-    record = InputRecord(asset=entry.record.asset, partitions={entry.record.partition or "": entry.record.content_hash})
+    record = InputRecord(
+        lake=contract.lake.value,
+        asset=entry.record.asset,
+        partitions={entry.record.partition or "": entry.record.content_hash},
+    )
     with LakeSession(Settings.load()) as session:
         rows: list[dict[str, Any]] = read_as_recorded(session, contract, record).to_pyarrow().to_pylist()
         return rows
