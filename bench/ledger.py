@@ -39,7 +39,7 @@ CONTRACT: Final = replace(orchard.YIELDS, partitions_def=dg.StaticPartitionsDefi
 
 
 class History:
-    """A table that grows by publishes of one row, staged once for each partition and linked from then on."""
+    """A table that grows by publishes of one row, staged once for each partition and copied from then on."""
 
     def __init__(self, session: LakeSession) -> None:
         self.session = session
