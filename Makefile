@@ -80,5 +80,5 @@ down: ## remove the deployment: containers, networks and volumes, the data and s
 	docker ps --all --quiet --filter label=mlops_assets/deployment=mlops-assets | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
 	deploy/compose down --volumes --remove-orphans
 
-clean: ## remove what the commands made, the virtual environment included
+clean: ## remove what the commands made: the virtual environment, and the demonstrations with their data
 	rm -rf $(VENV) .mlops_assets .mlops_assets-real .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -122,7 +122,11 @@ def demo(
     """
     from mlops_assets.demo.simulated import run  # noqa: PLC0415  --help needs no Dagster
 
-    run(home=home.absolute(), voters_per_state=voters, port=port, seed=seed)
+    try:
+        run(home=home.absolute(), voters_per_state=voters, port=port, seed=seed)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The demonstration starts anew when it is called again.", err=True)
+        raise
 
 
 @_app.command("demo-real")

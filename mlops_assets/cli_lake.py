@@ -6,6 +6,7 @@ Put here their arguments, what they print and what they ask. Keep out the work i
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -17,12 +18,16 @@ from mlops_assets.platform.errors import SettingsError
 from mlops_assets.platform.settings import LakeName, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import dagster as dg
 
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.inspection import Fault, Inspection
 
-app = typer.Typer(no_args_is_help=True, help="Look into a lake and keep it sound and tidy.")
+app = typer.Typer(
+    no_args_is_help=True, help="Look into the lakes of a home folder (MLOPS_ASSETS_HOME) and keep them sound and tidy."
+)
 
 _LakesArgument = Annotated[list[LakeName] | None, typer.Argument(help="Which lakes; both when not given.")]
 _YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
@@ -39,7 +44,7 @@ def publishes(
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     table = Table("version", "table", "partition", "rows", "content hash", "run")
-    with LakeSession(Settings.load()) as session:
+    with LakeSession(_settings([lake])) as session:
         for entry in ledger.since(session, lake, 0)[-last:]:
             record = entry.record
             table.add_row(
@@ -62,7 +67,7 @@ def sweep(
     from mlops_assets.platform.lake import stage  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    with LakeSession(Settings.load()) as session:
+    with LakeSession(_settings([lake])) as session:
         removed = stage.sweep(session, lake, older_than_seconds=hours * 3600)
     typer.echo(f"Removed {len(removed)} staged folders.")
 
@@ -81,7 +86,7 @@ def check(
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     contracts = _contracts()
-    with LakeSession(Settings.load()) as session:
+    with LakeSession(_settings(lakes)) as session:
         found = {lake: inspect(session, lake, contracts, hashes=hashes) for lake in lakes or LakeName}
     _show(found)
     faults = [fault for inspection in found.values() for fault in inspection.faults]
@@ -101,7 +106,7 @@ def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False) -> None:
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     contracts = _contracts()
-    with LakeSession(Settings.load()) as session:
+    with LakeSession(_settings(lakes)) as session:
         planned = [table for lake in lakes or LakeName for table in work.plan(session, lake, contracts)]
         for table in planned:
             for file, wrong in table.broken.items():
@@ -134,7 +139,7 @@ def expire(
     from mlops_assets.platform.lake import expiry  # noqa: PLC0415
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    with LakeSession(Settings.load()) as session, _instance() as instance:
+    with LakeSession(_settings(lakes)) as session, _instance() as instance:
         chosen = {
             lake: expiry.expirable(
                 session,
@@ -146,12 +151,32 @@ def expire(
         }
         for lake, versions in chosen.items():
             typer.echo(f"{lake}: {len(versions)} versions that nothing needs are older than {older_than:g} days.")
-        _ask("Let them go for good?", yes=yes)
+        if any(chosen.values()):
+            _ask("Let them go for good?", yes=yes)
         for lake, versions in chosen.items():
             done = expiry.expire(session, lake, versions)
             typer.echo(
                 f"{lake}: let {done.versions} versions go, {done.kept} are left; removed {len(done.files)} files."
             )
+
+
+def _settings(lakes: Sequence[LakeName] | None) -> Settings:
+    """The settings, if one of the lakes is there: looking at a lake would make it.
+
+    Raises:
+        SettingsError: none of them is there.
+    """
+    from mlops_assets.platform.lake.catalog import is_embedded  # noqa: PLC0415  --help needs no lake
+
+    settings = Settings.load()
+    chosen = lakes or list(LakeName)
+    if not any(not is_embedded(settings, lake) or settings.lake_catalog_path(lake).exists() for lake in chosen):
+        raise SettingsError(
+            source=f"The home folder {settings.home}",
+            culprit=f"it holds no lake {' and no lake '.join(chosen)}.",
+            remedy="Name the right one by MLOPS_ASSETS_HOME.",
+        )
+    return settings
 
 
 def _contracts() -> dict[str, Contract]:
@@ -187,6 +212,8 @@ def _instance() -> dg.DagsterInstance:
             culprit=f"{folder} holds no dagster.yaml, so nobody can say what runs under way read.",
             remedy="Set it to the folder of the Dagster instance.",
         )
+    # The file of a demonstration's instance names its folder by it.
+    os.environ.setdefault("DAGSTER_HOME", str(folder))
     return dg.DagsterInstance.from_config(str(folder))
 
 

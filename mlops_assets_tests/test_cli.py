@@ -15,7 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops_assets import __version__, cli
+from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.security.token_keys import read_keys, rotate_keys
+from mlops_assets.platform.settings import LakeName, Settings
 from mlops_assets_tests.canary import CANARY, told_in
 
 if TYPE_CHECKING:
@@ -141,14 +143,9 @@ def test_a_state_that_is_no_postal_code_is_refused_in_one_sentence_with_exit_cod
 
 
 @pytest.mark.usefixtures("home")
-def test_an_empty_lake_lists_no_publishes() -> None:
-    listed = _run("lake", "publishes")
-    assert listed.exit_code == 0
-    assert "content hash" in listed.output
-
-
 def test_an_unexpected_error_ends_it_with_type_place_and_id_and_its_text_can_be_shown(home: Path) -> None:
-    assert _command("lake", "publishes").returncode == 0
+    with LakeSession(Settings.load()) as session:
+        session.attach(LakeName.CURATED)
     with closing(sqlite3.connect(home / "lakes" / "curated" / "catalog.sqlite")) as catalog, catalog:
         record = json.dumps({"asset": [CANARY]})
         catalog.execute("INSERT INTO mlops_assets_ledger VALUES (1, 'a', '', 'p', 'h', ?)", [record])

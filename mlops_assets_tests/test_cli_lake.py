@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -30,7 +31,9 @@ ELECTIONS = DISTRICT_VOTES.partitions_def.get_partition_keys()[:2] if DISTRICT_V
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home with two elections' predictions, and the folder of a Dagster instance."""
     monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    # Set first, so that it is as before afterwards: a command sets it.
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    monkeypatch.delenv("DAGSTER_HOME")
     monkeypatch.chdir(tmp_path)
     for election in ELECTIONS:
         predict(election, 1.0)
@@ -53,7 +56,8 @@ def with_instance(home: Path) -> None:
     """Make the Dagster instance that runs of that home would have."""
     folder = home / "dagster"
     folder.mkdir()
-    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    instance = files("mlops_assets.demo").joinpath("instance.yaml").read_text(encoding="utf-8")
+    (folder / "dagster.yaml").write_text(instance, encoding="utf-8")
 
 
 def test_a_sound_lake_is_listed_and_exits_with_0() -> None:
@@ -106,8 +110,9 @@ def test_an_expiry_says_how_many_versions_and_does_nothing_without_a_yes(home: P
     assert "removed 1 files" in done.output
 
 
-def test_what_a_run_under_way_reads_does_not_expire(home: Path) -> None:
+def test_what_a_run_under_way_reads_does_not_expire(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_instance(home)
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     version = upkeep.execute("SELECT max(snapshot_id) FROM curated.snapshots()")[0][0]
     with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
         run_id = "11111111-1111-1111-1111-111111111111"
@@ -121,6 +126,22 @@ def test_an_expiry_that_cannot_ask_what_runs_read_is_refused() -> None:
     refused = run("expire", "--yes")
     assert isinstance(refused.exception, SettingsError)
     assert "DAGSTER_HOME" in str(refused.exception)
+
+
+def test_an_expiry_of_nothing_asks_nothing(home: Path) -> None:
+    with_instance(home)
+    assert run("expire").exit_code == 0
+
+
+@pytest.mark.parametrize("command", [("check",), ("publishes",), ("repair",), ("expire",), ("sweep", "curated")])
+def test_a_home_without_a_lake_is_told_and_none_is_made(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path / "mistyped"))
+    result = run(*command)
+    assert isinstance(result.exception, SettingsError)
+    assert "holds no lake" in str(result.exception)
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_every_published_table_of_the_domain_is_known_to_the_checks() -> None:

@@ -23,9 +23,11 @@ def run(*, home: Path, port: int) -> None:
     An empty home folder opens as well: the three code locations without data.
 
     Raises:
+        SettingsError: the folder holds what no demonstration has made.
         LiveError: Dagster ended by itself.
     """
     surroundings = Surroundings(home)
+    surroundings.require_own()
     console = Console()
     loaded = is_generated(home / "sources")
     if not loaded:

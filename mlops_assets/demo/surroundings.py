@@ -118,20 +118,28 @@ class Surroundings:
         Raises:
             SettingsError: the folder holds anything else, or cannot be emptied; then nothing is removed.
         """
+        self.require_own()
         if not self.home.exists():
             return
-        if not self.home.is_dir() or not (self._mark.exists() or self._is_unused()):
-            raise SettingsError(
-                source=f"The folder {self.home}",
-                culprit="it holds what no demonstration has made, and a demonstration begins with an empty one.",
-                remedy="Name a new folder with --home, or move what is there away.",
-            )
         try:
             # The mark goes last, so that what an interrupted removal leaves can be removed the next time.
             for found in sorted(self.home.iterdir(), key=lambda path: path == self._mark):
                 shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
         except OSError as error:
             raise _unusable(self.home, error) from error
+
+    def require_own(self) -> None:
+        """Look whether the folder is a demonstration's, or new.
+
+        Raises:
+            SettingsError: it holds anything else.
+        """
+        if self.home.exists() and not (self.home.is_dir() and (self._mark.exists() or self._is_unused())):
+            raise SettingsError(
+                source=f"The folder {self.home}",
+                culprit="it holds what no demonstration has made.",
+                remedy="Name a new folder with --home, or move what is there away.",
+            )
 
     @property
     def _mark(self) -> Path:

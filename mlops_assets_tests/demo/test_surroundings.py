@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from mlops_assets.demo import development
 from mlops_assets.demo.surroundings import Surroundings
 from mlops_assets.platform.errors import SettingsError
 
@@ -31,6 +32,13 @@ def test_a_folder_with_anything_else_is_refused_and_left_as_it_is(tmp_path: Path
     with pytest.raises(SettingsError, match="no demonstration has made"):
         home.clear()
     assert (tmp_path / "thesis" / "chapter.txt").read_text(encoding="utf-8") == "precious"
+
+
+def test_the_user_interface_does_not_open_in_a_folder_with_anything_else(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(SettingsError, match="no demonstration has made"):
+        development.run(home=tmp_path, port=0)
+    assert {path.name for path in tmp_path.iterdir()} == {"thesis"}
 
 
 def test_a_file_is_no_home(tmp_path: Path) -> None:
