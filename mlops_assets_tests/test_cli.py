@@ -142,7 +142,6 @@ def test_a_state_that_is_no_postal_code_is_refused_in_one_sentence_with_exit_cod
     assert "Traceback" not in refused.stderr
 
 
-@pytest.mark.usefixtures("home")
 def test_an_unexpected_error_ends_it_with_type_place_and_id_and_its_text_can_be_shown(home: Path) -> None:
     with LakeSession(Settings.load()) as session:
         session.attach(LakeName.CURATED)
