@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, Literal
 
 import httpx
@@ -34,8 +35,13 @@ _LONGEST_PAUSE_SECONDS: Final = 3600.0
 KEEP_SECONDS: Final = 7 * 86400.0
 """For how long an alert is offered to a webhook that does not take it."""
 
-# It writes each address that it calls, and a webhook's address is a secret.
-logging.getLogger("httpx").setLevel(logging.WARNING)
+_LIBRARY_LOGGERS: Final = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
+_POSTING: Final[ContextVar[bool]] = ContextVar("posting", default=False)
+"""Whether this thread is posting: the libraries log each address that they call, and a webhook's is a secret."""
+
+
+def _not_of_a_post(_record: logging.LogRecord) -> bool:
+    return not _POSTING.get()
 
 
 class Alert(BaseModel):
@@ -151,6 +157,9 @@ def deliver(
 
 def _post(alert: Alert, webhook: WebhookSettings) -> str | None:
     """Post the alert once; returns what went wrong, without the address."""
+    for name in _LIBRARY_LOGGERS:
+        logging.getLogger(name).addFilter(_not_of_a_post)
+    before = _POSTING.set(True)
     try:
         response = httpx.post(
             webhook.url.get_secret_value(),
@@ -161,4 +170,6 @@ def _post(alert: Alert, webhook: WebhookSettings) -> str | None:
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         # Also an address that cannot be encoded, or a certificate file that is away; their texts may quote the address.
         return type(error).__name__
+    finally:
+        _POSTING.reset(before)
     return None if response.is_success else f"HTTP {response.status_code}"

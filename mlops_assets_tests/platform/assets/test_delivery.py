@@ -125,7 +125,7 @@ def test_an_alert_that_nobody_takes_for_a_week_is_given_up_and_logged(
 def test_the_address_of_a_webhook_is_told_nowhere(
     receiver: Receiver, watch: Watch, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     receiver.answers = [404]
     harvest(instance, "w1", rotten("w1"))
     watch.tick()

@@ -60,6 +60,7 @@ def test_the_materialization_tells_how_to_rebuild_it(instance: dg.DagsterInstanc
     assert upstream.asset_materialization is not None
     assert metadata["inputs"] == {
         "harvest": {
+            "lake": "restricted",
             "asset": "raw/harvest",
             "partitions": {"w1": upstream.asset_materialization.metadata["content_hash"].value},
         }
