@@ -13,6 +13,7 @@ import re
 import time
 import traceback
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.durable_files import replace_durably
@@ -111,6 +112,12 @@ def _keep(folder: Path, error_id: str, text: str) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     replace_durably(folder / f"{error_id}.txt", text.encode(errors="backslashreplace"), mode=0o600)
+    # Another failure may clean up at the same time: what was kept is kept all the same.
+    with suppress(FileNotFoundError):
+        _clean(folder)
+
+
+def _clean(folder: Path) -> None:
     oldest = time.time() - KEPT_DAYS * 86_400
     newest_first = sorted(((file.stat().st_mtime, file) for file in folder.glob("*.txt")), reverse=True)
     for number, (written, file) in enumerate(newest_first):
