@@ -213,7 +213,7 @@ def _scores(steps: Steps, shifts: Floats, size: int) -> Floats:
         # A median of n is noisier than a mean of n by pi/2.
         own = np.pi / 2 * noise / np.maximum(count, 1) ** 2
         between = robust_deviation(shift)
-        scores[measure] = np.nan_to_num(shift / np.sqrt(np.maximum(own, between**2) + 1e-12))
+        scores[measure] = np.nan_to_num(shift / np.hypot(np.maximum(np.sqrt(own), between), 1e-6))
     return scores
 
 
