@@ -92,10 +92,10 @@ def publish(
             with publish_lock(session.settings, contract.lake):
                 return _attempt(session, contract, partition, files, record=record, instead_of=instead_of)
         except (duckdb.Error, CatalogAwayError) as error:
-            _rollback(session)
+            session.rollback()
             refusals.append(error)
         except LakeError:
-            _rollback(session)
+            session.rollback()
             raise
     if isinstance(refusals[-1], CatalogAwayError):
         raise refusals[-1]
@@ -310,11 +310,3 @@ def _source(contract: Contract, table: str, record: PublishRecord) -> str:
 
 def _name(contract: Contract, table: str) -> str:
     return f"{quote(contract.lake)}.{quote(contract.layer)}.{quote(table)}"
-
-
-def _rollback(session: LakeSession) -> None:
-    try:
-        session.connection.execute("ROLLBACK")
-    except duckdb.Error:
-        # The failing statement has ended the transaction already, or its connection with it.
-        return

@@ -106,7 +106,7 @@ def repair(session: LakeSession, planned: TableRepair) -> None:
                 committing = True
                 session.connection.execute("COMMIT")
         except BaseException as error:
-            _rollback(session)
+            session.rollback()
             if not committing:
                 for link in links:
                     shutil.rmtree(link.parent, ignore_errors=True)
@@ -248,11 +248,3 @@ def _loss(session: LakeSession, contract: Contract, key: str | None) -> PublishR
         checks=[],
         published_at=time.time(),
     )
-
-
-def _rollback(session: LakeSession) -> None:
-    try:
-        session.connection.execute("ROLLBACK")
-    except duckdb.Error:
-        # The failing statement has ended the transaction already, or its connection with it.
-        return

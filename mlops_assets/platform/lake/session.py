@@ -166,6 +166,14 @@ class LakeSession:
             _ENGINE.attached[lake] = target
         return lake.value
 
+    def rollback(self) -> None:
+        """Roll the connection's transaction back, if one is open."""
+        try:
+            self.connection.execute("ROLLBACK")
+        except duckdb.Error:
+            # The failing statement has ended the transaction already, or its connection with it.
+            return
+
     def query(self, lake: LakeName, statement: str) -> list[tuple[Any, ...]]:
         """The rows that the database of the lake's catalog gives for a statement in its own SQL."""
         self.attach(lake)
