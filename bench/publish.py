@@ -24,7 +24,7 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import record
 
@@ -38,7 +38,7 @@ EACH = 50
 def timed_publish(settings: Settings, week: str, publish_id: str) -> float:
     """Stage one row and publish it; returns the seconds of the publish alone."""
     contract = orchard.YIELDS
-    with LakeSession(settings) as session, lease(session, contract.lake) as attempt:
+    with LakeSession(settings) as session, lease(session, contract.lake.name) as attempt:
         table = as_ibis(session, pa.table({"week": [week], "tree": [1], "kilos": [1.0]}))
         columns = rules.columns_of(contract)
         staged = stage(session, contract, relation_sql(session, table), columns=columns, attempt=attempt)
@@ -72,7 +72,7 @@ def main() -> None:
         failed = sum(process.wait() != 0 for process in processes)
         wall = time.perf_counter() - began
         with LakeSession(Settings.load()) as session:
-            ids = [entry.record.publish_id for entry in ledger.since(session, LakeName.CURATED, 0)]
+            ids = [entry.record.publish_id for entry in ledger.since(session, "curated", 0)]
     expected = {f"p{number}-{turn}" for number in range(PROCESSES) for turn in range(EACH)}
     result = {
         "bench": "publish",

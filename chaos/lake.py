@@ -32,19 +32,22 @@ import pandera.ibis as pandera
 import pyarrow as pa
 
 from mlops_assets.platform.assets import published as step
-from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.reconciler import reconcile
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.lake import ledger, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.postgres import PostgresServer, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from mlops_assets.platform.assets.step import Partition
 
 FAULTS: Final = int(os.environ.get("FAULTS", "1000"))
 SEED: Final = int(os.environ.get("SEED", "1"))
@@ -76,7 +79,7 @@ DELIVERIES: Final = Contract(
     layer="raw",
     table="deliveries",
     model=DeliveryModel,
-    lake=LakeName.CURATED,
+    lake=Lake("curated"),
     description="What was delivered last.",
     owners=["team:plumber"],
     partitions_def=dg.StaticPartitionsDefinition(list(WEEKS)),
@@ -105,7 +108,7 @@ def deliver(week: str, number: int, *, good: bool = True) -> None:
     coming.replace(source(week))
 
 
-@published(contract=DELIVERIES)
+@asset(contract=DELIVERIES)
 def deliveries(partition: Partition) -> pa.Table:
     """What was delivered last."""
     found = json.loads(source(str(partition.key)).read_text(encoding="utf-8"))
@@ -151,10 +154,10 @@ def on_a_full_disk(week: str, most_bytes: int) -> bool:
 def tidy() -> bool:
     """Expire what is old, remove its files, and sweep what no snapshot names."""
     with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.CURATED)
+        session.attach("curated")
         for call in ("ducklake_expire_snapshots", "ducklake_cleanup_old_files"):
             session.connection.execute(f"CALL {call}('curated', older_than => now() - {EXPIRE})")
-        sweep(session, LakeName.CURATED, older_than_seconds=0)
+        sweep(session, "curated", older_than_seconds=0)
     return True
 
 
@@ -303,17 +306,17 @@ def judge(last: dict[str, int], verdict: Path) -> bool:
                 wrong.append(f"{week}: Dagster's data version is not the lake's")
         session.connection.execute("CALL ducklake_expire_snapshots('curated', older_than => now() + INTERVAL 1 HOUR)")
         session.connection.execute("CALL ducklake_cleanup_old_files('curated', cleanup_all => true)")
-        sweep(session, LakeName.CURATED, older_than_seconds=0)
+        sweep(session, "curated", older_than_seconds=0)
         named = {
             Path(row[0])
             for row in session.connection.execute(
                 "SELECT data_file FROM ducklake_list_files('curated', 'deliveries', schema => 'raw')"
             ).fetchall()
         }
-        there = set(Settings.load().lake_data_path(LakeName.CURATED).rglob("*.parquet"))
+        there = set(Settings.load().lake_data_path("curated").rglob("*.parquet"))
         if named != there:
             wrong.append(f"{len(there - named)} files too many, {len(named - there)} too few")
-        publishes = len(ledger.since(session, LakeName.CURATED, 0))
+        publishes = len(ledger.since(session, "curated", 0))
     verdict.write_text(
         json.dumps({"wrong": wrong, "publishes": publishes, "events reported later": len(done.reported)}),
         encoding="utf-8",
@@ -334,8 +337,8 @@ def main() -> int:
             if catalog == "postgresql":
                 server = stack.enter_context(running_server())
                 database = server.create_database()
-                os.environ["MLOPS_ASSETS_CURATED__CATALOG"] = database.dsn
-                os.environ["MLOPS_ASSETS_CURATED__PASSWORD"] = database.password
+                os.environ["MLOPS_ASSETS_LAKES__CURATED__CATALOG"] = database.dsn
+                os.environ["MLOPS_ASSETS_LAKES__CURATED__PASSWORD"] = database.password
             result = campaign(folder, server)
             print(json.dumps({"catalog": catalog, **result}), flush=True)
             if result["wrong"]:

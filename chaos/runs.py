@@ -50,12 +50,12 @@ import json, sys
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterEventType, EventRecordsFilter
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets.platform.lake.stage import sweep
 
 with LakeSession(Settings.load()) as session:
-    publishes = [entry.record for entry in ledger.since(session, LakeName.RESTRICTED, 0)]
-    staged = sweep(session, LakeName.RESTRICTED, older_than_seconds=0) if "sweep" in sys.argv else []
+    publishes = [entry.record for entry in ledger.since(session, "restricted", 0)]
+    staged = sweep(session, "restricted", older_than_seconds=0) if "sweep" in sys.argv else []
 with DagsterInstance.get() as instance:
     told = set()
     for record in instance.fetch_materializations(AssetKey(["raw", "voter_file"]), limit=5000).records:

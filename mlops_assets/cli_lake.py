@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mlops_assets.platform.errors import SettingsError
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +29,14 @@ app = typer.Typer(
     no_args_is_help=True, help="Look into the lakes of a home folder (MLOPS_ASSETS_HOME) and keep them sound and tidy."
 )
 
-_LakesArgument = Annotated[list[LakeName] | None, typer.Argument(help="Which lakes; both when not given.")]
+_LakesArgument = Annotated[list[str] | None, typer.Argument(help="Which lakes; all when not given.")]
 _YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 _DAY_SECONDS: Final = 86_400.0
 
 
 @app.command()
 def publishes(
-    lake: Annotated[LakeName, typer.Argument(help="Which lake.")] = LakeName.CURATED,
+    lake: Annotated[str, typer.Argument(help="Which lake.")],
     last: Annotated[int, typer.Option(help="How many of the newest to show.", min=1)] = 20,
 ) -> None:
     """List the newest publishes: version, table, partition, rows and content hash."""
@@ -44,7 +44,8 @@ def publishes(
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     table = Table("version", "table", "partition", "rows", "content hash", "run")
-    with LakeSession(_settings([lake])) as session:
+    settings, _ = _there([lake])
+    with LakeSession(settings) as session:
         for entry in ledger.since(session, lake, 0)[-last:]:
             record = entry.record
             table.add_row(
@@ -60,14 +61,15 @@ def publishes(
 
 @app.command()
 def sweep(
-    lake: Annotated[LakeName, typer.Argument(help="Which lake.")],
+    lake: Annotated[str, typer.Argument(help="Which lake.")],
     hours: Annotated[float, typer.Option(help="Leave staged files younger than this.", min=0)] = 24.0,
 ) -> None:
     """Remove staged files that a killed run left behind; nothing that any version of the lake refers to."""
     from mlops_assets.platform.lake import stage  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    with LakeSession(_settings([lake])) as session:
+    settings, _ = _there([lake])
+    with LakeSession(settings) as session:
         removed = stage.sweep(session, lake, older_than_seconds=hours * 3600)
     typer.echo(f"Removed {len(removed)} staged folders.")
 
@@ -86,8 +88,9 @@ def check(
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     contracts = _contracts()
-    with LakeSession(_settings(lakes)) as session:
-        found = {lake: inspect(session, lake, contracts, hashes=hashes) for lake in lakes or LakeName}
+    settings, chosen = _there(lakes)
+    with LakeSession(settings) as session:
+        found = {lake: inspect(session, lake, contracts, hashes=hashes) for lake in chosen}
     _show(found)
     faults = [fault for inspection in found.values() for fault in inspection.faults]
     _tell(faults)
@@ -106,8 +109,9 @@ def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False) -> None:
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     contracts = _contracts()
-    with LakeSession(_settings(lakes)) as session:
-        planned = [table for lake in lakes or LakeName for table in work.plan(session, lake, contracts)]
+    settings, chosen = _there(lakes)
+    with LakeSession(settings) as session:
+        planned = [table for lake in chosen for table in work.plan(session, lake, contracts)]
         for table in planned:
             for file, wrong in table.broken.items():
                 typer.echo(f"give up {file}: {wrong}")
@@ -135,48 +139,48 @@ def expire(
     Kept are the newest version, what runs under way read (DAGSTER_HOME), and whatever current tables, models and
     predictions were made from, so that each can be rebuilt.
     """
-    from mlops_assets.platform.assets.inputs import pinned_by_runs  # noqa: PLC0415  --help needs no Dagster
+    from mlops_assets.platform.assets.reading import pinned_by_runs  # noqa: PLC0415  --help needs no Dagster
     from mlops_assets.platform.lake import expiry  # noqa: PLC0415
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    with LakeSession(_settings(lakes)) as session, _instance() as instance:
-        chosen = {
+    settings, chosen = _there(lakes)
+    with LakeSession(settings) as session, _instance() as instance:
+        found = {
             lake: expiry.expirable(
                 session,
                 lake,
                 older_than_seconds=older_than * _DAY_SECONDS,
                 pins=lambda lake: pinned_by_runs(instance, lake),
             )
-            for lake in lakes or LakeName
+            for lake in chosen
         }
-        for lake, versions in chosen.items():
+        for lake, versions in found.items():
             typer.echo(f"{lake}: {len(versions)} versions that nothing needs are older than {older_than:g} days.")
-        if any(chosen.values()):
+        if any(found.values()):
             _ask("Let them go for good?", yes=yes)
-        for lake, versions in chosen.items():
+        for lake, versions in found.items():
             done = expiry.expire(session, lake, versions)
             typer.echo(
                 f"{lake}: let {done.versions} versions go, {done.kept} are left; removed {len(done.files)} files."
             )
 
 
-def _settings(lakes: Sequence[LakeName] | None) -> Settings:
-    """The settings, if one of the lakes is there: looking at a lake would make it.
+def _there(lakes: Sequence[str] | None) -> tuple[Settings, list[str]]:
+    """The settings, and the lakes that were named or all; looking at one that is not there would make it.
 
     Raises:
-        SettingsError: none of them is there.
+        SettingsError: one that was named is not there, or none is.
     """
-    from mlops_assets.platform.lake.catalog import is_embedded  # noqa: PLC0415  --help needs no lake
-
     settings = Settings.load()
-    chosen = lakes or list(LakeName)
-    if not any(not is_embedded(settings, lake) or settings.lake_catalog_path(lake).exists() for lake in chosen):
+    there = settings.lake_names
+    lost = sorted(set(lakes or ()) - set(there))
+    if lost or not there:
         raise SettingsError(
             source=f"The home folder {settings.home}",
-            culprit=f"it holds no lake {' and no lake '.join(chosen)}.",
+            culprit=f"it holds no lake {lost[0]}, but {', '.join(there)}." if lost and there else "it holds no lake.",
             remedy="Name the right one by MLOPS_ASSETS_HOME.",
         )
-    return settings
+    return settings, list(lakes or there)
 
 
 def _contracts() -> dict[str, Contract]:
@@ -222,12 +226,12 @@ def _ask(question: str, *, yes: bool) -> None:
         typer.confirm(question, abort=True)
 
 
-def _show(found: dict[LakeName, Inspection]) -> None:
+def _show(found: dict[str, Inspection]) -> None:
     table = Table("lake", "table", "partitions", "rows", "faults")
     for lake, inspection in found.items():
         for state in inspection.tables:
             faults = f"[red]{state.faults}[/red]" if state.faults else "none"
-            table.add_row(lake.value, state.asset, f"{state.partitions:,}", f"{state.rows:,}", faults)
+            table.add_row(lake, state.asset, f"{state.partitions:,}", f"{state.rows:,}", faults)
     Console().print(table)
 
 

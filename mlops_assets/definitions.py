@@ -24,6 +24,7 @@ def definitions() -> dg.Definitions:
         schedules=[schedule for part in parts for schedule in part.schedules or ()],
         sensors=[sensor for part in parts for sensor in part.sensors or ()],
         executor=dg.in_process_executor,
+        resources={key: resource for part in parts for key, resource in (part.resources or {}).items()},
         jobs=[job for part in parts for job in part.jobs or ()],
     )
 

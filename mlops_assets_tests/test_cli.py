@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from mlops_assets import __version__, cli
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.security.token_keys import read_keys, rotate_keys
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.canary import CANARY, told_in
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def test_a_state_that_is_no_postal_code_is_refused_in_one_sentence_with_exit_cod
 
 def test_an_unexpected_error_ends_it_with_type_place_and_id_and_its_text_can_be_shown(home: Path) -> None:
     with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.CURATED)
+        session.attach("curated")
     with closing(sqlite3.connect(home / "lakes" / "curated" / "catalog.sqlite")) as catalog, catalog:
         record = json.dumps({"asset": [CANARY]})
         catalog.execute("INSERT INTO mlops_assets_ledger VALUES (1, 'a', '', 'p', 'h', ?)", [record])

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from mlops_assets import cli, cli_lake
 from mlops_assets.contracts.predictions import DISTRICT_VOTES
 from mlops_assets.definitions import definitions
-from mlops_assets.platform.assets.published import contract_of
+from mlops_assets.platform.assets.inputs import contract_of
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import SettingsError
 from mlops_assets_tests.platform.lake import upkeep

@@ -10,11 +10,11 @@ from typing import Final
 import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.partitions import MONTH_BY_STATE, SNAPSHOT_MONTHS, STATES
 from mlops_assets.contracts.wrangled import WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import Volume
-from mlops_assets.platform.settings import LakeName
 
 VERDICTS: Final = ("none", "small", "moderate", "strong", "unknown")
 
@@ -49,7 +49,7 @@ VOTER_SUMMARIES: Final = Contract(
     layer="variance",
     table="voter_summaries",
     model=VoterSummariesModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="What is kept of each voter-file snapshot to compare it with any other without reading it again.",
     owners=WRANGLERS,
     partitions_def=MONTH_BY_STATE,
@@ -113,7 +113,7 @@ DRIFT: Final = Contract(
     layer="variance",
     table="drift",
     model=DriftModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="How far each column of each voter-file snapshot is from the one before: all months in one table.",
     owners=WRANGLERS,
     volume=Volume(allow_empty=True),

@@ -12,6 +12,7 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.partitions import (
     ELECTION_YEARS,
     PROFILE_YEARS,
@@ -30,7 +31,6 @@ from mlops_assets.contracts.variance import (
 from mlops_assets.contracts.wrangled import WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import ANY_VOLUME
-from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,7 +123,7 @@ def _verdicts(of: Contract, table: str, model: type[VerdictModel]) -> Contract:
         layer="variance",
         table=table,
         model=model,
-        lake=LakeName.CURATED,
+        lake=CURATED,
         description=f"What people said of events in {of.layer}/{of.table}: confirmed, rejected, annotated.",
         owners=WRANGLERS,
         partitions_def=of.partitions_def,
@@ -196,7 +196,7 @@ EVENTS: Final = Contract(
     layer="variance",
     table="events",
     model=EventsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Every named event that changed the data, from linked voter files and from unlinked aggregates.",
     owners=WRANGLERS,
     volume=ANY_VOLUME,

@@ -12,6 +12,7 @@ import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
 from mlops_assets.contracts.gates import ENTRY_GATES, ENTRY_WARNINGS
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.partitions import (
     ELECTION_BY_STATE,
     ELECTION_YEARS,
@@ -23,7 +24,6 @@ from mlops_assets.contracts.partitions import (
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import Volume
-from mlops_assets.platform.settings import LakeName
 
 SMALLEST_CELL: Final = 5
 """Counts of persons below this are suppressed (NULL) wherever they could single somebody out."""
@@ -55,7 +55,7 @@ DISTRICT_DEMOGRAPHICS: Final = Contract(
     layer="features",
     table="district_demographics",
     model=DistrictDemographicsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Registered voters of each district by race, ethnicity, gender, party, age group and status.",
     owners=WRANGLERS,
     partitions_def=MONTH_BY_STATE,
@@ -105,7 +105,7 @@ PERSON_TURNOUT: Final = Contract(
     layer="features",
     table="person_turnout",
     model=PersonTurnoutModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Persons registered before one election day: what was known then and, later, whether they voted.",
     owners=WRANGLERS,
     partitions_def=ELECTION_BY_STATE,
@@ -160,7 +160,7 @@ DISTRICT_ELECTION: Final = Contract(
     layer="features",
     table="district_election",
     model=DistrictElectionModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Districts before one election day: votes of earlier elections and the latest census profile.",
     owners=WRANGLERS,
     volume=Volume(allow_empty=True),

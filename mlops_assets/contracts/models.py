@@ -10,10 +10,10 @@ from typing import Final
 import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.partitions import FORECAST_YEARS, FORECASTS
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import Volume
-from mlops_assets.platform.settings import LakeName
 
 MODELERS: Final = ("team:modeling",)
 
@@ -92,7 +92,7 @@ def _model(table: str, description: str) -> Contract:
         layer="models",
         table=table,
         model=ModelFileModel,
-        lake=LakeName.CURATED,
+        lake=CURATED,
         description=description,
         owners=MODELERS,
         partitions_def=FORECASTS,
@@ -106,7 +106,7 @@ def _evaluation(table: str, description: str) -> Contract:
         layer="models",
         table=table,
         model=EvaluationModel,
-        lake=LakeName.CURATED,
+        lake=CURATED,
         description=description,
         owners=MODELERS,
         volume=Volume(allow_empty=True),

@@ -11,12 +11,12 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.models import MODELERS
 from mlops_assets.contracts.partitions import FORECAST_BY_STATE, FORECAST_YEARS, FORECASTS
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import Volume
-from mlops_assets.platform.settings import LakeName
 
 MEASURES: Final = ("turnout", "total_votes", "democratic_share")
 """Share of registered voters who vote; votes for the House; Democratic share of the votes for the two large parties."""
@@ -87,7 +87,7 @@ DISTRICT_TURNOUT: Final = Contract(
     layer="predictions",
     table="district_turnout",
     model=PredictionsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Predicted turnout of each district's registered voters at one election, with an interval.",
     owners=MODELERS,
     partitions_def=FORECAST_BY_STATE,
@@ -99,7 +99,7 @@ DISTRICT_VOTES: Final = Contract(
     layer="predictions",
     table="district_votes",
     model=PredictionsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Predicted total House vote of each district at one election, with an interval.",
     owners=MODELERS,
     partitions_def=FORECASTS,
@@ -111,7 +111,7 @@ DISTRICT_SHARE: Final = Contract(
     layer="predictions",
     table="district_share",
     model=PredictionsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Predicted Democratic share of each district's two-party House vote, if both run, with an interval.",
     owners=MODELERS,
     partitions_def=FORECASTS,
@@ -123,7 +123,7 @@ MONITORING: Final = Contract(
     layer="predictions",
     table="monitoring",
     model=MonitoringModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="How good the published predictions of one election are: as estimated, and as measured on outcomes.",
     owners=MODELERS,
     volume=Volume(allow_empty=True),

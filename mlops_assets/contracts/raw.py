@@ -15,6 +15,7 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
+from mlops_assets.contracts.lakes import RESTRICTED
 from mlops_assets.contracts.layouts import LAYOUTS, VOTER_FILE_COLUMNS
 from mlops_assets.contracts.partitions import (
     ELECTION_BY_STATE,
@@ -28,7 +29,6 @@ from mlops_assets.contracts.partitions import (
     YEARS,
 )
 from mlops_assets.platform.contracts.contract import Contract
-from mlops_assets.platform.settings import LakeName
 
 PLUMBERS: Final = ("team:plumbing",)
 
@@ -65,7 +65,7 @@ VOTER_FILE: Final = Contract(
         unique=["ncid"],
         strict=True,
     ),
-    lake=LakeName.RESTRICTED,
+    lake=RESTRICTED,
     description="Registered voters of one state as its election office published them that month, one row per line.",
     owners=PLUMBERS,
     partitions_def=MONTH_BY_STATE,
@@ -99,7 +99,7 @@ VOTING_HISTORY: Final = Contract(
     layer="raw",
     table="voting_history",
     model=VotingHistoryModel,
-    lake=LakeName.RESTRICTED,
+    lake=RESTRICTED,
     description="Who voted in one general election, from the state's history database, one row per person.",
     owners=PLUMBERS,
     partitions_def=ELECTION_BY_STATE,
@@ -144,7 +144,7 @@ HOUSE_RETURNS: Final = Contract(
         unique=["source_row"],
         strict=True,
     ),
-    lake=LakeName.RESTRICTED,
+    lake=RESTRICTED,
     description="US House returns of one election year, one row per candidate and party line, in MEDSL's columns.",
     owners=PLUMBERS,
     partitions_def=ELECTIONS,
@@ -181,7 +181,7 @@ DISTRICT_PROFILES: Final = Contract(
     layer="raw",
     table="district_profiles",
     model=DistrictProfilesModel,
-    lake=LakeName.RESTRICTED,
+    lake=RESTRICTED,
     description="Census profiles of congressional districts of one year: one row per district and column, as text.",
     owners=PLUMBERS,
     partitions_def=YEARS,
@@ -212,7 +212,7 @@ COUNTY_REGISTRATIONS: Final = Contract(
     layer="raw",
     table="county_registrations",
     model=CountyRegistrationsModel,
-    lake=LakeName.RESTRICTED,
+    lake=RESTRICTED,
     description="Registered voters by county and party as a state published them in one month, one row per cell.",
     owners=PLUMBERS,
     partitions_def=REGISTRATIONS,

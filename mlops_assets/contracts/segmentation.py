@@ -11,11 +11,11 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
 from mlops_assets.contracts.features import SMALLEST_CELL
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.partitions import ELECTION_YEARS, FORECAST_YEARS, FORECASTS, STATES
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import ANY_VOLUME, Volume
-from mlops_assets.platform.settings import LakeName
 
 SEGMENTED_BY: Final = ("district", "age_group", "party_last", "county")
 """Columns of ``features/person_turnout`` of which segments are made."""
@@ -61,7 +61,7 @@ SEGMENTATION: Final = Contract(
     layer="variance",
     table="segmentation",
     model=SegmentationModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="By which classes registered persons are best told apart before an election: candidates and choice.",
     owners=WRANGLERS,
     volume=Volume(allow_empty=True),
@@ -121,7 +121,7 @@ SEGMENT_TURNOUT: Final = Contract(
     layer="features",
     table="segment_turnout",
     model=SegmentTurnoutModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Segments of registered persons before an election, and the turnout that earlier ones let expect.",
     owners=WRANGLERS,
     volume=ANY_VOLUME,

@@ -13,11 +13,11 @@ import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
 from mlops_assets.contracts.features import DistrictElectionModel
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.models import MODELERS
 from mlops_assets.contracts.partitions import ELECTION_YEARS, FORECAST_YEARS, FORECASTS, STATES
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN
 from mlops_assets.platform.contracts.contract import Contract
-from mlops_assets.platform.settings import LakeName
 
 
 class PersonTurnoutModel(pa.DataFrameModel):
@@ -93,7 +93,7 @@ PERSON_TURNOUT: Final = Contract(
     layer="training",
     table="person_turnout",
     model=PersonTurnoutModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="What the turnout model of one forecast learns from: persons of earlier elections, counted in cells.",
     owners=MODELERS,
     partitions_def=FORECASTS,
@@ -105,7 +105,7 @@ DISTRICT_ELECTIONS: Final = Contract(
     layer="training",
     table="district_elections",
     model=DistrictElectionsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="What the vote and share models of one forecast learn from: districts of earlier elections, outcomes.",
     owners=MODELERS,
     partitions_def=FORECASTS,

@@ -13,6 +13,7 @@ import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
 from mlops_assets.contracts.features import SMALLEST_CELL
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.partitions import (
     ELECTION_YEARS,
     ELECTIONS,
@@ -27,7 +28,6 @@ from mlops_assets.contracts.partitions import (
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import ANY_VOLUME, Volume
-from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -95,7 +95,7 @@ VOTER_CHANGES: Final = Contract(
     layer="variance",
     table="voter_changes",
     model=VoterChangesModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="How each district's registered voters changed since the snapshot before, split exactly by cause.",
     owners=WRANGLERS,
     volume=Volume(allow_empty=True),
@@ -131,7 +131,7 @@ VOTER_EVENTS: Final = Contract(
     layer="variance",
     table="voter_events",
     model=VoterEventsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Events that changed the voter file since the snapshot before, each with its cause and evidence.",
     owners=WRANGLERS,
     volume=ANY_VOLUME,
@@ -162,7 +162,7 @@ DISTRICT_FLOWS: Final = Contract(
     layer="variance",
     table="district_flows",
     model=DistrictFlowsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Where the persons of each district went when the map or its numbers changed: a crosswalk.",
     owners=WRANGLERS,
     volume=ANY_VOLUME,
@@ -230,7 +230,7 @@ RESULT_CHANGES: Final = Contract(
     layer="variance",
     table="result_changes",
     model=ResultChangesModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="What happened to each state's House districts since the election before, detected in their results.",
     owners=WRANGLERS,
     volume=Volume(allow_empty=True),
@@ -243,7 +243,7 @@ PROFILE_CHANGES: Final = Contract(
     layer="variance",
     table="profile_changes",
     model=ProfileChangesModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="What happened to each state's districts since the census profile before, detected in their measures.",
     owners=WRANGLERS,
     volume=Volume(allow_empty=True),
@@ -256,7 +256,7 @@ REGISTRATION_CHANGES: Final = Contract(
     layer="variance",
     table="registration_changes",
     model=RegistrationChangesModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="What happened to each state's counties since the registration statistic before, detected in counts.",
     owners=WRANGLERS,
     volume=Volume(allow_empty=True),

@@ -11,6 +11,7 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.partitions import (
     ELECTION_BY_STATE,
     ELECTION_YEARS,
@@ -24,7 +25,6 @@ from mlops_assets.contracts.partitions import (
 )
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import ANY_VOLUME
-from mlops_assets.platform.settings import LakeName
 
 WRANGLERS: Final = ("team:wrangling",)
 DISTRICT_PATTERN: Final = r"^[0-9]{2}$"
@@ -74,7 +74,7 @@ VOTERS: Final = Contract(
     layer="wrangled",
     table="voters",
     model=VotersModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Registered voters of one state and month: deduplicated, mapped to plain classes, pseudonymous.",
     owners=WRANGLERS,
     partitions_def=MONTH_BY_STATE,
@@ -105,7 +105,7 @@ ENTRY_FINDINGS: Final = Contract(
     layer="wrangled",
     table="entry_findings",
     model=EntryFindingsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="What wrangling mended in one voter-file snapshot, named and counted.",
     owners=WRANGLERS,
     volume=ANY_VOLUME,
@@ -135,7 +135,7 @@ VOTING_HISTORY: Final = Contract(
     layer="wrangled",
     table="voting_history",
     model=VotingHistoryModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Who voted in one general election, by pseudonym.",
     owners=WRANGLERS,
     partitions_def=ELECTION_BY_STATE,
@@ -173,7 +173,7 @@ HOUSE_RESULTS: Final = Contract(
     layer="wrangled",
     table="house_results",
     model=HouseResultsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="US House results of one general election, one row per district.",
     owners=WRANGLERS,
     partitions_def=ELECTIONS,
@@ -217,7 +217,7 @@ DISTRICT_PROFILES: Final = Contract(
     layer="wrangled",
     table="district_profiles",
     model=DistrictProfilesModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Population measures of congressional districts in one year, recognised by label in every vintage.",
     owners=WRANGLERS,
     partitions_def=YEARS,
@@ -247,7 +247,7 @@ COUNTY_REGISTRATIONS: Final = Contract(
     layer="wrangled",
     table="county_registrations",
     model=CountyRegistrationsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="Registered voters by county and party in one month.",
     owners=WRANGLERS,
     partitions_def=REGISTRATIONS,

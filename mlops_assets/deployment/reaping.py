@@ -21,7 +21,7 @@ from mlops_assets.deployment.reaper import Patience, Reaper
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def reap(*, deployment: str, interval: float, heartbeat: Path | None, sweep_lake
 
 def _sweep() -> None:
     settings = Settings.load()
-    for lake in LakeName:
+    for lake in settings.lake_names:
         with LakeSession(settings) as session:
             for folder in sweep(session, lake, older_than_seconds=0.0):
                 _LOG.info("removed staged files %s", folder)

@@ -238,7 +238,7 @@ class _Store:
             if account == "storage":
                 self._write(reader, "pgpass", b"*:*:storage:storage:" + password + b"\n")
             else:
-                self._write(reader, f"mlops_assets_{account}__password", password)
+                self._write(reader, f"mlops_assets_lakes__{account}__password", password)
 
     def _pseudonym_key(self) -> None:
         if not (self._reader("wrangling") / "mlops_assets_pseudonym_key").exists():

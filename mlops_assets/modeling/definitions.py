@@ -16,12 +16,12 @@ from mlops_assets.modeling.assets.person_turnout import (
     person_turnout_evaluation,
 )
 from mlops_assets.modeling.assets.training_sets import district_elections_set, person_turnout_set
-from mlops_assets.platform.assets.location import location
+from mlops_assets.platform.assets.definitions import build_defs
 
 
 def definitions() -> dg.Definitions:
     """The assets of modeling, from training sets to the service's export."""
-    return location(
+    return build_defs(
         name="modeling",
         assets=[
             person_turnout_set,

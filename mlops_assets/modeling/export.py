@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops_assets.contracts import features, models, predictions
+from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.platform import provenance
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.exports.export import write_export
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.tables import published_table
-from mlops_assets.platform.settings import LakeName
 from mlops_assets.scoring.encoding import Encoding
 from mlops_assets.scoring.model_keys import signing_key
 from mlops_assets.scoring.records import ENCODING, ModelRecord
@@ -63,7 +63,7 @@ def published_predictions(session: LakeSession) -> PublishedPredictions:
     Raises:
         MissingInputError: no prediction has been published yet.
     """
-    version = ledger.latest_version(session, LakeName.CURATED)
+    version = ledger.latest_version(session, CURATED.name)
     rows, hashes = _published(session, EXPORTED, version)
     if rows is None or not rows.num_rows:
         raise MissingInputError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlops_assets.modeling.card import card
 from mlops_assets.modeling.evidence import evidence_in
 from mlops_assets.modeling.gate import REFERENCE, judge, reference
-from mlops_assets.platform.assets.published import WithMetadata
+from mlops_assets.platform.assets.step import WithMetadata
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.tables import published_table

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -24,18 +24,7 @@ from mlops_assets.platform.errors import SettingsError
 
 PREFIX = "MLOPS_ASSETS_"
 SECRETS_FOLDER = f"{PREFIX}SECRETS_DIR"
-
-
-class LakeName(StrEnum):
-    """The two lakes: personal data may only be in ``restricted``."""
-
-    RESTRICTED = "restricted"
-    CURATED = "curated"
-
-    @property
-    def personal(self) -> bool:
-        """Whether personal data may be in it."""
-        return self is LakeName.RESTRICTED
+_CATALOG_FILE: Final = "catalog.sqlite"
 
 
 class LakeSettings(BaseModel):
@@ -51,6 +40,9 @@ class LakeSettings(BaseModel):
     catalog: str = "sqlite"
     password: SecretStr | None = None
     data_path: Path | None = None
+
+
+_IN_HOME: Final = LakeSettings()
 
 
 class ProfileTransport(StrEnum):
@@ -248,6 +240,7 @@ class Settings(BaseSettings):
 
     Attributes:
         home: folder for everything that has no place of its own: embedded lakes, landing folder, exports, keys.
+        lakes: by name where lakes are (``MLOPS_ASSETS_LAKES__CURATED__CATALOG``); others are in the home folder.
         entry_policy: what entry events do to features.
         reports_address: address under which the folder of reports is served; links lead to the files when not set.
         pseudonym_key: key of the pseudonyms, at least 32 characters.
@@ -265,8 +258,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Path(".mlops_assets")
-    restricted: LakeSettings = LakeSettings()
-    curated: LakeSettings = LakeSettings()
+    lakes: dict[str, LakeSettings] = {}
     sources: SourceSettings = SourceSettings()
     alerts: AlertSettings = AlertSettings()
     service: ServiceSettings = ServiceSettings()
@@ -310,25 +302,23 @@ class Settings(BaseSettings):
                 source=SECRETS_FOLDER, culprit=f"{error}.", remedy="Name the folder that holds the secret files."
             ) from None
 
-    def lake(self, name: LakeName) -> LakeSettings:
-        """The settings of that lake.
+    def lake(self, name: str) -> LakeSettings:
+        """Where that lake is: as set, else in the home folder."""
+        return self.lakes.get(name, _IN_HOME)
 
-        Raises:
-            SettingsError: there is no such lake.
-        """
-        if name not in list(LakeName):
-            raise SettingsError(
-                source=f"Lake {name}", culprit="it is not declared.", remedy=f"The lakes are {', '.join(LakeName)}."
-            )
-        return self.restricted if name == LakeName.RESTRICTED else self.curated
+    @property
+    def lake_names(self) -> list[str]:
+        """The lakes that are set, and those that are there in the home folder."""
+        there = (file.parent.name for file in (self.home / "lakes").glob(f"*/{_CATALOG_FILE}"))
+        return sorted({*self.lakes, *there})
 
-    def lake_data_path(self, name: LakeName) -> Path:
+    def lake_data_path(self, name: str) -> Path:
         """The folder of that lake's Parquet files."""
         return (self.lake(name).data_path or self.home / "lakes" / name / "data").absolute()
 
-    def lake_catalog_path(self, name: LakeName) -> Path:
+    def lake_catalog_path(self, name: str) -> Path:
         """The file of that lake's embedded catalog."""
-        return (self.home / "lakes" / name / "catalog.sqlite").absolute()
+        return (self.home / "lakes" / name / _CATALOG_FILE).absolute()
 
     @property
     def landing(self) -> Path:

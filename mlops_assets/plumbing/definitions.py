@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from mlops_assets.platform.assets.location import location
+from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.plumbing.assets.county_registrations import county_registrations
 from mlops_assets.plumbing.assets.district_profiles import district_profiles
 from mlops_assets.plumbing.assets.house_returns import house_returns
@@ -19,7 +19,7 @@ from mlops_assets.plumbing.sensors import landing_sensor
 
 def definitions() -> dg.Definitions:
     """The raw assets with the landing sensor and their schedules."""
-    return location(
+    return build_defs(
         name="plumbing",
         assets=[voter_file, voting_history, house_returns, district_profiles, county_registrations],
         sensors=[landing_sensor],

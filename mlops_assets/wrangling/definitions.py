@@ -8,7 +8,7 @@ from __future__ import annotations
 import dagster as dg
 
 from mlops_assets.contracts.events import VERDICTS_ON
-from mlops_assets.platform.assets.location import location
+from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.wrangling.assets.county_registrations import county_registrations
 from mlops_assets.wrangling.assets.detected_changes import profile_changes, registration_changes, result_changes
 from mlops_assets.wrangling.assets.district_demographics import district_demographics
@@ -30,7 +30,7 @@ from mlops_assets.wrangling.assets.voting_history import voting_history
 
 def definitions() -> dg.Definitions:
     """The assets of wrangling, from the first pseudonymous table to features and variance."""
-    return location(
+    return build_defs(
         name="wrangling",
         assets=[
             voters,

@@ -46,14 +46,14 @@ def test_each_reader_gets_what_it_needs_and_no_more(folder: Path) -> None:
             "curated.password",
         },
         "storage": {"services.crt", "pgpass"},
-        "plumbing": {"mlops_assets_restricted__password"},
+        "plumbing": {"mlops_assets_lakes__restricted__password"},
         "wrangling": {
-            "mlops_assets_restricted__password",
-            "mlops_assets_curated__password",
+            "mlops_assets_lakes__restricted__password",
+            "mlops_assets_lakes__curated__password",
             "mlops_assets_pseudonym_key",
         },
-        "modeling": {"mlops_assets_curated__password", "models.pem", "models.json"},
-        "reaper": {"mlops_assets_restricted__password", "mlops_assets_curated__password"},
+        "modeling": {"mlops_assets_lakes__curated__password", "models.pem", "models.json"},
+        "reaper": {"mlops_assets_lakes__restricted__password", "mlops_assets_lakes__curated__password"},
         "service": {"jwks.json", "revoked.json", "models.json", "server.crt", "server.key", "services.crt"},
         "tokens": {"jwks.json", "signing.pem"},
         "proxy": {"server.crt", "server.key", "services.crt", "viewers.crt", "operators.crt", "everybody.crt"},
@@ -70,9 +70,9 @@ def test_a_second_start_makes_nothing_anew(folder: Path) -> None:
 
 def test_a_lost_file_is_replaced_and_the_others_stay(folder: Path) -> None:
     before = contents(folder)
-    (folder / "modeling" / "mlops_assets_curated__password").unlink()
+    (folder / "modeling" / "mlops_assets_lakes__curated__password").unlink()
     made = secrets.create(folder)
-    assert made == [folder / "modeling" / "mlops_assets_curated__password"]
+    assert made == [folder / "modeling" / "mlops_assets_lakes__curated__password"]
     assert contents(folder) == before
 
 

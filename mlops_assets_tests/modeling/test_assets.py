@@ -31,8 +31,10 @@ from mlops_assets.modeling.export import EXPORTED, person_features, published_mo
 from mlops_assets.modeling.gate import REFERENCE
 from mlops_assets.modeling.trained import evaluation_table
 from mlops_assets.modeling.training_sets import district_elections, person_cells
-from mlops_assets.platform.assets.inputs import upstream_keys
-from mlops_assets.platform.assets.published import Partition, published, reads_of
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.inputs import ins_of, reads_of
+from mlops_assets.platform.assets.reading import upstream_keys
+from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import Reference
@@ -75,26 +77,26 @@ def _unjudged(contract: Contract) -> Contract:
     return dataclasses.replace(contract, judged={}, judged_warnings=frozenset())
 
 
-@published(contract=_unjudged(features.PERSON_TURNOUT))
+@asset(contract=_unjudged(features.PERSON_TURNOUT))
 def persons(partition: Partition) -> pa.Table:
     """Persons of the small electorate."""
     return _rows_of(PERSONS.table, partition)
 
 
-@published(contract=segmentation.SEGMENT_TURNOUT)
+@asset(contract=segmentation.SEGMENT_TURNOUT)
 def segments(partition: Partition) -> pa.Table:
     """What wrangling would make of the small electorate, told apart by age."""
     row = {"candidate": "age_group", "series": "", "followed": True, "reason": "it tells most"}
     return segment_turnout(ibis.memtable(PERSONS.table), [row], [], [], forecast=partition.values["forecast"])
 
 
-@published(contract=_unjudged(features.DISTRICT_ELECTION))
+@asset(contract=_unjudged(features.DISTRICT_ELECTION))
 def districts(partition: Partition) -> pa.Table:
     """Districts of the small returns."""
     return _rows_of(RETURNS.features, partition)
 
 
-@published(contract=wrangled.HOUSE_RESULTS)
+@asset(contract=wrangled.HOUSE_RESULTS)
 def results(partition: Partition) -> pa.Table:
     """Results of the small returns."""
     return as_results(_rows_of(RETURNS.results, partition))
@@ -168,7 +170,7 @@ def rows_of(contract: Contract, key: str) -> list[dict[str, Any]]:
 
 def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
     """Publish a partition as another process would, without a run in this one."""
-    with LakeSession(Settings.load()) as session, lease(session, contract.lake) as attempt:
+    with LakeSession(Settings.load()) as session, lease(session, contract.lake.name) as attempt:
         columns = rules.columns_of(contract)
         file = stage(session, contract, relation_sql(session, as_ibis(session, rows)), columns=columns, attempt=attempt)
         found = audit.audit(session, contract, file, contract.partition_values(key), Reference())
@@ -318,9 +320,9 @@ def test_data_that_arrive_while_a_run_is_under_way_do_not_leak_into_it(lake: dg.
     read: list[pa.Table] = []
     of_2018 = Partition("2018", {"election": "2018"})
 
-    @published(
+    @asset(
         contract=training.DISTRICT_ELECTIONS,
-        reads={"results": reads_of(sets.district_elections_set)[1]},
+        ins={"results": ins_of(sets.district_elections_set)["results"]},
     )
     def slow(results: ir.Table) -> ir.Table:
         later = returns(first=2008, seed=3).results
@@ -369,7 +371,7 @@ def test_monitoring_estimates_before_the_outcome_and_measures_after_it(lake: dg.
     assert {row["measure"] for row in before} == {"turnout", "total_votes", "democratic_share"}
     known = as_results(returns(first=2008, known_until=2022).results)
 
-    @published(contract=wrangled.HOUSE_RESULTS)
+    @asset(contract=wrangled.HOUSE_RESULTS)
     def arrived(partition: Partition) -> pa.Table:
         return _rows_of(known, partition)
 

@@ -21,15 +21,20 @@ import ibis.expr.types as ir
 import pandera.ibis as pandera
 import pyarrow as pa
 
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.platform.contracts.contract import Contract, Quarantine
+from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+RESTRICTED: Final = Lake("restricted", personal=True)
+CURATED: Final = Lake("curated")
 
 Row = dict[str, object]
 WEEKS: Final = ("w1", "w2", "w3")
@@ -67,7 +72,7 @@ HARVEST: Final = Contract(
     layer="raw",
     table="harvest",
     model=HarvestModel,
-    lake=LakeName.RESTRICTED,
+    lake=RESTRICTED,
     description="What the scale wrote.",
     owners=["team:pickers"],
     partitions_def=PARTITIONS,
@@ -80,7 +85,7 @@ SORTED_HARVEST: Final = Contract(
     layer="raw",
     table="sorted_harvest",
     model=HarvestModel,
-    lake=LakeName.RESTRICTED,
+    lake=RESTRICTED,
     description="What the scale wrote, rotten rows set aside.",
     owners=["team:pickers"],
     partitions_def=PARTITIONS,
@@ -108,7 +113,7 @@ YIELDS: Final = Contract(
     layer="wrangled",
     table="yields",
     model=YieldsModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="What the farm keeps.",
     owners=["team:farm"],
     partitions_def=PARTITIONS,
@@ -133,7 +138,7 @@ SEASON: Final = Contract(
     layer="features",
     table="season",
     model=SeasonModel,
-    lake=LakeName.CURATED,
+    lake=CURATED,
     description="The season so far.",
     owners=["team:farm"],
     quantise={"kilos": 3},
@@ -175,7 +180,7 @@ def read_scale(week: str) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-@published(contract=HARVEST, retry_policy=dg.RetryPolicy(max_retries=2))
+@asset(contract=HARVEST, retry_policy=dg.RetryPolicy(max_retries=2))
 def harvest(partition: Partition, context: dg.AssetExecutionContext) -> WithMetadata:
     """What the scale wrote."""
     attempts = Settings.load().home / "attempts"
@@ -184,7 +189,7 @@ def harvest(partition: Partition, context: dg.AssetExecutionContext) -> WithMeta
     return WithMetadata(read_scale(str(partition.key)), {"scale": "old"})
 
 
-@published(contract=SORTED_HARVEST)
+@asset(contract=SORTED_HARVEST)
 def sorted_harvest(partition: Partition) -> pa.Table:
     """What the scale wrote, rotten rows set aside."""
     return read_scale(str(partition.key))
@@ -193,7 +198,7 @@ def sorted_harvest(partition: Partition) -> pa.Table:
 def publishing(contract: Contract) -> dg.AssetsDefinition:
     """An asset that publishes what the scale wrote under that contract."""
 
-    @published(contract=contract)
+    @asset(contract=contract)
     def picked(partition: Partition) -> pa.Table:
         """What the scale wrote."""
         return read_scale(str(partition.key))
@@ -201,15 +206,15 @@ def publishing(contract: Contract) -> dg.AssetsDefinition:
     return picked
 
 
-@published(contract=YIELDS, reads={"harvest": Read(HARVEST)}, automation_condition=on_new_data())
+@asset(contract=YIELDS, ins={"harvest": In(HARVEST)}, automation_condition=on_new_data())
 def yields(harvest: ir.Table) -> ir.Table:
     """What the farm keeps."""
     return harvest.drop("picker")
 
 
-@published(
+@asset(
     contract=SEASON,
-    reads={"yields": Read(YIELDS, partitions=dg.AllPartitionMapping())},
+    ins={"yields": In(YIELDS, partition_mapping=dg.AllPartitionMapping())},
     automation_condition=on_new_data(),
 )
 def season(yields: ir.Table) -> ir.Table:
@@ -247,7 +252,7 @@ def pick_and_send(
 def visible(contract: Contract) -> list[tuple[object, ...]]:
     """All rows of the table that a reader of the lake sees now, sorted; none when it was never published."""
     with LakeSession(Settings.load()) as session:
-        catalog = session.attach(contract.lake)
+        catalog = session.attach(contract.lake.name)
         tables = session.connection.execute(
             "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ?",
             [catalog, contract.layer, contract.table],
@@ -261,17 +266,17 @@ def visible(contract: Contract) -> list[tuple[object, ...]]:
 
 def _main(week: str, window: str, signal_name: str, op_name: str) -> None:
     """Materialize in a process of its own, which sends itself that signal in that window of the step."""
-    from mlops_assets.platform.assets import published  # noqa: PLC0415
+    from mlops_assets.platform.assets import step  # noqa: PLC0415
     from mlops_assets.platform.audit import audit  # noqa: PLC0415
     from mlops_assets.platform.lake import ledger, publish, stage  # noqa: PLC0415
 
     module, name, before = {
-        "after_the_function": (published, "stage", True),
+        "after_the_function": (step, "stage", True),
         "after_staging": (audit, "audit", True),
-        "before_the_lock": (published, "publish", True),
+        "before_the_lock": (step, "publish", True),
         "inside_the_transaction": (publish, "_replace", False),
         "after_the_commit": (ledger, "find", True),
-        "before_the_event": (published, "materialization_metadata", True),
+        "before_the_event": (step, "materialization_metadata", True),
         "never": (stage, "sweep", True),
     }[window]
     original = getattr(module, name)

@@ -20,7 +20,6 @@ from pandera.api.ibis.types import IbisData
 from pandera.backends.ibis import builtin_checks
 
 from mlops_assets.platform.lake.session import LakeSession, extension_file
-from mlops_assets.platform.settings import LakeName
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def test_dagster_fails_a_step_that_yields_failed_checks_and_no_output_and_does_n
         check_specs=[dg.AssetCheckSpec(name, asset="table", blocking=True) for name in ("one", "two")],
         retry_policy=dg.RetryPolicy(max_retries=2),
     )
-    def table():  # type: ignore[no-untyped-def]  # noqa: ANN202  Dagster reads the annotation of a generator
+    def table():  # type: ignore[no-untyped-def]  # noqa: ANN202  Dagster reads the annotation
         attempts.append(1)
         yield dg.AssetCheckResult(passed=False, check_name="one")
         yield dg.AssetCheckResult(passed=True, check_name="two")
@@ -77,7 +76,7 @@ def test_dagster_carries_static_mappings_only_between_static_partitions() -> Non
 @pytest.fixture
 def lake(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     with LakeSession(settings) as session:
-        session.attach(LakeName.CURATED)
+        session.attach("curated")
         session.connection.execute("CREATE SCHEMA curated.s; CREATE TABLE curated.s.t (a BIGINT)")
         yield session.connection
 
@@ -140,7 +139,7 @@ def test_ducklake_merges_the_files_of_different_partitions(settings: Settings) -
     for week in ("w1", "w2"):
         publish_rows(settings, week, [1], week)
     with LakeSession(settings) as session:
-        session.attach(LakeName.CURATED)
+        session.attach("curated")
         session.connection.execute("CALL ducklake_merge_adjacent_files('curated')")
         files = "FROM ducklake_list_files('curated', 'yields', schema => 'wrangled')"
         assert len(session.connection.execute(files).fetchall()) == 1
@@ -150,7 +149,7 @@ def test_ducklake_reads_files_to_delete_all_rows_of_a_table_and_none_to_drop_it(
     """Hence a repair drops the table: an engine that has not read the file before cannot empty it."""
     publish_rows(settings, "w1", [1], "w1")
     with LakeSession(settings) as session:
-        session.attach(LakeName.CURATED)
+        session.attach("curated")
         connection = session.connection
         [(file,)] = connection.execute(
             "SELECT data_file FROM ducklake_list_files('curated', 'yields', schema => 'wrangled')"
@@ -165,7 +164,7 @@ def test_ducklake_reads_files_to_delete_all_rows_of_a_table_and_none_to_drop_it(
 
 def test_an_embedded_catalog_is_in_wal_mode(lake: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     del lake
-    with sqlite3.connect(settings.lake_catalog_path(LakeName.CURATED)) as catalog:
+    with sqlite3.connect(settings.lake_catalog_path("curated")) as catalog:
         assert catalog.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     catalog.close()
 

@@ -43,6 +43,6 @@ def facts(result: dg.ExecuteInProcessResult) -> dict[str, object]:
 def visible(contract: Contract, columns: str) -> list[tuple[object, ...]]:
     """Those columns of all rows that a reader of the lake sees now, sorted."""
     with LakeSession(Settings.load()) as session:
-        catalog = session.attach(contract.lake)
+        catalog = session.attach(contract.lake.name)
         table = session.connection.table(f"{catalog}.{contract.layer}.{contract.table}")
         return sorted(table.project(columns).fetchall())

@@ -20,8 +20,9 @@ from mlops_assets.contracts.variance import (
     VOTER_EVENTS,
 )
 from mlops_assets.contracts.wrangled import VOTERS
-from mlops_assets.platform.assets.inputs import Read, upstream_keys
-from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.inputs import In, Read
+from mlops_assets.platform.assets.reading import upstream_keys
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import ibis.expr.types as ir
+
+    from mlops_assets.platform.assets.step import Partition
 
 SIZE: Final = 60
 
@@ -102,7 +105,7 @@ def test_without_an_earlier_month_there_are_no_rows() -> None:
 
 
 def test_a_month_reads_itself_and_the_month_before_of_its_state() -> None:
-    read = Read(VOTERS, partitions=MONTH_AND_NEXT)
+    read = Read(VOTERS, In(VOTERS, partition_mapping=MONTH_AND_NEXT))
     assert upstream_keys(read, VOTER_CHANGES, "2022-01|NC") == ["2021-12|NC", "2022-01|NC"]
     assert upstream_keys(read, VOTER_CHANGES, f"{SNAPSHOT_MONTHS[0]}|GA") == [f"{SNAPSHOT_MONTHS[0]}|GA"]
 
@@ -112,7 +115,7 @@ def test_the_month_before_crosses_the_year_and_the_first_month_has_none() -> Non
     assert month_before(SNAPSHOT_MONTHS[0]) is None
 
 
-@published(contract=VOTERS)
+@asset(contract=VOTERS)
 def voters(partition: Partition) -> ir.Table:
     """Voters without source."""
     month, state = partition.values["month"], partition.values["state"]
@@ -136,7 +139,7 @@ def _materialize(asset: dg.AssetsDefinition, key: str, instance: dg.DagsterInsta
 def _read(table: str) -> list[dict[str, Any]]:
     contract = {"voter_changes": VOTER_CHANGES, "voter_events": VOTER_EVENTS}[table]
     with LakeSession(Settings.load()) as session:
-        catalog = session.attach(contract.lake)
+        catalog = session.attach(contract.lake.name)
         rows: list[dict[str, Any]] = (
             session.ibis.table(table, database=(catalog, contract.layer)).to_pyarrow().to_pylist()
         )

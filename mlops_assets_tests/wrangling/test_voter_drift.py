@@ -12,7 +12,7 @@ import pytest
 
 from mlops_assets.contracts.drift import DRIFT, VERDICTS, VOTER_SUMMARIES
 from mlops_assets.contracts.wrangled import VOTERS
-from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import ibis.expr.types as ir
+
+    from mlops_assets.platform.assets.step import Partition
 
 _SIZE = 400
 _RECODED = "2022-03"
@@ -85,7 +87,7 @@ def test_a_single_snapshot_is_compared_with_nothing() -> None:
     assert kept_rows(ibis.memtable(voter_drift.voter_drift(ibis.memtable(_summary("2022-01")))), DRIFT) == []
 
 
-@published(contract=VOTERS)
+@asset(contract=VOTERS)
 def voters(partition: Partition) -> ir.Table:
     """Voters without source."""
     return ibis.memtable(_voters(partition.values["month"], partition.values["state"]))
@@ -101,7 +103,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
 
 def _read_drift() -> list[dict[str, Any]]:
     with LakeSession(Settings.load()) as session:
-        catalog = session.attach(DRIFT.lake)
+        catalog = session.attach(DRIFT.lake.name)
         rows: list[dict[str, Any]] = (
             session.ibis.table("drift", database=(catalog, "variance")).to_pyarrow().to_pylist()
         )

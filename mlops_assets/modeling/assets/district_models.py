@@ -18,9 +18,10 @@ from mlops_assets.modeling.district_votes import VOTES
 from mlops_assets.modeling.predicted import only_version
 from mlops_assets.modeling.promotion import Candidacy, promote
 from mlops_assets.modeling.trained import evaluation_table, headline, record_in
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.scoring.model_keys import trusted_keys
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops_assets.modeling.district_model import Target
-    from mlops_assets.platform.assets.published import Partition
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import Settings
@@ -95,16 +95,16 @@ DISTRICT_SHARE: Final = DistrictModel(
     code_version="2",
 )
 
-_SET: Final = Read(training.DISTRICT_ELECTIONS)
+_SET: Final = In(training.DISTRICT_ELECTIONS)
 
 
 def district_model_assets(wired: DistrictModel) -> tuple[dg.AssetsDefinition, ...]:
     """The evaluation, the model and the predictions of one district model, in this order."""
     target, promoted = wired.target, wired.candidacy.contract
 
-    @published(
+    @asset(
         contract=wired.evaluation,
-        reads={"rows": _SET},
+        ins={"rows": _SET},
         code_version=wired.code_version,
         automation_condition=on_new_data(),
     )
@@ -114,9 +114,9 @@ def district_model_assets(wired: DistrictModel) -> tuple[dg.AssetsDefinition, ..
         measured = evaluation_of.evaluate(target, rows, election)
         return WithMetadata(evaluation_table(election, measured), headline(measured, target.metric))
 
-    @published(
+    @asset(
         contract=promoted,
-        reads={"rows": _SET, "evaluation": Read(wired.evaluation)},
+        ins={"rows": _SET, "evaluation": In(wired.evaluation)},
         code_version=wired.code_version,
         automation_condition=on_new_data(),
     )
@@ -143,11 +143,11 @@ def district_model_assets(wired: DistrictModel) -> tuple[dg.AssetsDefinition, ..
             ),
         )
 
-    @published(
+    @asset(
         contract=wired.predictions,
-        reads={
-            "districts": Read(features.DISTRICT_ELECTION, partitions=partitions.ELECTIONS_TO_FORECASTS),
-            "model": Read(promoted),
+        ins={
+            "districts": In(features.DISTRICT_ELECTION, partition_mapping=partitions.ELECTIONS_TO_FORECASTS),
+            "model": In(promoted),
         },
         code_version=wired.code_version,
         automation_condition=on_new_data(last_good=[promoted.key]),

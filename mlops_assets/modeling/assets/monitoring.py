@@ -12,9 +12,10 @@ import dagster as dg
 from mlops_assets.contracts import features, models, partitions, predictions, wrangled
 from mlops_assets.modeling import monitoring as measuring
 from mlops_assets.modeling.trained import record_in
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.scoring.model_keys import trusted_keys
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.assets.published import Partition
     from mlops_assets.platform.settings import Settings
 
 
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 _DAILY: Final = "0 6 * * *"
 
 
-@published(
+@asset(
     contract=predictions.MONITORING,
-    reads={
-        "turnout": Read(predictions.DISTRICT_TURNOUT, partitions=partitions.FORECASTS_TO_STATES, optional=True),
-        "votes": Read(predictions.DISTRICT_VOTES, optional=True),
-        "share": Read(predictions.DISTRICT_SHARE, optional=True),
-        "results": Read(wrangled.HOUSE_RESULTS, partitions=partitions.ELECTIONS_TO_FORECASTS, optional=True),
-        "persons": Read(
+    ins={
+        "turnout": In(predictions.DISTRICT_TURNOUT, partition_mapping=partitions.FORECASTS_TO_STATES, optional=True),
+        "votes": In(predictions.DISTRICT_VOTES, optional=True),
+        "share": In(predictions.DISTRICT_SHARE, optional=True),
+        "results": In(wrangled.HOUSE_RESULTS, partition_mapping=partitions.ELECTIONS_TO_FORECASTS, optional=True),
+        "persons": In(
             features.PERSON_TURNOUT,
-            partitions=dg.AllPartitionMapping(),
+            partition_mapping=dg.AllPartitionMapping(),
             choose=partitions.election_itself,
             optional=True,
         ),
-        "model": Read(models.PERSON_TURNOUT, optional=True),
+        "model": In(models.PERSON_TURNOUT, optional=True),
     },
     automation_condition=on_new_data(at_most=_DAILY, last_good=[models.PERSON_TURNOUT.key]),
 )

@@ -17,9 +17,10 @@ from mlops_assets.modeling.predicted import only_version
 from mlops_assets.modeling.promotion import Candidacy, promote
 from mlops_assets.modeling.trained import evaluation_table, headline, record_in
 from mlops_assets.modeling.turnout_cells import stored_cells
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.scoring.model_keys import trusted_keys
 
 if TYPE_CHECKING:
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.assets.published import Partition
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import Settings
 
-_SET: Final = Read(training.PERSON_TURNOUT)
+_SET: Final = In(training.PERSON_TURNOUT)
 _CANDIDACY: Final = Candidacy(
     contract=models.PERSON_TURNOUT,
     metric=evaluation_of.METRIC,
@@ -48,9 +48,9 @@ _CANDIDACY: Final = Candidacy(
 )
 
 
-@published(
+@asset(
     contract=models.PERSON_TURNOUT_EVALUATION,
-    reads={"cells": _SET},
+    ins={"cells": _SET},
     code_version="2",
     automation_condition=on_new_data(),
 )
@@ -61,9 +61,9 @@ def person_turnout_evaluation(cells: ir.Table, partition: Partition) -> WithMeta
     return WithMetadata(evaluation_table(election, measured), headline(measured, "mean_absolute_error"))
 
 
-@published(
+@asset(
     contract=models.PERSON_TURNOUT,
-    reads={"cells": _SET, "evaluation": Read(models.PERSON_TURNOUT_EVALUATION)},
+    ins={"cells": _SET, "evaluation": In(models.PERSON_TURNOUT_EVALUATION)},
     code_version="3",
     automation_condition=on_new_data(),
 )
@@ -87,11 +87,11 @@ def person_turnout(
     )
 
 
-@published(
+@asset(
     contract=predictions.DISTRICT_TURNOUT,
-    reads={
-        "persons": Read(features.PERSON_TURNOUT, partitions=partitions.ELECTIONS_TO_FORECASTS_BY_STATE),
-        "model": Read(models.PERSON_TURNOUT, partitions=partitions.FORECASTS_TO_STATES),
+    ins={
+        "persons": In(features.PERSON_TURNOUT, partition_mapping=partitions.ELECTIONS_TO_FORECASTS_BY_STATE),
+        "model": In(models.PERSON_TURNOUT, partition_mapping=partitions.FORECASTS_TO_STATES),
     },
     code_version="2",
     automation_condition=on_new_data(last_good=[models.PERSON_TURNOUT.key]),

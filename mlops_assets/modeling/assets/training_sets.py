@@ -11,9 +11,9 @@ import dagster as dg
 
 from mlops_assets.contracts import features, partitions, segmentation, training, wrangled
 from mlops_assets.modeling import training_sets
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import published
+from mlops_assets.platform.assets.inputs import In
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.assets.published import Partition
+    from mlops_assets.platform.assets.step import Partition
+
 
 # Each month changes the features of the coming election, which teach nothing yet; predictions need not wait for that.
 _WEEKLY: Final = "0 5 * * 1"
@@ -33,14 +34,14 @@ def _all_that_exist(forecast: str, elections: Sequence[str]) -> Sequence[str]:
     return elections
 
 
-@published(
+@asset(
     contract=training.PERSON_TURNOUT,
     # No mapping of Dagster's leads from elections by state to forecasts: all are mapped and the earlier ones chosen.
-    reads={
-        "persons": Read(
-            features.PERSON_TURNOUT, partitions=dg.AllPartitionMapping(), choose=partitions.elections_before
+    ins={
+        "persons": In(
+            features.PERSON_TURNOUT, partition_mapping=dg.AllPartitionMapping(), choose=partitions.elections_before
         ),
-        "segments": Read(segmentation.SEGMENT_TURNOUT, optional=True),
+        "segments": In(segmentation.SEGMENT_TURNOUT, optional=True),
     },
     code_version="2",
     automation_condition=on_new_data(at_most=_WEEKLY),
@@ -50,13 +51,15 @@ def person_turnout_set(persons: ir.Table, segments: ir.Table, partition: Partiti
     return training_sets.person_cells(persons, partition.values["forecast"], segments.to_pyarrow())
 
 
-@published(
+@asset(
     contract=training.DISTRICT_ELECTIONS,
-    reads={
-        "districts": Read(
-            features.DISTRICT_ELECTION, partitions=partitions.RESULTS_TO_FORECASTS, choose=_all_that_exist
+    ins={
+        "districts": In(
+            features.DISTRICT_ELECTION, partition_mapping=partitions.RESULTS_TO_FORECASTS, choose=_all_that_exist
         ),
-        "results": Read(wrangled.HOUSE_RESULTS, partitions=partitions.RESULTS_TO_FORECASTS, choose=_all_that_exist),
+        "results": In(
+            wrangled.HOUSE_RESULTS, partition_mapping=partitions.RESULTS_TO_FORECASTS, choose=_all_that_exist
+        ),
     },
     automation_condition=on_new_data(),
 )

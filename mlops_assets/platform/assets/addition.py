@@ -79,7 +79,7 @@ def _add(
     columns = rules.columns_of(contract)
     whole = existing.union(ibis.memtable(added).select(list(columns)))
     partition = contract.partition_values(partition_key)
-    with lease(session, contract.lake) as attempt:
+    with lease(session, contract.lake.name) as attempt:
         staged = stage(session, contract, relation_sql(session, whole), columns=columns, attempt=attempt)
         try:
             before = current[partition_key].record.rows if current else None

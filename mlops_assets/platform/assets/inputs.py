@@ -1,47 +1,38 @@
-"""Reading: the upstream tables of a step, all at one consistent state of the lakes, with what was read on record.
+"""Inputs: how an asset declares which upstream tables it reads, and which of their partitions.
 
-Put here how a step finds and reads its inputs. Keep out what it does with them.
-
-A run sees the lakes as they were when it began, overlaid by what it has published itself. The versions are pinned in
-the run's tags by its first step, so that every step, in whatever process, reads the same state. A run that is executed
-again begins anew: it gets its parent's tags from Dagster, and a pin counts for the run alone that it names.
+Put here the declaration and finding the table that it means. Keep out the reading itself (``reading``).
 """
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import dagster as dg
-from dagster._core.definitions.partitions.utils import infer_partition_mapping
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
 
-from mlops_assets.platform.errors import MissingInputError
-from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.catalog import publish_lock
-from mlops_assets.platform.lake.ledger import InputRecord
-from mlops_assets.platform.lake.tables import published_table
+from mlops_assets.platform.contracts.contract import Contract, contract_in
+from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import ibis.expr.types as ir
-
-    from mlops_assets.platform.contracts.contract import Contract
-    from mlops_assets.platform.lake.ledger import Entry
-    from mlops_assets.platform.lake.session import LakeSession
-    from mlops_assets.platform.settings import LakeName
-
-VERSION_TAG: Final = "mlops_assets/lake_version_"
+INS: Final = "mlops_assets/ins"
+"""The entry of an asset's metadata with the tables that it reads, by the name of the function's parameter."""
 
 
 @dataclass(frozen=True)
-class Read:
+class In:
     """How an asset reads one upstream table.
 
     Attributes:
-        contract: the table.
-        partitions: which upstream partitions one own partition needs; Dagster's default mapping when not given.
+        table: the table: its asset, its contract, or its key as text (``raw/orders``) where the asset or the contract's
+            spec is among the definitions of the same code location.
+        partition_mapping: which upstream partitions one own partition needs; Dagster's default mapping when not given.
+        window: of those that exist, all (``None``), the last one (``latest``), or whatever exists of the whole table
+            (``all``).
+        back: so many partitions of time before the own one, read where they exist.
         also: further upstream partitions, read where they exist; their news alone does not wake the step, as far too
             many steps would follow a change of what they merely compare with.
         choose: narrows the mapped upstream partitions that exist: own key and existing keys (sorted) to the keys to
@@ -49,199 +40,129 @@ class Read:
         optional: an empty table instead of an error when a mapped partition does not exist.
     """
 
-    contract: Contract
+    table: Contract | dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | Sequence[str] | str
     _: KW_ONLY
-    partitions: dg.PartitionMapping | None = None
+    partition_mapping: dg.PartitionMapping | None = None
+    window: Literal["latest", "all"] | None = None
+    back: int = 0
     also: dg.PartitionMapping | None = None
     choose: Callable[[str, Sequence[str]], Sequence[str]] | None = None
     optional: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what says two things.
+
+        Raises:
+            ContractError: the partitions are named in more than one way.
+        """
+        ways = {
+            "partition_mapping": self.partition_mapping is not None,
+            'window="all"': self.window == "all",
+            "back": self.back != 0,
+        }
+        if sum(ways.values()) > 1 or self.back < 0:
+            raise ContractError(
+                source=f"Input {self.key.to_user_string()}",
+                culprit=f"{' and '.join(way for way, said in ways.items() if said)} do not go together.",
+                remedy="Say in one way which partitions are read; back counts them from 1.",
+            )
+
+    @property
+    def key(self) -> dg.AssetKey:
+        """The asset key of the table."""
+        return as_key(self.table)
+
+    @property
+    def contract(self) -> Contract | None:
+        """The table's contract, if it has been given or found."""
+        if isinstance(self.table, Contract):
+            return self.table
+        if isinstance(self.table, dg.AssetsDefinition | dg.AssetSpec):
+            return contract_of(self.table)
+        return None
+
+    @property
+    def mapping(self) -> dg.PartitionMapping | None:
+        """Which upstream partitions one own partition needs."""
+        if self.window == "all":
+            return dg.AllPartitionMapping()
+        if self.back:
+            return dg.TimeWindowPartitionMapping(
+                start_offset=-self.back, end_offset=0, allow_nonexistent_upstream_partitions=True
+            )
+        return self.partition_mapping
+
     def dep(self) -> dg.AssetDep:
         """The dependency as Dagster declares it."""
-        return dg.AssetDep(self.contract.key, partition_mapping=self.partitions)
+        return dg.AssetDep(self.key, partition_mapping=self.mapping)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """An upstream table as one step sees it.
+@dataclass(frozen=True)
+class Read:
+    """An input whose table's contract is known.
 
     Attributes:
-        table: the rows of the partitions read.
-        record: which partitions were read, with their content hashes.
-        snapshot: the lake's version that was read; what the run itself has published since was read in its place.
+        contract: the table.
+        declared: how it is read.
     """
 
-    table: ir.Table
-    record: InputRecord
-    snapshot: int
+    contract: Contract
+    declared: In
 
 
-def upstream_keys(read: Read, own: Contract, own_key: str | None) -> list[str | None]:
-    """The upstream partition keys that the mapping names, whether or not they exist; ``[None]`` if not partitioned."""
-    upstream = read.contract.partitions_def
-    if upstream is None:
-        return [None]
-    if own.partitions_def is None or own_key is None or isinstance(read.partitions, dg.AllPartitionMapping):
-        return list(upstream.get_partition_keys())
-    return _mapped(read.partitions, own.partitions_def, own_key, upstream)
+def as_key(table: Contract | dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | Sequence[str] | str) -> dg.AssetKey:
+    """The asset key of whatever names a table; text has its parts between slashes."""
+    if isinstance(table, Contract | dg.AssetsDefinition | dg.AssetSpec):
+        return table.key
+    if isinstance(table, str):
+        return dg.AssetKey.from_user_string(table)
+    return dg.AssetKey.from_coercible(table)
 
 
-def _further_keys(read: Read, own: Contract, own_key: str | None) -> list[str | None]:
-    """The upstream partition keys that are read where they exist."""
-    upstream = read.contract.partitions_def
-    if read.also is None or upstream is None or own.partitions_def is None or own_key is None:
-        return []
-    return _mapped(read.also, own.partitions_def, own_key, upstream)
+def contract_of(definition: dg.AssetsDefinition | dg.AssetSpec) -> Contract | None:
+    """The contract of a published asset or of a spec of one; ``None`` for any other."""
+    specs = [definition] if isinstance(definition, dg.AssetSpec) else list(definition.specs)
+    return contract_in(specs[0].metadata) if len(specs) == 1 else None
 
 
-def _mapped(
-    declared: dg.PartitionMapping | None,
-    own: dg.PartitionsDefinition[str],
-    own_key: str,
-    upstream: dg.PartitionsDefinition[str],
-) -> list[str | None]:
-    mapping = infer_partition_mapping(declared, own, upstream)
-    mapped = mapping.get_upstream_mapped_partitions_result_for_partitions(
-        own.subset_with_partition_keys([own_key]), own, upstream
-    )
-    return [*sorted(mapped.partitions_subset.get_partition_keys())]
+def ins_of(definition: dg.AssetsDefinition) -> Mapping[str, In]:
+    """The upstream tables that a published asset reads, by the name of the parameter; none for any other asset."""
+    specs = list(definition.specs)
+    declared = specs[0].metadata.get(INS) if len(specs) == 1 else None
+    return declared.instance if isinstance(declared, ObjectMetadataValue) else {}  # type: ignore[return-value]
 
 
-def pinned_version(
-    session: LakeSession, lake: LakeName, instance: dg.DagsterInstance, run_id: str, *, anew: bool = False
-) -> int:
-    """The version of the lake that this run reads: the newest one when its first step asked, or anew, when asked now.
-
-    The publish lock orders two first steps that ask at once, so both get the same answer.
-    """
-    tag = f"{VERSION_TAG}{lake.value}"
-    session.attach(lake)
-    with publish_lock(session.settings, lake):
-        run = instance.get_run_by_id(run_id)
-        pinned = _pinned(run, tag) if run is not None else []
-        if pinned and not anew:
-            return pinned[-1]
-        version = ledger.latest_version(session, lake)
-        if run is not None:
-            # The oldest stays: a step of the run may still be reading it.
-            versions = " ".join(str(each) for each in (*pinned[:1], version))
-            instance.add_run_tags(run_id, {tag: f"{versions} of run {run_id}"})
-        return version
+def reads_of(definition: dg.AssetsDefinition) -> tuple[Read, ...]:
+    """Those inputs of a published asset whose contracts it knows without looking at other assets."""
+    known = ((read.contract, read) for read in ins_of(definition).values())
+    return tuple(Read(contract, read) for contract, read in known if contract is not None)
 
 
-def _pinned(run: dg.DagsterRun, tag: str) -> list[int]:
-    """The versions that the run reads, the one for its next step last; none before its first step reads."""
-    versions, _, run_id = run.tags.get(tag, "").partition(" of run ")
-    # A run that is executed again has its parent's tag until then.
-    return [int(version) for version in versions.split()] if run_id == run.run_id else []
-
-
-def pinned_by_runs(instance: dg.DagsterInstance, lake: LakeName) -> dict[str, int]:
-    """For each run that is not over the oldest version of the lake that it reads, if it has begun to read."""
-    tag = f"{VERSION_TAG}{lake.value}"
-    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
-    return {run.run_id: pinned[0] for run in runs if (pinned := _pinned(run, tag))}
-
-
-def read_inputs(
-    session: LakeSession,
-    reads: Mapping[str, Read],
-    own: Contract,
-    own_key: str | None,
-    *,
-    instance: dg.DagsterInstance,
-    run_id: str,
-    anew: bool = False,
-) -> dict[str, Input]:
-    """The inputs of one step by name, as ``read_input`` finds them.
+def resolved(ins: Mapping[str, In], graph: Mapping[dg.AssetKey, Mapping[str, object]], source: str) -> dict[str, Read]:
+    """The inputs, each with the contract of its table.
 
     Args:
-        session: a session that may read the lakes of the inputs.
-        reads: what is read.
-        own: the table that the step makes.
-        own_key: the partition that it makes.
-        instance: where the run's tags are.
-        run_id: the run.
-        anew: read what is there now instead of what the run has read so far; its later steps follow.
+        ins: the inputs by name.
+        graph: the metadata of each asset of the code location.
+        source: whose inputs they are.
 
     Raises:
-        MissingInputError: a needed partition has never been published.
+        ContractError: an input names a table without a contract in the code location.
     """
-    # Once for the step: another one of the run may pin anew meanwhile.
-    versions = {
-        lake: pinned_version(session, lake, instance, run_id, anew=anew)
-        for lake in sorted({read.contract.lake for read in reads.values()})
-    }
-    return {
-        name: read_input(session, read, own, own_key, version=versions[read.contract.lake], run_id=run_id)
-        for name, read in reads.items()
-    }
+    return {name: Read(_found(name, read, graph, source), read) for name, read in ins.items()}
 
 
-def read_input(
-    session: LakeSession,
-    read: Read,
-    own: Contract,
-    own_key: str | None,
-    *,
-    version: int,
-    run_id: str,
-) -> Input:
-    """Find the partitions that one step needs of an upstream table and give them as one lazy table.
-
-    Args:
-        session: a session that may read the table's lake.
-        read: what is read.
-        own: the table that the step makes.
-        own_key: the partition that it makes.
-        version: the version of the lake to read.
-        run_id: the run, whose own publishes since are read instead.
-
-    Raises:
-        MissingInputError: a needed partition has never been published.
-    """
-    contract = read.contract
-    needed = upstream_keys(read, own, own_key)
-    wanted = sorted({*needed, *_further_keys(read, own, own_key)}, key=str)
-    entries = ledger.current(session, contract, wanted, version=version)
-    for entry in ledger.since(session, contract.lake, version, contract=contract):
-        if entry.record.run_id == run_id and entry.record.partition in wanted:
-            entries[entry.record.partition] = entry
-    chosen = _chosen(read, own_key, needed, wanted, entries)
-    record = InputRecord(
-        lake=contract.lake.value,
-        asset=contract.key.to_user_string(),
-        partitions={key or "": entries[key].record.content_hash for key in chosen if key in entries},
+def _found(name: str, read: In, graph: Mapping[dg.AssetKey, Mapping[str, object]], source: str) -> Contract:
+    contract = read.contract or contract_in(graph.get(read.key, {}))
+    if contract is not None:
+        return contract
+    asked = read.key.to_user_string()
+    tables = [key.to_user_string() for key, metadata in graph.items() if contract_in(metadata) is not None]
+    near = difflib.get_close_matches(asked, tables, n=1)
+    raise ContractError(
+        source=source,
+        culprit=f"its input {name} is {asked}, which is no table of a lake in this code location.",
+        remedy=f"Did you mean {near[0]!r}?"
+        if near
+        else "If another location makes it, give its contract to In, or contract.spec() to the definitions.",
     )
-    found = {key: entries[key] for key in chosen if key in entries}
-    return Input(
-        table=published_table(session, contract, found, version=version),
-        record=record,
-        snapshot=version,
-    )
-
-
-def _chosen(
-    read: Read,
-    own_key: str | None,
-    needed: Sequence[str | None],
-    wanted: Sequence[str | None],
-    entries: Mapping[str | None, Entry],
-) -> list[str | None]:
-    everything = isinstance(read.partitions, dg.AllPartitionMapping)
-    if read.choose is not None:
-        existing = sorted(key for key in wanted if key is not None and key in entries)
-        chosen: list[str | None] = list(read.choose(own_key or "", existing))
-        missing = [] if chosen or read.optional else [key for key in needed if key not in entries]
-    else:
-        chosen = [key for key in wanted if key in entries]
-        missing = [] if read.optional or (everything and chosen) else [key for key in needed if key not in entries]
-    if missing:
-        some = ", ".join(str(key) for key in missing[:3]) + (" …" if len(missing) > 3 else "")  # noqa: PLR2004
-        where = f"partition {some}" if missing != [None] else "the table"
-        raise MissingInputError(
-            source=f"Table {read.contract.layer}/{read.contract.table}",
-            culprit=f"{where} has never been published.",
-            remedy="Materialize it first, or look at its failed checks.",
-        )
-    return chosen

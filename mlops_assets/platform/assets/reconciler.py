@@ -21,8 +21,10 @@ from dagster._core.events import DagsterEvent
 from dagster._core.instance.utils import RUNLESS_JOB_NAME
 
 from mlops_assets.platform.assets.failures import told_plainly
-from mlops_assets.platform.assets.published import check_severity, materialization_metadata
+from mlops_assets.platform.assets.lakes import initialised
+from mlops_assets.platform.assets.step import check_severity, materialization_metadata
 from mlops_assets.platform.audit.audit import CheckOutcome
+from mlops_assets.platform.contracts.lake import placed
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.catalog import publish_lock
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.contracts.lake import Lake
     from mlops_assets.platform.lake.ledger import Entry
-    from mlops_assets.platform.settings import LakeName
 
 GRACE_SECONDS: Final = 900.0
 """How long after a publish its own run, if still alive, may take to report it."""
@@ -80,10 +82,10 @@ def reconcile(
         now: seconds since the epoch.
     """
     done = Reconciled(reached=dict(cursor))
-    for lake in sorted({contract.lake for contract in contracts}):
-        mine = [contract for contract in contracts if contract.lake is lake]
+    for lake in sorted({contract.lake.name for contract in contracts}):
+        mine = [contract for contract in contracts if contract.lake.name == lake]
         try:
-            done.reached[lake.value] = _reconcile_lake(session, instance, lake, mine, done, now=now)
+            done.reached[lake] = _reconcile_lake(session, instance, lake, mine, done, now=now)
         except LakeError as error:
             done.away.append(str(error))
         except duckdb.Error as error:
@@ -94,14 +96,14 @@ def reconcile(
 def _reconcile_lake(
     session: LakeSession,
     instance: dg.DagsterInstance,
-    lake: LakeName,
+    lake: str,
     contracts: Sequence[Contract],
     done: Reconciled,
     *,
     now: float,
 ) -> int:
     """Report what is lost in one lake; returns the version up to which nothing is left."""
-    reached = done.reached.get(lake.value, 0)
+    reached = done.reached.get(lake, 0)
     by_asset = {contract.key.to_user_string(): contract for contract in contracts}
     touched: dict[str, set[str | None]] = {}
     for entry in ledger.since(session, lake, reached):
@@ -229,8 +231,15 @@ def _latest_materialization(
     )
 
 
-def reconciler(name: str, contracts: Sequence[Contract]) -> dg.SensorDefinition:
-    """The sensor that reports lost events of these tables at every tick."""
+def reconciler(name: str, contracts: Sequence[Contract], lakes: Sequence[Lake] = ()) -> dg.SensorDefinition:
+    """The sensor that reports lost events of these tables at every tick.
+
+    Args:
+        name: of the sensor.
+        contracts: the tables.
+        lakes: their lakes; those that the contracts declare if not given.
+    """
+    looked_at = lakes or [contract.lake for contract in contracts]
 
     @dg.sensor(
         name=name,
@@ -241,7 +250,7 @@ def reconciler(name: str, contracts: Sequence[Contract]) -> dg.SensorDefinition:
     @told_plainly(f"Sensor {name}")
     def _reconcile(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         cursor: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
-        with LakeSession(Settings.load()) as session:
+        with LakeSession(placed(Settings.load(), initialised({}, looked_at, context.instance))) as session:
             done = reconcile(session, context.instance, contracts, cursor, now=time.time())
         for away in done.away:
             context.log.warning("%s", away)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
+from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
 from pandera.backends.ibis import builtin_checks
 
 from mlops_assets.platform.contracts.names import require_known_names
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 
     import pandera.ibis as pa
 
-    from mlops_assets.platform.settings import LakeName
+    from mlops_assets.platform.contracts.lake import Lake
+
 
 # A schema copies its checks when it is made; a copy made before this import would not know Ibis tables.
 _REGISTERED: Final = builtin_checks
+
+CONTRACT: Final = "mlops_assets/contract"
+"""The entry of an asset's metadata with its contract."""
 
 PARTITION_SEPARATOR = "|"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -91,7 +96,7 @@ class Contract:
     layer: str
     table: str
     model: type[pa.DataFrameModel] | pa.DataFrameSchema
-    lake: LakeName
+    lake: Lake
     description: str
     owners: Sequence[str]
     partitions_def: dg.PartitionsDefinition[str] | None = None
@@ -145,6 +150,17 @@ class Contract:
             return tuple(sorted(d.name for d in self.partitions_def.partitions_defs))
         return (next(iter(self.partition_columns), "partition"),)
 
+    @property
+    def dynamic(self) -> bool:
+        """Whether partitions are added as it goes."""
+        definition = self.partitions_def
+        parts = (
+            [dimension.partitions_def for dimension in definition.partitions_defs]
+            if isinstance(definition, dg.MultiPartitionsDefinition)
+            else [definition]
+        )
+        return any(isinstance(part, dg.DynamicPartitionsDefinition) for part in parts)
+
     def partition_values(self, partition_key: str | None) -> dict[str, str]:
         """The value that each partition column holds in the partition of that key, columns in dimension order.
 
@@ -160,7 +176,8 @@ class Contract:
         parts = partition_key.split(PARTITION_SEPARATOR) if len(self.dimensions) > 1 else [partition_key]
         if len(parts) != len(self.dimensions):
             raise self._bad_key(partition_key, f"it needs {' and '.join(self.dimensions)}")
-        if not self.partitions_def.has_partition_key(partition_key):
+        # Dagster has looked keys up that are added as it goes; here they are not known.
+        if not self.dynamic and not self.partitions_def.has_partition_key(partition_key):
             raise self._bad_key(partition_key, "it is not one of the contract's partitions")
         return {self.partition_columns[d]: part for d, part in zip(self.dimensions, parts, strict=True)}
 
@@ -176,16 +193,20 @@ class Contract:
         )
 
     def spec(self) -> dg.AssetSpec:
-        """The asset as another code location sees it: key, partitions and nothing about how it is made."""
-        return dg.AssetSpec(key=self.key, partitions_def=self.partitions_def)
+        """The asset as another code location sees it: key, partitions and contract, nothing about how it is made."""
+        return dg.AssetSpec(
+            key=self.key, partitions_def=self.partitions_def, metadata={CONTRACT: ObjectMetadataValue(self)}
+        )
 
     def described_spec(self) -> dg.AssetSpec:
         """The asset as people see it who look after it, for a table that no asset makes."""
-        return dg.AssetSpec(
-            key=self.key,
-            partitions_def=self.partitions_def,
-            description=self.description,
-            owners=list(self.owners),
-            group_name=self.layer,
-            tags=dict(self.tags),
+        return self.spec().replace_attributes(
+            description=self.description, owners=list(self.owners), group_name=self.layer, tags=dict(self.tags)
         )
+
+
+def contract_in(metadata: Mapping[str, object]) -> Contract | None:
+    """The contract in an asset's metadata, if it has one."""
+    declared = metadata.get(CONTRACT)
+    found = declared.instance if isinstance(declared, ObjectMetadataValue) else None
+    return found if isinstance(found, Contract) else None

@@ -15,8 +15,8 @@ import ibis.expr.types as ir
 from ibis.common.exceptions import IbisError
 
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -35,7 +35,12 @@ def require_known_names(contract: Contract) -> None:
             personal in a lake that is not for personal data.
     """
     source = f"Contract {contract.layer}/{contract.table}"
-    _require_known(source, "lake", [contract.lake], list(LakeName), kind="lake")
+    if not isinstance(contract.lake, Lake):
+        raise ContractError(
+            source=source,
+            culprit=f"its lake is {contract.lake!r}, which is no declared lake.",
+            remedy="Declare one by Lake(name), and name it here.",
+        )
     schema = rules.schema_of(contract)
     columns = rules.columns_of(contract)
     for place, names in _columns_named(contract).items():
@@ -58,7 +63,7 @@ def require_known_names(contract: Contract) -> None:
             culprit=f"the column {alone[0]!r} says unique=True, which pandera does not look at on Ibis tables.",
             remedy="Name the key in the schema's unique (Config.unique).",
         )
-    if contract.personal and not LakeName(contract.lake).personal:
+    if contract.personal and not contract.lake.personal:
         raise ContractError(
             source=source,
             culprit=f"its columns {', '.join(sorted(contract.personal))} are personal, the lake {contract.lake} is not "

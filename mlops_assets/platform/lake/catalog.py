@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from mlops_assets.platform.settings import LakeName, Settings
+    from mlops_assets.platform.settings import Settings
 
 AUTHOR: Final = "mlops-assets"
 """The author of the snapshots that publishes make."""
@@ -93,13 +93,13 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
-def is_embedded(settings: Settings, lake: LakeName) -> bool:
+def is_embedded(settings: Settings, lake: str) -> bool:
     """Whether the catalog is a SQLite file; else it is a PostgreSQL database."""
     return settings.lake(lake).catalog == "sqlite"
 
 
 def query(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, lake: LakeName, statement: str
+    connection: duckdb.DuckDBPyConnection, settings: Settings, lake: str, statement: str
 ) -> list[tuple[Any, ...]]:
     """The rows that the catalog's database gives for a statement in its own SQL; the lake must be attached.
 
@@ -111,7 +111,7 @@ def query(
     return connection.execute(f"FROM {function}({metadata}, {literal(statement)})").fetchall()
 
 
-def has_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: LakeName) -> bool:
+def has_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: str) -> bool:
     """Whether the catalog has the ledger's table and what fills it.
 
     Raises:
@@ -135,7 +135,7 @@ def has_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: 
     return False
 
 
-def make_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: LakeName) -> None:
+def make_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: str) -> None:
     """Make the ledger's table and what fills it; under the lock. A SQLite file must not be attached meanwhile."""
     if is_embedded(settings, lake):
         with closing(sqlite3.connect(settings.lake_catalog_path(lake), timeout=BUSY_SECONDS)) as file:
@@ -146,7 +146,7 @@ def make_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake:
 
 
 @contextmanager
-def publish_lock(settings: Settings, lake: LakeName, *, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
+def publish_lock(settings: Settings, lake: str, *, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
     """Hold the lake's publish lock: an advisory lock on PostgreSQL, a locked file beside an embedded catalog.
 
     The lock falls with its process, so a killed publisher never blocks the next one. Whoever gets it sees how every
@@ -166,7 +166,7 @@ def publish_lock(settings: Settings, lake: LakeName, *, seconds: float = _LOCK_S
 
 
 @contextmanager
-def _file_lock(path: Path, lake: LakeName, seconds: float) -> Iterator[None]:
+def _file_lock(path: Path, lake: str, seconds: float) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + seconds
@@ -186,7 +186,7 @@ def _file_lock(path: Path, lake: LakeName, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def _advisory_lock(settings: Settings, lake: LakeName, seconds: float) -> Iterator[None]:
+def _advisory_lock(settings: Settings, lake: str, seconds: float) -> Iterator[None]:
     import psycopg2  # noqa: PLC0415  only deployments with a PostgreSQL catalog load its client
 
     lake_settings = settings.lake(lake)
@@ -214,7 +214,7 @@ def _advisory_lock(settings: Settings, lake: LakeName, seconds: float) -> Iterat
         connection.close()
 
 
-def _away(lake: LakeName, error: Exception) -> CatalogAwayError:
+def _away(lake: str, error: Exception) -> CatalogAwayError:
     return CatalogAwayError(
         source=f"Lake {lake}",
         culprit=f"its catalog cannot be reached ({first_line(error)}).",
@@ -222,7 +222,7 @@ def _away(lake: LakeName, error: Exception) -> CatalogAwayError:
     )
 
 
-def _lock_error(lake: LakeName, seconds: float) -> LakeError:
+def _lock_error(lake: str, seconds: float) -> LakeError:
     return LakeError(
         source=f"Lake {lake}",
         culprit=f"another publish held the lock for more than {seconds:g} s.",

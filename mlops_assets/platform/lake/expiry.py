@@ -20,7 +20,6 @@ import duckdb
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.catalog import literal, publish_lock, quote
-from mlops_assets.platform.settings import LakeName
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
@@ -51,17 +50,17 @@ class Expired:
 class _Held(NamedTuple):
     """The versions from ``first`` on and before ``end`` hold a partition as one publish made it."""
 
-    lake: LakeName
+    lake: str
     first: int
     end: int
 
 
 def expirable(
     session: LakeSession,
-    lake: LakeName,
+    lake: str,
     *,
     older_than_seconds: float,
-    pins: Callable[[LakeName], Mapping[str, int]],
+    pins: Callable[[str], Mapping[str, int]],
 ) -> list[int]:
     """The versions of the lake that nothing needs, oldest first.
 
@@ -96,7 +95,7 @@ def expirable(
     return [version for version in left if version not in keep and version < newest]
 
 
-def expire(session: LakeSession, lake: LakeName, versions: Sequence[int]) -> Expired:
+def expire(session: LakeSession, lake: str, versions: Sequence[int]) -> Expired:
     """Let those versions go and remove the files that no other version names.
 
     The publish lock is held for a hundred versions at a time. When it is interrupted, what is left is done by the next
@@ -132,7 +131,7 @@ def expire(session: LakeSession, lake: LakeName, versions: Sequence[int]) -> Exp
     return Expired(versions=len(versions), kept=int(kept), files=files)
 
 
-def _expire(session: LakeSession, lake: LakeName, versions: Sequence[int]) -> list[Path]:
+def _expire(session: LakeSession, lake: str, versions: Sequence[int]) -> list[Path]:
     if versions:
         # Read to its end: only then is it committed.
         session.connection.execute(
@@ -151,26 +150,24 @@ def _lost_next(past: Sequence[tuple[int, str]], index: int) -> bool:
 
 def _needed(session: LakeSession) -> Iterator[_Held]:
     """Where each content is held that a current publish of any lake was made from, however indirectly."""
-    history: dict[tuple[str, str], list[tuple[int, str]]] = {}
-    lakes: dict[str, LakeName] = {}
+    history: dict[tuple[str, str, str], list[tuple[int, str]]] = {}
     open_: list[ledger.Entry] = []
-    for lake in LakeName:
+    for lake in session.settings.lake_names:
         open_ += [entry for entry in ledger.newest(session, lake) if not entry.record.lost]
         for version, asset, partition, content in session.query(
             lake, "SELECT version, asset, partition, content_hash FROM mlops_assets_ledger ORDER BY version"
         ):
-            lakes[asset] = lake
-            history.setdefault((asset, partition), []).append((int(version), content))
-    seen = {(entry.record.asset, entry.record.partition or "", entry.version) for entry in open_}
+            history.setdefault((lake, asset, partition), []).append((int(version), content))
+    seen: set[tuple[str, str, str, int]] = set()
     while open_:
         for read in open_.pop().record.inputs.values():
             for partition, content in read.partitions.items():
-                past = history.get((read.asset, partition), [])
+                past = history.get((read.lake, read.asset, partition), [])
                 held = (i for i in reversed(range(len(past))) if past[i][1] == content and not _lost_next(past, i))
                 index = next(held, None)
-                if index is None or (read.asset, partition, past[index][0]) in seen:
+                if index is None or (read.lake, read.asset, partition, past[index][0]) in seen:
                     continue
-                version, lake = past[index][0], lakes[read.asset]
-                seen.add((read.asset, partition, version))
-                yield _Held(lake, version, past[index + 1][0] if index + 1 < len(past) else _END)
-                open_.append(ledger.at(session, lake, read.asset, partition, version))
+                version = past[index][0]
+                seen.add((read.lake, read.asset, partition, version))
+                yield _Held(read.lake, version, past[index + 1][0] if index + 1 < len(past) else _END)
+                open_.append(ledger.at(session, read.lake, read.asset, partition, version))

@@ -17,7 +17,6 @@ from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from mlops_assets.platform.lake.session import LakeSession
-    from mlops_assets.platform.settings import LakeName
 
 # A table or schema that was renamed has several rows; the newest is the last.
 _FILES: Final = """
@@ -51,7 +50,7 @@ class DataFile:
     current: bool
 
 
-def data_files(session: LakeSession, lake: LakeName) -> list[DataFile]:
+def data_files(session: LakeSession, lake: str) -> list[DataFile]:
     """Every file that a version of the lake names, oldest first."""
     root = session.settings.lake_data_path(lake)
     found = {row[0]: _data_file(root, row) for row in session.query(lake, _FILES)}

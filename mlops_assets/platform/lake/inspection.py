@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry
     from mlops_assets.platform.lake.session import LakeSession
-    from mlops_assets.platform.settings import LakeName
 
 _CHANGED: Final = re.compile(r"(\w+):(\d+)")
 # Publishes add the columns that a contract has gained before their own commit.
@@ -82,9 +81,7 @@ class Inspection:
     faults: Sequence[Fault]
 
 
-def inspect(
-    session: LakeSession, lake: LakeName, contracts: Mapping[str, Contract], *, hashes: bool = False
-) -> Inspection:
+def inspect(session: LakeSession, lake: str, contracts: Mapping[str, Contract], *, hashes: bool = False) -> Inspection:
     """Compare the lake with its ledger: rows of every current publish, data files, and commits.
 
     Args:
@@ -156,7 +153,7 @@ def measured(
 
 def _of_table(
     session: LakeSession,
-    lake: LakeName,
+    lake: str,
     contract: Contract | None,
     entries: Sequence[Entry],
     *,
@@ -220,12 +217,12 @@ def _of_rows(
             try:
                 found |= measured(session, contract, query, columns=columns) or {texts: (0, None)}
             except duckdb.Error as error:
-                yield _unreadable(contract.lake, asset, entry.record.partition, error)
+                yield _unreadable(contract.lake.name, asset, entry.record.partition, error)
                 found[texts] = (entry.record.rows, entry.record.content_hash)
     for texts, entry in expected.items():
         rows, content = found.get(texts, (0, format_hash(0, 0)))
         record = entry.record
-        source = _source(contract.lake, asset, record.partition)
+        source = _source(contract.lake.name, asset, record.partition)
         remedy = "Has somebody written past the platform? Materialize it again, or restore lake and catalog together."
         if rows != record.rows:
             culprit = f"it has {rows:,} rows, and {record.rows:,} were published."
@@ -241,7 +238,7 @@ def _of_strangers(
     [(rows,)] = session.connection.execute(f"SELECT count(*) FROM ({_at(contract, version)})").fetchall()
     if strangers := rows - sum(entry.record.rows for entry in published):
         yield Fault(
-            source=_source(contract.lake, contract.key.to_user_string(), None),
+            source=_source(contract.lake.name, contract.key.to_user_string(), None),
             culprit=f"it has {strangers:,} rows in partitions that were never published.",
             remedy="Has somebody written past the platform? Delete them, or publish their partitions.",
         )
@@ -255,7 +252,7 @@ def _by_columns(wanted: Mapping[tuple[str, ...], Entry]) -> dict[tuple[str, ...]
     return found
 
 
-def _of_files(session: LakeSession, lake: LakeName) -> Iterator[Fault]:
+def _of_files(session: LakeSession, lake: str) -> Iterator[Fault]:
     broken = [(file, wrong) for file in data_files(session, lake) if (wrong := is_gone_or_cut(file))]
     # An expiry may have removed it since the catalog was asked.
     named = {file.path for file in data_files(session, lake)} if broken else set()
@@ -276,7 +273,7 @@ def _of_files(session: LakeSession, lake: LakeName) -> Iterator[Fault]:
         )
 
 
-def _of_commits(session: LakeSession, lake: LakeName, records: Iterable[Entry]) -> Iterator[Fault]:
+def _of_commits(session: LakeSession, lake: str, records: Iterable[Entry]) -> Iterator[Fault]:
     """Commits without record, of tables that have been published by then."""
     first: dict[str, int] = {}
     for entry in records:
@@ -310,11 +307,11 @@ def _of_commits(session: LakeSession, lake: LakeName, records: Iterable[Entry]) 
 
 
 def _at(contract: Contract, version: int, suffix: str = "") -> str:
-    name = f"{quote(contract.lake)}.{quote(contract.layer)}.{quote(contract.table + suffix)}"
+    name = f"{quote(contract.lake.name)}.{quote(contract.layer)}.{quote(contract.table + suffix)}"
     return f"SELECT * FROM {name} AT (VERSION => {version})"
 
 
-def _unreadable(lake: LakeName, asset: str, partition: str | None, error: Exception) -> Fault:
+def _unreadable(lake: str, asset: str, partition: str | None, error: Exception) -> Fault:
     return Fault(
         source=_source(lake, asset, partition),
         culprit=f"its rows cannot be read ({reason(error)}).",
@@ -322,5 +319,5 @@ def _unreadable(lake: LakeName, asset: str, partition: str | None, error: Except
     )
 
 
-def _source(lake: LakeName, asset: str, partition: str | None) -> str:
+def _source(lake: str, asset: str, partition: str | None) -> str:
     return f"Lake {lake}, table {asset}" + (f", partition {partition}" if partition is not None else "")

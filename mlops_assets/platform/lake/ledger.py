@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import is_embedded, literal
-from mlops_assets.platform.settings import LakeName
+from mlops_assets.platform.provenance import CodeOrigin
 
 if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
@@ -68,6 +68,7 @@ class PublishRecord(BaseModel):
         partition: partition key; ``None`` for an unpartitioned table.
         run_id: the run that published.
         code_version: version of the asset's code.
+        code: where that code came from; ``None`` where no asset made the rows.
         package_version: version of this package.
         environment: digest of the image, or hash of the installed packages.
         columns: the columns that were published.
@@ -99,6 +100,7 @@ class PublishRecord(BaseModel):
     published_at: float
     snapshots: Mapping[str, int] = {}
     quarantined: QuarantineRecord | None = None
+    code: CodeOrigin | None = None
 
     @property
     def lost(self) -> bool:
@@ -140,7 +142,7 @@ def recorded(records: Sequence[PublishRecord]) -> str:
     return text
 
 
-def latest_version(session: LakeSession, lake: LakeName) -> int:
+def latest_version(session: LakeSession, lake: str) -> int:
     """The lake's newest version."""
     [(version,)] = session.query(lake, "SELECT max(snapshot_id) AS version FROM ducklake_snapshot")
     return int(version or 0)
@@ -161,7 +163,7 @@ def current(
     newest = f"SELECT max(version) FROM mlops_assets_ledger WHERE {_of(contract)} AND partition = key{until}"
     asked = f"SELECT key, ({newest}) AS newest FROM {_keys(session, contract, partition_keys)} AS listed"
     rows = session.query(
-        contract.lake,
+        contract.lake.name,
         f"SELECT version, record FROM ({asked}) AS asked"
         f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key AND version = newest"
         f" AND content_hash <> '{LOST}'",
@@ -175,7 +177,7 @@ def current_version(session: LakeSession, contract: Contract, partition_key: str
     return entry.version if entry is not None else 0
 
 
-def newest(session: LakeSession, lake: LakeName, *, version: int | None = None) -> list[Entry]:
+def newest(session: LakeSession, lake: str, *, version: int | None = None) -> list[Entry]:
     """The newest record of each partition of every table at that version, losses among them; by table and partition."""
     until = "" if version is None else f" AND version <= {int(version)}"
     rows = session.query(
@@ -201,7 +203,7 @@ def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, 
         or where no version of the lake holds it any more.
     """
     rows = session.query(
-        contract.lake,
+        contract.lake.name,
         f"SELECT version, record FROM {_keys(session, contract, list(contents))} AS asked"
         f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key ORDER BY version",
     )
@@ -221,7 +223,7 @@ def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, 
     return found
 
 
-def versions_left(session: LakeSession, lake: LakeName, versions: Collection[int]) -> set[int]:
+def versions_left(session: LakeSession, lake: str, versions: Collection[int]) -> set[int]:
     """Those of the versions that have not expired."""
     listed = ", ".join(str(int(version)) for version in versions)
     rows = session.query(lake, f"SELECT snapshot_id FROM ducklake_snapshot WHERE snapshot_id IN ({listed})")
@@ -235,14 +237,14 @@ def readable_version(session: LakeSession, contract: Contract, key: str | None, 
         f" AND version > {int(version)}"
     )
     [(found,)] = session.query(
-        contract.lake,
+        contract.lake.name,
         f"SELECT min(snapshot_id) AS found FROM ducklake_snapshot WHERE snapshot_id >= {int(version)}"
         f" AND snapshot_id < coalesce(({replaced}), {_BEYOND})",
     )
     return None if found is None else int(found)
 
 
-def since(session: LakeSession, lake: LakeName, version: int, *, contract: Contract | None = None) -> list[Entry]:
+def since(session: LakeSession, lake: str, version: int, *, contract: Contract | None = None) -> list[Entry]:
     """All publishes that made versions after that one, or those of one table, oldest first."""
     of_table = "" if contract is None else f" AND {_of(contract)}"
     rows = session.query(
@@ -258,7 +260,7 @@ def was_published(session: LakeSession, read: InputRecord, after: int, until: in
     keys = ", ".join(literal(key) for key in read.partitions)
     return bool(keys) and bool(
         session.query(
-            LakeName(read.lake),
+            read.lake,
             f"SELECT version FROM mlops_assets_ledger WHERE asset = {literal(read.asset)} AND partition IN ({keys})"
             f" AND version > {int(after)} AND version <= {int(until)} LIMIT 1",
         )
@@ -268,12 +270,12 @@ def was_published(session: LakeSession, read: InputRecord, after: int, until: in
 def find(session: LakeSession, contract: Contract, publish_id: str) -> Entry | None:
     """The publish of that id, if the lake holds it."""
     rows = session.query(
-        contract.lake, f"SELECT version, record FROM mlops_assets_ledger WHERE publish_id = {literal(publish_id)}"
+        contract.lake.name, f"SELECT version, record FROM mlops_assets_ledger WHERE publish_id = {literal(publish_id)}"
     )
     return _entry(*rows[0]) if rows else None
 
 
-def at(session: LakeSession, lake: LakeName, asset: str, partition: str, version: int) -> Entry:
+def at(session: LakeSession, lake: str, asset: str, partition: str, version: int) -> Entry:
     """The publish that made that version of that partition; an unpartitioned table's is empty."""
     [row] = session.query(
         lake,
@@ -290,7 +292,7 @@ def _of(contract: Contract) -> str:
 def _keys(session: LakeSession, contract: Contract, partition_keys: Sequence[str | None]) -> str:
     """A table of the catalog's database with these keys in its one column, ``key``."""
     listed = literal(json.dumps([key or "" for key in partition_keys]))
-    if is_embedded(session.settings, contract.lake):
+    if is_embedded(session.settings, contract.lake.name):
         return f"(SELECT value AS key FROM json_each({listed}))"
     return f"(SELECT json_array_elements_text({listed}::json) AS key)"
 

@@ -16,7 +16,6 @@ from mlops_assets.platform.errors import CatalogAwayError, LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, publish_lock, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
-from mlops_assets.platform.settings import LakeName
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
@@ -82,14 +81,14 @@ def publish(
         CatalogAwayError: the catalog did not answer in any attempt.
         LakeError: the lake refused the publish in every attempt, or what it replaces cannot be read.
     """
-    session.attach(contract.lake)
+    session.attach(contract.lake.name)
     files = [staged] if quarantined is None else [staged, quarantined]
     refusals: list[duckdb.Error | CatalogAwayError] = []
     while len(refusals) < _ATTEMPTS:
         time.sleep(_PAUSE_SECONDS * len(refusals))
         try:
             # Taken anew for each attempt: whoever gets it knows how every commit before has ended.
-            with publish_lock(session.settings, contract.lake):
+            with publish_lock(session.settings, contract.lake.name):
                 return _attempt(session, contract, partition, files, record=record, instead_of=instead_of)
         except (duckdb.Error, CatalogAwayError) as error:
             session.rollback()
@@ -161,7 +160,7 @@ def _read_anew(session: LakeSession, record: PublishRecord, previous: PublishRec
 def _reads_older(session: LakeSession, record: PublishRecord, other: PublishRecord) -> bool:
     """Whether the other one has read a newer version of an input of both, and another state of it."""
     newer = [
-        (LakeName(record.inputs[name].lake), other.snapshots[name])
+        (record.inputs[name].lake, other.snapshots[name])
         for name, version in record.snapshots.items()
         if other.snapshots.get(name, version) > version and other.inputs[name] != record.inputs[name]
     ]
@@ -225,7 +224,7 @@ def _commit(
         # A transaction that changes nothing would leave no version, and so no record of the empty partition.
         connection.execute(f"COMMENT ON TABLE {_name(contract, contract.table)} IS {literal(record.publish_id)}")
     connection.execute(
-        f"CALL {quote(contract.lake)}.set_commit_message({literal(AUTHOR)}, "
+        f"CALL {quote(contract.lake.name)}.set_commit_message({literal(AUTHOR)}, "
         f"{literal(f'publish {record.asset}')}, extra_info => {literal(ledger.recorded([record]))})"
     )
     # Whatever the COMMIT raises, or an interrupt during it, it may have happened.
@@ -256,12 +255,12 @@ def _replace(
             source=_source(contract, table, record),
             culprit=f"the rows to replace cannot be read ({reason(error)}).",
             remedy="Restore that file from a backup; without one, give it up: mlops-assets lake repair "
-            f"{contract.lake}.",
+            f"{contract.lake.name}.",
         ) from error
     if staged is not None:
         session.connection.execute(
-            f"CALL ducklake_add_data_files({literal(contract.lake)}, {literal(table)}, {literal(str(staged.path))}, "
-            f"schema => {literal(contract.layer)}, allow_missing => true)"
+            f"CALL ducklake_add_data_files({literal(contract.lake.name)}, {literal(table)}, "
+            f"{literal(str(staged.path))}, schema => {literal(contract.layer)}, allow_missing => true)"
         )
 
 
@@ -279,11 +278,11 @@ def _prepare_table(session: LakeSession, contract: Contract, table: str, columns
         for row in connection.execute(
             "SELECT column_name, data_type FROM duckdb_columns() "
             "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
-            [contract.lake.value, contract.layer, table],
+            [contract.lake.name, contract.layer, table],
         ).fetchall()
     }
     if not existing:
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(contract.lake)}.{quote(contract.layer)}")
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(contract.lake.name)}.{quote(contract.layer)}")
         listed = ", ".join(f"{quote(name)} {types.to_string(kind)}" for name, kind in wanted.items())
         connection.execute(f"CREATE TABLE IF NOT EXISTS {_name(contract, table)} ({listed})")
         return
@@ -292,7 +291,7 @@ def _prepare_table(session: LakeSession, contract: Contract, table: str, columns
             connection.execute(f"ALTER TABLE {_name(contract, table)} ADD COLUMN {quote(name)} {types.to_string(kind)}")
         elif existing[name] != kind:
             raise LakeError(
-                source=f"Lake {contract.lake}, table {contract.layer}/{table}",
+                source=f"Lake {contract.lake.name}, table {contract.layer}/{table}",
                 culprit=f"column {name} is {existing[name]} there, and {kind} in the contract.",
                 remedy="Publish the new type under a new column or table name, so that old versions stay readable.",
             )
@@ -305,8 +304,8 @@ def _condition(partition: Mapping[str, str]) -> str:
 
 def _source(contract: Contract, table: str, record: PublishRecord) -> str:
     partition = f", partition {record.partition}" if record.partition is not None else ""
-    return f"Lake {contract.lake}, table {contract.layer}/{table}{partition}"
+    return f"Lake {contract.lake.name}, table {contract.layer}/{table}{partition}"
 
 
 def _name(contract: Contract, table: str) -> str:
-    return f"{quote(contract.lake)}.{quote(contract.layer)}.{quote(table)}"
+    return f"{quote(contract.lake.name)}.{quote(contract.layer)}.{quote(table)}"

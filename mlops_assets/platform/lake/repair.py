@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.files import DataFile
     from mlops_assets.platform.lake.session import LakeSession
-    from mlops_assets.platform.settings import LakeName
 
 CODE_VERSION = "repair"
 """The code version in the record of a loss."""
@@ -63,7 +62,7 @@ class TableRepair:
     lost: Sequence[str | None]
 
 
-def plan(session: LakeSession, lake: LakeName, contracts: Mapping[str, Contract]) -> list[TableRepair]:
+def plan(session: LakeSession, lake: str, contracts: Mapping[str, Contract]) -> list[TableRepair]:
     """Read every current file of the lake and say what a repair would give up; none if all can be read.
 
     Args:
@@ -93,7 +92,7 @@ def repair(session: LakeSession, planned: TableRepair) -> None:
     Raises:
         LakeError: the table was published since the plan was made, or the lake refused the change; nothing was changed.
     """
-    contract, lake = planned.contract, planned.contract.lake
+    contract, lake = planned.contract, planned.contract.lake.name
     source = f"Lake {lake}, table {contract.layer}/{planned.table}"
     session.attach(lake)
     with lease(session, lake) as attempt:
@@ -121,7 +120,7 @@ def repair(session: LakeSession, planned: TableRepair) -> None:
 
 def _plan_table(
     session: LakeSession,
-    lake: LakeName,
+    lake: str,
     contract: Contract | None,
     files: Sequence[DataFile],
     broken: Mapping[Path, str],
@@ -168,7 +167,7 @@ def _counted(session: LakeSession, contract: Contract, files: Sequence[Path]) ->
 
 def _require_unchanged(session: LakeSession, planned: TableRepair, source: str) -> None:
     place = (planned.contract.layer, planned.table)
-    files = data_files(session, planned.contract.lake)
+    files = data_files(session, planned.contract.lake.name)
     if {file.path for file in files if file.current and (file.layer, file.table) == place} != {
         *planned.broken,
         *planned.kept,
@@ -190,7 +189,7 @@ def _rows(contract: Contract, record: PublishRecord, found: Mapping[tuple[str, .
 
 def _link(session: LakeSession, planned: TableRepair, attempt: str) -> list[Path]:
     """The kept files once more, at fresh paths."""
-    root = session.settings.lake_data_path(planned.contract.lake) / planned.contract.layer / planned.table
+    root = session.settings.lake_data_path(planned.contract.lake.name) / planned.contract.layer / planned.table
     links: list[Path] = []
     for number, file in enumerate(planned.kept):
         link = root / f"{attempt}-{number}" / FILE_NAME
@@ -207,26 +206,26 @@ def _link(session: LakeSession, planned: TableRepair, attempt: str) -> list[Path
 def _replace_files(session: LakeSession, planned: TableRepair, links: Sequence[Path]) -> None:
     """Everything but the COMMIT."""
     contract, connection = planned.contract, session.connection
-    name = f"{quote(contract.lake)}.{quote(contract.layer)}.{quote(planned.table)}"
+    name = f"{quote(contract.lake.name)}.{quote(contract.layer)}.{quote(planned.table)}"
     columns = connection.execute(
         "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? "
         "AND table_name = ? ORDER BY column_index",
-        [contract.lake.value, contract.layer, planned.table],
+        [contract.lake.name, contract.layer, planned.table],
     ).fetchall()
     connection.execute("BEGIN TRANSACTION")
     connection.execute(f"DROP TABLE {name}")
     connection.execute(f"CREATE TABLE {name} ({', '.join(f'{quote(column)} {kind}' for column, kind in columns)})")
     for link in links:
         connection.execute(
-            f"CALL ducklake_add_data_files({literal(contract.lake)}, {literal(planned.table)}, {literal(str(link))}, "
-            f"schema => {literal(contract.layer)}, allow_missing => true)"
+            f"CALL ducklake_add_data_files({literal(contract.lake.name)}, {literal(planned.table)}, "
+            f"{literal(str(link))}, schema => {literal(contract.layer)}, allow_missing => true)"
         )
     for key in planned.lost:
         # A partition of several files, of which some are left.
         connection.execute(f"DELETE FROM {name}{where(contract, [key])}")
     records = [_loss(session, contract, key) for key in planned.lost]
     connection.execute(
-        f"CALL {quote(contract.lake)}.set_commit_message({literal(AUTHOR)}, "
+        f"CALL {quote(contract.lake.name)}.set_commit_message({literal(AUTHOR)}, "
         f"{literal(f'repair {contract.layer}/{planned.table}')}, extra_info => {literal(ledger.recorded(records))})"
     )
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from ibis.backends.duckdb import Backend
 
-    from mlops_assets.platform.settings import LakeName, Settings
+    from mlops_assets.platform.settings import Settings
 
 _EXTENSIONS: Final = ("ducklake", "sqlite_scanner")
 _POSTGRES_EXTENSION: Final = "postgres_scanner"
@@ -70,7 +70,7 @@ class _Engine:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.process = 0
-        self.attached: dict[LakeName, str] = {}
+        self.attached: dict[str, str] = {}
         self.root: duckdb.DuckDBPyConnection | None = None
 
     def connect(self) -> duckdb.DuckDBPyConnection:
@@ -140,7 +140,7 @@ class LakeSession:
         """The Ibis backend over the same connection."""
         return ibis.duckdb.from_connection(self.connection)
 
-    def attach(self, lake: LakeName) -> str:
+    def attach(self, lake: str) -> str:
         """Attach the lake if it is not yet, creating it on first use; returns the name of its DuckDB catalog.
 
         Raises:
@@ -150,7 +150,7 @@ class LakeSession:
         connection = self.connection
         with _ENGINE.lock:
             if _ENGINE.attached.get(lake) == target:
-                return lake.value
+                return lake
             try:
                 if lake in _ENGINE.attached:
                     # The settings have changed in this process, as they do between tests.
@@ -164,7 +164,7 @@ class LakeSession:
                     remedy="Is the catalog's server up, and has the account access to the catalog and the data path?",
                 ) from error
             _ENGINE.attached[lake] = target
-        return lake.value
+        return lake
 
     def rollback(self) -> None:
         """Roll the connection's transaction back, if one is open."""
@@ -174,17 +174,17 @@ class LakeSession:
             # The failing statement has ended the transaction already, or its connection with it.
             return
 
-    def query(self, lake: LakeName, statement: str) -> list[tuple[Any, ...]]:
+    def query(self, lake: str, statement: str) -> list[tuple[Any, ...]]:
         """The rows that the database of the lake's catalog gives for a statement in its own SQL."""
         self.attach(lake)
         return query(self.connection, self.settings, lake, statement)
 
-    def _identity(self, lake: LakeName) -> str:
+    def _identity(self, lake: str) -> str:
         catalog = self.settings.lake(lake).catalog
         file = self.settings.lake_catalog_path(lake) if is_embedded(self.settings, lake) else catalog
         return f"{file} {self.settings.lake_data_path(lake)}"
 
-    def _attach(self, lake: LakeName) -> None:
+    def _attach(self, lake: str) -> None:
         data_path = self.settings.lake_data_path(lake)
         data_path.mkdir(parents=True, exist_ok=True)
         embedded = is_embedded(self.settings, lake)
@@ -206,12 +206,12 @@ class LakeSession:
                 self.connection.execute(f"DETACH DATABASE IF EXISTS {quote(lake)}")
                 raise
 
-    def _options(self, lake: LakeName) -> str:
+    def _options(self, lake: str) -> str:
         if is_embedded(self.settings, lake):
             return f", META_BUSY_TIMEOUT {int(BUSY_SECONDS * 1000)}"
         return f", META_SECRET {literal(_secret_name(lake))}"
 
-    def _prepare_sqlite(self, lake: LakeName) -> str:
+    def _prepare_sqlite(self, lake: str) -> str:
         file = self.settings.lake_catalog_path(lake)
         file.parent.mkdir(parents=True, exist_ok=True)
         # A catalog in the default journal mode lets one publisher starve all readers; WAL does not.
@@ -220,7 +220,7 @@ class LakeSession:
         catalog.close()
         return f"sqlite:{file}"
 
-    def _prepare_postgres(self, lake: LakeName) -> str:
+    def _prepare_postgres(self, lake: str) -> str:
         self.connection.execute(f"LOAD {literal(str(extension_file(_POSTGRES_EXTENSION)))}")
         settings = self.settings.lake(lake)
         password = settings.password.get_secret_value() if settings.password else ""
@@ -237,5 +237,5 @@ def _reason(error: Exception) -> str:
     return first_line(error) if about_files else reason(error)
 
 
-def _secret_name(lake: LakeName) -> str:
-    return f"catalog_{lake.value}"
+def _secret_name(lake: str) -> str:
+    return f"catalog_{lake}"

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
-    from mlops_assets.platform.settings import LakeName
 
 Table: TypeAlias = ir.Table | pa.Table | pa.RecordBatchReader | duckdb.DuckDBPyRelation
 """What an asset may return."""
@@ -100,7 +99,7 @@ def relation_sql(session: LakeSession, table: ir.Table) -> str:
 
 
 @contextmanager
-def lease(session: LakeSession, lake: LakeName) -> Iterator[str]:
+def lease(session: LakeSession, lake: str) -> Iterator[str]:
     """A fresh attempt id whose staged files no sweeper touches while this process lives."""
     attempt = uuid.uuid4().hex
     folder = session.settings.lake_data_path(lake) / _LEASES
@@ -127,7 +126,7 @@ def stage(
         columns: the columns to write, in order.
         attempt: id of the attempt, which names the path.
     """
-    folder = session.settings.lake_data_path(contract.lake) / contract.layer / contract.table / attempt
+    folder = session.settings.lake_data_path(contract.lake.name) / contract.layer / contract.table / attempt
     folder.mkdir(parents=True)
     path = folder / FILE_NAME
     types = session.ibis.compiler.type_mapper
@@ -155,7 +154,7 @@ def _rounded(contract: Contract, column: str) -> str:
     return quote(column)
 
 
-def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) -> list[Path]:
+def sweep(session: LakeSession, lake: str, *, older_than_seconds: float) -> list[Path]:
     """Remove staged folders that no snapshot refers to, no live process leases, and that are older than that.
 
     Returns:
@@ -170,7 +169,7 @@ def sweep(session: LakeSession, lake: LakeName, *, older_than_seconds: float) ->
     return removed
 
 
-def abandoned(session: LakeSession, lake: LakeName, *, older_than_seconds: float) -> list[Path]:
+def abandoned(session: LakeSession, lake: str, *, older_than_seconds: float) -> list[Path]:
     """The staged folders that ``sweep`` would remove.
 
     Raises:

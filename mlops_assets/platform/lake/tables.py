@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def current_table(session: LakeSession, contract: Contract) -> ir.Table:
     """All rows of a table that are visible now; none when it has never been published."""
     keys = contract.partitions_def.get_partition_keys() if contract.partitions_def is not None else [None]
-    version = ledger.latest_version(session, contract.lake)
+    version = ledger.latest_version(session, contract.lake.name)
     entries = ledger.current(session, contract, list(keys), version=version)
     return published_table(session, contract, entries, version=version)
 
@@ -47,14 +47,14 @@ def published_table(
         MissingInputError: a partition was published before the contract had a column that must hold a value and has no
             default; or every version of the lake with its rows has expired.
     """
-    catalog = session.attach(contract.lake)
+    catalog = session.attach(contract.lake.name)
     columns = rules.columns_of(contract)
     if not entries:
         nothing = ", ".join(f"NULL::{_type(session, kind)} AS {quote(name)}" for name, kind in columns.items())
         return session.ibis.sql(f"SELECT {nothing} WHERE false")
     alike: dict[tuple[int, frozenset[str]], list[str | None]] = {}
     asked = {key: max(version, entry.version) for key, entry in entries.items()}
-    left = ledger.versions_left(session, contract.lake, set(asked.values()))
+    left = ledger.versions_left(session, contract.lake.name, set(asked.values()))
     for key, entry in entries.items():
         readable = asked[key] if asked[key] in left else _readable_version(session, contract, key, asked[key])
         published = frozenset(columns).intersection(entry.record.columns)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts.raw import COUNTY_REGISTRATIONS
-from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.plumbing.connectors.extract import address
 from mlops_assets.plumbing.connectors.http import Fetcher
 from mlops_assets.plumbing.connectors.registrations import fetch_registrations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
 
 
-@published(contract=COUNTY_REGISTRATIONS, code_version="1")
+@asset(contract=COUNTY_REGISTRATIONS, code_version="1")
 def county_registrations(partition: Partition, settings: Settings) -> WithMetadata:
     """Registered voters by county and party, of every state that published a statistic in that month."""
     base = address(settings.sources.registrations_url, "SOURCES__REGISTRATIONS_URL")

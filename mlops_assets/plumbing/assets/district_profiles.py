@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts.raw import DISTRICT_PROFILES
-from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.platform.settings import ProfileTransport
 from mlops_assets.plumbing.connectors.aff_profiles import fetch_downloads
 from mlops_assets.plumbing.connectors.census import fetch_profiles
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
 
 
-@published(contract=DISTRICT_PROFILES, code_version="1")
+@asset(contract=DISTRICT_PROFILES, code_version="1")
 def district_profiles(partition: Partition, settings: Settings) -> WithMetadata:
     """The profiles of congressional districts that the Census Bureau released for one year."""
     sources, year = settings.sources, partition.values["year"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts.raw import HOUSE_RETURNS
-from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.plumbing.connectors.extract import address
 from mlops_assets.plumbing.connectors.house_returns import fetch_house_returns
 from mlops_assets.plumbing.connectors.http import Fetcher
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
 
 
-@published(contract=HOUSE_RETURNS, code_version="1")
+@asset(contract=HOUSE_RETURNS, code_version="1")
 def house_returns(partition: Partition, settings: Settings) -> WithMetadata:
     """The returns of one election year as MEDSL's current edition has them."""
     source = address(settings.sources.house_returns_url, "SOURCES__HOUSE_RETURNS_URL")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.contracts.raw import VOTER_FILE
-from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.plumbing.connectors.landing import Landing
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ FILE_SHA256: Final = "file_sha256"
 """Metadata entry with the hash of the delivered file, by which an arrival is known to be published."""
 
 
-@published(contract=VOTER_FILE, code_version="1")
+@asset(contract=VOTER_FILE, code_version="1")
 def voter_file(partition: Partition, settings: Settings, session: LakeSession) -> WithMetadata:
     """Registered voters of one state as its election office published them that month."""
     delivered = Landing(settings.landing).read(

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts.raw import VOTING_HISTORY
-from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.plumbing.connectors.sql import VotingHistoryDatabase
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
 
 
-@published(contract=VOTING_HISTORY, code_version="1")
+@asset(contract=VOTING_HISTORY, code_version="1")
 def voting_history(partition: Partition, settings: Settings, session: LakeSession) -> WithMetadata:
     """Who voted in one general election, as the state's database has it."""
     database = VotingHistoryDatabase(settings)

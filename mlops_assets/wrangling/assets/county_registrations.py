@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import raw, wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import published
+from mlops_assets.platform.assets.inputs import In
 from mlops_assets.wrangling import county_registrations as transform
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-@published(
+@asset(
     contract=wrangled.COUNTY_REGISTRATIONS,
-    reads={"registrations": Read(raw.COUNTY_REGISTRATIONS)},
+    ins={"registrations": In(raw.COUNTY_REGISTRATIONS)},
     code_version="1",
     automation_condition=on_new_data(),
 )

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import partitions, variance, wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import detected_changes as transform
 
 if TYPE_CHECKING:
@@ -18,19 +19,17 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.assets.published import Partition
-
 
 def _compared(versions: Mapping[str, str]) -> dict[str, str]:
     return {"compared": ", ".join(sorted(versions)) or "none"}
 
 
-@published(
+@asset(
     contract=variance.RESULT_CHANGES,
-    reads={
-        "house_results": Read(
+    ins={
+        "house_results": In(
             wrangled.HOUSE_RESULTS,
-            partitions=partitions.RESULTS_TO_CHANGES,
+            partition_mapping=partitions.RESULTS_TO_CHANGES,
             also=partitions.RESULTS_OF_THE_PAST,
             optional=True,
         )
@@ -46,12 +45,12 @@ def result_changes(
     return WithMetadata(rows, _compared(versions["house_results"]))
 
 
-@published(
+@asset(
     contract=variance.PROFILE_CHANGES,
-    reads={
-        "profiles": Read(
+    ins={
+        "profiles": In(
             wrangled.DISTRICT_PROFILES,
-            partitions=partitions.PROFILES_TO_CHANGES,
+            partition_mapping=partitions.PROFILES_TO_CHANGES,
             also=partitions.PROFILES_OF_THE_PAST,
             optional=True,
         )
@@ -66,12 +65,12 @@ def profile_changes(
     return WithMetadata(rows, _compared(versions["profiles"]))
 
 
-@published(
+@asset(
     contract=variance.REGISTRATION_CHANGES,
-    reads={
-        "registrations": Read(
+    ins={
+        "registrations": In(
             wrangled.COUNTY_REGISTRATIONS,
-            partitions=partitions.REGISTRATIONS_TO_CHANGES,
+            partition_mapping=partitions.REGISTRATIONS_TO_CHANGES,
             also=partitions.REGISTRATIONS_OF_THE_PAST,
             optional=True,
         )

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import events, features, variance, wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import WithMetadata
 from mlops_assets.wrangling import demographics, entry_gates
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
 
 
-@published(
+@asset(
     contract=features.DISTRICT_DEMOGRAPHICS,
-    reads={
-        "voters": Read(wrangled.VOTERS),
-        "voter_events": Read(variance.VOTER_EVENTS),
-        "voter_verdicts": Read(events.VOTER_VERDICTS, optional=True),
+    ins={
+        "voters": In(wrangled.VOTERS),
+        "voter_events": In(variance.VOTER_EVENTS),
+        "voter_verdicts": In(events.VOTER_VERDICTS, optional=True),
     },
     code_version="1",
     automation_condition=on_new_data(),

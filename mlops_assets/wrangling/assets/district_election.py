@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import events, features, partitions, variance, wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import district_election as transform
 from mlops_assets.wrangling import entry_gates
 
@@ -19,17 +20,16 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.assets.published import Partition
     from mlops_assets.platform.settings import Settings
 
 
-@published(
+@asset(
     contract=features.DISTRICT_ELECTION,
-    reads={
-        "house_results": Read(wrangled.HOUSE_RESULTS, partitions=partitions.RESULTS_TO_FEATURES, optional=True),
-        "changes": Read(variance.RESULT_CHANGES, partitions=partitions.RESULTS_TO_FEATURES, optional=True),
-        "verdicts": Read(events.RESULT_VERDICTS, partitions=partitions.RESULTS_TO_FEATURES, optional=True),
-        "profiles": Read(wrangled.DISTRICT_PROFILES, partitions=partitions.PROFILES_TO_FEATURES, optional=True),
+    ins={
+        "house_results": In(wrangled.HOUSE_RESULTS, partition_mapping=partitions.RESULTS_TO_FEATURES, optional=True),
+        "changes": In(variance.RESULT_CHANGES, partition_mapping=partitions.RESULTS_TO_FEATURES, optional=True),
+        "verdicts": In(events.RESULT_VERDICTS, partition_mapping=partitions.RESULTS_TO_FEATURES, optional=True),
+        "profiles": In(wrangled.DISTRICT_PROFILES, partition_mapping=partitions.PROFILES_TO_FEATURES, optional=True),
     },
     code_version="2",
     automation_condition=on_new_data(after=[variance.RESULT_CHANGES.key]),

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import partitions, variance, wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import published
+from mlops_assets.platform.assets.inputs import In
 from mlops_assets.wrangling import voter_comparison
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.assets.published import Partition
+    from mlops_assets.platform.assets.step import Partition
 
 
-@published(
+@asset(
     contract=variance.DISTRICT_FLOWS,
-    reads={
-        "voters": Read(
+    ins={
+        "voters": In(
             wrangled.VOTERS,
-            partitions=partitions.MONTH_AND_NEXT,
+            partition_mapping=partitions.MONTH_AND_NEXT,
             choose=voter_comparison.this_month_and_before,
         )
     },

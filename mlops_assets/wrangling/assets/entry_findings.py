@@ -8,18 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import raw, wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import published
+from mlops_assets.platform.assets.inputs import In
 from mlops_assets.wrangling import entry_findings as transform
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-@published(
+@asset(
     contract=wrangled.ENTRY_FINDINGS,
-    reads={"voter_file": Read(raw.VOTER_FILE)},
+    ins={"voter_file": In(raw.VOTER_FILE)},
     code_version="1",
     automation_condition=on_new_data(),
 )

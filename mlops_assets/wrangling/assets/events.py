@@ -12,9 +12,10 @@ import dagster as dg
 
 from mlops_assets.contracts import events as contract
 from mlops_assets.contracts import variance
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import WithMetadata
 from mlops_assets.wrangling import named_events as transform
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
 
 
-def _all_of(table: Contract) -> Read:
-    return Read(table, partitions=dg.AllPartitionMapping(), optional=True)
+def _all_of(table: Contract) -> In:
+    return In(table, partition_mapping=dg.AllPartitionMapping(), optional=True)
 
 
-@published(
+@asset(
     contract=contract.EVENTS,
-    reads={
+    ins={
         "voter_events": _all_of(variance.VOTER_EVENTS),
         "result_changes": _all_of(variance.RESULT_CHANGES),
         "profile_changes": _all_of(variance.PROFILE_CHANGES),

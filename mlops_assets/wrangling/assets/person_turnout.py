@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import events, features, variance, wrangled
 from mlops_assets.contracts.partitions import HISTORY_TO_ELECTIONS, SNAPSHOTS_TO_ELECTIONS
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import entry_gates
 from mlops_assets.wrangling import person_turnout as transform
 
@@ -20,19 +21,21 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.assets.published import Partition
     from mlops_assets.platform.settings import Settings
 
 
-@published(
+@asset(
     contract=features.PERSON_TURNOUT,
-    reads={
-        "voters": Read(wrangled.VOTERS, partitions=SNAPSHOTS_TO_ELECTIONS, choose=transform.latest_snapshot),
-        "voter_events": Read(
-            variance.VOTER_EVENTS, partitions=SNAPSHOTS_TO_ELECTIONS, choose=transform.latest_snapshot, optional=True
+    ins={
+        "voters": In(wrangled.VOTERS, partition_mapping=SNAPSHOTS_TO_ELECTIONS, choose=transform.latest_snapshot),
+        "voter_events": In(
+            variance.VOTER_EVENTS,
+            partition_mapping=SNAPSHOTS_TO_ELECTIONS,
+            choose=transform.latest_snapshot,
+            optional=True,
         ),
-        "voter_verdicts": Read(events.VOTER_VERDICTS, partitions=SNAPSHOTS_TO_ELECTIONS, optional=True),
-        "voting_history": Read(wrangled.VOTING_HISTORY, partitions=HISTORY_TO_ELECTIONS, optional=True),
+        "voter_verdicts": In(events.VOTER_VERDICTS, partition_mapping=SNAPSHOTS_TO_ELECTIONS, optional=True),
+        "voting_history": In(wrangled.VOTING_HISTORY, partition_mapping=HISTORY_TO_ELECTIONS, optional=True),
     },
     code_version="2",
     automation_condition=on_new_data(after=[variance.VOTER_EVENTS.key]),

@@ -12,9 +12,10 @@ import dagster as dg
 from mlops_assets.contracts import events as events_contract
 from mlops_assets.contracts import features, variance, wrangled
 from mlops_assets.contracts.segmentation import SEGMENT_TURNOUT, SEGMENTATION
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import segment_turnout as following
 from mlops_assets.wrangling import voter_segments as transform
 
@@ -22,27 +23,26 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.assets.published import Partition
 
 _NIGHTLY: Final = "0 3 * * *"
 """Each month that arrives changes little of what past elections say."""
 _AN_HOUR_LATER: Final = "0 4 * * *"
 
 
-@published(
+@asset(
     contract=SEGMENTATION,
-    reads={
-        "person_turnout": Read(
+    ins={
+        "person_turnout": In(
             features.PERSON_TURNOUT,
-            partitions=dg.AllPartitionMapping(),
+            partition_mapping=dg.AllPartitionMapping(),
             choose=transform.earlier_elections,
             optional=True,
         ),
-        "voters": Read(
-            wrangled.VOTERS, partitions=dg.AllPartitionMapping(), choose=transform.snapshots_used, optional=True
+        "voters": In(
+            wrangled.VOTERS, partition_mapping=dg.AllPartitionMapping(), choose=transform.snapshots_used, optional=True
         ),
-        "flows": Read(variance.DISTRICT_FLOWS, partitions=dg.AllPartitionMapping(), optional=True),
-        "events": Read(events_contract.EVENTS, optional=True),
+        "flows": In(variance.DISTRICT_FLOWS, partition_mapping=dg.AllPartitionMapping(), optional=True),
+        "events": In(events_contract.EVENTS, optional=True),
     },
     automation_condition=on_new_data(at_most=_NIGHTLY),
 )
@@ -67,18 +67,18 @@ def segmentation(
     )
 
 
-@published(
+@asset(
     contract=SEGMENT_TURNOUT,
-    reads={
-        "compared": Read(SEGMENTATION, optional=True),
-        "person_turnout": Read(
+    ins={
+        "compared": In(SEGMENTATION, optional=True),
+        "person_turnout": In(
             features.PERSON_TURNOUT,
-            partitions=dg.AllPartitionMapping(),
+            partition_mapping=dg.AllPartitionMapping(),
             choose=following.elections_used,
             optional=True,
         ),
-        "flows": Read(variance.DISTRICT_FLOWS, partitions=dg.AllPartitionMapping(), optional=True),
-        "events": Read(events_contract.EVENTS, optional=True),
+        "flows": In(variance.DISTRICT_FLOWS, partition_mapping=dg.AllPartitionMapping(), optional=True),
+        "events": In(events_contract.EVENTS, optional=True),
     },
     automation_condition=on_new_data(at_most=_AN_HOUR_LATER),
 )

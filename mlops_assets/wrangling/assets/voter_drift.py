@@ -11,9 +11,10 @@ import dagster as dg
 
 from mlops_assets.contracts import drift as contracts
 from mlops_assets.contracts import wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import voter_drift
 
 if TYPE_CHECKING:
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.assets.published import Partition
 
 # The files of many states arrive within minutes of one another, and each changes how all the others are judged.
 _HOURLY: Final = "0 * * * *"
 
 
-@published(
+@asset(
     contract=contracts.VOTER_SUMMARIES,
-    reads={"voters": Read(wrangled.VOTERS)},
+    ins={"voters": In(wrangled.VOTERS)},
     automation_condition=on_new_data(),
 )
 def voter_summaries(voters: ir.Table, partition: Partition) -> pa.Table:
@@ -38,9 +38,9 @@ def voter_summaries(voters: ir.Table, partition: Partition) -> pa.Table:
     return voter_drift.voter_summary(voters, state=partition.values["state"], month=partition.values["month"])
 
 
-@published(
+@asset(
     contract=contracts.DRIFT,
-    reads={"summaries": Read(contracts.VOTER_SUMMARIES, partitions=dg.AllPartitionMapping(), optional=True)},
+    ins={"summaries": In(contracts.VOTER_SUMMARIES, partition_mapping=dg.AllPartitionMapping(), optional=True)},
     automation_condition=on_new_data(at_most=_HOURLY),
 )
 def drift(summaries: ir.Table, versions: Mapping[str, Mapping[str, str]]) -> WithMetadata:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import partitions, variance, wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import voter_comparison
 
 if TYPE_CHECKING:
@@ -18,19 +19,17 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.assets.published import Partition
 
-
-@published(
+@asset(
     contract=variance.VOTER_EVENTS,
-    reads={
-        "voters": Read(
+    ins={
+        "voters": In(
             wrangled.VOTERS,
             also=partitions.MONTH_AND_NEXT,
             choose=voter_comparison.this_month_and_before,
         ),
         # A month that comes late changes what the next one is compared with, and so its changes.
-        "voter_changes": Read(variance.VOTER_CHANGES, optional=True),
+        "voter_changes": In(variance.VOTER_CHANGES, optional=True),
     },
     code_version="2",
     automation_condition=on_new_data(),

@@ -8,21 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import raw, wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import voters as transform
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.assets.published import Partition
     from mlops_assets.platform.settings import Settings
 
 
-@published(
+@asset(
     contract=wrangled.VOTERS,
-    reads={"voter_file": Read(raw.VOTER_FILE)},
+    ins={"voter_file": In(raw.VOTER_FILE)},
     code_version="1",
     automation_condition=on_new_data(),
 )

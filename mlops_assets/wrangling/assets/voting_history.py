@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.contracts import raw, wrangled
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import published
+from mlops_assets.platform.assets.inputs import In
 from mlops_assets.wrangling import voting_history as transform
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
 
 
-@published(
+@asset(
     contract=wrangled.VOTING_HISTORY,
-    reads={"history": Read(raw.VOTING_HISTORY)},
+    ins={"history": In(raw.VOTING_HISTORY)},
     code_version="1",
     automation_condition=on_new_data(),
 )

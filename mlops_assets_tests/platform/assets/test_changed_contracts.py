@@ -10,7 +10,7 @@ import pandera.ibis as pandera
 import pyarrow as pa
 import pytest
 
-from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import InputRecord
@@ -22,6 +22,7 @@ from mlops_assets_tests.platform import orchard
 if TYPE_CHECKING:
     import dagster as dg
 
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
 
 
@@ -46,7 +47,7 @@ OPTIONAL = replace(PLAIN, model=PerhapsWithKind)
 def publish(contract: Contract, week: str, instance: dg.DagsterInstance) -> None:
     """Publish one tree of that week."""
 
-    @published(contract=contract)
+    @asset(contract=contract)
     def yields(partition: Partition) -> pa.Table:
         row = {"week": partition.key, "tree": 1, "kilos": 2.0}
         return pa.Table.from_pylist([row if contract is PLAIN else {**row, "kind": "Elstar"}])
@@ -104,7 +105,7 @@ def test_what_was_read_before_the_column_came_is_read_again_as_recorded(instance
     with LakeSession(Settings.load()) as session:
         content = ledger.current(session, PLAIN, ["w1"])["w1"].record.content_hash
     publish(DEFAULTED, "w1", instance)
-    read = InputRecord(lake=PLAIN.lake.value, asset=PLAIN.key.to_user_string(), partitions={"w1": content})
+    read = InputRecord(lake=PLAIN.lake.name, asset=PLAIN.key.to_user_string(), partitions={"w1": content})
     with LakeSession(Settings.load()) as session:
         [row] = read_as_recorded(session, DEFAULTED, read).to_pyarrow().to_pylist()
     assert row["kind"] == "Boskoop"

@@ -20,10 +20,11 @@ import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from mlops_assets.platform.assets.alerts import alert_sensor
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.failures import told_plainly
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.assets.reconciler import reconciler
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.platform.errors import LakeError, PlatformError, SourceUnavailableError
 from mlops_assets.platform.settings import Settings
 from mlops_assets.platform.withheld import kept_text
@@ -46,10 +47,10 @@ def _temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
 
 
-def asset(function: Callable[..., Any], *, retries: int | None = None) -> dg.AssetsDefinition:
+def harvest_of(function: Callable[..., Any], *, retries: int | None = None) -> dg.AssetsDefinition:
     """A published asset of that function over the harvest."""
     policy = dg.RetryPolicy(max_retries=retries) if retries is not None else None
-    return published(contract=orchard.HARVEST, retry_policy=policy)(function)
+    return asset(contract=orchard.HARVEST, retry_policy=policy)(function)
 
 
 def fail(asset: dg.AssetsDefinition, instance: dg.DagsterInstance | None = None) -> dg.ExecuteInProcessResult:
@@ -164,7 +165,7 @@ def test_wherever_a_step_breaks_the_value_is_in_no_event_log_alert_or_temporary_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    breaking = asset(function)
+    breaking = harvest_of(function)
     fail(breaking, instance)
     alert_sensor("watch", breaking.specs)(dg.build_sensor_context(instance=instance))
 
@@ -180,15 +181,15 @@ def test_wherever_a_step_breaks_the_value_is_in_no_event_log_alert_or_temporary_
 def test_what_was_published_before_leaves_the_value_in_the_restricted_lake_alone(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    @published(contract=orchard.SORTED_HARVEST)
+    @asset(contract=orchard.SORTED_HARVEST)
     def sorted_harvest() -> pa.Table:
         return pa.Table.from_pylist([{**ROW, "tree": 2, "kilos": -1.0}, ROW])
 
-    @published(contract=orchard.YIELDS, reads={"harvest": Read(orchard.HARVEST)})
+    @asset(contract=orchard.YIELDS, ins={"harvest": In(orchard.HARVEST)})
     def yields(harvest: ir.Table) -> ir.Table:
         return harvest.mutate(kilos=harvest.picker.cast("float64")).drop("picker")
 
-    result = orchard.pick("w1", [asset(gives_good_rows), sorted_harvest, yields], instance=instance)
+    result = orchard.pick("w1", [harvest_of(gives_good_rows), sorted_harvest, yields], instance=instance)
     assert [event.step_key for event in result.get_step_failure_events()] == ["wrangled__yields"]
     places = {place.partition("/data/")[0] for place in files_with_it(tmp_path)}
     restricted = "home/lakes/restricted"
@@ -199,7 +200,7 @@ def test_what_was_published_before_leaves_the_value_in_the_restricted_lake_alone
 
 
 def test_an_unexpected_error_is_told_by_type_place_and_id_under_which_its_text_is_kept() -> None:
-    failure = failure_of(fail(asset(raises_it)))
+    failure = failure_of(fail(harvest_of(raises_it)))
     line = raises_it.__code__.co_firstlineno + 2
     assert f"Asset raw/harvest: unexpected ValueError at {__file__}:{line} in raises_it." in failure.description
     assert f"mlops-assets error {failure.metadata['error'].value}" in failure.description
@@ -212,7 +213,7 @@ def test_an_unexpected_error_is_told_by_type_place_and_id_under_which_its_text_i
 def test_kept_texts_are_for_their_owner_alone() -> None:
     before = os.umask(0)
     try:
-        fail(asset(raises_it))
+        fail(harvest_of(raises_it))
     finally:
         os.umask(before)
     folder = Settings.load().errors
@@ -224,13 +225,13 @@ def test_a_known_trouble_of_the_machine_is_named_without_the_rest_of_the_text() 
     def full() -> pa.Table:
         raise OSError(28, os.strerror(28), CANARY)
 
-    failure = failure_of(fail(asset(full)))
+    failure = failure_of(fail(harvest_of(full)))
     assert "unexpected OSError: No space left on device at " in failure.description
 
 
 def test_a_text_that_cannot_be_kept_is_lost_and_not_told(home: Path) -> None:
     (home / "errors").write_text("a file", encoding="utf-8")
-    result = fail(asset(raises_it))
+    result = fail(harvest_of(raises_it))
     assert "What it says could not be kept (FileExistsError" in failure_of(result).description
     assert not told_in(str(result.all_events))
 
@@ -240,12 +241,12 @@ def test_old_texts_are_removed(home: Path) -> None:
     old.parent.mkdir()
     old.write_text("about somebody", encoding="utf-8")
     os.utime(old, (0, 0))
-    fail(asset(raises_it))
+    fail(harvest_of(raises_it))
     assert not old.exists()
 
 
 def test_no_error_that_an_error_of_ours_came_from_reaches_dagster_but_it_is_kept() -> None:
-    result = fail(asset(chains_it))
+    result = fail(harvest_of(chains_it))
     failure = failure_of(result)
     assert failure.description == "Scale: it shows no number. Repair it."
     (event,) = result.get_step_failure_events()
@@ -258,7 +259,7 @@ def test_no_error_that_an_error_of_ours_came_from_reaches_dagster_but_it_is_kept
 
 
 def test_a_declared_failure_stays_as_it_was_declared() -> None:
-    failure = failure_of(fail(asset(fails_on_purpose, retries=3)))
+    failure = failure_of(fail(harvest_of(fails_on_purpose, retries=3)))
     assert failure.description == "The scale shows no number."
     assert failure.metadata["scale"].value == "old"
 
@@ -283,7 +284,7 @@ def test_retries_are_as_for_the_error_itself(raised: Exception, attempts: int) -
         asked.append(1)
         raise raised
 
-    fail(asset(function, retries=2))
+    fail(harvest_of(function, retries=2))
     assert len(asked) == attempts
 
 

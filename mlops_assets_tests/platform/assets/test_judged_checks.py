@@ -9,9 +9,10 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import Read
-from mlops_assets.platform.assets.published import Partition, WithMetadata, published
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.platform.audit.audit import CheckOutcome, Judgement, judged_outcomes
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import ContractError
@@ -28,7 +29,7 @@ BOTTLED = dataclasses.replace(orchard.YIELDS, table="bottled")
 VERDICTS: dict[str, bool] = {}
 
 
-@published(contract=JUDGED)
+@asset(contract=JUDGED)
 def tasted(partition: Partition) -> WithMetadata:
     """Yields that were tasted."""
     rows = pa.table({"week": [partition.key], "tree": [1], "kilos": [float(len(VERDICTS))]})
@@ -36,13 +37,13 @@ def tasted(partition: Partition) -> WithMetadata:
     return WithMetadata(rows, judgements={"better_than_last_year": verdict})
 
 
-@published(contract=PRESSED, reads={"tasted": Read(JUDGED)}, automation_condition=on_new_data(last_good=[JUDGED.key]))
+@asset(contract=PRESSED, ins={"tasted": In(JUDGED)}, automation_condition=on_new_data(last_good=[JUDGED.key]))
 def pressed(tasted: pa.Table) -> pa.Table:
     """What was pressed of them."""
     return tasted
 
 
-@published(contract=BOTTLED, reads={"tasted": Read(JUDGED)}, automation_condition=on_new_data())
+@asset(contract=BOTTLED, ins={"tasted": In(JUDGED)}, automation_condition=on_new_data())
 def bottled(tasted: pa.Table) -> pa.Table:
     """What was bottled of them, and nothing that is in doubt."""
     return tasted

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.platform.assets import inputs, published
+from mlops_assets.platform.assets import reading, step
 from mlops_assets.platform.lake import ledger, publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 
@@ -68,7 +68,7 @@ def test_a_run_that_is_overtaken_while_it_works_is_made_again_from_what_is_there
         another_run(orchard.harvest)
         another_run(orchard.yields)
 
-    once_before(monkeypatch, published, "publish", faster)
+    once_before(monkeypatch, step, "publish", faster)
     slow = orchard.pick("w1", [orchard.yields], instance=instance)
     assert slow.success
     assert trees() == 7
@@ -83,7 +83,7 @@ def test_a_run_that_reads_an_older_state_does_not_replace_what_was_made_from_a_n
 
     def pinned_early(session: LakeSession, *_: object) -> None:
         [run] = [run for run in instance.get_runs() if not run.is_finished]
-        inputs.pinned_version(session, LakeName.RESTRICTED, instance, run.run_id)
+        reading.pinned_version(session, "restricted", instance, run.run_id)
         orchard.weigh("w1", orchard.good_rows("w1", trees=7))
         another_run(orchard.harvest)
         another_run(orchard.yields)
@@ -104,7 +104,7 @@ def test_a_source_that_another_run_has_read_meanwhile_is_read_again(
         orchard.weigh("w1", orchard.good_rows("w1", trees=7))
         another_run(orchard.harvest)
 
-    once_before(monkeypatch, published, "publish", faster)
+    once_before(monkeypatch, step, "publish", faster)
     [made] = orchard.pick("w1", [orchard.harvest], instance=instance).asset_materializations_for_node("raw__harvest")
     assert made.metadata["adopted"].value is True
     assert len(orchard.visible(orchard.HARVEST)) == 7
@@ -131,7 +131,7 @@ def test_a_run_that_is_overtaken_again_and_again_fails_and_says_so(
         publish_rows(Settings.load(), "w1", [1, 2], f"faster {next(turns)}")
         return original(*arguments, **named)  # type: ignore[arg-type]  # handed on
 
-    monkeypatch.setattr(published, "publish", overtaken)
+    monkeypatch.setattr(step, "publish", overtaken)
     result = orchard.pick("w1", [orchard.yields], instance=instance)
     [failed] = [event for event in result.all_events if event.is_step_failure]
     data = failed.step_failure_data.user_failure_data
@@ -153,7 +153,7 @@ def test_inputs_that_are_again_what_they_were_count_as_read_later(
         another_run(orchard.harvest)
         another_run(orchard.yields)
 
-    once_before(monkeypatch, published, "publish", taken_back)
+    once_before(monkeypatch, step, "publish", taken_back)
     assert orchard.pick("w1", [orchard.yields], instance=instance).success
     assert trees() == 4
 
@@ -167,7 +167,7 @@ def test_what_a_run_published_itself_does_not_make_its_other_inputs_newer(
 
     def corrected_elsewhere(session: LakeSession, *_: object) -> None:
         [run] = [run for run in instance.get_runs() if not run.is_finished]
-        inputs.pinned_version(session, LakeName.CURATED, instance, run.run_id)
+        reading.pinned_version(session, "curated", instance, run.run_id)
         publish_rows(Settings.load(), "w1", [1], "corrected")
         subprocess.run([sys.executable, "-c", SEASON], check=True)
         publish_rows(Settings.load(), "w2", [1, 2, 3, 4], "own", run_id=run.run_id)

@@ -17,7 +17,7 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import ANY_VOLUME
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def test_good_rows_above_the_floor_are_published_and_bad_ones_set_aside(instance
     assert not evaluation.passed
     assert evaluation.severity is dg.AssetCheckSeverity.WARN
     with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.RESTRICTED)
+        session.attach("restricted")
         aside = session.connection.execute(
             "SELECT tree, quarantined_because FROM restricted.raw.sorted_harvest_quarantine ORDER BY tree"
         ).fetchall()
@@ -215,7 +215,7 @@ def test_a_kill_before_the_commit_leaves_the_last_good_partition_and_only_sweepa
     assert orchard.visible(orchard.HARVEST) == good
     assert len(materialized(instance, orchard.HARVEST.key, "w1")) == 1
     with LakeSession(Settings.load()) as session:
-        swept = sweep(session, LakeName.RESTRICTED, older_than_seconds=0)
+        swept = sweep(session, "restricted", older_than_seconds=0)
     assert len(swept) == (0 if window == "after_the_function" else 1)
     assert orchard.visible(orchard.HARVEST) == good
     assert orchard.pick("w1", [orchard.harvest], instance=instance).success
@@ -226,14 +226,14 @@ def test_a_rerun_after_a_kill_between_commit_and_event_adopts_that_publish(insta
     orchard.weigh("w1", orchard.good_rows("w1"))
     assert orchard.pick_and_send("w1", "before_the_event") == -signal.SIGKILL
     with LakeSession(Settings.load()) as session:
-        before = session.attach(LakeName.RESTRICTED) and len(
+        before = session.attach("restricted") and len(
             session.connection.execute("FROM ducklake_snapshots('restricted')").fetchall()
         )
     result = orchard.pick("w1", [orchard.harvest], instance=instance)
     [materialization] = result.asset_materializations_for_node("raw__harvest")
     assert materialization.metadata["adopted"].value is True
     with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.RESTRICTED)
+        session.attach("restricted")
         after = len(session.connection.execute("FROM ducklake_snapshots('restricted')").fetchall())
     assert after == before
 

@@ -211,7 +211,7 @@ def test_a_lake_that_is_away_does_not_hide_the_losses_of_another(watch: Watch, m
     publish_rows(Settings.load(), "w1", [1], "lost there")
     add_by_hand("w1", 1)
     with monkeypatch.context() as patch:
-        patch.setenv("MLOPS_ASSETS_CURATED__CATALOG", "host=127.0.0.1 port=1 dbname=curated user=nobody")
+        patch.setenv("MLOPS_ASSETS_LAKES__CURATED__CATALOG", "host=127.0.0.1 port=1 dbname=curated user=nobody")
         said = watch.tick()
     assert said.startswith("Reported 1 lost publishes. Lake curated: its catalog cannot be ")
     assert watch.told(orchard.HARVEST, "w1") == [current(orchard.HARVEST, "w1")]

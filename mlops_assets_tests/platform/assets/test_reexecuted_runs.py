@@ -20,9 +20,10 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.auto_run_reexecution.auto_run_reexecution import consume_new_runs_for_automatic_reexecution
 
-from mlops_assets.platform.assets.inputs import Read, pinned_by_runs
-from mlops_assets.platform.assets.published import published
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.reading import pinned_by_runs
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 PRIZE = dataclasses.replace(orchard.SEASON, table="prize", description="What the season won.")
 
 
-@published(contract=PRIZE, reads={"season": Read(orchard.SEASON)})
+@asset(contract=PRIZE, ins={"season": In(orchard.SEASON)})
 def prize(season: ir.Table, settings: Settings) -> ir.Table:
     """What the season won; no prizes are given while it hails."""
     if (settings.home / "hail").exists():
@@ -180,5 +181,5 @@ def test_a_run_holds_the_version_that_it_reads_until_it_is_over_and_its_parents_
     ):
         tags = {} if tag is None else {"mlops_assets/lake_version_curated": tag}
         instance.add_run(dg.DagsterRun("job", run_id=run_id, status=status, tags=tags))
-    assert pinned_by_runs(instance, LakeName.CURATED) == {"reads": 7}
-    assert pinned_by_runs(instance, LakeName.RESTRICTED) == {}
+    assert pinned_by_runs(instance, "curated") == {"reads": 7}
+    assert pinned_by_runs(instance, "restricted") == {}

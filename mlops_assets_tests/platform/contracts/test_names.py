@@ -12,8 +12,7 @@ import pandera.ibis as pandera
 import pytest
 
 from mlops_assets.platform.contracts import rules
-from mlops_assets.platform.errors import ContractError, SettingsError
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.errors import ContractError
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
@@ -94,16 +93,10 @@ def test_two_dimensions_of_partitions_have_two_columns() -> None:
 
 def test_personal_columns_are_refused_in_a_lake_that_is_not_for_personal_data() -> None:
     with pytest.raises(ContractError, match="columns picker are personal, the lake curated is not for personal data"):
-        dataclasses.replace(orchard.HARVEST, lake=LakeName.CURATED)
+        dataclasses.replace(orchard.HARVEST, lake=orchard.CURATED)
 
 
 def test_a_contract_in_a_lake_that_is_not_declared_is_refused() -> None:
     lake: Any = "bronze"
-    with pytest.raises(ContractError, match="lake names the lake 'bronze', which does not exist"):
+    with pytest.raises(ContractError, match="its lake is 'bronze', which is no declared lake"):
         dataclasses.replace(orchard.HARVEST, lake=lake)
-
-
-def test_a_lake_that_is_not_declared_has_no_settings(settings: Settings) -> None:
-    lake: Any = "bronze"
-    with pytest.raises(SettingsError, match=r"Lake bronze: it is not declared. The lakes are restricted, curated"):
-        settings.lake(lake)

@@ -16,11 +16,11 @@ import pytest
 from mlops_assets.platform.audit.audit import audit
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import as_ibis, relation_sql, stage
-from mlops_assets.platform.settings import LakeName
 
 if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
@@ -49,7 +49,7 @@ def contract(**columns: pandera.Column) -> Contract:
         layer="raw",
         table="things",
         model=pandera.DataFrameSchema({**base, **columns}, unique=["part", "id"], strict=True),
-        lake=LakeName.CURATED,
+        lake=Lake("curated"),
         description="Things.",
         owners=["team:things"],
         partitions_def=dg.StaticPartitionsDefinition(["a", "b"]),

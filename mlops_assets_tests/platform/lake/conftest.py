@@ -18,6 +18,6 @@ def on_each_catalog(request: pytest.FixtureRequest, home: object, monkeypatch: p
     assert home
     if request.param == "postgresql":
         database: PostgresDatabase = request.getfixturevalue("postgres_database")
-        monkeypatch.setenv("MLOPS_ASSETS_CURATED__CATALOG", database.dsn)
-        monkeypatch.setenv("MLOPS_ASSETS_CURATED__PASSWORD", database.password)
+        monkeypatch.setenv("MLOPS_ASSETS_LAKES__CURATED__CATALOG", database.dsn)
+        monkeypatch.setenv("MLOPS_ASSETS_LAKES__CURATED__PASSWORD", database.password)
     return Settings.load()

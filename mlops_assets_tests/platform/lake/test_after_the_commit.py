@@ -26,7 +26,7 @@ from mlops_assets.platform.assets.addition import add
 from mlops_assets.platform.lake import ledger, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 from mlops_assets_tests.platform.lake.test_repair import mend
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 ROTTEN: orchard.Row = {"week": "w1", "tree": 9, "picker": "Picker 9", "kilos": -1.0}
 
 
-def swept(lake: LakeName) -> list[Path]:
+def swept(lake: str) -> list[Path]:
     """What a sweep of the lake removes now."""
     with LakeSession(Settings.load()) as session:
         return sweep(session, lake, older_than_seconds=0)
@@ -51,7 +51,7 @@ def swept(lake: LakeName) -> list[Path]:
 def data_files(contract: Contract) -> list[Path]:
     """The files that the table now consists of."""
     with LakeSession(Settings.load()) as session:
-        catalog = session.attach(contract.lake)
+        catalog = session.attach(contract.lake.name)
         files = session.connection.execute(
             "SELECT data_file FROM ducklake_list_files(?, ?, schema => ?)", [catalog, contract.table, contract.layer]
         ).fetchall()
@@ -113,7 +113,7 @@ def test_an_error_after_the_commit_leaves_the_published_file(
     with suppress(type(error)):
         orchard.pick("w1", [orchard.harvest], instance=instance)
     assert len(orchard.visible(orchard.HARVEST)) == 4
-    assert swept(LakeName.RESTRICTED) == []
+    assert swept("restricted") == []
     assert adopted(orchard.pick("w1", [orchard.harvest], instance=instance), "raw__harvest") is True
     assert len(orchard.visible(orchard.HARVEST)) == 4
 
@@ -127,7 +127,7 @@ def test_a_run_that_is_interrupted_after_the_commit_leaves_the_published_file(
     [run] = instance.get_runs()
     assert run.status is dg.DagsterRunStatus.FAILURE
     assert len(orchard.visible(orchard.SORTED_HARVEST)) == 4
-    assert swept(LakeName.RESTRICTED) == []
+    assert swept("restricted") == []
     again = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
     assert adopted(again, "raw__sorted_harvest") is True
 
@@ -140,10 +140,10 @@ def test_an_error_after_the_commit_leaves_good_and_quarantined_rows_and_no_other
     assert not orchard.pick("w1", [orchard.sorted_harvest], instance=instance).success
     assert len(orchard.visible(orchard.SORTED_HARVEST)) == 4
     with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.RESTRICTED)
+        session.attach("restricted")
         aside = session.connection.execute("SELECT tree FROM restricted.raw.sorted_harvest_quarantine").fetchall()
     assert aside == [(9,)]
-    assert swept(LakeName.RESTRICTED) == [], "what was split is gone, and nothing else may go"
+    assert swept("restricted") == [], "what was split is gone, and nothing else may go"
 
 
 def test_an_addition_that_ends_after_its_commit_leaves_the_published_file(
@@ -154,7 +154,7 @@ def test_an_addition_that_ends_after_its_commit_leaves_the_published_file(
     with LakeSession(settings) as session, pytest.raises(KeyboardInterrupt):
         add(session, orchard.YIELDS, "w1", lambda _: row)
     assert len(orchard.visible(orchard.YIELDS)) == 1
-    assert swept(LakeName.CURATED) == []
+    assert swept("curated") == []
 
 
 def test_an_error_before_the_commit_leaves_no_file(
@@ -222,7 +222,7 @@ def test_without_a_backup_the_partition_is_given_up_and_published_anew_and_no_ot
         orchard.weigh(week, orchard.good_rows(week))
         orchard.pick(week, [orchard.harvest], instance=instance)
     data_files(orchard.HARVEST)[0].unlink()
-    [planned] = mend(LakeName.RESTRICTED)
+    [planned] = mend("restricted")
     [lost] = planned.lost
     again = {
         week: adopted(orchard.pick(week, [orchard.harvest], instance=instance), "raw__harvest") for week in ("w1", "w2")
@@ -235,14 +235,14 @@ def test_without_a_backup_the_partition_is_given_up_and_published_anew_and_no_ot
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
     """A server that a test may break, with the catalogs of both lakes."""
     with running_server() as server:
-        for lake in LakeName:
+        for lake in ("restricted", "curated"):
             database = server.create_database()
             monkeypatch.setenv(f"MLOPS_ASSETS_{lake.upper()}__CATALOG", database.dsn)
             monkeypatch.setenv(f"MLOPS_ASSETS_{lake.upper()}__PASSWORD", database.password)
         yield server
-        for lake in LakeName:
+        for lake in ("restricted", "curated"):
             monkeypatch.delenv(f"MLOPS_ASSETS_{lake.upper()}__CATALOG")
-        for lake in LakeName:
+        for lake in ("restricted", "curated"):
             # Detaches the catalogs that end with the server; this process would go on asking for them.
             with LakeSession(Settings.load()) as session:
                 session.attach(lake)
@@ -263,7 +263,7 @@ def test_a_postgresql_that_dies_after_the_commit_leaves_the_published_file(
     assert not orchard.pick("w1", [orchard.harvest], instance=instance).success
     server.start()
     assert len(orchard.visible(orchard.HARVEST)) == 4
-    assert swept(LakeName.RESTRICTED) == []
+    assert swept("restricted") == []
     assert adopted(orchard.pick("w1", [orchard.harvest], instance=instance), "raw__harvest") is True
 
 
@@ -281,7 +281,7 @@ def test_a_commit_that_is_done_although_postgresql_dies_in_it_leaves_the_publish
         assert not run.result().success
         server.start()
     assert len(orchard.visible(orchard.HARVEST)) == 8
-    assert swept(LakeName.RESTRICTED) == []
+    assert swept("restricted") == []
     assert adopted(orchard.pick("w1", [orchard.harvest], instance=instance), "raw__harvest") is True
 
 
@@ -303,7 +303,7 @@ def test_a_commit_that_postgresql_never_got_leaves_the_last_good_partition_and_a
     assert not orchard.pick("w1", [orchard.harvest], instance=instance).success
     server.start()
     assert len(orchard.visible(orchard.HARVEST)) == 4
-    assert len(swept(LakeName.RESTRICTED)) == 1
+    assert len(swept("restricted")) == 1
     assert len(orchard.visible(orchard.HARVEST)) == 4
     assert adopted(orchard.pick("w1", [orchard.harvest], instance=instance), "raw__harvest") is False
     assert len(orchard.visible(orchard.HARVEST)) == 7
@@ -335,7 +335,7 @@ def test_a_commit_that_outlives_its_process_is_neither_swept_nor_published_twice
         process.wait()
         publishing = pool.submit(publish_late, settings)
         until(server.awaited_locks)
-        sweeping = pool.submit(swept, LakeName.CURATED)
+        sweeping = pool.submit(swept, "curated")
         until(lambda: server.awaited_locks() == 2 or sweeping.done())
     publishing.result()
     assert sweeping.result() == []
@@ -366,7 +366,7 @@ def test_a_commit_whose_connection_is_cut_is_known_to_be_done_before_another_att
     version = publishing.result()
     assert len(orchard.visible(orchard.YIELDS)) == 4
     with LakeSession(settings) as session:
-        published = [entry.version for entry in ledger.since(session, LakeName.CURATED, 0)]
+        published = [entry.version for entry in ledger.since(session, "curated", 0)]
     assert published[-1] == version
     assert len(published) == 2
-    assert swept(LakeName.CURATED) == []
+    assert swept("curated") == []

@@ -99,7 +99,7 @@ def test_a_staged_file_that_no_step_is_at_work_on_is_named(on_each_catalog: Sett
     contract = orchard.YIELDS
     with LakeSession(on_each_catalog) as session:
         query = relation_sql(session, as_ibis(session, pa.table({"week": ["w2"], "tree": [1], "kilos": [1.0]})))
-        with lease(session, contract.lake) as attempt:
+        with lease(session, contract.lake.name) as attempt:
             file = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
             assert upkeep.faults() == [], "its step is at work"
     [fault] = upkeep.faults()

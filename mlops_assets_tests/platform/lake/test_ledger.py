@@ -13,11 +13,11 @@ from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake import session as lake_session
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 
-CURATED = LakeName.CURATED
+CURATED = "curated"
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_looking_up_publishes_goes_by_index(settings: Settings, monkeypatch: pyt
     asked: list[str] = []
     query = LakeSession.query
 
-    def noted(session: LakeSession, lake: LakeName, statement: str) -> list[tuple[object, ...]]:
+    def noted(session: LakeSession, lake: str, statement: str) -> list[tuple[object, ...]]:
         asked.append(statement)
         return query(session, lake, statement)
 
@@ -117,12 +117,12 @@ def test_looking_up_publishes_goes_by_index(settings: Settings, monkeypatch: pyt
 
 def plan_of(settings: Settings, statement: str) -> str:
     """How the catalog's database finds the rows of a statement."""
-    if settings.curated.catalog == "sqlite":
+    if settings.lake(CURATED).catalog == "sqlite":
         with closing(sqlite3.connect(settings.lake_catalog_path(CURATED))) as catalog:
             return "\n".join(str(row[3]) for row in catalog.execute(f"EXPLAIN QUERY PLAN {statement}"))
-    password = settings.curated.password
+    password = settings.lake(CURATED).password
     assert password is not None
-    connected = psycopg2.connect(settings.curated.catalog, password=password.get_secret_value())
+    connected = psycopg2.connect(settings.lake(CURATED).catalog, password=password.get_secret_value())
     with closing(connected) as connection, connection.cursor() as cursor:
         # So few rows are read faster without an index.
         cursor.execute("SET enable_seqscan = off")

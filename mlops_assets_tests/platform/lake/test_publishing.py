@@ -11,7 +11,8 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlops_assets.platform.assets.inputs import Read, read_inputs
+from mlops_assets.platform.assets.inputs import In, Read
+from mlops_assets.platform.assets.reading import read_inputs
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
@@ -20,7 +21,7 @@ from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import StagedFile, as_ibis, lease, relation_sql, stage, sweep
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def publish_rows(
 ) -> int:
     """Publish a week with those trees, past the Dagster layer; returns the lake version."""
     contract = orchard.YIELDS
-    with LakeSession(settings) as session, lease(session, contract.lake) as attempt:
+    with LakeSession(settings) as session, lease(session, contract.lake.name) as attempt:
         table = pa.table({"week": [week] * len(trees), "tree": trees, "kilos": [1.0] * len(trees)})
         query = relation_sql(session, as_ibis(session, table))
         staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
@@ -90,7 +91,7 @@ def publish_from_many_processes(turns: int) -> None:
 
 def published_ids(settings: Settings) -> list[str]:
     with LakeSession(settings) as session:
-        return [entry.record.publish_id for entry in ledger.since(session, LakeName.CURATED, 0)]
+        return [entry.record.publish_id for entry in ledger.since(session, "curated", 0)]
 
 
 def test_no_publish_is_lost_doubled_or_refused_under_many_processes(settings: Settings) -> None:
@@ -107,8 +108,8 @@ def test_no_publish_is_lost_doubled_or_refused_under_many_processes(settings: Se
 def test_a_postgresql_catalog_takes_publishes_from_many_processes(
     postgres_database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLOPS_ASSETS_CURATED__CATALOG", postgres_database.dsn)
-    monkeypatch.setenv("MLOPS_ASSETS_CURATED__PASSWORD", postgres_database.password)
+    monkeypatch.setenv("MLOPS_ASSETS_LAKES__CURATED__CATALOG", postgres_database.dsn)
+    monkeypatch.setenv("MLOPS_ASSETS_LAKES__CURATED__PASSWORD", postgres_database.password)
     publish_from_many_processes(turns=2)
     settings = Settings.load()
     assert len(set(published_ids(settings))) == 6
@@ -117,18 +118,18 @@ def test_a_postgresql_catalog_takes_publishes_from_many_processes(
 
 def test_a_stuck_lock_ends_in_a_clear_error(settings: Settings) -> None:
     with (
-        publish_lock(settings, LakeName.CURATED),
+        publish_lock(settings, "curated"),
         pytest.raises(LakeError, match="held the lock for more than"),
-        publish_lock(settings, LakeName.CURATED, seconds=0.1),
+        publish_lock(settings, "curated", seconds=0.1),
     ):
         pass
 
 
 def test_a_catalog_that_is_away_ends_in_one_error_without_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLOPS_ASSETS_CURATED__CATALOG", "host=127.0.0.1 port=1 dbname=lake user=lake")
-    monkeypatch.setenv("MLOPS_ASSETS_CURATED__PASSWORD", "hunter2-hunter2")
+    monkeypatch.setenv("MLOPS_ASSETS_LAKES__CURATED__CATALOG", "host=127.0.0.1 port=1 dbname=lake user=lake")
+    monkeypatch.setenv("MLOPS_ASSETS_LAKES__CURATED__PASSWORD", "hunter2-hunter2")
     with LakeSession(Settings.load()) as session, pytest.raises(LakeError, match="Lake curated") as caught:
-        session.attach(LakeName.CURATED)
+        session.attach("curated")
     assert "hunter2" not in str(caught.value)
 
 
@@ -136,7 +137,7 @@ def test_an_old_version_stays_readable_after_a_partition_was_replaced(settings: 
     first = publish_rows(settings, "w1", [1, 2], "first")
     publish_rows(settings, "w1", [3], "second")
     with LakeSession(settings) as session:
-        session.attach(LakeName.CURATED)
+        session.attach("curated")
         query = "SELECT tree FROM curated.wrangled.yields AT (VERSION => ?) ORDER BY tree"
         assert session.connection.execute(query.replace("?", str(first))).fetchall() == [(1,), (2,)]
         entry = ledger.current(session, orchard.YIELDS, ["w1"], version=first)["w1"]
@@ -148,11 +149,11 @@ def test_the_sweeper_leaves_leased_and_young_files(settings: Settings) -> None:
     with LakeSession(settings) as session:
         table = as_ibis(session, pa.table({"week": ["w1"], "tree": [1], "kilos": [1.0]}))
         columns = rules.columns_of(contract)
-        with lease(session, contract.lake) as attempt:
+        with lease(session, contract.lake.name) as attempt:
             stage(session, contract, relation_sql(session, table), columns=columns, attempt=attempt)
-            assert sweep(session, contract.lake, older_than_seconds=0) == []
-        assert sweep(session, contract.lake, older_than_seconds=3600) == []
-        assert len(sweep(session, contract.lake, older_than_seconds=0)) == 1
+            assert sweep(session, contract.lake.name, older_than_seconds=0) == []
+        assert sweep(session, contract.lake.name, older_than_seconds=3600) == []
+        assert len(sweep(session, contract.lake.name, older_than_seconds=0)) == 1
 
 
 def test_a_run_reads_the_state_of_its_beginning_overlaid_by_its_own_publishes(
@@ -167,7 +168,7 @@ def test_a_run_reads_the_state_of_its_beginning_overlaid_by_its_own_publishes(
 
     def look(run_id: str) -> None:
         with LakeSession(settings) as session:
-            reads = {"yields": Read(orchard.YIELDS, partitions=dg.AllPartitionMapping())}
+            reads = {"yields": Read(orchard.YIELDS, In(orchard.YIELDS, window="all"))}
             found = read_inputs(session, reads, orchard.SEASON, None, instance=instance, run_id=run_id)
             seen.append(int(found["yields"].table.count().to_pyarrow().as_py()))
 
@@ -187,7 +188,7 @@ def test_the_staged_files_of_a_replaced_partition_are_whole_files(settings: Sett
     for turn in range(3):
         publish_rows(settings, "w1", [turn + 1], f"turn-{turn}")
     with LakeSession(settings) as session:
-        session.attach(LakeName.CURATED)
+        session.attach("curated")
         deletes = session.connection.execute(
             "SELECT count(*) FROM __ducklake_metadata_curated.ducklake_delete_file"
         ).fetchall()

@@ -14,7 +14,7 @@ from mlops_assets.platform.lake import repair
 from mlops_assets.platform.lake import session as lake_session
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake import upkeep
 from mlops_assets_tests.platform.lake.test_expiry import expire
@@ -34,7 +34,7 @@ test_repair.mend()
 """
 
 
-def mend(lake: LakeName = upkeep.CURATED) -> list[repair.TableRepair]:
+def mend(lake: str = upkeep.CURATED) -> list[repair.TableRepair]:
     """Plan and do the repair of that lake, with an engine that has read no file; returns what was planned."""
     # One that has read a file goes on without it for a while.
     with pytest.MonkeyPatch.context() as patch:
@@ -42,7 +42,7 @@ def mend(lake: LakeName = upkeep.CURATED) -> list[repair.TableRepair]:
         return _mend(lake)
 
 
-def _mend(lake: LakeName) -> list[repair.TableRepair]:
+def _mend(lake: str) -> list[repair.TableRepair]:
     with LakeSession(Settings.load()) as session:
         contracts = {
             asset.key.to_user_string(): asset for asset in (*upkeep.CONTRACTS.values(), orchard.SORTED_HARVEST)
@@ -180,12 +180,12 @@ def test_a_lost_file_of_a_quarantine_loses_no_partition() -> None:
     orchard.weigh("w1", [*orchard.good_rows("w1"), *rotten])
     assert orchard.pick("w1", (orchard.sorted_harvest,)).success
     with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.RESTRICTED)
+        session.attach("restricted")
         [(file,)] = session.connection.execute(
             "SELECT data_file FROM ducklake_list_files('restricted', 'sorted_harvest_quarantine', schema => 'raw')"
         ).fetchall()
     upkeep.cut(Path(file))
-    [planned] = mend(LakeName.RESTRICTED)
+    [planned] = mend("restricted")
     assert (planned.table, planned.lost) == ("sorted_harvest_quarantine", [])
     assert len(orchard.visible(orchard.SORTED_HARVEST)) == 4
     orchard.weigh("w1", orchard.good_rows("w1", trees=2))

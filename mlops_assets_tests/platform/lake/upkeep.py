@@ -25,7 +25,7 @@ from mlops_assets.platform.lake.publish import publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
 from mlops_assets.platform.lake.tables import read_as_recorded
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry
 
-CURATED = LakeName.CURATED
+CURATED = "curated"
 
 
 class NarrowYieldsModel(pandera.DataFrameModel):
@@ -64,7 +64,7 @@ def publish_table(
     run_id: str = "none",
 ) -> Entry:
     """Publish those columns as that partition, audited, made from those publishes."""
-    with LakeSession(Settings.load()) as session, lease(session, contract.lake) as attempt:
+    with LakeSession(Settings.load()) as session, lease(session, contract.lake.name) as attempt:
         columns = rules.columns_of(contract)
         query = relation_sql(session, as_ibis(session, pa.table(dict(rows))))
         staged = stage(session, contract, query, columns=columns, attempt=attempt)
@@ -83,7 +83,7 @@ def publish_table(
             bytes=staged.bytes,
             inputs={
                 name: InputRecord(
-                    lake=contract.lake.value,
+                    lake=contract.lake.name,
                     asset=entry.record.asset,
                     partitions={entry.record.partition or "": entry.record.content_hash},
                 )
@@ -113,7 +113,7 @@ def season(kilos: float, **inputs: Entry) -> Entry:
 def as_recorded(entry: Entry, contract: Contract = orchard.YIELDS) -> list[dict[str, Any]]:
     """The rows of a publish, read as a record names them that was made from it."""
     record = InputRecord(
-        lake=contract.lake.value,
+        lake=contract.lake.name,
         asset=entry.record.asset,
         partitions={entry.record.partition or "": entry.record.content_hash},
     )
@@ -127,7 +127,7 @@ def current_files(contract: Contract = orchard.YIELDS) -> list[Path]:
     with LakeSession(Settings.load()) as session:
         return [
             file.path
-            for file in data_files(session, contract.lake)
+            for file in data_files(session, contract.lake.name)
             if file.current and (file.layer, file.table) == (contract.layer, contract.table)
         ]
 

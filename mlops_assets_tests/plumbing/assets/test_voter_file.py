@@ -36,7 +36,7 @@ def load(instance: dg.DagsterInstance, *, partition_key: str = "2022-03|NC") -> 
 
 def published() -> list[tuple[str, int]]:
     with LakeSession(Settings.load()) as session:
-        lake = session.attach(VOTER_FILE.lake)
+        lake = session.attach(VOTER_FILE.lake.name)
         return session.connection.sql(
             f"SELECT ncid, source_row FROM {lake}.{VOTER_FILE.layer}.{VOTER_FILE.table} ORDER BY source_row"  # noqa: S608  the contract's names
         ).fetchall()

@@ -10,10 +10,10 @@ import pytest
 
 from mlops_assets.contracts import features, raw, variance, wrangled
 from mlops_assets.contracts.events import RESULT_VERDICTS
-from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets.wrangling.assets.county_registrations import county_registrations
 from mlops_assets.wrangling.assets.detected_changes import profile_changes, registration_changes, result_changes
 from mlops_assets.wrangling.assets.district_election import district_election
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
 
 _VOTES = {"NC": (1000, 1010, 990), "GA": (1000, 1020, 980), "VA": (1000, 1015, 985)}
@@ -36,7 +37,7 @@ def _text_table(contract: Contract, rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=pa.schema(kinds))
 
 
-@published(contract=raw.HOUSE_RETURNS)
+@asset(contract=raw.HOUSE_RETURNS)
 def arrived_returns(partition: Partition) -> pa.Table:
     """Three states of three districts each, votes a tenth higher with every election; Georgia of 2018 doubled."""
     election = partition.values["election"]
@@ -59,7 +60,7 @@ def arrived_returns(partition: Partition) -> pa.Table:
     )  # fmt: skip
 
 
-@published(contract=raw.DISTRICT_PROFILES)
+@asset(contract=raw.DISTRICT_PROFILES)
 def arrived_profiles(partition: Partition) -> pa.Table:
     """Two counts of one district; in 2013 with a label that nobody knows."""
     labels = ("Estimate; SEX AND AGE - Total population", "Estimate; SEX AND AGE - 65 years and over")
@@ -78,7 +79,7 @@ def arrived_profiles(partition: Partition) -> pa.Table:
     )  # fmt: skip
 
 
-@published(contract=raw.COUNTY_REGISTRATIONS)
+@asset(contract=raw.COUNTY_REGISTRATIONS)
 def arrived_registrations(partition: Partition) -> pa.Table:
     """One county with two parties and their total."""
     return _text_table(
@@ -132,8 +133,8 @@ def _materialize(
 
 def _rows(contract: Contract) -> list[dict[str, Any]]:
     with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.CURATED)
-        table = session.ibis.table(contract.table, database=(LakeName.CURATED.value, contract.layer)).to_pyarrow()
+        session.attach("curated")
+        table = session.ibis.table(contract.table, database=("curated", contract.layer)).to_pyarrow()
         rows: list[dict[str, Any]] = table.sort_by(
             [(key, "ascending") for key in rules.key_columns(contract)]
         ).to_pylist()

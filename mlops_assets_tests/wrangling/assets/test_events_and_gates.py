@@ -11,7 +11,7 @@ import pytest
 from mlops_assets.contracts import events as contract
 from mlops_assets.contracts import features, raw, variance, wrangled
 from mlops_assets.platform.assets.addition import add
-from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.reconciler import reconcile
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
 
 BEFORE: Final = "2022-06|NC"
 DOUBLED: Final = "2022-07|NC"
 
 
-@published(contract=raw.VOTER_FILE)
+@asset(contract=raw.VOTER_FILE)
 def arrived_voter_file(partition: Partition) -> pa.Table:
     """A hundred and fifty persons; July came twice."""
     persons = crowd(150, first=1, county_desc="WAKE")
@@ -143,10 +144,10 @@ def test_verdicts_are_added_and_never_changed_and_survive_a_new_materialization(
         (2, "reject", "Bob"),
     ]
     with LakeSession(settings) as session:
-        session.attach(contract.EVENTS.lake)
+        session.attach(contract.EVENTS.lake.name)
         publishes = [
             entry.record
-            for entry in ledger.since(session, contract.EVENTS.lake, 0)
+            for entry in ledger.since(session, contract.EVENTS.lake.name, 0)
             if entry.record.asset == "variance/voter_verdicts"
         ]
     assert [(record.rows, record.code_version, record.partition) for record in publishes] == [

@@ -9,9 +9,9 @@ import pytest
 
 from mlops_assets.contracts import features, raw, wrangled
 from mlops_assets.contracts.events import VOTER_VERDICTS
-from mlops_assets.platform.assets.published import Partition, published
+from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.settings import LakeName, Settings
+from mlops_assets.platform.settings import Settings
 from mlops_assets.wrangling.assets.district_demographics import district_demographics
 from mlops_assets.wrangling.assets.entry_findings import entry_findings
 from mlops_assets.wrangling.assets.person_turnout import person_turnout
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
 
 CURATED = (
@@ -38,7 +39,7 @@ CURATED = (
 )
 
 
-@published(contract=raw.VOTER_FILE)
+@asset(contract=raw.VOTER_FILE)
 def arrived_voter_file(partition: Partition) -> pa.Table:
     """A file loaded twice, with recoded parties, a name in a code column and one row without district."""
     persons = [
@@ -51,7 +52,7 @@ def arrived_voter_file(partition: Partition) -> pa.Table:
     return voter_file(*persons, *persons, month=partition.values["month"])
 
 
-@published(contract=raw.VOTING_HISTORY)
+@asset(contract=raw.VOTING_HISTORY)
 def arrived_history(partition: Partition) -> pa.Table:
     """The first hundred persons voted."""
     return history(partition.values["election"], range(1, 101))
@@ -97,11 +98,9 @@ _ALL = [
 
 def _rows(contract: Contract) -> list[dict[str, Any]]:
     with LakeSession(Settings.load()) as session:
-        session.attach(LakeName.CURATED)
+        session.attach("curated")
         table: list[dict[str, Any]] = (
-            session.ibis.table(contract.table, database=(LakeName.CURATED.value, contract.layer))
-            .to_pyarrow()
-            .to_pylist()
+            session.ibis.table(contract.table, database=("curated", contract.layer)).to_pyarrow().to_pylist()
         )
     return table
 
@@ -169,7 +168,7 @@ def test_a_missing_key_stops_the_step_and_says_how_to_set_it(
 
 
 def test_snapshot_without_districts_publishes_nothing(instance: dg.DagsterInstance) -> None:
-    @published(contract=raw.VOTER_FILE)
+    @asset(contract=raw.VOTER_FILE)
     def shifted_file(partition: Partition) -> pa.Table:
         return voter_file(*crowd(3, cong_dist_abbrv=PERSONAL["zip_code"]), month=partition.values["month"])
 

@@ -11,8 +11,9 @@ import pyarrow.compute as pc
 
 from mlops_assets.contracts import features
 from mlops_assets.contracts.segmentation import SEGMENT_TURNOUT, SEGMENTATION
-from mlops_assets.platform.assets.inputs import upstream_keys
-from mlops_assets.platform.assets.published import Partition, published, reads_of
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.inputs import reads_of
+from mlops_assets.platform.assets.reading import upstream_keys
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import published_table
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from mlops_assets.platform.assets.step import Partition
 
-@published(contract=dataclasses.replace(features.PERSON_TURNOUT, judged={}, judged_warnings=frozenset()))
+
+@asset(contract=dataclasses.replace(features.PERSON_TURNOUT, judged={}, judged_warnings=frozenset()))
 def persons(partition: Partition) -> pa.Table:
     """Persons of two districts."""
     table = two_districts()
@@ -40,7 +43,7 @@ def persons(partition: Partition) -> pa.Table:
     return table
 
 
-@published(contract=SEGMENTATION)
+@asset(contract=SEGMENTATION)
 def compared(partition: Partition) -> pa.Table:
     """The choice of 2022 is the district, that of another forecast the age group."""
     name = "district" if partition.values["election"] == "2022" else "age_group"

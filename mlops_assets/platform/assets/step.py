@@ -1,33 +1,32 @@
-"""The published-asset decorator: an asset whose rows become visible only after they passed their contract.
+"""Steps: the life of one run of a published asset.
 
-Put here the life of one step: read, stage, audit, publish, report. Keep out how each of these is done.
+Put here the order of it: read, stage, audit, publish, report. Keep out how each of these is done, and how a function
+becomes an asset (``asset``).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import resource
 import time
 import uuid
-import warnings
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary
 
 import dagster as dg
-from dagster._utils.warnings import PreviewWarning
 
 from mlops_assets.platform import provenance
 from mlops_assets.platform.assets.failures import told_plainly
-from mlops_assets.platform.assets.inputs import Read, read_inputs
+from mlops_assets.platform.assets.inputs import resolved
+from mlops_assets.platform.assets.lakes import lakes_of
+from mlops_assets.platform.assets.reading import read_inputs
 from mlops_assets.platform.audit import audit
+from mlops_assets.platform.audit.audit import Judgement
 from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.lake import placed
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG, Reference
-from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, publish
@@ -36,15 +35,20 @@ from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.assets.inputs import Input
-    from mlops_assets.platform.audit.audit import Audit, CheckOutcome, Judgement
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mlops_assets.platform.assets.inputs import In, Read
+    from mlops_assets.platform.assets.reading import Input
+    from mlops_assets.platform.audit.audit import Audit, CheckOutcome
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry, QuarantineRecord
     from mlops_assets.platform.lake.publish import Outcome
     from mlops_assets.platform.lake.stage import StagedFile, Table
+    from mlops_assets.platform.provenance import CodeOrigin
 
 _ATTEMPTS: Final = 4
-_INJECTED: Final = frozenset({"context", "partition", "session", "settings", "versions"})
+INJECTED: Final = frozenset({"context", "partition", "session", "settings", "versions"})
+"""What a published asset's function may ask for by these names."""
 
 
 @dataclass(frozen=True)
@@ -76,94 +80,20 @@ class WithMetadata:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Step:
-    contract: Contract
-    function: Callable[..., Table | WithMetadata]
-    reads: Mapping[str, Read]
-    code_version: str
+class Step:
+    """What one run of a published asset does.
 
-
-# Which step each published asset runs; weak, so that definitions built in tests do not pile up.
-_STEPS: Final[WeakKeyDictionary[dg.AssetsDefinition, _Step]] = WeakKeyDictionary()
-
-
-def published(
-    *,
-    contract: Contract,
-    reads: Mapping[str, Read] | None = None,
-    code_version: str = "1",
-    automation_condition: dg.AutomationCondition[Any] | None = None,
-    pool: str | None = None,
-    retry_policy: dg.RetryPolicy | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> Callable[[Callable[..., Table | WithMetadata]], dg.AssetsDefinition]:
-    """Make a function an asset whose partitions are staged, audited against a contract and then published.
-
-    The function gets by name: each table of ``reads`` (Ibis tables), ``partition``, ``settings``, ``session``
-    (connection and scratch folder), ``context`` and ``versions`` (for each read the content hash of each partition).
-    It returns the rows, or rows with metadata. When a blocking rule fails, nothing becomes visible, the last good
-    partition stands, every check has its result, and the step fails without a retry. Whatever else is raised reaches
-    Dagster without the values that it may quote (see ``failures``).
-
-    Args:
-        contract: the table's contract; it gives key, partitions, checks, owners and description.
-        reads: the upstream tables, by the name of the function's parameter.
-        code_version: raise it when the code makes other rows from the same inputs.
-        automation_condition: when Dagster materializes the asset by itself.
-        pool: the concurrency pool of the step.
-        retry_policy: retries of the step; failed checks and wrong inputs are never retried.
-        tags: more Dagster tags of the asset.
-
-    Raises:
-        ContractError: a parameter of the function is neither an input nor one of the injected names.
+    Attributes:
+        contract: the table.
+        function: gives the rows; its parameters are among inputs, injected names, config, resources and plain inputs.
+        ins: the upstream tables, by the name of the function's parameter.
+        code_version: version of the function's code.
     """
-    inputs = dict(reads or {})
 
-    def decorate(function: Callable[..., Table | WithMetadata]) -> dg.AssetsDefinition:
-        unknown = set(inspect.signature(function).parameters) - _INJECTED - set(inputs)
-        if unknown:
-            raise ContractError(
-                source=f"Asset {contract.layer}/{contract.table}",
-                culprit=f"its parameters {', '.join(sorted(unknown))} are not among its reads.",
-                remedy=f"Declare them in reads, or use one of {', '.join(sorted(_INJECTED))}.",
-            )
-        step = _Step(contract=contract, function=function, reads=inputs, code_version=code_version)
-
-        def compute(context: dg.AssetExecutionContext) -> Iterator[Any]:
-            yield from _run(step, context)
-
-        functools.update_wrapper(compute, function, assigned=("__name__", "__doc__", "__module__"), updated=())
-        # Dagster would read the signature of the wrapped function through it.
-        vars(compute).pop("__wrapped__", None)
-        compute.__annotations__ = {"context": dg.AssetExecutionContext, "return": Iterator[Any]}
-        with warnings.catch_warnings():
-            # Partitioned checks are in preview; without them each partition would leave its checks planned for ever.
-            warnings.simplefilter("ignore", PreviewWarning)
-            checks = rules.check_specs(contract)
-        definition = dg.asset(
-            key=contract.key,
-            description=contract.description,
-            partitions_def=contract.partitions_def,
-            deps=[read.dep() for read in inputs.values()],
-            owners=list(contract.owners),
-            tags={**contract.tags, **(tags or {})},
-            kinds={"duckdb", "parquet"},
-            group_name=contract.layer,
-            code_version=code_version,
-            check_specs=checks,
-            output_required=False,
-            automation_condition=automation_condition,
-            pool=pool,
-            retry_policy=retry_policy,
-            metadata={
-                "dagster/column_schema": column_schema(contract),
-                "dagster/table_name": f"{contract.lake}.{contract.layer}.{contract.table}",
-            },
-        )(compute)
-        _STEPS[definition] = step
-        return definition
-
-    return decorate
+    contract: Contract
+    function: Callable[..., Any]
+    ins: Mapping[str, In]
+    code_version: str
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:
@@ -187,19 +117,31 @@ def column_schema(contract: Contract) -> dg.TableSchema:
     )
 
 
-def _run(step: _Step, context: dg.AssetExecutionContext) -> Iterator[Any]:
+def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, object]) -> Iterator[Any]:
+    """Make the partition that Dagster asks for, and yield its events.
+
+    Args:
+        step: what is done.
+        context: Dagster's.
+        given: config, resources and plain inputs, by the names of the function's parameters.
+
+    Raises:
+        dg.Failure: nothing was published; no row can be read from it.
+    """
     with told_plainly(f"Asset {step.contract.key.to_user_string()}", owners=step.contract.owners):
-        yield from _stage_audit_publish(step, context)
+        yield from _stage_audit_publish(step, context, given)
 
 
-def _stage_audit_publish(step: _Step, context: dg.AssetExecutionContext) -> Iterator[Any]:
+def _stage_audit_publish(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, object]) -> Iterator[Any]:
     started = time.perf_counter()
     contract = step.contract
     key = context.partition_key if context.has_partition_key else None
     partition = Partition(key, contract.partition_values(key))
     # The session is closed before the events, so that a step that is killed there leaves nothing open.
-    with LakeSession(Settings.load()) as session:
-        done = _until_not_overtaken(step, context, session, partition)
+    task = _Task(step=step, context=context, given=given, partition=partition, reads=_reads(step, context))
+    lakes = lakes_of(context, {contract.lake, *(read.contract.lake for read in task.reads.values())})
+    with LakeSession(placed(Settings.load(), lakes)) as session:
+        done = _until_not_overtaken(task, session)
     results = [_check_result(outcome, contract, key) for outcome in done.audit.outcomes]
     if done.published is None:
         yield from results
@@ -219,6 +161,21 @@ def _stage_audit_publish(step: _Step, context: dg.AssetExecutionContext) -> Iter
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Task:
+    """What a run of a step is to make, and from what."""
+
+    step: Step
+    context: dg.AssetExecutionContext
+    given: Mapping[str, object]
+    partition: Partition
+    reads: Mapping[str, Read]
+
+    @property
+    def contract(self) -> Contract:
+        return self.step.contract
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Done:
     """What became of an attempt: its audit, and the publish unless that stopped it."""
 
@@ -227,40 +184,36 @@ class _Done:
     published: Outcome | None = None
 
 
-def _until_not_overtaken(
-    step: _Step, context: dg.AssetExecutionContext, session: LakeSession, partition: Partition
-) -> _Done:
+def _until_not_overtaken(task: _Task, session: LakeSession) -> _Done:
     """Make the partition, once more from what is there then if somebody published it meanwhile or from newer inputs."""
     for number in range(1, _ATTEMPTS):
         try:
-            return _attempt(step, context, session, partition, anew=number > 1)
+            return _attempt(task, session, anew=number > 1)
         except OvertakenError as error:
-            context.log.warning("%s Attempt %d of %d follows.", error, number + 1, _ATTEMPTS)
-    return _attempt(step, context, session, partition, anew=True)
+            task.context.log.warning("%s Attempt %d of %d follows.", error, number + 1, _ATTEMPTS)
+    return _attempt(task, session, anew=True)
 
 
-def _attempt(
-    step: _Step, context: dg.AssetExecutionContext, session: LakeSession, partition: Partition, *, anew: bool
-) -> _Done:
-    contract = step.contract
+def _attempt(task: _Task, session: LakeSession, *, anew: bool) -> _Done:
+    contract, partition = task.contract, task.partition
     before = ledger.current(session, contract, [partition.key]).get(partition.key)
-    reference = Reference(rows=before.record.rows if before is not None else None, accepted=_accepted(context))
+    reference = Reference(rows=before.record.rows if before is not None else None, accepted=_accepted(task.context))
     inputs = read_inputs(
         session,
-        step.reads,
+        task.reads,
         contract,
         partition.key,
-        instance=context.instance,
-        run_id=context.run.run_id,
+        instance=task.context.instance,
+        run_id=task.context.run.run_id,
         anew=anew,
     )
-    result = _call(step, context, session, partition, inputs)
+    result = _call(task, session, inputs)
     table = as_ibis(session, result.table)
     problem = audit.shape_problem(contract, table.schema())
     if problem is not None:
         return _Done(audit=audit.not_evaluated(contract, problem))
     query = relation_sql(session, table.select(list(rules.columns_of(contract))))
-    with lease(session, contract.lake) as attempt:
+    with lease(session, contract.lake.name) as attempt:
         staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
         files = {staged}
         try:
@@ -274,9 +227,7 @@ def _attempt(
                     return _Done(audit=audited)
                 audited, good, bad, aside = settled.audit, settled.good, settled.bad, settled.record
                 files |= {good, bad}
-            record = _record(
-                step, context, session, partition.key, audited=audited, file=good, aside=aside, inputs=inputs
-            )
+            record = _record(task, session, audited=audited, file=good, aside=aside, inputs=inputs)
             replaced = before.version if before is not None else 0
             made = publish(
                 session, contract, partition.values, good, record=record, quarantined=bad, instead_of=replaced
@@ -288,10 +239,8 @@ def _attempt(
 
 
 def _record(
-    step: _Step,
-    context: dg.AssetExecutionContext,
+    task: _Task,
     session: LakeSession,
-    partition_key: str | None,
     *,
     audited: Audit,
     file: StagedFile,
@@ -300,13 +249,14 @@ def _record(
 ) -> PublishRecord:
     return PublishRecord(
         publish_id=uuid.uuid4().hex,
-        asset=step.contract.key.to_user_string(),
-        partition=partition_key,
-        run_id=context.run.run_id,
-        code_version=step.code_version,
+        asset=task.contract.key.to_user_string(),
+        partition=task.partition.key,
+        run_id=task.context.run.run_id,
+        code_version=task.step.code_version,
+        code=provenance.origin_of(task.step.function),
         package_version=provenance.package_version(),
         environment=provenance.environment(session.settings),
-        columns=list(rules.columns_of(step.contract)),
+        columns=list(rules.columns_of(task.contract)),
         content_hash=audited.content_hash or "",
         rows=audited.rows or 0,
         bytes=file.bytes,
@@ -324,24 +274,45 @@ def _accepted(context: dg.AssetExecutionContext) -> frozenset[int]:
     return frozenset(int(part) for part in given if part.isdecimal())
 
 
-def _call(
-    step: _Step,
-    context: dg.AssetExecutionContext,
-    session: LakeSession,
-    partition: Partition,
-    inputs: Mapping[str, Input],
-) -> WithMetadata:
+def _call(task: _Task, session: LakeSession, inputs: Mapping[str, Input]) -> WithMetadata:
     offered: dict[str, Any] = {
-        "context": context,
-        "partition": partition,
+        "context": task.context,
+        "partition": task.partition,
         "session": session,
         "settings": session.settings,
         "versions": {name: read.record.partitions for name, read in inputs.items()},
+        **task.given,
         **{name: read.table for name, read in inputs.items()},
     }
-    wanted = inspect.signature(step.function).parameters
-    result = step.function(**{name: offered[name] for name in wanted})
+    wanted = inspect.signature(task.step.function).parameters
+    result = task.step.function(**{name: offered[name] for name in wanted})
+    if isinstance(result, dg.MaterializeResult):
+        return _unpacked(result)
     return result if isinstance(result, WithMetadata) else WithMetadata(result)
+
+
+def _unpacked(result: dg.MaterializeResult[Any]) -> WithMetadata:
+    """Dagster's own result: the rows as its value, and a judgement for each of its check results."""
+    judgements = {
+        check.check_name or "": Judgement(
+            passed=check.passed,
+            reason=check.description or ("Passed." if check.passed else "Failed."),
+            measured={name: _plain(entry.value) for name, entry in check.metadata.items()},
+        )
+        for check in result.check_results or ()
+    }
+    return WithMetadata(result.value, result.metadata or {}, judgements)
+
+
+def _plain(value: object) -> float | str | None:
+    return value if isinstance(value, float | int | str | None) else str(value)
+
+
+def _reads(step: Step, context: dg.AssetExecutionContext) -> dict[str, Read]:
+    """The step's inputs, each with its contract, looked up in the code location where it is named by its key."""
+    graph = context.job_def.asset_layer.asset_graph
+    known = {key: graph.get(key).metadata for key in graph.get_all_asset_keys()}
+    return resolved(step.ins, known, f"Asset {step.contract.key.to_user_string()}")
 
 
 def materialization_metadata(entry: Entry) -> dict[str, Any]:
@@ -353,6 +324,7 @@ def materialization_metadata(entry: Entry) -> dict[str, Any]:
         "lake_version": entry.version,
         "publish_id": record.publish_id,
         "code_version": record.code_version,
+        **_told(record.code),
         "package_version": record.package_version,
         "environment": record.environment,
         "bytes": record.bytes,
@@ -362,22 +334,22 @@ def materialization_metadata(entry: Entry) -> dict[str, Any]:
     }
 
 
+def _told(origin: CodeOrigin | None) -> dict[str, Any]:
+    """Where code came from, as metadata; only what is known."""
+    if origin is None:
+        return {}
+    words = {
+        "code_package": f"{origin.package} {origin.version}" if origin.version else origin.package,
+        "code_commit": origin.commit,
+        "code_clean": origin.clean,
+    }
+    return {name: value for name, value in words.items() if value is not None}
+
+
 def check_severity(outcome: CheckOutcome) -> dg.AssetCheckSeverity:
     """Error for an outcome that blocks when it fails, else warning."""
     blocking = outcome.blocking and not outcome.quarantined
     return dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
-
-
-def contract_of(definition: dg.AssetsDefinition) -> Contract | None:
-    """The contract of a published asset; ``None`` for any other asset."""
-    step = _STEPS.get(definition)
-    return step.contract if step is not None else None
-
-
-def reads_of(definition: dg.AssetsDefinition) -> tuple[Read, ...]:
-    """The upstream tables that a published asset reads; none for any other asset."""
-    step = _STEPS.get(definition)
-    return tuple(step.reads.values()) if step is not None else ()
 
 
 def _check_result(outcome: CheckOutcome, contract: Contract, partition_key: str | None) -> dg.AssetCheckResult:

@@ -1,0 +1,359 @@
+"""The asset decorator: Dagster's own, for a table whose rows become visible only after they passed their contract.
+
+Put here how a function becomes an asset: its parameters, its declaration for Dagster. Keep out what a run of it does
+(``step``).
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
+from dagster._core.definitions.resource_annotation import get_resource_args
+from dagster._utils.warnings import PreviewWarning
+
+from mlops_assets.platform.assets.code import code_version as version_of
+from mlops_assets.platform.assets.inputs import INS, In, as_key
+from mlops_assets.platform.assets.step import INJECTED, Step, column_schema, run
+from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.contract import CONTRACT, Contract
+from mlops_assets.platform.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from collections.abc import Set as AbstractSet
+
+    import pandera.ibis as pa
+
+    from mlops_assets.platform.contracts.contract import Quarantine
+    from mlops_assets.platform.contracts.lake import Lake
+    from mlops_assets.platform.contracts.volume import Volume
+
+PARTITION_EXPR: Final = "partition_expr"
+"""The entry of an asset's metadata that names the partition column, as Dagster's I/O managers for tables know it."""
+
+_KEY_PARTS: Final = 2
+
+
+def asset(
+    *,
+    schema: type[pa.DataFrameModel] | pa.DataFrameSchema | None = None,
+    lake: Lake | None = None,
+    volume: Volume | None = None,
+    quarantine: Quarantine | None = None,
+    contract: Contract | None = None,
+    name: str | None = None,
+    key_prefix: str | Sequence[str] | None = None,
+    ins: Mapping[str, In | dg.AssetIn] | None = None,
+    deps: Iterable[Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+    description: str | None = None,
+    config_schema: Any = None,  # noqa: ANN401  whatever Dagster takes
+    required_resource_keys: AbstractSet[str] | None = None,
+    resource_defs: Mapping[str, object] | None = None,
+    hooks: AbstractSet[dg.HookDefinition] | None = None,
+    io_manager_def: object | None = None,
+    io_manager_key: str | None = None,
+    dagster_type: dg.DagsterType | None = None,
+    partitions_def: dg.PartitionsDefinition[str] | None = None,
+    op_tags: Mapping[str, Any] | None = None,
+    group_name: str | None = None,
+    output_required: bool = True,
+    automation_condition: dg.AutomationCondition[Any] | None = None,
+    freshness_policy: dg.FreshnessPolicy | None = None,
+    backfill_policy: dg.BackfillPolicy | None = None,
+    retry_policy: dg.RetryPolicy | None = None,
+    code_version: str | None = None,
+    key: dg.AssetKey | str | Sequence[str] | None = None,
+    check_specs: Sequence[dg.AssetCheckSpec] | None = None,
+    owners: Sequence[str] | None = None,
+    kinds: AbstractSet[str] | None = None,
+    pool: str | None = None,
+    is_virtual: bool = False,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Make a function an asset whose partitions are staged, audited against a schema and then published in a lake.
+
+    The parameters are those of ``dagster.asset``, and mean the same; ``schema``, ``lake``, ``volume`` and
+    ``quarantine`` are added. ``contract`` stands for all that a table declares, for tables that other code locations
+    read: then it alone gives key, partitions, owners and description.
+
+    The function gets its inputs by the names of ``ins`` as Ibis tables, and what else Dagster would give it:
+    ``context``, ``config``, resources. It may also ask for ``partition`` (`Partition`), ``settings``, ``session``
+    (connection and scratch folder) and ``versions`` (for each input the content hash of each partition). It returns the
+    rows as any frame (Ibis, Arrow, Polars, pandas, DuckDB), or ``dg.MaterializeResult`` with the frame as ``value``,
+    metadata, and a result for each of ``check_specs``.
+
+    When a blocking rule fails, nothing becomes visible, the last good partition stands, every check has its result, and
+    the step fails without a retry. Whatever else is raised reaches Dagster without the values that it may quote.
+
+    Args:
+        schema: the columns, their types and rules: a pandera model.
+        lake: the lake that holds the table.
+        volume: how many rows a partition may have; by default some, and no less than half of those before.
+        quarantine: publish the rows that pass and set aside those that fail.
+        contract: the whole declaration of the table, instead of ``schema`` and ``lake``.
+        name: the table, where the key is not given: the function's name if not set.
+        key_prefix: the schema of the lake that the table is in.
+        ins: the inputs, by the name of the function's parameter: `In` for tables of a lake, ``dg.AssetIn`` for others.
+        deps: further assets that must come before, and are not read.
+        metadata: ``partition_expr`` names the column that holds the partition's key; for two dimensions, a mapping from
+            dimension to column. Dimensions named like their columns need none.
+        tags: see Dagster.
+        description: what the table holds; the function's docstring when not given.
+        config_schema: see Dagster.
+        required_resource_keys: see Dagster.
+        resource_defs: see Dagster.
+        hooks: see Dagster.
+        io_manager_def: refused, because the rows go to the lake.
+        io_manager_key: refused likewise.
+        dagster_type: refused: the schema is the type.
+        partitions_def: see Dagster.
+        op_tags: see Dagster.
+        group_name: the schema of the lake when not given.
+        output_required: refused unless true: a step that publishes nothing fails.
+        automation_condition: such as ``on_new_data()``.
+        freshness_policy: see Dagster.
+        backfill_policy: one run for each partition is what there is.
+        retry_policy: failed checks and wrong inputs are never tried again.
+        code_version: the version of the function's code when not given, see ``code``.
+        key: schema and table, ``wrangled/customers``.
+        check_specs: further checks, whose results the function returns; a blocking one that fails keeps the rows back.
+        owners: see Dagster; alerts go to them.
+        kinds: see Dagster.
+        pool: see Dagster.
+        is_virtual: refused: a table is made.
+
+    Raises:
+        ContractError: the declaration cannot be enforced, or contradicts itself; the message says how to mend it.
+    """
+    given = {**locals()}
+
+    def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        declared = _contract(function, given)
+        source = f"Asset {declared.key.to_user_string()}"
+        _refuse_what_contradicts(source, given)
+        reads = {each: read for each, read in (ins or {}).items() if isinstance(read, In)}
+        passed_on = {each: read for each, read in (ins or {}).items() if not isinstance(read, In)}
+        step = Step(
+            contract=declared,
+            function=function,
+            ins=reads,
+            code_version=code_version or version_of(function),
+        )
+        with warnings.catch_warnings():
+            # Partitioned checks are in preview; without them each partition would leave its checks planned for ever.
+            warnings.simplefilter("ignore", PreviewWarning)
+            checks = [*rules.check_specs(declared)]
+        return dg.asset(
+            key=declared.key,
+            ins=passed_on,
+            deps=[*(read.dep() for read in reads.values()), *(deps or ())],
+            metadata={
+                **(metadata or {}),
+                "dagster/column_schema": column_schema(declared),
+                "dagster/table_name": f"{declared.lake}.{declared.layer}.{declared.table}",
+                CONTRACT: ObjectMetadataValue(declared),
+                INS: ObjectMetadataValue(reads),
+            },
+            tags={**declared.tags, **(tags or {})},
+            description=declared.description,
+            config_schema=config_schema,
+            required_resource_keys=set(required_resource_keys or ()),
+            resource_defs=resource_defs,
+            hooks=hooks,
+            partitions_def=declared.partitions_def,
+            op_tags=op_tags,
+            group_name=group_name or declared.layer,
+            output_required=False,
+            automation_condition=automation_condition,
+            freshness_policy=freshness_policy,
+            backfill_policy=backfill_policy,
+            retry_policy=retry_policy,
+            code_version=step.code_version,
+            check_specs=checks,
+            owners=list(declared.owners),
+            kinds=set(kinds) if kinds is not None else {"duckdb", "parquet"},
+            pool=pool,
+        )(_computed(source, step, passed_on))
+
+    return decorate
+
+
+def _contract(function: Callable[..., Any], given: Mapping[str, Any]) -> Contract:
+    """The contract that was given, or that of what was given instead.
+
+    Raises:
+        ContractError: both were given or neither, or the key does not name a table.
+    """
+    contract: Contract | None = given["contract"]
+    own_name = given["name"] or getattr(function, "__name__", "asset")
+    if contract is not None:
+        twice = [each for each in _IN_CONTRACT if given[each] is not None]
+        if twice:
+            raise ContractError(
+                source=f"Asset {contract.key.to_user_string()}",
+                culprit=f"{', '.join(twice)} is given beside its contract, which has its own.",
+                remedy="Say it in the contract alone.",
+            )
+        return contract
+    for needed in ("schema", "lake"):
+        if given[needed] is None:
+            raise ContractError(
+                source=f"Asset {own_name}",
+                culprit=f"it has no {needed}.",
+                remedy="Give schema= (a pandera model) and lake= (where its rows are kept).",
+            )
+    parts = _key(given["key"], given["key_prefix"], own_name)
+    if len(parts) != _KEY_PARTS:
+        raise ContractError(
+            source=f"Asset {'/'.join(parts)}",
+            culprit=f"its key has {len(parts)} parts. A table is in a schema of the lake, so there are two.",
+            remedy=f"Give key='raw/{parts[-1]}', or key_prefix='raw'.",
+        )
+    described = given["description"] or inspect.getdoc(function) or ""
+    return Contract(
+        layer=parts[0],
+        table=parts[1],
+        model=given["schema"],
+        lake=given["lake"],
+        description=described,
+        owners=list(given["owners"] or ()),
+        partitions_def=given["partitions_def"],
+        partition_columns=_partition_columns("/".join(parts), given["partitions_def"], given["metadata"] or {}),
+        judged={spec.name: spec.description or spec.name for spec in given["check_specs"] or ()},
+        judged_warnings=frozenset(spec.name for spec in given["check_specs"] or () if not spec.blocking),
+        **{each: given[each] for each in ("volume", "quarantine") if given[each] is not None},
+    )
+
+
+_IN_CONTRACT: Final = (
+    "schema",
+    "lake",
+    "volume",
+    "quarantine",
+    "name",
+    "key_prefix",
+    "description",
+    "partitions_def",
+    "key",
+    "check_specs",
+    "owners",
+)
+
+
+def _key(key: dg.AssetKey | str | Sequence[str] | None, prefix: str | Sequence[str] | None, name: str) -> list[str]:
+    if key is not None:
+        return list(as_key(key).path)
+    return [*([prefix] if isinstance(prefix, str) else prefix or ()), name]
+
+
+def _partition_columns(
+    asset: str, partitions_def: dg.PartitionsDefinition[str] | None, metadata: Mapping[str, Any]
+) -> dict[str, str]:
+    """For each partition dimension its column, as ``partition_expr`` says.
+
+    Raises:
+        ContractError: it does not say.
+    """
+    if partitions_def is None:
+        return {}
+    said = metadata.get(PARTITION_EXPR)
+    if isinstance(partitions_def, dg.MultiPartitionsDefinition):
+        dimensions = [dimension.name for dimension in partitions_def.partitions_defs]
+        return {each: each for each in dimensions} | dict(said or {})
+    if not isinstance(said, str):
+        raise ContractError(
+            source=f"Asset {asset}",
+            culprit="it has partitions, and no column is named that holds their keys.",
+            remedy='Name it: metadata={"partition_expr": "<column>"}.',
+        )
+    return {said: said}
+
+
+def _refuse_what_contradicts(source: str, given: Mapping[str, Any]) -> None:
+    """Refuse what Dagster's decorator takes and a table in a lake cannot have.
+
+    Raises:
+        ContractError: such a parameter is given.
+    """
+    policy: dg.BackfillPolicy | None = given["backfill_policy"]
+    for parameter, why, remedy in (
+        ("io_manager_def", "its rows go to the lake", "Take it out; lake= says where."),
+        ("io_manager_key", "its rows go to the lake", "Take it out; lake= says where."),
+        ("dagster_type", "its schema says what it holds", "Take it out; schema= says it."),
+        ("is_virtual", "a table is made", "Take it out."),
+    ):
+        if given[parameter]:
+            raise ContractError(source=source, culprit=f"{parameter} is given, but {why}.", remedy=remedy)
+    if not given["output_required"]:
+        raise ContractError(
+            source=source,
+            culprit="output_required is False, but a step that publishes nothing fails.",
+            remedy="Take it out; volume=Volume(allow_empty=True) lets a partition have no rows.",
+        )
+    if policy is not None and policy.max_partitions_per_run != 1:
+        raise ContractError(
+            source=source,
+            culprit="its backfill_policy puts several partitions into one run.",
+            remedy="Give BackfillPolicy.multi_run(1), or none.",
+        )
+
+
+def _computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> Callable[..., Iterator[Any]]:
+    """The function that Dagster runs, with the signature that makes it give config, resources and plain inputs.
+
+    Raises:
+        ContractError: a parameter is nothing that the function could be given.
+    """
+    wanted = inspect.signature(step.function).parameters
+    further = [
+        parameter.replace(
+            annotation=_evaluated(step.function, parameter.annotation), kind=inspect.Parameter.KEYWORD_ONLY
+        )
+        for name, parameter in wanted.items()
+        if name not in INJECTED and name not in step.ins
+    ]
+
+    def compute(context: dg.AssetExecutionContext, **given: object) -> Iterator[Any]:
+        yield from run(step, context, given)
+
+    functools.update_wrapper(compute, step.function, assigned=("__name__", "__doc__", "__module__"), updated=())
+    # Dagster would read the signature of the wrapped function through it.
+    vars(compute).pop("__wrapped__", None)
+    own = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext)
+    vars(compute)["__signature__"] = inspect.Signature([own, *further], return_annotation=Iterator[Any])
+    resources = {parameter.name for parameter in get_resource_args(compute)}
+    unknown = {parameter.name for parameter in further} - resources - set(passed_on) - {"config"}
+    if unknown:
+        raise ContractError(
+            source=source,
+            culprit=f"its parameters {', '.join(sorted(unknown))} are neither inputs nor resources.",
+            remedy=f"Declare them in ins, annotate them with a resource's class (imported at run time), or use one of "
+            f"{', '.join(sorted(INJECTED))}, config.",
+        )
+    unread = sorted(set(step.ins) - set(wanted))
+    if unread:
+        raise ContractError(
+            source=source,
+            culprit=f"its inputs {', '.join(unread)} are no parameters of the function.",
+            remedy="Add the parameters, or name assets that must only come before in deps.",
+        )
+    return compute
+
+
+def _evaluated(function: Callable[..., Any], annotation: object) -> object:
+    """What an annotation means that may be text; the text, if it names what is not there at run time."""
+    if not isinstance(annotation, str):
+        return annotation
+    try:
+        # As Dagster does with the annotations of its own decorator.
+        return eval(annotation, vars(inspect.getmodule(function) or builtins))  # noqa: S307
+    except (NameError, AttributeError):
+        return inspect.Parameter.empty

@@ -1,0 +1,129 @@
+"""Definitions: assets put together with the lakes and sensors that they need.
+
+Put here what every code location shares. Keep out any pipeline's own assets, schedules and sensors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster._utils.warnings import BetaWarning
+
+from mlops_assets.platform.assets.alerts import alert_sensor
+from mlops_assets.platform.assets.automation import automation_sensor
+from mlops_assets.platform.assets.inputs import contract_of, ins_of, resolved
+from mlops_assets.platform.assets.io_manager import LakeIOManager
+from mlops_assets.platform.assets.reconciler import reconciler
+from mlops_assets.platform.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.contracts.lake import Lake
+
+IO_MANAGER: str = "lake_io_manager"
+"""The resource key by which a plain asset reads tables of a lake (``input_manager_key``)."""
+
+
+def build_defs(
+    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
+    *,
+    name: str = "lakes",
+    lakes: Iterable[Lake] = (),
+    by_hand: Sequence[Contract] = (),
+    schedules: Sequence[dg.ScheduleDefinition] = (),
+    sensors: Sequence[dg.SensorDefinition] = (),
+    jobs: Sequence[dg.JobDefinition] = (),
+) -> dg.Definitions:
+    """The definitions of these assets, with all that their tables need: plain Dagster, to merge with others.
+
+    Added are the lakes as resources by their names, ``lake_io_manager`` for plain assets that read a lake, the specs of
+    upstream tables that other locations make, and three running sensors: automation of these assets, the reconciler of
+    lost events, and alerts.
+
+    Args:
+        assets: published assets, and any others.
+        name: begins the names of the sensors; another one for each call in a code location.
+        lakes: lakes that take the place of those that assets declare under the same name.
+        by_hand: tables that people add rows to, made by no asset; their publishes are reported.
+        schedules: further schedules.
+        sensors: further sensors.
+        jobs: further jobs.
+
+    Raises:
+        ContractError: an input names a table that is not there, two assets make one table, or two declarations of a
+            lake differ.
+    """
+    listed = list(assets)
+    made = [each for each in listed if isinstance(each, dg.AssetsDefinition)]
+    own = {key for each in made for key in each.keys}
+    contracts = [contract for each in made if (contract := contract_of(each)) is not None]
+    upstream = _upstream(listed, by_hand)
+    chosen = _lakes([*contracts, *by_hand, *upstream], lakes)
+    described = {contract.key: contract.described_spec() for contract in by_hand}
+    specs = {each.key: each for each in listed if isinstance(each, dg.AssetSpec)}
+    foreign = {contract.key: contract.spec() for contract in upstream if contract.key not in {*own, *specs}}
+    with warnings.catch_warnings():
+        # Automation sensors with a name of their own are in beta; Dagster's default one would start stopped.
+        warnings.simplefilter("ignore", BetaWarning)
+        automation = automation_sensor(f"{name}_automation", sorted(own))
+    resources: dict[str, Any] = {**chosen, IO_MANAGER: LakeIOManager()}
+    return dg.Definitions(
+        assets=[*made, *{**specs, **foreign, **described}.values()],
+        # Runs have one step or a few short ones; a process for each would cost more than it gives.
+        executor=dg.in_process_executor,
+        resources=resources,
+        schedules=list(schedules),
+        jobs=list(jobs),
+        sensors=[
+            automation,
+            reconciler(f"{name}_reconciler", [*contracts, *by_hand], list(chosen.values())),
+            alert_sensor(f"{name}_alerts", [spec for each in made for spec in each.specs]),
+            *sensors,
+        ],
+    )
+
+
+def _upstream(assets: Sequence[dg.AssetsDefinition | dg.AssetSpec], by_hand: Sequence[Contract]) -> list[Contract]:
+    """The contracts of all tables that are read."""
+    known = {spec.key: spec.metadata for each in assets for spec in _specs(each)}
+    known |= {contract.key: contract.spec().metadata for contract in by_hand}
+    return [
+        read.contract
+        for each in assets
+        if isinstance(each, dg.AssetsDefinition)
+        for read in resolved(ins_of(each), known, f"Asset {_specs(each)[0].key.to_user_string()}").values()
+    ]
+
+
+def _specs(asset: dg.AssetsDefinition | dg.AssetSpec) -> list[dg.AssetSpec]:
+    return [asset] if isinstance(asset, dg.AssetSpec) else list(asset.specs)
+
+
+def _lakes(contracts: Iterable[Contract], given: Iterable[Lake]) -> dict[str, Lake]:
+    """The lakes by name: those given, else those that the contracts declare.
+
+    Raises:
+        ContractError: one is declared in two ways, or given for other data than it is declared for.
+    """
+    declared: dict[str, Lake] = {}
+    for contract in contracts:
+        other = declared.setdefault(contract.lake.name, contract.lake)
+        if other != contract.lake:
+            raise ContractError(
+                source=f"Lake {other}",
+                culprit=f"the table {contract.layer}/{contract.table} declares it otherwise than another table does.",
+                remedy="Declare it once, and name that everywhere.",
+            )
+    places = {lake.name: lake for lake in given}
+    for lake in places.values():
+        if lake.name in declared and declared[lake.name].personal != lake.personal:
+            raise ContractError(
+                source=f"Lake {lake}",
+                culprit=f"it is given with personal={lake.personal}, and its tables declare the opposite.",
+                remedy="Give it as it is declared.",
+            )
+    return {**declared, **places}

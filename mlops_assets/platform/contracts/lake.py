@@ -1,0 +1,94 @@
+"""Lakes as declared: what a lake is called, whether personal data may be in it, and where it is.
+
+Put here the declaration, which is a Dagster resource. Keep out what happens in a lake (that is the room ``lake``).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+from pydantic import Field, SecretStr
+
+from mlops_assets.platform.errors import ContractError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mlops_assets.platform.settings import LakeSettings, Settings
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Lake(dg.ConfigurableResource[Any]):
+    """A lake: a DuckLake catalog with a folder of Parquet files.
+
+    What is left out comes from the settings of that lake (``MLOPS_ASSETS_LAKES__<NAME>__CATALOG``, ``__PASSWORD``,
+    ``__DATA_PATH``, or secret files of these names), and without those the lake lies in the home folder. Each field may
+    be a ``dg.EnvVar``.
+
+    Attributes:
+        name: the lake's name, in lower case; also its resource key.
+        personal: whether tables with personal columns may be in it.
+        catalog: ``sqlite`` for a file in the home folder, else a libpq connection string without password.
+        password_file: file with the password of the catalog's account.
+        data_path: folder of the Parquet files.
+    """
+
+    name: str
+    personal: bool = False
+    catalog: str | None = Field(default=None, description="'sqlite', or a libpq connection string without password.")
+    password_file: str | None = Field(default=None, description="File with the password of the catalog's account.")
+    data_path: str | None = Field(default=None, description="Folder of the Parquet files.")
+
+    def __init__(self, name: str, **fields: Any) -> None:  # noqa: ANN401  the fields above, by name
+        """Declare the lake.
+
+        Raises:
+            ContractError: the name is not made of lower-case letters, digits and underscores.
+        """
+        if not _NAME.fullmatch(name):
+            raise ContractError(
+                source=f"Lake {name}",
+                culprit="its name is not made of lower-case letters, digits and underscores.",
+                remedy="Rename it.",
+            )
+        super().__init__(**{"name": name, **fields})
+
+    def __str__(self) -> str:
+        """The lake's name."""
+        return self.name
+
+
+def placed(settings: Settings, lakes: Iterable[Lake]) -> Settings:
+    """The settings with these lakes where they say themselves that they are.
+
+    Args:
+        settings: where the lakes are that do not say so.
+        lakes: with every ``dg.EnvVar`` replaced by its value, as in a run's resources.
+
+    Raises:
+        SettingsError: the file of a password cannot be read.
+    """
+    places = {lake.name: _place(lake, settings.lake(lake.name)) for lake in lakes}
+    return settings.model_copy(update={"lakes": {**settings.lakes, **places}})
+
+
+def _place(lake: Lake, place: LakeSettings) -> LakeSettings:
+    said: dict[str, Any] = {}
+    if lake.catalog is not None:
+        said["catalog"] = lake.catalog
+    if lake.data_path is not None:
+        said["data_path"] = Path(lake.data_path)
+    if lake.password_file is not None:
+        try:
+            said["password"] = SecretStr(Path(lake.password_file).read_text().strip())
+        except OSError as error:
+            raise SettingsError(
+                source=f"Lake {lake.name}",
+                culprit=f"the file of its password cannot be read ({error.strerror}).",
+                remedy="Name one in password_file that this account may read.",
+            ) from error
+    return place.model_copy(update=said)

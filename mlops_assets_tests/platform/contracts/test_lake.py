@@ -1,0 +1,63 @@
+"""Lakes as declared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+
+from mlops_assets.platform.contracts.lake import Lake, placed
+from mlops_assets.platform.errors import ContractError, SettingsError
+from mlops_assets.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_lake_that_says_nothing_of_its_place_is_where_the_settings_say(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_LAKES__SALES__CATALOG", "host=db dbname=sales user=sales")
+    [place] = placed(Settings.load(), [Lake("sales")]).lakes.values()
+    assert place.catalog == "host=db dbname=sales user=sales"
+    assert settings.lake("sales").catalog == "sqlite"
+
+
+def test_a_lake_may_say_by_variables_and_secret_files_where_it_is(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SALES_CATALOG", "host=db dbname=sales user=sales")
+    (tmp_path / "password").write_text("a word\n")
+    lake = Lake(
+        "sales",
+        catalog=dg.EnvVar("SALES_CATALOG"),
+        password_file=str(tmp_path / "password"),
+        data_path=str(tmp_path / "sales"),
+    )
+    found = placed(settings, [lake.process_config_and_initialize()])
+    place = found.lake("sales")
+    assert place.catalog == "host=db dbname=sales user=sales"
+    assert place.password is not None
+    assert place.password.get_secret_value() == "a word"
+    assert found.lake_data_path("sales") == tmp_path / "sales"
+
+
+def test_a_password_file_that_cannot_be_read_is_named_by_its_lake(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Lake sales: the file of its password cannot be read"):
+        placed(settings, [Lake("sales", password_file=str(tmp_path / "nothing"))])
+
+
+def test_a_lakes_name_is_an_identifier() -> None:
+    with pytest.raises(ContractError, match="Rename it"):
+        Lake("Sales lake")
+
+
+def test_the_lakes_of_a_deployment_are_those_set_and_those_in_its_home(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_LAKES__SALES__CATALOG", "host=db dbname=sales user=sales")
+    there = settings.lake_catalog_path("curated")
+    there.parent.mkdir(parents=True)
+    there.touch()
+    assert Settings.load().lake_names == ["curated", "sales"]
