@@ -1,6 +1,53 @@
 """mlops_assets: raw extracts to served predictions, as audited and versioned Dagster assets.
 
-Holds the version of the package and nothing else. Import what you need from the module that defines it.
+Holds the version of the package and the names that other projects use, each looked up in the module that defines it
+when it is first asked for: importing the package alone costs nothing. Put a name here when a team's own project needs
+it. Keep out what only our own code uses; that imports from the defining module.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from mlops_assets.platform.assets.asset import asset as asset
+    from mlops_assets.platform.assets.automation import on_new_data as on_new_data
+    from mlops_assets.platform.assets.definitions import build_defs as build_defs
+    from mlops_assets.platform.assets.inputs import In as In
+    from mlops_assets.platform.assets.io_manager import LakeIOManager as LakeIOManager
+    from mlops_assets.platform.assets.step import Partition as Partition
+    from mlops_assets.platform.contracts.contract import Contract as Contract
+    from mlops_assets.platform.contracts.contract import Quarantine as Quarantine
+    from mlops_assets.platform.contracts.lake import Lake as Lake
+    from mlops_assets.platform.contracts.volume import Volume as Volume
+    from mlops_assets.platform.errors import PlatformError as PlatformError
+
 __version__ = "0.1.0"
+
+_DEFINED_IN: Final = {
+    "Contract": "mlops_assets.platform.contracts.contract",
+    "In": "mlops_assets.platform.assets.inputs",
+    "Lake": "mlops_assets.platform.contracts.lake",
+    "LakeIOManager": "mlops_assets.platform.assets.io_manager",
+    "Partition": "mlops_assets.platform.assets.step",
+    "PlatformError": "mlops_assets.platform.errors",
+    "Quarantine": "mlops_assets.platform.contracts.contract",
+    "Volume": "mlops_assets.platform.contracts.volume",
+    "asset": "mlops_assets.platform.assets.asset",
+    "build_defs": "mlops_assets.platform.assets.definitions",
+    "on_new_data": "mlops_assets.platform.assets.automation",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  whatever has that name
+    """A public name, from the module that defines it."""
+    if name not in _DEFINED_IN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(_DEFINED_IN[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_DEFINED_IN})

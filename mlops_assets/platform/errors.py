@@ -13,6 +13,12 @@ class PlatformError(Exception):
         source: what was being read or written (a file, an address, a table).
         culprit: the fact that is wrong, with numbers; never personal data, never a secret.
         remedy: what a person can do next.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> raise ma.PlatformError(source="orders.csv", culprit="it ends in row 7.", remedy="Send it again.")
+        Traceback (most recent call last):
+        mlops_assets.platform.errors.PlatformError: orders.csv: it ends in row 7. Send it again.
     """
 
     def __init__(self, *, source: str, culprit: str, remedy: str) -> None:

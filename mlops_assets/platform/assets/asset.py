@@ -132,6 +132,20 @@ def asset(
 
     Raises:
         ContractError: the declaration cannot be enforced, or contradicts itself; the message says how to mend it.
+
+    Example:
+        >>> import dagster as dg, ibis, ibis.expr.datatypes as dt, ibis.expr.types as ir, pandera.ibis as pa
+        >>> import mlops_assets as ma
+        >>> class Orders(pa.DataFrameModel):
+        ...     order_id: dt.Int64
+        ...     amount: dt.Float64 = pa.Field(ge=0)
+        ...     class Config:
+        ...         unique = ["order_id"]
+        >>> @ma.asset(key="raw/orders", schema=Orders, lake=ma.Lake("curated"))
+        ... def orders() -> ir.Table:
+        ...     return ibis.memtable({"order_id": [1, 2], "amount": [9.5, 3.0]})
+        >>> dg.materialize([orders]).success
+        True
     """
     given = {**locals()}
 

@@ -44,6 +44,12 @@ def on_new_data(
             (a promoted model).
         after: inputs by which the step is judged, automated in the same location, made in runs of their own from what
             it reads too: it waits until they have followed the same news.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> ma.on_new_data().get_label()
+        'follow new data'
+        >>> weekly = ma.on_new_data(at_most="0 6 * * 1")
     """
     condition = dg.AutomationCondition
     # Also what one run made of both: it may have made another partition, or failed before this asset.

@@ -56,6 +56,15 @@ def build_defs(
     Raises:
         ContractError: an input names a table that is not there, two assets make one table, or two declarations of a
             lake differ.
+
+    Example:
+        >>> import dagster as dg
+        >>> import mlops_assets as ma
+        >>> defs = dg.Definitions.merge(ma.build_defs([], lakes=[ma.Lake("curated")], name="sales"), dg.Definitions())
+        >>> sorted(defs.resources)
+        ['curated', 'lake_io_manager']
+        >>> sorted(sensor.name for sensor in defs.sensors)
+        ['sales_alerts', 'sales_automation', 'sales_reconciler']
     """
     listed = list(assets)
     made = [each for each in listed if isinstance(each, dg.AssetsDefinition)]

@@ -38,6 +38,12 @@ class In:
         choose: narrows the mapped upstream partitions that exist: own key and existing keys (sorted) to the keys to
             read. What it leaves out is neither read nor recorded.
         optional: an empty table instead of an error when a mapped partition does not exist.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> ins = {"orders": ma.In("raw/orders"), "months_before": ma.In("wrangled/orders", back=3)}
+        >>> ins["orders"].key.to_user_string()
+        'raw/orders'
     """
 
     table: Contract | dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | Sequence[str] | str

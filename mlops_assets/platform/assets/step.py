@@ -58,6 +58,13 @@ class Partition:
     Attributes:
         key: its key; ``None`` for an unpartitioned table.
         values: for each partition column, the value that every row must hold.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> def orders(partition: ma.Partition) -> str:  # of an asset that is partitioned by month and shop
+        ...     return f"{partition.values['shop']}/{partition.values['month']}.csv"
+        >>> orders(ma.Partition("2024-01|north", {"month": "2024-01", "shop": "north"}))
+        'north/2024-01.csv'
     """
 
     key: str | None

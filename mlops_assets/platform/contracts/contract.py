@@ -43,6 +43,10 @@ class Quarantine:
 
     Attributes:
         floor: the least share of rows, 0 to 1, that must pass every row rule for the good rows to be published.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> at_least_nine_of_ten_rows = ma.Quarantine(floor=0.9)
     """
 
     floor: float
@@ -91,6 +95,22 @@ class Contract:
             name with what they ask; the step returns a `Judgement` for each.
         judged_warnings: those of the judged checks that warn instead of blocking.
         tags: Dagster tags of the asset.
+
+    Example:
+        >>> import ibis.expr.datatypes as dt, pandera.ibis as pa
+        >>> import mlops_assets as ma
+        >>> class Orders(pa.DataFrameModel):
+        ...     order_id: dt.Int64
+        >>> ORDERS = ma.Contract(
+        ...     layer="raw",
+        ...     table="orders",
+        ...     model=Orders,
+        ...     lake=ma.Lake("curated"),
+        ...     description="What was ordered.",
+        ...     owners=["team:sales"],
+        ... )
+        >>> ORDERS.key.to_user_string()
+        'raw/orders'
     """
 
     layer: str

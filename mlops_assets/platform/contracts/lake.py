@@ -35,6 +35,12 @@ class Lake(dg.ConfigurableResource[Any]):
         catalog: ``sqlite`` for a file in the home folder, else a libpq connection string without password.
         password_file: file with the password of the catalog's account.
         data_path: folder of the Parquet files.
+
+    Example:
+        >>> import dagster as dg
+        >>> import mlops_assets as ma
+        >>> restricted = ma.Lake("restricted", personal=True)
+        >>> curated = ma.Lake("curated", catalog=dg.EnvVar("CURATED_CATALOG"), password_file="/run/secrets/curated")
     """
 
     name: str

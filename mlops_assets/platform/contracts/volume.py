@@ -36,6 +36,11 @@ class Volume:
         expect_rows: the least and the most rows of a partition; ``None`` for no upper bound.
         max_loss: the largest share, 0 to 1, of the rows of its last good publish that a partition may lose.
         allow_empty: whether a partition without rows is right, whatever ``expect_rows`` says of those with some.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> ma.Volume(expect_rows=(1_000, None), max_loss=0.1).text
+        'at least 1000 rows, at most 10 % of those of the last good publish lost'
     """
 
     expect_rows: tuple[int, int | None] = (1, None)

@@ -1,0 +1,82 @@
+"""The names that other projects use: they are these, cheap to import, and documented by examples that run."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import inspect
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+import mlops_assets as ma
+
+NAMES = (
+    "Contract",
+    "In",
+    "Lake",
+    "LakeIOManager",
+    "Partition",
+    "PlatformError",
+    "Quarantine",
+    "Volume",
+    "asset",
+    "build_defs",
+    "on_new_data",
+)
+
+
+def test_the_public_names_are_these() -> None:
+    offered = {name for name in dir(ma) if not name.startswith("_")}
+    modules = {name for name in offered if inspect.ismodule(vars(ma).get(name))}
+    assert sorted(offered - modules - {"annotations", "TYPE_CHECKING", "Any", "Final"}) == sorted(NAMES)
+
+
+def test_type_checkers_and_programs_find_each_name_in_the_same_module() -> None:
+    tree = ast.parse(Path(str(ma.__file__)).read_text(encoding="utf-8"))
+    imported = {
+        alias.asname: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname is not None
+    }
+    assert imported == {name: getattr(ma, name).__module__ for name in NAMES}
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'assset'"):
+        _ = ma.assset
+
+
+def test_importing_the_package_imports_none_of_its_dependencies() -> None:
+    code = (
+        "import sys, mlops_assets; print(sorted({'dagster', 'duckdb', 'ibis', 'pandas', 'pandera'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert Path(str(ma.__file__)).with_name("py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_example_of_a_name_runs_as_it_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    documented = inspect.getdoc(getattr(ma, name))
+    assert documented is not None
+    assert "Example:" in documented
+    example = doctest.DocTestParser().get_doctest(documented, {}, name, None, None)
+    told: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL).run(example, out=told.append)
+    assert result.attempted > 0
+    assert not result.failed, "".join(told)
