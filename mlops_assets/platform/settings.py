@@ -6,14 +6,16 @@ belong to the domain's contracts, and any reading of the environment elsewhere.
 
 from __future__ import annotations
 
+import difflib
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -22,12 +24,21 @@ from pydantic_settings import SettingsError as SecretsFolderError
 
 from mlops_assets.platform.errors import SettingsError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 PREFIX = "MLOPS_ASSETS_"
 SECRETS_FOLDER = f"{PREFIX}SECRETS_DIR"
 _CATALOG_FILE: Final = "catalog.sqlite"
 
 
-class LakeSettings(BaseModel):
+class _Group(BaseModel):
+    """Settings of one subject, of which no other are known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class LakeSettings(_Group):
     """Where one lake keeps its catalog and its data.
 
     Attributes:
@@ -52,7 +63,7 @@ class ProfileTransport(StrEnum):
     DOWNLOADS = "downloads"
 
 
-class SourceSettings(BaseModel):
+class SourceSettings(_Group):
     """Addresses and accounts of the source systems.
 
     Attributes:
@@ -80,7 +91,7 @@ class SourceSettings(BaseModel):
     attempts: int = Field(default=4, ge=1)
 
 
-class WebhookSettings(BaseModel):
+class WebhookSettings(_Group):
     """A receiver of alerts.
 
     Attributes:
@@ -92,7 +103,7 @@ class WebhookSettings(BaseModel):
     least: Literal["warning", "error"] = "warning"
 
 
-class AlertSettings(BaseModel):
+class AlertSettings(_Group):
     """Where alerts go beside the log.
 
     Attributes:
@@ -125,7 +136,7 @@ class Authentication(StrEnum):
     BOTH = "both"
 
 
-class ServiceSettings(BaseModel):
+class ServiceSettings(_Group):
     """The REST service: where it listens, whom it believes, what it bears.
 
     Attributes:
@@ -196,7 +207,7 @@ class ServiceSettings(BaseModel):
     traces_url: str | None = None
 
 
-class ModelSettings(BaseModel):
+class ModelSettings(_Group):
     """Signing of models.
 
     Attributes:
@@ -216,7 +227,7 @@ class EntryAction(StrEnum):
     BLOCK = "block"
 
 
-class EntryPolicy(BaseModel):
+class EntryPolicy(_Group):
     """Which entry events warn and which keep features from being made, until somebody rejects the event.
 
     Attributes:
@@ -292,15 +303,44 @@ class Settings(BaseSettings):
         try:
             if not folder and (in_home := cls(_secrets_dir=None).home / "secrets").is_dir():  # type: ignore[call-arg]
                 folder = str(in_home)
+            cls._refuse_misspelt()
             return cls(_secrets_dir=folder)  # type: ignore[call-arg]
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
+            errors = error.errors(include_input=False, include_url=False)
+            # What is misspelt may be what is missing.
+            first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
             name = PREFIX + "__".join(str(part) for part in first["loc"]).upper()
+            if first["type"] == "extra_forbidden":
+                raise SettingsError(
+                    source=name,
+                    culprit="there is no setting of that name.",
+                    remedy=f"Beside it are known: {', '.join(_beside(cls, first['loc']))}.",
+                ) from None
             raise SettingsError(source=name, culprit=f"{first['msg']}.", remedy="Correct the setting.") from None
         except SecretsFolderError as error:
             raise SettingsError(
                 source=SECRETS_FOLDER, culprit=f"{error}.", remedy="Name the folder that holds the secret files."
             ) from None
+
+    @classmethod
+    def _refuse_misspelt(cls) -> None:
+        """Refuse variables that differ from a setting's name by a slip; others with the prefix may be somebody else's.
+
+        Raises:
+            SettingsError: there is one.
+        """
+        known = {name.upper() for name in cls.model_fields}
+        given = {*os.environ, *DotEnvSettingsSource(cls).env_vars}
+        for variable in sorted(name.upper() for name in given if name.upper().startswith(PREFIX)):
+            first, *rest = variable.removeprefix(PREFIX).split("__")
+            near = difflib.get_close_matches(first, known - {first}, n=1, cutoff=0.7)
+            if near and first not in known:
+                meant = "__".join([PREFIX + near[0], *rest])
+                raise SettingsError(
+                    source=variable,
+                    culprit="there is no setting of that name.",
+                    remedy=f"Did you mean {meant}?",
+                )
 
     def lake(self, name: str) -> LakeSettings:
         """Where that lake is: as set, else in the home folder."""
@@ -389,3 +429,11 @@ class Settings(BaseSettings):
                 f"in the folder that {SECRETS_FOLDER} names.",
             )
         return value.get_secret_value()
+
+
+def _beside(settings: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """The names of the settings that are known where that one is not."""
+    found: Any = settings
+    for part in path[:-1]:
+        found = get_args(found)[-1] if get_args(found) else found.model_fields[part].annotation
+    return sorted(name.upper() for name in found.model_fields)

@@ -65,3 +65,34 @@ def test_a_role_s_webhook_may_be_a_secret_file(tmp_path: Path, monkeypatch: pyte
     webhook = Settings.load().alerts.webhooks["plumbing"]
     assert (webhook.url.get_secret_value(), webhook.least) == ("https://example.org/s3cret", "error")
     assert "s3cret" not in repr(Settings.load())
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("MLOPS_ASSETS_HOEM", "MLOPS_ASSETS_HOME"),
+        ("MLOPS_ASSETS_LAKE__CURATED__CATALOG", "MLOPS_ASSETS_LAKES__CURATED__CATALOG"),
+        ("MLOPS_ASSETS_SOURCES__ATTEMPT", "ATTEMPTS"),
+        ("MLOPS_ASSETS_LAKES__CURATED__CATALOGUE", "CATALOG"),
+        ("MLOPS_ASSETS_ALERTS__WEBHOOKS__FARM__URI", "URL"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_a_misspelt_variable_is_told_with_what_was_meant(
+    variable: str, meant: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place == "environment":
+        monkeypatch.setenv(variable, "canary")
+    else:
+        (tmp_path / ".env").write_text(f"{variable}=canary\n", encoding="utf-8")
+    with pytest.raises(SettingsError) as told:
+        Settings.load()
+    assert variable in str(told.value)
+    assert meant in told.value.remedy
+    assert "canary" not in str(told.value)
+
+
+def test_a_variable_of_another_program_with_the_prefix_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("MLOPS_ASSETS_COMMIT", "MLOPS_ASSETS_ORDERS_KEY", "MLOPS_ASSETS_DEPLOYMENT"):
+        monkeypatch.setenv(variable, "1")
+    assert Settings.load().home.name == "home"

@@ -7,11 +7,12 @@ Put here how a function becomes an asset: its parameters, its declaration for Da
 from __future__ import annotations
 
 import builtins
+import difflib
 import functools
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Never
 
 import dagster as dg
 from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
@@ -42,6 +43,8 @@ _KEY_PARTS: Final = 2
 
 
 def asset(
+    function: Callable[..., Any] | None = None,
+    /,
     *,
     schema: type[pa.DataFrameModel] | pa.DataFrameSchema | None = None,
     lake: Lake | None = None,
@@ -77,6 +80,7 @@ def asset(
     kinds: AbstractSet[str] | None = None,
     pool: str | None = None,
     is_virtual: bool = False,
+    **unknown: Never,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make a function an asset whose partitions are staged, audited against a schema and then published in a lake.
 
@@ -94,6 +98,7 @@ def asset(
     the step fails without a retry. Whatever else is raised reaches Dagster without the values that it may quote.
 
     Args:
+        function: refused: without ``schema`` and ``lake`` there is nothing to enforce.
         schema: the columns, their types and rules: a pandera model.
         lake: the lake that holds the table.
         volume: how many rows a partition may have; by default some, and no less than half of those before.
@@ -129,6 +134,7 @@ def asset(
         kinds: see Dagster.
         pool: see Dagster.
         is_virtual: refused: a table is made.
+        unknown: refused.
 
     Raises:
         ContractError: the declaration cannot be enforced, or contradicts itself; the message says how to mend it.
@@ -148,6 +154,13 @@ def asset(
         True
     """
     given = {**locals()}
+    _refuse_unknown(unknown)
+    if function is not None:
+        raise ContractError(
+            source=f"Asset {getattr(function, '__name__', function)}",
+            culprit="its decorator is called with the function itself.",
+            remedy="Write @asset(schema=..., lake=...) above the function.",
+        )
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
         declared = _contract(function, given)
@@ -198,6 +211,21 @@ def asset(
         )(_computed(source, step, passed_on))
 
     return decorate
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    """Refuse a parameter that there is not, with the one that may have been meant.
+
+    Raises:
+        ContractError: there is such a name.
+    """
+    for name in names:
+        near = difflib.get_close_matches(name, inspect.signature(asset).parameters, n=1)
+        raise ContractError(
+            source=f"The decorator of an asset, {name}=",
+            culprit="there is no such parameter.",
+            remedy=f"Did you mean {near[0]}?" if near else "It has the parameters of dagster.asset, schema and lake.",
+        )
 
 
 def _contract(function: Callable[..., Any], given: Mapping[str, Any]) -> Contract:
@@ -328,8 +356,11 @@ def _computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> C
     """
     wanted = inspect.signature(step.function).parameters
     further = [
-        parameter.replace(
-            annotation=_evaluated(step.function, parameter.annotation), kind=inspect.Parameter.KEYWORD_ONLY
+        # Dagster looks for inputs among positional parameters alone, and none of these is ever left out.
+        inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            annotation=_evaluated(step.function, parameter.annotation),
         )
         for name, parameter in wanted.items()
         if name not in INJECTED and name not in step.ins

@@ -13,7 +13,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 
 from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.inputs import In, resolved
-from mlops_assets.platform.assets.lakes import initialised
+from mlops_assets.platform.assets.lakes import lakes_of
 from mlops_assets.platform.assets.reading import never_published, pinned_version, seen_by_run
 from mlops_assets.platform.contracts.lake import placed
 from mlops_assets.platform.errors import ContractError
@@ -70,7 +70,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         contract = resolved({context.name: In(context.asset_key)}, known, f"Step {step.step.key}")[
             context.name
         ].contract
-        [lake] = initialised(step.job_def.resource_defs, [contract.lake], context.instance)
+        [lake] = lakes_of(step, [contract.lake])
         # Not closed here: what is returned is read later, through its connection.
         session = LakeSession(placed(Settings.load(), [lake]))
         with partition_loading_context(dynamic_partitions_store=context.instance):

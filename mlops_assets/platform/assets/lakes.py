@@ -5,11 +5,11 @@ Put here how a declared lake is found among a run's resources. Keep out the decl
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster._config.pythonic_config.resource import ConfigurableResourceFactoryResourceDefinition
+from dagster._core.execution.context.system import StepExecutionContext
 
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.errors import SettingsError
@@ -18,47 +18,64 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-def lakes_of(context: dg.AssetExecutionContext, declared: Iterable[Lake]) -> list[Lake]:
+def lakes_of(context: dg.AssetExecutionContext | StepExecutionContext, declared: Iterable[Lake]) -> list[Lake]:
     """Those lakes with every variable replaced by its value.
 
-    A resource of the run with a lake's name, if it is a lake, takes the place of the declared one: so a test or a
-    deployment names another place as it does with any resource.
+    A resource of the run with a lake's name, if it is a lake, takes the place of the declared one: so a test, a
+    deployment or the run's config names another place as it does with any resource.
+
+    Raises:
+        SettingsError: a variable is not set, or the resource cannot be used.
     """
-    return initialised(context.job_def.resource_defs, declared, context.instance)
+    step = context if isinstance(context, StepExecutionContext) else context.get_step_execution_context()
+    config: Mapping[str, object] = dict(step.dagster_run.run_config).get("resources", {})
+    return [
+        _built(lake, resource, config, step.instance)
+        if (resource := _replacing(lake, step.job_def.resource_defs))
+        else initialised(lake)
+        for lake in sorted(set(declared), key=str)
+    ]
 
 
-def initialised(
-    resources: Mapping[str, dg.ResourceDefinition], declared: Iterable[Lake], instance: dg.DagsterInstance
-) -> list[Lake]:
-    """Those lakes, or the resources of their names, with every variable replaced by its value.
+def initialised(lake: Lake) -> Lake:
+    """The lake with every variable replaced by its value.
+
+    Not ``process_config_and_initialize``, which opens an ephemeral instance that it leaves to be collected.
 
     Raises:
         SettingsError: a variable is not set.
     """
-    by_name = {lake.name: lake for lake in declared}
-    return [_initialised(by_name[name], resources.get(name), instance) for name in sorted(by_name)]
+    values = {name: value.get_value() if isinstance(value, dg.EnvVar) else value for name, value in lake}
+    for name, declared in lake:
+        if isinstance(declared, dg.EnvVar) and values[name] is None:
+            raise SettingsError(
+                source=f"Lake {lake}",
+                culprit=f"the variable {declared.env_var_name} is not set.",
+                remedy="Set it where the run is started.",
+            )
+    return lake.model_copy(update=values)
 
 
-def _initialised(lake: Lake, resource: dg.ResourceDefinition | None, instance: dg.DagsterInstance) -> Lake:
-    replaced = (
-        isinstance(resource, ConfigurableResourceFactoryResourceDefinition)
-        and issubclass(resource.configurable_resource_cls, Lake)
-        and resource is not lake.get_resource_definition()
+def _replacing(lake: Lake, resources: Mapping[str, dg.ResourceDefinition]) -> dg.ResourceDefinition | None:
+    """The resource that takes the place of the lake, if there is one."""
+    resource = resources.get(lake.name)
+    is_lake = isinstance(resource, ConfigurableResourceFactoryResourceDefinition) and issubclass(
+        resource.configurable_resource_cls, Lake
     )
+    # As declared it needs no building, which takes Dagster longer.
+    return resource if is_lake and resource is not lake.get_resource_definition() else None
+
+
+def _built(
+    lake: Lake, resource: dg.ResourceDefinition, config: Mapping[str, object], instance: dg.DagsterInstance
+) -> Lake:
+    chosen = {name: each for name, each in config.items() if name == lake.name}
     try:
-        if not replaced:
-            # Not ``process_config_and_initialize``: it opens an ephemeral instance that it leaves to be collected.
-            return lake.model_copy(update={name: _value(value) for name, value in lake})
-        with dg.build_resources({lake.name: resource}, instance=instance) as built:
+        with dg.build_resources({lake.name: resource}, instance=instance, resource_config=chosen) as built:
             return built._asdict()[lake.name]  # type: ignore[no-any-return]
-    except (dg.DagsterError, KeyError) as error:
-        unset = [value.env_var_name for _, value in lake if isinstance(value, dg.EnvVar) and value.get_value() is None]
+    except dg.DagsterError as error:
         raise SettingsError(
             source=f"Lake {lake}",
-            culprit=f"the variable {unset[0]} is not set." if unset else "its configuration cannot be used.",
-            remedy="Set it where the run is started." if unset else "Correct the resource of that name.",
+            culprit=f"the resource of that name cannot be used ({type(error).__name__}).",
+            remedy="Look whether the variables and the run's config that it names are set.",
         ) from error
-
-
-def _value(declared: object) -> object:
-    return os.environ[declared.env_var_name] if isinstance(declared, dg.EnvVar) else declared

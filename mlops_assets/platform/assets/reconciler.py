@@ -250,7 +250,7 @@ def reconciler(name: str, contracts: Sequence[Contract], lakes: Sequence[Lake] =
     @told_plainly(f"Sensor {name}")
     def _reconcile(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         cursor: dict[str, int] = json.loads(context.cursor) if context.cursor else {}
-        with LakeSession(placed(Settings.load(), initialised({}, looked_at, context.instance))) as session:
+        with LakeSession(placed(Settings.load(), [initialised(lake) for lake in looked_at])) as session:
             done = reconcile(session, context.instance, contracts, cursor, now=time.time())
         for away in done.away:
             context.log.warning("%s", away)

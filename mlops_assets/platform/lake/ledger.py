@@ -149,14 +149,18 @@ def latest_version(session: LakeSession, lake: str) -> int:
 
 
 def current(
-    session: LakeSession, contract: Contract, partition_keys: Sequence[str | None], *, version: int | None = None
+    session: LakeSession,
+    contract: Contract,
+    partition_keys: Sequence[str | None] | None,
+    *,
+    version: int | None = None,
 ) -> dict[str | None, Entry]:
     """The publishes that were current at that version, for those of the partitions that have one.
 
     Args:
         session: a session that may read the contract's lake.
         contract: the table.
-        partition_keys: the partitions asked for; ``[None]`` for an unpartitioned table.
+        partition_keys: the partitions asked for, ``[None]`` for an unpartitioned table; ``None`` for all there are.
         version: a lake version; the newest when not given.
     """
     until = "" if version is None else f" AND version <= {int(version)}"
@@ -289,8 +293,10 @@ def _of(contract: Contract) -> str:
     return f"asset = {literal(contract.key.to_user_string())}"
 
 
-def _keys(session: LakeSession, contract: Contract, partition_keys: Sequence[str | None]) -> str:
-    """A table of the catalog's database with these keys in its one column, ``key``."""
+def _keys(session: LakeSession, contract: Contract, partition_keys: Sequence[str | None] | None) -> str:
+    """A table of the catalog's database with these keys, or all of the ledger's, in its one column, ``key``."""
+    if partition_keys is None:
+        return f"(SELECT DISTINCT partition AS key FROM mlops_assets_ledger WHERE {_of(contract)})"
     listed = literal(json.dumps([key or "" for key in partition_keys]))
     if is_embedded(session.settings, contract.lake.name):
         return f"(SELECT value AS key FROM json_each({listed}))"

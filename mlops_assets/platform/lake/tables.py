@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
 def current_table(session: LakeSession, contract: Contract) -> ir.Table:
     """All rows of a table that are visible now; none when it has never been published."""
-    keys = contract.partitions_def.get_partition_keys() if contract.partitions_def is not None else [None]
+    keys: Sequence[str | None] | None = [None]
+    if contract.partitions_def is not None:
+        # What is added as it goes is known to the ledger alone.
+        keys = None if contract.dynamic else contract.partitions_def.get_partition_keys()
     version = ledger.latest_version(session, contract.lake.name)
-    entries = ledger.current(session, contract, list(keys), version=version)
+    entries = ledger.current(session, contract, keys, version=version)
     return published_table(session, contract, entries, version=version)
 
 

@@ -1,0 +1,121 @@
+"""The lakes of a run: as declared, or as a resource of their name says, with every variable looked up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pandera.ibis as pandera
+import pytest
+
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.definitions import build_defs
+from mlops_assets.platform.contracts.lake import Lake
+from mlops_assets.platform.errors import ContractError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Sales(pandera.DataFrameModel):
+    """One row for each sale."""
+
+    amount: dt.Float64
+
+
+def sales_in(lake: Lake) -> dg.AssetsDefinition:
+    """An asset in that lake."""
+
+    @asset(key="raw/sales", schema=Sales, lake=lake)
+    def sales() -> ir.Table:
+        return ibis.memtable({"amount": [1.0]})
+
+    return sales
+
+
+def files(folder: Path) -> list[Path]:
+    """The Parquet files under that folder."""
+    return sorted(folder.rglob("*.parquet"))
+
+
+def test_a_lake_lies_where_the_variable_that_it_names_says(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_DATA", str(tmp_path / "elsewhere"))
+    assert dg.materialize([sales_in(Lake("shop", data_path=dg.EnvVar("SHOP_DATA")))]).success
+    assert files(tmp_path / "elsewhere")
+    assert not files(home)
+
+
+def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOP_DATA", raising=False)
+    failed = dg.materialize([sales_in(Lake("shop", data_path=dg.EnvVar("SHOP_DATA")))], raise_on_error=False)
+    [told] = [event.step_failure_data.user_failure_data for event in failed.get_step_failure_events()]
+    assert told is not None
+    assert "the variable SHOP_DATA is not set" in str(told.description)
+
+
+def test_a_resource_of_the_lakes_name_takes_its_place(tmp_path: Path) -> None:
+    declared = Lake("shop", data_path=str(tmp_path / "declared"))
+    other = Lake("shop", data_path=str(tmp_path / "other"))
+    assert dg.materialize([sales_in(declared)], resources={"shop": other}).success
+    assert files(tmp_path / "other")
+    assert not files(tmp_path / "declared")
+
+
+def test_a_lake_may_be_placed_by_the_runs_config(tmp_path: Path) -> None:
+    done = dg.materialize(
+        [sales_in(Lake("shop"))],
+        resources={"shop": Lake.configure_at_launch()},
+        run_config={"resources": {"shop": {"config": {"name": "shop", "data_path": str(tmp_path / "launched")}}}},
+    )
+    assert done.success
+    assert files(tmp_path / "launched")
+
+
+def test_the_file_of_a_password_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    lake = Lake("shop", password_file=str(tmp_path / "none"))
+    failed = dg.materialize([sales_in(lake)], raise_on_error=False)
+    [told] = [event.step_failure_data.user_failure_data for event in failed.get_step_failure_events()]
+    assert told is not None
+    assert "the file of its password cannot be read (No such file or directory)" in str(told.description)
+
+
+PLACES: Final = {"by its table": [], "in the definitions": [Lake("shop")]}
+
+
+@pytest.mark.parametrize("where", sorted(PLACES))
+def test_definitions_have_each_lake_as_a_resource(where: str) -> None:
+    defs = build_defs([sales_in(Lake("shop"))], lakes=PLACES[where])
+    assert isinstance((defs.resources or {})["shop"], Lake)
+
+
+def test_a_lake_that_is_given_for_other_data_than_declared_is_refused() -> None:
+    with pytest.raises(ContractError, match="personal=True, and its tables declare the opposite"):
+        build_defs([sales_in(Lake("shop"))], lakes=[Lake("shop", personal=True)])
+
+
+def test_a_lake_that_two_tables_declare_otherwise_is_refused() -> None:
+    @asset(key="raw/returns", schema=Sales, lake=Lake("shop", data_path="/elsewhere"))
+    def returns() -> ir.Table:
+        return ibis.memtable({"amount": [1.0]})
+
+    with pytest.raises(ContractError, match="raw/returns declares it otherwise"):
+        build_defs([sales_in(Lake("shop")), returns])
+
+
+def test_definitions_merge_with_a_teams_own() -> None:
+    @dg.asset
+    def note() -> None: ...
+
+    merged = dg.Definitions.merge(build_defs([sales_in(Lake("shop"))], name="shop"), dg.Definitions(assets=[note]))
+    assert {spec.key.to_user_string() for spec in merged.resolve_all_asset_specs()} == {"raw/sales", "note"}
+    assert {sensor.name for sensor in merged.sensors or ()} == {"shop_automation", "shop_reconciler", "shop_alerts"}
+
+
+def test_two_assets_that_make_one_table_are_refused_by_name() -> None:
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="sales"):
+        build_defs([sales_in(Lake("shop")), sales_in(Lake("shop"))]).get_repository_def()
