@@ -7,6 +7,7 @@ Put here their arguments, what they print and what they ask. Keep out the work i
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -14,15 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlops_assets.cli_definitions import ModulesOption, known
 from mlops_assets.platform.errors import SettingsError
-from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import dagster as dg
 
-    from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.inspection import Fault, Inspection
 
 app = typer.Typer(
@@ -32,20 +30,23 @@ app = typer.Typer(
 _LakesArgument = Annotated[list[str] | None, typer.Argument(help="Which lakes; all when not given.")]
 _YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 _DAY_SECONDS: Final = 86_400.0
+_ROWS: Final = 20
 
 
 @app.command()
 def publishes(
     lake: Annotated[str, typer.Argument(help="Which lake.")],
     last: Annotated[int, typer.Option(help="How many of the newest to show.", min=1)] = 20,
+    modules: ModulesOption = None,
 ) -> None:
     """List the newest publishes: version, table, partition, rows and content hash."""
     from mlops_assets.platform.lake import ledger  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     table = Table("version", "table", "partition", "rows", "content hash", "run")
-    settings, _ = _there([lake])
-    with LakeSession(settings) as session:
+    tables = known(modules)
+    tables.there([lake])
+    with LakeSession(tables.settings) as session:
         for entry in ledger.since(session, lake, 0)[-last:]:
             record = entry.record
             table.add_row(
@@ -60,16 +61,57 @@ def publishes(
 
 
 @app.command()
+def show(
+    table: Annotated[str, typer.Argument(help="Which table, by its asset key: wrangled/voters.")],
+    partition: Annotated[str | None, typer.Option(help="Which partition; all when not given.")] = None,
+    rows: Annotated[
+        int | None, typer.Option(help="How many rows at most; 20 when not given, and all as CSV.", min=1)
+    ] = None,
+    *,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
+    modules: ModulesOption = None,
+) -> None:
+    """Show rows of a table as they are visible now, sorted by their key; personal values are masked."""
+    import ibis  # noqa: PLC0415  --help needs no lake
+    from pyarrow.csv import write_csv  # noqa: PLC0415
+
+    from mlops_assets.platform.audit.audit import MASK  # noqa: PLC0415
+    from mlops_assets.platform.contracts.rules import key_columns  # noqa: PLC0415
+    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
+    from mlops_assets.platform.lake.tables import current_table  # noqa: PLC0415
+
+    tables = known(modules)
+    contract = tables.contract(table)
+    tables.there([contract.lake.name])
+    with LakeSession(tables.settings) as session:
+        found = current_table(session, contract, None if partition is None else [partition])
+        ordered = found.order_by(key_columns(contract) or found.columns)
+        shown = ordered.mutate(**dict.fromkeys(contract.personal, ibis.literal(MASK)))
+        taken = shown.limit(rows or (None if csv else _ROWS)).to_pyarrow()
+        total = found.count().to_pyarrow().as_py()
+    if csv:
+        write_csv(taken, sys.stdout.buffer)
+        return
+    printed = Table(*taken.column_names)
+    for row in taken.to_pylist():
+        printed.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console().print(printed)
+    typer.echo(f"{taken.num_rows:,} of {total:,} rows.")
+
+
+@app.command()
 def sweep(
     lake: Annotated[str, typer.Argument(help="Which lake.")],
     hours: Annotated[float, typer.Option(help="Leave staged files younger than this.", min=0)] = 24.0,
+    modules: ModulesOption = None,
 ) -> None:
     """Remove staged files that a killed run left behind; nothing that any version of the lake refers to."""
     from mlops_assets.platform.lake import stage  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    settings, _ = _there([lake])
-    with LakeSession(settings) as session:
+    tables = known(modules)
+    tables.there([lake])
+    with LakeSession(tables.settings) as session:
         removed = stage.sweep(session, lake, older_than_seconds=hours * 3600)
     typer.echo(f"Removed {len(removed)} staged folders.")
 
@@ -79,6 +121,7 @@ def check(
     lakes: _LakesArgument = None,
     *,
     hashes: Annotated[bool, typer.Option("--hashes", help="Make each content hash again; takes longer.")] = False,
+    modules: ModulesOption = None,
 ) -> None:
     """Compare each lake with its ledger: rows of every current publish, data files, commits. Exit code 1 for faults.
 
@@ -87,10 +130,10 @@ def check(
     from mlops_assets.platform.lake.inspection import inspect  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    contracts = _contracts()
-    settings, chosen = _there(lakes)
-    with LakeSession(settings) as session:
-        found = {lake: inspect(session, lake, contracts, hashes=hashes) for lake in chosen}
+    tables = known(modules)
+    chosen = tables.there(lakes)
+    with LakeSession(tables.settings) as session:
+        found = {lake: inspect(session, lake, tables.contracts, hashes=hashes) for lake in chosen}
     _show(found)
     faults = [fault for inspection in found.values() for fault in inspection.faults]
     _tell(faults)
@@ -99,7 +142,7 @@ def check(
 
 
 @app.command()
-def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False) -> None:
+def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False, modules: ModulesOption = None) -> None:
     """Give up data files that are gone or cut, so that their tables can be read and published again.
 
     Says first which files and partitions that are, and asks. A partition that is given up counts as never published.
@@ -108,10 +151,10 @@ def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False) -> None:
     from mlops_assets.platform.lake import repair as work  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    contracts = _contracts()
-    settings, chosen = _there(lakes)
-    with LakeSession(settings) as session:
-        planned = [table for lake in chosen for table in work.plan(session, lake, contracts)]
+    tables = known(modules)
+    chosen = tables.there(lakes)
+    with LakeSession(tables.settings) as session:
+        planned = [table for lake in chosen for table in work.plan(session, lake, tables.contracts)]
         for table in planned:
             for file, wrong in table.broken.items():
                 typer.echo(f"give up {file}: {wrong}")
@@ -133,6 +176,7 @@ def expire(
     older_than: Annotated[float, typer.Option(help="Keep versions younger than so many days.", min=0)] = 30.0,
     *,
     yes: _YesOption = False,
+    modules: ModulesOption = None,
 ) -> None:
     """Let old versions go that nothing needs, and remove the files that only they name.
 
@@ -143,8 +187,9 @@ def expire(
     from mlops_assets.platform.lake import expiry  # noqa: PLC0415
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    settings, chosen = _there(lakes)
-    with LakeSession(settings) as session, _instance() as instance:
+    tables = known(modules)
+    chosen = tables.there(lakes)
+    with LakeSession(tables.settings) as session, _instance() as instance:
         found = {
             lake: expiry.expirable(
                 session,
@@ -163,40 +208,6 @@ def expire(
             typer.echo(
                 f"{lake}: let {done.versions} versions go, {done.kept} are left; removed {len(done.files)} files."
             )
-
-
-def _there(lakes: Sequence[str] | None) -> tuple[Settings, list[str]]:
-    """The settings, and the lakes that were named or all; looking at one that is not there would make it.
-
-    Raises:
-        SettingsError: one that was named is not there, or none is.
-    """
-    settings = Settings.load()
-    there = settings.lake_names
-    lost = sorted(set(lakes or ()) - set(there))
-    if lost or not there:
-        raise SettingsError(
-            source=f"The home folder {settings.home}",
-            culprit=f"it holds no lake {lost[0]}, but {', '.join(there)}." if lost and there else "it holds no lake.",
-            remedy="Name the right one by MLOPS_ASSETS_HOME.",
-        )
-    return settings, list(lakes or there)
-
-
-def _contracts() -> dict[str, Contract]:
-    """Every contract of the domain by its asset key as text."""
-    import importlib  # noqa: PLC0415
-    import pkgutil  # noqa: PLC0415
-
-    from mlops_assets import contracts  # noqa: PLC0415  --help needs no contracts
-    from mlops_assets.platform.contracts.contract import Contract  # noqa: PLC0415
-
-    modules = [
-        importlib.import_module(f"{contracts.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(contracts.__path__)
-    ]
-    declared = [value for module in modules for value in vars(module).values() if isinstance(value, Contract)]
-    return {contract.key.to_user_string(): contract for contract in declared}
 
 
 def _instance() -> dg.DagsterInstance:

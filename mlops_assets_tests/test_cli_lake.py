@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from mlops_assets import cli, cli_lake
+from mlops_assets import cli, cli_definitions
 from mlops_assets.contracts.predictions import DISTRICT_VOTES
 from mlops_assets.definitions import definitions
 from mlops_assets.platform.assets.inputs import contract_of
@@ -133,7 +133,17 @@ def test_an_expiry_of_nothing_asks_nothing(home: Path) -> None:
     assert run("expire").exit_code == 0
 
 
-@pytest.mark.parametrize("command", [("check",), ("publishes",), ("repair",), ("expire",), ("sweep", "curated")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check",),
+        ("publishes", "curated"),
+        ("show", "predictions/district_votes"),
+        ("repair",),
+        ("expire",),
+        ("sweep", "curated"),
+    ],
+)
 def test_a_home_without_a_lake_is_told_and_none_is_made(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,5 +161,75 @@ def test_every_published_table_of_the_domain_is_known_to_the_checks() -> None:
         if isinstance(asset, dg.AssetsDefinition) and (contract := contract_of(asset)) is not None
     ]
     assert published
-    known = cli_lake._contracts()
-    assert all(known[contract.key.to_user_string()] is contract for contract in published)
+    contracts = cli_definitions.known(None).contracts
+    assert all(contracts[contract.key.to_user_string()] is contract for contract in published)
+
+
+def test_rows_are_shown_sorted_by_their_key_and_counted() -> None:
+    result = run("show", DISTRICT_VOTES.key.to_user_string(), "--rows", "1", "--csv")
+    assert result.exit_code == 0
+    header, row = result.stdout.splitlines()
+    assert header.replace('"', "").split(",") == list(rules.columns_of(DISTRICT_VOTES))
+    assert ELECTIONS[0].split("|")[0] in row
+    assert "1 of 2 rows." in run("show", DISTRICT_VOTES.key.to_user_string(), "--rows", "1").stdout
+
+
+def test_a_table_that_the_definitions_do_not_have_is_told_with_those_they_have() -> None:
+    result = run("show", "raw/nothing")
+    assert isinstance(result.exception, SettingsError)
+    assert "predictions/district_votes" in result.exception.remedy
+
+
+PROJECT = """
+import ibis, ibis.expr.datatypes as dt, pandera.ibis as pa, mlops_assets as ma
+
+class Till(pa.DataFrameModel):
+    clerk: dt.String
+    amount: dt.Float64
+
+MODEL = ma.Contract(
+    layer="raw", table="till", model=Till, lake=ma.Lake("shop", personal=True, data_path="tills"),
+    description="What was sold.", owners=["team:shop"], personal=frozenset({"clerk"}),
+)
+
+@ma.asset(contract=MODEL)
+def till():
+    return ibis.memtable({"clerk": ["Canary"], "amount": [1.5]})
+
+defs = ma.build_defs([till])
+"""
+
+
+@pytest.fixture(params=["pyproject.toml", "dg.toml", "-m"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """A team's project in this folder, found by its file or named: what to add to a command."""
+    (tmp_path / "till_of_a_team.py").write_text(PROJECT, encoding="utf-8")
+    declared = 'root_module = "till_of_a_team"\ncode_location_target_module = "till_of_a_team"\n'
+    if request.param == "pyproject.toml":
+        (tmp_path / "pyproject.toml").write_text(f"[tool.dg.project]\n{declared}", encoding="utf-8")
+    elif request.param == "dg.toml":
+        (tmp_path / "dg.toml").write_text(f"[project]\n{declared}", encoding="utf-8")
+    arguments = ["-m", "till_of_a_team"] if request.param == "-m" else []
+    [definitions] = cli_definitions.known(arguments[1:] or None).definitions
+    made = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]
+    assert dg.materialize(made).success
+    return arguments
+
+
+def test_the_tables_of_a_teams_own_project_are_known_where_its_code_places_them(project: list[str]) -> None:
+    checked = run("check", "shop", *project)
+    assert checked.exit_code == 0, checked.output
+    assert "raw/till" in checked.stdout
+
+
+def test_personal_values_are_masked(project: list[str]) -> None:
+    shown = run("show", "raw/till", *project)
+    assert "***" in shown.stdout
+    assert "1.5" in shown.stdout
+    assert "Canary" not in shown.stdout
+
+
+def test_a_module_that_cannot_be_loaded_is_named() -> None:
+    result = run("check", "-m", "nowhere.definitions")
+    assert isinstance(result.exception, SettingsError)
+    assert "Module nowhere.definitions" in str(result.exception)

@@ -348,9 +348,10 @@ class Settings(BaseSettings):
 
     @property
     def lake_names(self) -> list[str]:
-        """The lakes that are set, and those that are there in the home folder."""
+        """The lakes whose catalog is set to lie elsewhere, and those that are there in the home folder."""
+        elsewhere = (name for name, lake in self.lakes.items() if lake.catalog != _IN_HOME.catalog)
         there = (file.parent.name for file in (self.home / "lakes").glob(f"*/{_CATALOG_FILE}"))
-        return sorted({*self.lakes, *there})
+        return sorted({*elsewhere, *there})
 
     def lake_data_path(self, name: str) -> Path:
         """The folder of that lake's Parquet files."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS: Final = 5
 _LONGEST_VALUE: Final = 60
-_MASK: Final = "***"
+MASK: Final = "***"
 _VIEW: Final = "staged_rows"
 _COMPILED: Final[dict[dg.AssetKey, tuple[Contract, list[str], str]]] = {}
 
@@ -387,6 +387,6 @@ def _shown(contract: Contract, column: str, value: object) -> str | None:
     if value is None:
         return None
     if column in contract.personal:
-        return _MASK
+        return MASK
     text = str(value)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"

@@ -23,15 +23,26 @@ if TYPE_CHECKING:
     from mlops_assets.platform.lake.session import LakeSession
 
 
-def current_table(session: LakeSession, contract: Contract) -> ir.Table:
-    """All rows of a table that are visible now; none when it has never been published."""
-    keys: Sequence[str | None] | None = [None]
-    if contract.partitions_def is not None:
-        # What is added as it goes is known to the ledger alone.
-        keys = None if contract.dynamic else contract.partitions_def.get_partition_keys()
+def current_table(
+    session: LakeSession, contract: Contract, partition_keys: Sequence[str | None] | None = None
+) -> ir.Table:
+    """The rows of a table that are visible now; none when it has never been published.
+
+    Args:
+        session: a session that may read the contract's lake.
+        contract: the table.
+        partition_keys: of these partitions; of all that the contract has when not given.
+    """
     version = ledger.latest_version(session, contract.lake.name)
-    entries = ledger.current(session, contract, keys, version=version)
+    entries = ledger.current(session, contract, partition_keys or _declared_keys(contract), version=version)
     return published_table(session, contract, entries, version=version)
+
+
+def _declared_keys(contract: Contract) -> Sequence[str | None] | None:
+    if contract.partitions_def is None:
+        return [None]
+    # What is added as it goes is known to the ledger alone.
+    return None if contract.dynamic else contract.partitions_def.get_partition_keys()
 
 
 def published_table(

@@ -1,0 +1,49 @@
+"""Schemas: the columns of each table, and the rules that its rows keep."""
+
+from __future__ import annotations
+
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pandera.ibis as pa
+
+TERRITORIES = tuple(f"T{number:02}" for number in range(1, 13))
+SEGMENTS = ("SMB", "MID", "ENT")
+
+
+class CustomerExport(pa.DataFrameModel):
+    """One row for each customer at the end of a month, as the sales department exports them."""
+
+    month: dt.String
+    customer_id: dt.String = pa.Field(str_matches=r"^C[0-9]{6}$")
+    name: dt.String = pa.Field(metadata={"personal": True})
+    email: dt.String = pa.Field(metadata={"personal": True})
+    address: dt.String = pa.Field(metadata={"personal": True})
+    territory: dt.String = pa.Field(isin=TERRITORIES)
+    segment: dt.String
+    monthly_spend: dt.Float64 = pa.Field(ge=0, description="Dollars in the month.")
+
+    class Config:
+        """No customer twice in a month."""
+
+        unique = ("month", "customer_id")
+
+    @pa.dataframe_check(name="known_segment", raise_warning=True)
+    @classmethod
+    def known_segment(cls, data: pa.IbisData) -> ir.BooleanValue:
+        """A segment that nobody has heard of is worth a look, and no reason to hold the month back."""
+        return data.table.segment.isin(SEGMENTS)
+
+
+class Territory(pa.DataFrameModel):
+    """One row for each month, territory and segment: how many customers, and what they spend."""
+
+    month: dt.String
+    territory: dt.String = pa.Field(isin=TERRITORIES)
+    segment: dt.String
+    customers: dt.Int64 = pa.Field(ge=1)
+    monthly_spend: dt.Float64 = pa.Field(ge=0, description="Dollars of all of them in the month.")
+
+    class Config:
+        """One row for each of these."""
+
+        unique = ("month", "territory", "segment")

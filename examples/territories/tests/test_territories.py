@@ -1,0 +1,155 @@
+"""The project: what it publishes of each month, and what it holds back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
+
+import dagster as dg
+import pytest
+
+from territories import sources
+from territories.definitions import defs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CUSTOMERS = 600
+PROGRAMS = Path(sys.executable).parent
+
+
+@pytest.fixture(autouse=True, scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A fresh home folder, and fresh sources beside it."""
+    folder = tmp_path_factory.mktemp("territories")
+    sources.write(folder / "sources", CUSTOMERS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERRITORIES_SOURCES", str(folder / "sources"))
+        patch.setenv("MLOPS_ASSETS_HOME", str(folder / "home"))
+        yield folder / "home"
+
+
+def load(month: str, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Load a month's customers and count their territories."""
+    job = defs.resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(partition_key=month, instance=instance, raise_on_error=False)
+
+
+def lake(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """What ``mlops-assets lake`` says."""
+    command = [PROGRAMS / "mlops-assets", "lake", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dg.DagsterInstance:
+    """An instance in which every month has been tried."""
+    instance = dg.DagsterInstance.ephemeral()
+    succeeded = {month: load(month, instance).success for month in sources.MONTHS}
+    assert succeeded == {month: month != sources.TWICE for month in sources.MONTHS}
+    return instance
+
+
+def failed_checks(instance: dg.DagsterInstance, month: str) -> set[str]:
+    """The checks that the customers of that month have failed, in its last run."""
+    records = instance.get_event_records(dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
+    evaluations = [record.event_log_entry.dagster_event.asset_check_evaluation_data for record in records]
+    return {each.check_name for each in evaluations if each.partition == month and not each.passed}
+
+
+def test_every_month_is_published_but_the_one_that_was_exported_twice(loaded: dg.DagsterInstance) -> None:
+    assert failed_checks(loaded, "2024-01") == set()
+    assert failed_checks(loaded, sources.RECODED) == {"known_segment"}
+    assert failed_checks(loaded, sources.TWICE) == {"keys", "known_segment"}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_territories_count_everybody_once() -> None:
+    shown = lake("show", "wrangled/territories", "--partition", "2024-01", "--csv")
+    rows = list(csv.DictReader(shown.stdout.splitlines()))
+    assert sum(int(row["customers"]) for row in rows) == CUSTOMERS
+    assert {row["territory"] for row in rows} == set(sources.TERRITORIES)
+
+
+@pytest.mark.usefixtures("loaded")
+def test_names_are_not_shown() -> None:
+    shown = lake("show", "raw/customer_export", "--partition", "2024-01")
+    assert shown.returncode == 0
+    assert not re.search(r"@example\.com|C000\d\d\d| St\b", shown.stdout)
+
+
+@pytest.mark.usefixtures("loaded")
+def test_the_lakes_are_sound() -> None:
+    checked = lake("check", "--hashes")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "No faults." in checked.stdout
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_month_is_rebuilt_hash_for_hash() -> None:
+    rebuilt = lake("rebuild", "wrangled/territories", "--partition", "2024-06")
+    assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
+    assert "Rebuilt: equal." in rebuilt.stdout
+
+
+def test_a_month_that_is_not_there_names_the_file_and_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERRITORIES_SOURCES", str(tmp_path))
+    failed = load("2024-03", dg.DagsterInstance.ephemeral())
+    [event] = failed.get_step_failure_events()
+    told = event.step_failure_data.user_failure_data
+    assert told is not None
+    assert "2024-03.csv: the file is not there. Make the sources with territories-sources" in str(told.description)
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Where ``dg dev`` answers, in the project's folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    process = subprocess.Popen(
+        [PROGRAMS / "dg", "dev", "--port", str(port)],
+        env={**environment, "PATH": f"{PROGRAMS}{os.pathsep}{environment['PATH']}"},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+
+
+def test_dg_dev_shows_both_tables_with_their_checks(address: str) -> None:
+    query = "{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { checks { name } } } } }"
+    body = json.dumps({"query": query}).encode()
+    request = Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
+    for _ in range(600):
+        try:
+            with urlopen(request) as answer:
+                nodes = json.load(answer)["data"]["assetNodes"]
+        except OSError:
+            nodes = []
+        if nodes:
+            break
+        time.sleep(0.5)
+    checks = {
+        "/".join(node["assetKey"]["path"]): {check["name"] for check in node["assetChecksOrError"]["checks"]}
+        for node in nodes
+    }
+    assert set(checks) == {"raw/customer_export", "wrangled/territories"}
+    assert {"shape", "volume", "keys", "known_segment"} <= checks["raw/customer_export"]

@@ -1,0 +1,157 @@
+"""The definitions that commands on lakes look tables up in: the project's in this folder, or those that are named.
+
+Put here how a command finds tables and lakes. Keep out the commands.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import dagster as dg
+
+    from mlops_assets.platform.contracts.contract import Contract
+
+ModulesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--module",
+        "-m",
+        help="Module or file with Dagster definitions; when not given, those of the project in this folder"
+        " (\\[tool.dg.project]), or else the voters'.",
+    ),
+]
+
+_OURS: Final = "mlops_assets.definitions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What definitions say of lakes.
+
+    Attributes:
+        definitions: as loaded.
+        contracts: every table that they make or read, by its asset key as text.
+        settings: with the lakes where the definitions place them.
+    """
+
+    definitions: Sequence[dg.Definitions]
+    contracts: Mapping[str, Contract]
+    settings: Settings
+
+    def contract(self, table: str) -> Contract:
+        """The contract of a table, by its asset key as text.
+
+        Raises:
+            SettingsError: the definitions know no such table.
+        """
+        if table not in self.contracts:
+            raise SettingsError(
+                source=f"Table {table}",
+                culprit="the definitions have no table of that key.",
+                remedy=f"They have {', '.join(sorted(self.contracts)) or 'none'}; --module names other definitions.",
+            )
+        return self.contracts[table]
+
+    def there(self, lakes: Sequence[str] | None) -> list[str]:
+        """The lakes that were named, or all that are there; looking at one that is not would make it.
+
+        Raises:
+            SettingsError: one that was named is not there, or none is.
+        """
+        there = self.settings.lake_names
+        lost = sorted(set(lakes or ()) - set(there))
+        if lost or not there:
+            raise SettingsError(
+                source=f"The home folder {self.settings.home}",
+                culprit=f"it holds no lake {lost[0]}, but {', '.join(there)}."
+                if lost and there
+                else "it holds no lake.",
+                remedy="Name the right one by MLOPS_ASSETS_HOME.",
+            )
+        return list(lakes or there)
+
+
+def known(modules: Sequence[str] | None) -> Known:
+    """What the definitions of those modules say, or of the project in this folder, or the voters'.
+
+    Raises:
+        SettingsError: a module cannot be loaded or holds no definitions, or a variable of a lake is not set.
+    """
+    import dagster as dg  # noqa: PLC0415  --help needs no Dagster
+
+    from mlops_assets.platform.assets.inputs import contract_of, ins_of  # noqa: PLC0415
+    from mlops_assets.platform.assets.lakes import initialised  # noqa: PLC0415
+    from mlops_assets.platform.contracts.lake import Lake, placed  # noqa: PLC0415
+
+    found = [_loaded(name) for name in modules or [_project(Path.cwd()) or _OURS]]
+    listed = [asset for definitions in found for asset in definitions.assets or ()]
+    assets = [asset for asset in listed if isinstance(asset, dg.AssetsDefinition)]
+    specs = [asset for asset in listed if isinstance(asset, dg.AssetSpec)]
+    read = (each.contract for asset in assets for each in ins_of(asset).values())
+    own = (contract_of(asset) for each in (assets, specs) for asset in each)
+    contracts = [contract for contract in (*own, *read) if contract is not None]
+    resources = [resource for definitions in found for resource in (definitions.resources or {}).values()]
+    declared = [contract.lake for contract in contracts]
+    lakes = {lake.name: lake for lake in (*declared, *resources) if isinstance(lake, Lake)}
+    return Known(
+        definitions=found,
+        contracts={contract.key.to_user_string(): contract for contract in contracts},
+        settings=placed(Settings.load(), [initialised(lake) for lake in lakes.values()]),
+    )
+
+
+def _project(folder: Path) -> str | None:
+    """The module with the definitions of the project in that folder, as ``dg`` finds it."""
+    for file, keys in (("pyproject.toml", ("tool", "dg", "project")), ("dg.toml", ("project",))):
+        if (folder / file).is_file():
+            said: Any = tomllib.loads((folder / file).read_text(encoding="utf-8"))
+            for key in keys:
+                said = said.get(key, {})
+            if root := said.get("root_module"):
+                return str(said.get("code_location_target_module", f"{root}.definitions"))
+    return None
+
+
+def _loaded(name: str) -> dg.Definitions:
+    """The definitions in a module or file, found as Dagster's own commands find them.
+
+    Raises:
+        SettingsError: there is no such module, or it holds none.
+    """
+    import dagster as dg  # noqa: PLC0415  --help needs no Dagster
+    from dagster._core.workspace.autodiscovery import (  # noqa: PLC0415
+        loadable_targets_from_python_file,
+        loadable_targets_from_python_module,
+    )
+    from dagster._utils.test.definitions import LazyDefinitions  # noqa: PLC0415
+
+    folder = str(Path.cwd())
+    try:
+        targets = (
+            loadable_targets_from_python_file(name, folder)
+            if name.endswith(".py")
+            else loadable_targets_from_python_module(name, folder)
+        )
+    except (dg.DagsterError, ImportError, FileNotFoundError) as error:
+        raise SettingsError(
+            source=f"Module {name}",
+            culprit=f"it cannot be loaded, or holds no definitions ({type(error).__name__}).",
+            remedy="Name a module on the path, or a file that ends in .py, with dg.Definitions in it.",
+        ) from error
+    target = targets[0].target_definition
+    if isinstance(target, LazyDefinitions):
+        target = target()
+    if isinstance(target, dg.Definitions):
+        return target
+    return dg.Definitions(assets=target if isinstance(target, list) else [])
