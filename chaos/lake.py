@@ -1,10 +1,11 @@
 """Random faults against publishes, under readers that never stop: is anything bad ever seen, or anything good lost?
 
 Writers materialize one of a few partitions from a file whose rows all carry the number of its delivery. They are killed
-or cancelled at every step, meet a full disk, a catalog that goes away (PostgreSQL), bad rows, and each other; meanwhile
-old snapshots expire and staged files are swept. Readers look at all partitions again and again: each must hold all rows
-of one good delivery, and never an older one than it held before. At the end a last delivery comes through everywhere,
-every publish has its event, and every file on disk is one that the lake names.
+or cancelled at every step, meet a full disk, a catalog that goes away (PostgreSQL), bad rows, and each other, and are
+tried again; meanwhile old snapshots expire and staged files are swept. Readers look at all partitions again and again:
+each must hold all rows of one good delivery, and never an older one than it held before. After each fault the alerts
+are looked at: a partition that fails is told of once, and once more when it is published again. At the end a last
+delivery comes through everywhere, every publish has its event, and every file on disk is one that the lake names.
 
 ``make chaos NAME=lake``; FAULTS (1000), SEED (1), CATALOGS ("sqlite postgresql") are read from the environment. Prints
 a line of JSON for each catalog; exits with 1 if anything is wrong.
@@ -30,8 +31,10 @@ import dagster as dg
 import duckdb
 import pandera.ibis as pandera
 import pyarrow as pa
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from mlops_assets.platform.assets import published as step
+from mlops_assets.platform.assets import step
+from mlops_assets.platform.assets.alerts import tell
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.reconciler import reconcile
 from mlops_assets.platform.audit import audit
@@ -55,6 +58,7 @@ CATALOGS: Final = os.environ.get("CATALOGS", "sqlite postgresql").split()
 WEEKS: Final = ("w1", "w2", "w3")
 ROWS: Final = 2000
 READERS: Final = 1
+PAUSE: Final = 0.03
 EXPIRE: Final = "INTERVAL 10 SECOND"
 """Longer than any read here takes: expiry breaks whoever still reads what expires."""
 
@@ -161,6 +165,15 @@ def tidy() -> bool:
     return True
 
 
+def settle() -> bool:
+    """What the daemon does after a fault: a run whose process is gone has failed, and its owner is told."""
+    with dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"]) as instance:
+        for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+            instance.report_run_failed(run, "Its process is gone.")
+        tell(instance, "campaign", {DELIVERIES.key: DELIVERIES.owners}, Settings.load(), now=time.time())
+    return True
+
+
 def in_a_process(work: Callable[[], bool], log: Path) -> int:
     """Do this in a process of its own; returns its id. It exits with 0 on success."""
     child = os.fork()
@@ -184,6 +197,8 @@ def read_on(folder: Path, number: int) -> bool:
     held: Counter[str] = Counter()
     reads, wrong = 0, []
     while not (folder / "stop").exists():
+        # Often enough to see whatever stays for a moment, and leaves the processor to the writers.
+        time.sleep(PAUSE)
         away = (folder / "away").exists()
         try:
             with LakeSession(Settings.load()) as session:
@@ -227,6 +242,7 @@ def campaign(folder: Path, server: PostgresServer | None) -> dict[str, Any]:
         for child in children:
             os.waitpid(child, 0)
         (folder / "away").unlink(missing_ok=True)
+        os.waitpid(in_a_process(settle, log), 0)
     seconds = time.monotonic() - began
     (folder / "stop").touch()
     for reader in readers:
@@ -279,6 +295,44 @@ def fault(
     return kind, [in_a_process(lambda: write(week), log)]
 
 
+def failures(instance: dg.DagsterInstance, week: str) -> int:
+    """How often the week began to fail: failed runs after none, or after it was published."""
+    runs = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    failed = [(run.end_time or 0.0, True) for run in runs if run.dagster_run.tags["dagster/partition"] == week]
+    wanted = dg.AssetRecordsFilter(DELIVERIES.key, asset_partitions=[week])
+    published = [(record.timestamp, False) for record in instance.fetch_materializations(wanted, limit=10**6).records]
+    history = [fails for _, fails in sorted([*failed, *published])]
+    return sum(fails and not before for before, fails in zip([False, *history], history, strict=False))
+
+
+def wrong_alerts(instance: dg.DagsterInstance) -> list[str]:
+    """What of the alerts is not one at the beginning of each failure, and one at its end."""
+    lines = (
+        Settings.load().alert_log.read_text(encoding="utf-8").splitlines() if Settings.load().alert_log.exists() else []
+    )
+    alerts = [alert for alert in map(json.loads, lines) if "fault" in alert]
+    wrong = []
+    for week in WEEKS:
+        open_: str | None = None
+        rules: set[str] = set()
+        begun = 0
+        for alert in (each for each in alerts if each["partition"] == week):
+            if alert["kind"] == "resolved":
+                wrong += [] if alert["fault"] == open_ else [f"{week}: {alert['fault']} ended, and was not open"]
+                open_ = None
+            elif open_ is None:
+                open_, rules, begun = alert["fault"], set(alert["rules"]), begun + 1
+            else:
+                # Told again only for what it did not suffer from before.
+                news = alert["fault"] == open_ and not set(alert["rules"]) <= rules
+                wrong += [] if news else [f"{week}: told again of {alert['rules']}"]
+                rules |= set(alert["rules"])
+        failed = failures(instance, week)
+        wrong += [] if open_ is None else [f"{week}: still told to fail"]
+        wrong += [] if begun == failed else [f"{week}: failed {failed} times, alerts of {begun}"]
+    return wrong
+
+
 def judge(last: dict[str, int], verdict: Path) -> bool:
     """Bring a last delivery through, tidy up, and look whether everything is there and nothing else."""
     wrong = []
@@ -286,6 +340,7 @@ def judge(last: dict[str, int], verdict: Path) -> bool:
         deliver(week, number)
         if not write(week):
             wrong.append(f"{week}: the last delivery did not come through")
+    settle()
     with (
         LakeSession(Settings.load()) as session,
         dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"]) as instance,
@@ -304,6 +359,8 @@ def judge(last: dict[str, int], verdict: Path) -> bool:
             tags = event.asset_materialization.tags if event.asset_materialization else None
             if (tags or {}).get("dagster/data_version") != current[week].record.content_hash:
                 wrong.append(f"{week}: Dagster's data version is not the lake's")
+        wrong += wrong_alerts(instance)
+        failed = sum(failures(instance, week) for week in WEEKS)
         session.connection.execute("CALL ducklake_expire_snapshots('curated', older_than => now() + INTERVAL 1 HOUR)")
         session.connection.execute("CALL ducklake_cleanup_old_files('curated', cleanup_all => true)")
         sweep(session, "curated", older_than_seconds=0)
@@ -318,7 +375,14 @@ def judge(last: dict[str, int], verdict: Path) -> bool:
             wrong.append(f"{len(there - named)} files too many, {len(named - there)} too few")
         publishes = len(ledger.since(session, "curated", 0))
     verdict.write_text(
-        json.dumps({"wrong": wrong, "publishes": publishes, "events reported later": len(done.reported)}),
+        json.dumps(
+            {
+                "wrong": wrong,
+                "publishes": publishes,
+                "failures told once": failed,
+                "events reported later": len(done.reported),
+            }
+        ),
         encoding="utf-8",
     )
     return True
