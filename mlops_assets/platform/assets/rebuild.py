@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import dagster as dg
+from dagster._config import ConfigTypeKind
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.execution.build_resources import wrap_resources_for_execution
 
@@ -224,7 +225,8 @@ def _config(asset: _Asset, record: PublishRecord, instance: dg.DagsterInstance |
             culprit=f"its input {plain[0]} is in no lake, so what it was then is not on record.",
             remedy="Publish that input into a lake, too.",
         )
-    if run is None and op.has_config_field:
+    # Without a schema a function takes whatever config, and mostly none.
+    if run is None and op.config_schema.as_field().config_type.kind != ConfigTypeKind.ANY:
         raise LakeError(
             source=f"Asset {record.asset}",
             culprit=f"its function takes config, and run {record.run_id}, which has it, is not to be found.",
@@ -327,9 +329,9 @@ def _run(
             tags={ACCEPTED_TAG: str(record.rows)},
         )
     except (dg.Failure, DagsterAssetCheckFailedError) as error:
-        told = error.description if isinstance(error, dg.Failure) else str(error)
+        told = " ".join(((error.description if isinstance(error, dg.Failure) else None) or str(error)).split())
         now = asset.definition.code_versions_by_key[asset.contract.key]
-        code = f" Its code is {now} now, and was {record.code_version}." if now != record.code_version else ""
+        code = f" (Its code is {now} now, and was {record.code_version}.)" if now != record.code_version else ""
         raise LakeError(
             source=f"Asset {record.asset}",
             culprit=f"it cannot be run again: {told}{code}",
