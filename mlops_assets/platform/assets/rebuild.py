@@ -128,7 +128,7 @@ def rebuild(
             entry = _published(session, contract, partition, version)
             config = _config(asset, entry.record, instance)
             copies = _copies(session, asset, entry.record, home)
-        with _moved(settings, home, {*settings.lake_names, *asset.lakes}), LakeSession(Settings.load()) as session:
+        with _moved(settings, home, {*settings.lake_names, *asset.lakes}) as session:
             for copy in copies:
                 values = copy.contract.partition_values(copy.entry.record.partition)
                 publish(session, copy.contract, values, copy.file, record=copy.entry.record, instead_of=0)
@@ -270,7 +270,7 @@ def _copies(session: LakeSession, asset: _Asset, record: PublishRecord, home: Pa
 
 
 @contextmanager
-def _moved(settings: Settings, home: Path, lakes: Iterable[str]) -> Iterator[None]:
+def _moved(settings: Settings, home: Path, lakes: Iterable[str]) -> Iterator[LakeSession]:
     """Let the settings of this process have their home and all lakes there; secrets and keys stay where they are."""
     stay = {
         f"{PREFIX}MODELS__SIGNING_KEY": settings.model_signing_key,
@@ -284,7 +284,12 @@ def _moved(settings: Settings, home: Path, lakes: Iterable[str]) -> Iterator[Non
     before = {name: os.environ[name] for name in changed if name in os.environ}
     os.environ.update(changed)
     try:
-        yield
+        with LakeSession(Settings.load()) as session:
+            try:
+                yield session
+            finally:
+                for lake in lakes:
+                    session.detach(lake)
     finally:
         for name in changed:
             del os.environ[name]

@@ -171,6 +171,12 @@ class LakeSession:
             _ENGINE.attached[lake] = target
         return lake
 
+    def detach(self, lake: str) -> None:
+        """Detach the lake, whose folder is to go: DuckDB looks at every attached lake, whichever is asked for."""
+        with _ENGINE.lock:
+            if _ENGINE.attached.pop(lake, None) is not None:
+                self.connection.execute(f"DETACH {quote(lake)}")
+
     def rollback(self) -> None:
         """Roll the connection's transaction back, if one is open."""
         try:

@@ -11,7 +11,6 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandera.ibis as pandera
-import pyarrow.parquet as pq
 import pytest
 
 from mlops_assets.platform.assets.asset import asset
@@ -105,15 +104,6 @@ def file_of(contract: Contract, key: str | None) -> Path:
         return file
 
 
-def flip(file: Path, column: str) -> None:
-    """Flip one bit in that column's values."""
-    group = pq.ParquetFile(file).metadata.row_group(0)
-    [chunk] = [c for n in range(group.num_columns) if (c := group.column(n)).path_in_schema == column]
-    content = bytearray(file.read_bytes())
-    content[chunk.data_page_offset + chunk.total_compressed_size - 3] ^= 1
-    file.write_bytes(content)
-
-
 def expire() -> int:
     """Let everything go that nothing needs; returns how many versions that were."""
     gone = 0
@@ -185,7 +175,7 @@ def test_after_fifty_publishes_a_new_column_and_an_expiry_all_that_is_current_is
     assert (found.equal, found.inputs) == (True, 3)
 
     read, file = current(orchard.HARVEST, "w3"), file_of(orchard.HARVEST, "w3")
-    flip(file, "kilos")
+    upkeep.flip(file, "kilos")
     with pytest.raises(LakeError, match=r"holds table raw/harvest, partition w3 of publish") as refusal:
         rebuilding(key="w3", of=LATER)
     assert str(file) in refusal.value.source
