@@ -16,7 +16,8 @@ from mlops_assets.contracts.predictions import DISTRICT_VOTES
 from mlops_assets.definitions import definitions
 from mlops_assets.platform.assets.inputs import contract_of
 from mlops_assets.platform.contracts import rules
-from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.errors import LakeError, SettingsError
+from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake import upkeep
 
 if TYPE_CHECKING:
@@ -152,6 +153,108 @@ def test_a_home_without_a_lake_is_told_and_none_is_made(
     assert isinstance(result.exception, SettingsError)
     assert "holds no lake" in str(result.exception)
     assert not (tmp_path / "mistyped").exists()
+
+
+@pytest.fixture
+def picked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A week of the orchard that a run has published, and its instance."""
+    with_instance(home)
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        upkeep.publish_table(
+            orchard.HARVEST, "w1", {"week": ["w1"], "tree": [1], "picker": ["Ann Picker"], "kilos": [1.5]}
+        )
+        assert orchard.pick("w1", [orchard.yields], instance=instance).success
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of temporary files, empty."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+REBUILD = ("rebuild", "wrangled/yields", "--partition", "w1", "-m")
+
+
+@pytest.mark.usefixtures("picked")
+def test_a_rebuild_of_equal_rows_prints_their_hash_and_leaves_nothing(temporary: Path) -> None:
+    done = run(*REBUILD, orchard.__name__)
+    assert done.exit_code == 0, done.output
+    [recorded, rebuilt] = [
+        line.split()[1] for line in done.output.splitlines() if line.startswith(("recorded", "rebu"))
+    ]
+    assert recorded == rebuilt
+    assert recorded.startswith("v1:1:")
+    assert "verified  1 partitions" in done.output
+    assert "Rebuilt: equal." in done.output
+    assert list(temporary.glob("mlops-assets-rebuild-*")) == []
+    predict(ELECTIONS[0], 2.0)  # This process can publish as before.
+
+
+CHANGED = """
+import dagster as dg
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets_tests.platform import orchard
+
+
+@asset(contract=orchard.YIELDS, ins={"harvest": In(orchard.HARVEST)})
+def yields(harvest):
+    BODY
+
+
+@dg.definitions
+def defs():
+    return dg.Definitions(assets=[yields])
+"""
+
+
+@pytest.mark.usefixtures("picked", "temporary")
+def test_a_rebuild_of_other_rows_names_what_has_changed_counts_and_exits_with_1(tmp_path: Path) -> None:
+    file = tmp_path / "changed.py"
+    file.write_text(CHANGED.replace("BODY", "return harvest.drop('picker').mutate(kilos=harvest.kilos * 2)"))
+    done = run(*REBUILD, str(file))
+    assert done.exit_code == 1
+    assert "code version: " in done.output
+    assert "rows with another kilos: 1" in done.output
+    assert "Not equal. The cause is among what differs above." in done.output
+    assert "Ann" not in done.output
+
+
+@pytest.mark.usefixtures("picked")
+def test_a_rebuild_that_fails_leaves_nothing_and_keeps_a_folder_that_was_named(tmp_path: Path, temporary: Path) -> None:
+    file = tmp_path / "changed.py"
+    file.write_text(CHANGED.replace("BODY", "raise ValueError('Ann Picker')"))
+    failed = run(*REBUILD, str(file))
+    assert isinstance(failed.exception, LakeError)
+    assert "Ann" not in str(failed.exception)
+    assert list(temporary.glob("mlops-assets-rebuild-*")) == []
+    assert isinstance(run(*REBUILD, str(file), "--into", str(tmp_path / "kept")).exception, LakeError)
+    [kept] = (tmp_path / "kept" / "errors").iterdir()
+    assert "Ann Picker" in kept.read_text()
+    again = run(*REBUILD, str(file), "--into", str(tmp_path / "kept"))
+    assert isinstance(again.exception, SettingsError)
+    assert "it is not empty" in str(again.exception)
+
+
+@pytest.mark.usefixtures("temporary")
+@pytest.mark.parametrize(
+    "module", ["mlops_assets_tests.no_such_module", "no_such_file.py", "mlops_assets.platform.errors"]
+)
+def test_a_rebuild_with_a_module_without_definitions_is_refused(module: str) -> None:
+    refused = run(*REBUILD, module)
+    assert isinstance(refused.exception, SettingsError)
+    assert "holds no definitions" in str(refused.exception)
+
+
+@pytest.mark.usefixtures("temporary")
+def test_what_no_run_has_made_is_not_rebuilt_from_the_voters_definitions() -> None:
+    refused = run("rebuild", "predictions/district_votes", "--partition", ELECTIONS[0])
+    assert isinstance(refused.exception, LakeError)
+    assert "was made from a source" in str(refused.exception)
 
 
 def test_every_published_table_of_the_domain_is_known_to_the_checks() -> None:

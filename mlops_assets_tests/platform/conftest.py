@@ -1,4 +1,4 @@
-"""Fixtures of the platform's tests: a home of its own, an instance, and the orchard's runs."""
+"""Fixtures of the platform's tests: a home of its own with lakes on each kind of catalog, and an instance."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from mlops_assets.platform.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from mlops_assets_tests.postgres import PostgresDatabase
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +43,14 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     monkeypatch.setenv("DAGSTER_HOME", str(folder))
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         yield instance
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def on_each_catalog(request: pytest.FixtureRequest, home: object, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with empty lakes, the curated one on each kind of catalog."""
+    assert home
+    if request.param == "postgresql":
+        database: PostgresDatabase = request.getfixturevalue("postgres_database")
+        monkeypatch.setenv("MLOPS_ASSETS_LAKES__CURATED__CATALOG", database.dsn)
+        monkeypatch.setenv("MLOPS_ASSETS_LAKES__CURATED__PASSWORD", database.password)
+    return Settings.load()

@@ -373,7 +373,9 @@ def _computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> C
     # Dagster would read the signature of the wrapped function through it.
     vars(compute).pop("__wrapped__", None)
     own = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext)
-    vars(compute)["__signature__"] = inspect.Signature([own, *further], return_annotation=Iterator[Any])
+    vars(compute)["__signature__"] = inspect.Signature(
+        [own, *sorted(further, key=lambda each: each.kind)], return_annotation=Iterator[Any]
+    )
     resources = {parameter.name for parameter in get_resource_args(compute)}
     unknown = {parameter.name for parameter in further} - resources - set(passed_on) - {"config"}
     if unknown:

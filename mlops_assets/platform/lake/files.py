@@ -16,6 +16,7 @@ from mlops_assets.platform.lake.catalog import literal
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
+    from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
 
 # A table or schema that was renamed has several rows; the newest is the last.
@@ -52,9 +53,40 @@ class DataFile:
 
 def data_files(session: LakeSession, lake: str) -> list[DataFile]:
     """Every file that a version of the lake names, oldest first."""
+    return list(_data_files(session, lake).values())
+
+
+def partition_files(session: LakeSession, contract: Contract, key: str | None, *, version: int) -> list[Path]:
+    """The files that hold rows of a partition at that version, as the catalog knows it; no file is read.
+
+    Args:
+        session: a session that may read the contract's lake.
+        contract: the table.
+        key: the partition; ``None`` for an unpartitioned table.
+        version: a version of the lake that has not expired.
+    """
+    # The catalog keeps the least and greatest value of each column in a file. A file holds one partition.
+    holds = "".join(
+        " AND EXISTS (SELECT 1 FROM ducklake_file_column_stats AS v JOIN ducklake_column AS c"
+        " ON c.table_id = v.table_id AND c.column_id = v.column_id WHERE v.data_file_id = f.data_file_id"
+        f" AND c.column_name = {literal(column)} AND v.min_value = {literal(value)})"
+        for column, value in contract.partition_values(key).items()
+    )
+    rows = session.query(
+        contract.lake.name,
+        "SELECT DISTINCT f.data_file_id AS number FROM ducklake_data_file AS f"
+        " JOIN ducklake_table AS t ON t.table_id = f.table_id JOIN ducklake_schema AS s ON s.schema_id = t.schema_id"
+        f" WHERE s.schema_name = {literal(contract.layer)} AND t.table_name = {literal(contract.table)}"
+        f" AND f.begin_snapshot <= {int(version)} AND coalesce(f.end_snapshot, {int(version) + 1}) > {int(version)}"
+        f"{holds}",
+    )
+    found = _data_files(session, contract.lake.name)
+    return [found[number].path for (number,) in rows]
+
+
+def _data_files(session: LakeSession, lake: str) -> dict[Any, DataFile]:
     root = session.settings.lake_data_path(lake)
-    found = {row[0]: _data_file(root, row) for row in session.query(lake, _FILES)}
-    return list(found.values())
+    return {row[0]: _data_file(root, row) for row in session.query(lake, _FILES)}
 
 
 def is_gone_or_cut(file: DataFile) -> str | None:

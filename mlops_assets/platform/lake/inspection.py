@@ -19,7 +19,7 @@ from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, quote
-from mlops_assets.platform.lake.files import data_files, is_gone_or_cut
+from mlops_assets.platform.lake.files import data_files, is_gone_or_cut, partition_files
 from mlops_assets.platform.lake.stage import abandoned
 from mlops_assets.platform.lake.tables import where
 from mlops_assets.platform.withheld import reason
@@ -217,7 +217,8 @@ def _of_rows(
             try:
                 found |= measured(session, contract, query, columns=columns) or {texts: (0, None)}
             except duckdb.Error as error:
-                yield _unreadable(contract.lake.name, asset, entry.record.partition, error)
+                files = _held_by(session, contract, entry, version)
+                yield _unreadable(contract.lake.name, asset, entry.record.partition, error, files)
                 found[texts] = (entry.record.rows, entry.record.content_hash)
     for texts, entry in expected.items():
         rows, content = found.get(texts, (0, format_hash(0, 0)))
@@ -226,9 +227,11 @@ def _of_rows(
         remedy = "Has somebody written past the platform? Materialize it again, or restore lake and catalog together."
         if rows != record.rows:
             culprit = f"it has {rows:,} rows, and {record.rows:,} were published."
+            culprit += _held_by(session, contract, entry, version)
             yield Fault(source=source, culprit=culprit, remedy=remedy)
         elif columns and content != record.content_hash:
             culprit = f"its content hash is {content}, and {record.content_hash} was published."
+            culprit += _held_by(session, contract, entry, version)
             yield Fault(source=source, culprit=culprit, remedy=remedy)
 
 
@@ -311,10 +314,16 @@ def _at(contract: Contract, version: int, suffix: str = "") -> str:
     return f"SELECT * FROM {name} AT (VERSION => {version})"
 
 
-def _unreadable(lake: str, asset: str, partition: str | None, error: Exception) -> Fault:
+def _held_by(session: LakeSession, contract: Contract, entry: Entry, version: int) -> str:
+    """The files of that partition, in words: an engine's error does not always name one, and a wrong hash never."""
+    files = partition_files(session, contract, entry.record.partition, version=version)
+    return f" Its rows are in {', '.join(map(str, files))}." if files else ""
+
+
+def _unreadable(lake: str, asset: str, partition: str | None, error: Exception, files: str = "") -> Fault:
     return Fault(
         source=_source(lake, asset, partition),
-        culprit=f"its rows cannot be read ({reason(error)}).",
+        culprit=f"its rows cannot be read ({reason(error)}).{files}",
         remedy=f"Restore that file from a backup; without one, mlops-assets lake repair {lake} gives it up.",
     )
 

@@ -109,10 +109,15 @@ class LakeSession:
     """A DuckDB connection of its own, with lakes attached on demand and a scratch folder.
 
     Use it as a context manager. It is not safe for use by several threads; several sessions are.
+
+    Args:
+        settings: say where the lakes are.
+        read_only: refuse every write, and make no lake that is not there.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, read_only: bool = False) -> None:
         self.settings = settings
+        self._read_only = read_only
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +171,12 @@ class LakeSession:
             _ENGINE.attached[lake] = target
         return lake
 
+    def detach(self, lake: str) -> None:
+        """Detach the lake, whose folder is to go: DuckDB looks at every attached lake, whichever is asked for."""
+        with _ENGINE.lock:
+            if _ENGINE.attached.pop(lake, None) is not None:
+                self.connection.execute(f"DETACH {quote(lake)}")
+
     def rollback(self) -> None:
         """Roll the connection's transaction back, if one is open."""
         try:
@@ -182,10 +193,18 @@ class LakeSession:
     def _identity(self, lake: str) -> str:
         catalog = self.settings.lake(lake).catalog
         file = self.settings.lake_catalog_path(lake) if is_embedded(self.settings, lake) else catalog
-        return f"{file} {self.settings.lake_data_path(lake)}"
+        return f"{file} {self.settings.lake_data_path(lake)}{' read-only' if self._read_only else ''}"
 
     def _attach(self, lake: str) -> None:
         data_path = self.settings.lake_data_path(lake)
+        if self._read_only:
+            there = f"sqlite:{self.settings.lake_catalog_path(lake)}"
+            target = there if is_embedded(self.settings, lake) else self._prepare_postgres(lake)
+            self.connection.execute(
+                f"ATTACH {literal('ducklake:' + target)} AS {quote(lake)} "
+                f"(READ_ONLY, DATA_PATH {literal(str(data_path) + '/')}{self._options(lake)})"
+            )
+            return
         data_path.mkdir(parents=True, exist_ok=True)
         embedded = is_embedded(self.settings, lake)
         with publish_lock(self.settings, lake):

@@ -76,6 +76,18 @@ def test_other_rows_in_the_place_of_a_file_are_found_by_their_hash() -> None:
     assert upkeep.faults() == [], "there are as many rows, and they can be read"
     [fault] = upkeep.faults(hashes=True)
     assert "partition w1: its content hash is" in fault
+    assert f"Its rows are in {upkeep.current_files()[1]}." in fault
+
+
+def test_a_flipped_bit_that_no_engine_sees_is_found_by_the_hash_and_its_file_is_named() -> None:
+    upkeep.week("w1", [1, 2, 3])
+    upkeep.week("w2", list(range(2000)))
+    file = upkeep.current_files()[1]
+    upkeep.flip(file, "tree")
+    assert upkeep.faults() == [], "there are as many rows, and they can be read"
+    [fault] = upkeep.faults(hashes=True)
+    assert fault.startswith("Lake curated, table wrangled/yields, partition w2: its content hash is")
+    assert f"Its rows are in {file}." in fault
 
 
 def test_rows_that_somebody_deleted_are_missed_and_the_commit_is_named() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.datatypes as dt
 import pandera.ibis as pandera
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mlops_assets.platform.audit.audit import audit
 from mlops_assets.platform.contracts import rules
@@ -136,6 +137,16 @@ def cut(file: Path) -> None:
     """Cut the file in half."""
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
+
+
+def flip(file: Path, column: str) -> None:
+    """Flip one bit among that column's values."""
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    [chunk] = [c for n in range(group.num_columns) if (c := group.column(n)).path_in_schema == column]
+    content = bytearray(file.read_bytes())
+    begin = chunk.dictionary_page_offset or chunk.data_page_offset
+    content[begin + chunk.total_compressed_size * 3 // 4] ^= 1
+    file.write_bytes(content)
 
 
 def faults(*, hashes: bool = False) -> list[str]:
