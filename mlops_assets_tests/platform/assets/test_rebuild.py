@@ -16,7 +16,7 @@ import pytest
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.assets.rebuild import Rebuilt, rebuild
-from mlops_assets.platform.contracts.lake import Lake
+from mlops_assets.platform.contracts.lake import Lake, placed
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG
 from mlops_assets.platform.errors import ContractError, LakeError
 from mlops_assets.platform.lake import expiry, ledger, repair
@@ -439,14 +439,15 @@ def test_partitions_that_are_added_as_it_goes_are_known_to_the_rebuild(
 def test_a_lake_is_read_where_a_resource_places_it_and_not_written(
     instance: dg.DagsterInstance, rebuilding: Rebuilding, tmp_path: Path
 ) -> None:
-    placed = Lake("curated", data_path=str(tmp_path / "placed"))
-    definitions = dg.Definitions(assets=[orchard.yields], resources={"curated": placed})
+    lake = Lake("curated", data_path=str(tmp_path / "placed"))
+    definitions = dg.Definitions(assets=[orchard.yields], resources={"curated": lake})
     harvested("w1", 1.0)
     made(instance, definitions)
     files = sorted((tmp_path / "placed").rglob("*"))
     assert files
     home = tmp_path / "elsewhere"
     home.mkdir()
-    assert rebuild([definitions], "wrangled/yields", "w1", settings=Settings.load(), home=home).equal
+    settings = placed(Settings.load(), [lake])
+    assert rebuild([definitions], "wrangled/yields", "w1", settings=settings, home=home).equal
     assert sorted((tmp_path / "placed").rglob("*")) == files
     assert rebuilding.instance is instance
