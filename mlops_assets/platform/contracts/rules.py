@@ -120,12 +120,12 @@ def _projected(outcome: ir.Table, table: ir.Table) -> object:
 
 
 def schema_of(contract: Contract) -> pa.DataFrameSchema:
-    """The contract's pandera schema."""
-    return contract.model if isinstance(contract.model, pa.DataFrameSchema) else contract.model.to_schema()
+    """The contract's pandera schema, as it is enforced."""
+    return contract.schema
 
 
 def columns_of(contract: Contract) -> dict[str, dt.DataType]:
-    """The contract's columns in order, with their Ibis types."""
+    """The contract's columns in order, with their Ibis types as they are stored."""
     return {name: column.dtype.type for name, column in schema_of(contract).columns.items()}
 
 
