@@ -342,7 +342,7 @@ def _measures(session: LakeSession, contract: Contract) -> tuple[list[str], str]
     measures: dict[str, ir.Scalar] = {
         "rows": table.count(),
         "hash": hash_total(table, rules.columns_of(contract)),
-        "keys": _key(table, keys).nunique() if keys else table.count(),
+        "keys": _key(contract, table, keys).nunique() if keys else table.count(),
     }
     columns = [contract.partition_columns[dimension] for dimension in contract.dimensions]
     for number, column in enumerate(columns):
@@ -364,8 +364,9 @@ def _breaking(holds: ir.BooleanValue) -> ir.Scalar:
     return (~kept(holds)).sum().fill_null(0)
 
 
-def _key(table: ir.Table, keys: Sequence[str]) -> ir.Value:
-    if len(keys) == 1:
+def _key(contract: Contract, table: ir.Table, keys: Sequence[str]) -> ir.Value:
+    # A NULL is not counted, except in a struct; alone it is no repeated key.
+    if len(keys) == 1 and not rules.schema_of(contract).columns[keys[0]].nullable:
         return table[keys[0]]
     return ibis.struct({key: table[key] for key in keys})
 

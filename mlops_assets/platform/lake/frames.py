@@ -14,6 +14,7 @@ NULL; everywhere else NaN stays what it is.
 
 from __future__ import annotations
 
+import collections
 import uuid
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
@@ -26,7 +27,7 @@ from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import first_line, literal, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import ibis.expr.datatypes as dt
 
@@ -143,6 +144,7 @@ def _from_pandas(frame: pd.DataFrame, columns: Mapping[str, dt.DataType]) -> pa.
     levels = [level for level in frame.index.names if level in columns and level not in frame.columns]
     if levels:
         frame = frame.reset_index(level=levels)
+    _refuse_repeated(map(str, frame.columns))
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -150,14 +152,23 @@ def _from_pandas(frame: pd.DataFrame, columns: Mapping[str, dt.DataType]) -> pa.
         raise _without_type(frame) from None
 
 
-def _without_type(frame: pd.DataFrame) -> FrameError:
-    """Which column of the frame is no column of Arrow, and why."""
-    if twice := sorted(map(str, frame.columns[frame.columns.duplicated()])):
-        return FrameError(
+def _refuse_repeated(names: Iterable[str]) -> None:
+    """Refuse columns that the engine, to which upper and lower case are one, could not tell apart.
+
+    Raises:
+        FrameError: there are some.
+    """
+    counted = collections.Counter(name.lower() for name in names)
+    if twice := [name for name, times in counted.items() if times > 1]:
+        raise FrameError(
             source=_SOURCE,
             culprit=f"it has more than one column {', '.join(twice)}.",
             remedy="Rename the columns, or leave them out.",
         )
+
+
+def _without_type(frame: pd.DataFrame) -> FrameError:
+    """Which column of the frame is no column of Arrow, and why."""
     for name, column in frame.items():
         try:
             pa.Array.from_pandas(column)
@@ -206,6 +217,7 @@ def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns:
                 "know.",
                 remedy=f"Cast it to {columns[field.name]}.",
             )
+    _refuse_repeated(arrow.schema.names)
     if not arrow.schema.names:
         raise FrameError(source=_SOURCE, culprit="it has no columns.", remedy=f"Give it {', '.join(columns)}.")
     name = _fresh_name()

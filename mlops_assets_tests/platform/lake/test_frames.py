@@ -218,6 +218,7 @@ REFUSED: dict[str, tuple[Callable[[LakeSession], Any], str]] = {
         r"the column kind \(Object\) holds Python objects",
     ),
     "twice": (lambda _: pd.concat([as_pandas(), as_pandas()[["kind"]]], axis=1), r"more than one column kind"),
+    "twice but for case": (lambda _: EXACT.append_column("Kind", EXACT["kind"]), r"more than one column kind"),
     "too large": (with_column("tree", [1, 4711 * 10**9]), r"the column tree \(BIGINT\) holds values that are no int32"),
     "not whole": (with_column("boxes", [1, 4711.5]), r"the column boxes \(DOUBLE\) holds values that are no int64"),
     "too precise": (with_column("kilos", [1, 4711 * 10**15 + 1]), r"the column kilos \(BIGINT\).* no float64"),
