@@ -89,7 +89,7 @@ def _require_usable_rules(contract: Contract, source: str, columns: Mapping[str,
     for rule in rules.row_rules(contract):
         try:
             rule.holds(table)
-        except (AttributeError, IbisError) as error:
+        except (AttributeError, IbisError, TypeError, ValueError) as error:
             if isinstance(error, AttributeError):
                 asked = [error.name or ""] if isinstance(error.obj, ir.Table) else []
             else:

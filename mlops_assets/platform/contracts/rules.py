@@ -17,7 +17,6 @@ import ibis.expr.types as ir
 import pandera.ibis as pa
 from pandera.api.function_dispatch import Dispatcher
 from pandera.api.ibis.types import IbisData
-from pandera.backends.ibis import builtin_checks
 
 from mlops_assets.platform.errors import ContractError
 
@@ -51,8 +50,6 @@ _DESCRIPTIONS: Final = {
 _RULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 # Names that pandera gives its built-in checks when the contract gives none.
 _BUILTIN_CHECKS: Final = frozenset(pa.Check.CHECK_FUNCTION_REGISTRY)
-# Importing this module is what makes the built-in checks know Ibis tables.
-_REGISTERED: Final = builtin_checks
 
 
 # Ibis publishes no types, so its decorator is untyped. It has no name for a function of any type but None.

@@ -32,6 +32,8 @@ from pandera import dtypes
 from pandera.api.dataframe.container import DataFrameSchema as AnySchema
 from pandera.api.dataframe.model import DataFrameModel as AnyModel
 from pandera.api.function_dispatch import Dispatcher
+from pandera.api.ibis.types import IbisData
+from pandera.backends.ibis import builtin_checks
 from pandera.engines import ibis_engine
 
 from mlops_assets.platform.errors import ContractError
@@ -71,13 +73,17 @@ _OF_COLUMNS: Final = {
     "says metadata={'default': ...}.",
 }
 _PATTERN: Final = "pattern"
+# Importing this module is what makes the built-in checks know Ibis tables.
+_REGISTERED: Final = builtin_checks
 
 
 def as_stored(kind: dt.DataType) -> dt.DataType:
     """The type that DuckDB gives back for what is stored as that type; it may be null.
 
-    Times have microseconds, and those with a zone are kept in UTC; a decimal has a precision.
+    Times and durations have microseconds, and times with a zone are kept in UTC; a decimal has a precision.
     """
+    if kind.is_interval():
+        return dt.Interval("us")
     return DuckDBType.from_string(DuckDBType.to_string(kind.copy(nullable=True)))
 
 
@@ -103,6 +109,8 @@ def enforced(source: str, model: Model) -> pa.DataFrameSchema:
         raise _refusal(source, "the schema", "strict='filter'", "Select the columns in the asset's function.")
     own = isinstance(schema, pa.DataFrameSchema)
     columns = {**_levels(source, schema), **schema.columns}
+    if not columns:
+        raise ContractError(source=source, culprit="its schema has no columns.", remedy="Name the table's columns.")
     return pa.DataFrameSchema(
         {name: _column(source, name, column, schema.dtype, own=own) for name, column in columns.items()},
         checks=[_check(source, "the schema", check, own=own) for check in schema.checks],
@@ -150,15 +158,18 @@ def _column(source: str, name: str, column: Any, kind: Any, *, own: bool) -> pa.
     metadata = dict(column.metadata or {})
     _require_known(source, place, metadata)
     chosen = kind or column.dtype
+    stored = _kind(source, place, chosen)
+    if "default" in metadata:
+        _require_a_value(source, place, metadata["default"], stored)
     checks = [_check(source, place, check, own=own) for check in column.checks]
     if isinstance(chosen, dtypes.Category) or hasattr(chosen, "categories"):
         checks += [pa.Check.isin(list(chosen.categories))] if chosen.categories is not None else []
     with warnings.catch_warnings():
         # Pandera's engine for Ibis has no names for nested types; ours are compared by themselves.
         warnings.filterwarnings("ignore", message=".*support is not guaranteed")
-        stored = ibis_engine.DataType(_kind(source, place, chosen))
+        boxed = ibis_engine.DataType(stored)
     return pa.Column(
-        stored, checks, nullable=bool(column.nullable), name=name, description=column.description, metadata=metadata
+        boxed, checks, nullable=bool(column.nullable), name=name, description=column.description, metadata=metadata
     )
 
 
@@ -179,6 +190,16 @@ def _require_known(source: str, place: str, metadata: Mapping[str, object]) -> N
                 culprit=f"{place} has the metadata {entry!r} of type {type(value).__name__}.",
                 remedy=f"Give it {' or '.join(kind.__name__ for kind in kinds)}.",
             )
+
+
+def _require_a_value(source: str, place: str, value: object, kind: dt.DataType) -> None:
+    words = f"SELECT try_cast(? AS {DuckDBType.to_string(kind)}) IS NULL"
+    if _engine().execute(words, [str(value)]).fetchall() == [(True,)]:
+        raise ContractError(
+            source=source,
+            culprit=f"{place} has the default {value!r}, which is no {kind}.",
+            remedy="Give a value of the column's type.",
+        )
 
 
 def _kind(source: str, place: str, given: Any) -> dt.DataType:  # noqa: ANN401  a type of any of pandera's engines
@@ -238,7 +259,7 @@ def _key(source: str, schema: AnySchema[Any], columns: Mapping[str, Any]) -> lis
 
 def _check(source: str, place: str, check: Any, *, own: bool) -> pa.Check:  # noqa: ANN401  Check or Hypothesis
     """A check that the engine can run: of `pandera.ibis` as it is, of the others if it is built in."""
-    if not own and not isinstance(check._check_fn, Dispatcher):  # noqa: SLF001
+    if not own and not _is_built_in(check):
         raise ContractError(
             source=source,
             culprit=f"{place} has the check {check.name!r}, a function over frames of another library than Ibis.",
@@ -247,11 +268,19 @@ def _check(source: str, place: str, check: Any, *, own: bool) -> pa.Check:  # no
     if check.groupby is not None:
         raise _refusal(source, place, "groupby", "Write the check with pandera.ibis, as an expression over data.table.")
     pattern = check._check_kwargs.get(_PATTERN)  # noqa: SLF001
-    if not isinstance(check._check_fn, Dispatcher) or pattern is None:  # noqa: SLF001
+    if pattern is None or not _is_built_in(check):
         return check  # type: ignore[no-any-return]
     known = copy.copy(check)
     known._check_kwargs = {**check._check_kwargs, _PATTERN: _pattern(source, place, pattern)}  # noqa: SLF001
     return known  # type: ignore[no-any-return]
+
+
+def _is_built_in(check: Any) -> bool:  # noqa: ANN401  Check or Hypothesis
+    """Whether pandera has the check for Ibis as well."""
+    function = check._check_fn  # noqa: SLF001
+    if not isinstance(function, Dispatcher):
+        return False
+    return IbisData in pa.Check.get_builtin_check_fn(function.__name__)._function_registry  # noqa: SLF001
 
 
 @functools.cache

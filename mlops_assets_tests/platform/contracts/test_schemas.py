@@ -189,6 +189,7 @@ TYPES: list[tuple[Any, str]] = [
     (of_polars(pl.Int8), "int8"),
     (of_polars(pl.Date), "date"),
     (of_polars(pl.Time), "time"),
+    (of_polars(pl.Duration("ms")), "interval('us')"),
     (of_polars(pl.Datetime("ns", "Europe/Berlin")), "timestamp('UTC', 6)"),
     (of_polars(pl.Decimal(9, 2)), "decimal(9, 2)"),
     (of_polars(pl.Categorical), "string"),
@@ -263,6 +264,21 @@ def test_a_function_over_the_whole_frame_of_another_library_is_refused_with_its_
 
     with pytest.raises(ContractError, match="the schema has the check 'sums_up'"):
         contract(Sums)
+
+
+def test_a_hypothesis_is_refused_with_its_name() -> None:
+    with pytest.raises(ContractError, match="the column 'x' has the check 'one_sample_ttest'"):
+        contract(of_pandas(float, checks=pandera.pandas.Hypothesis.one_sample_ttest(popmean=1)))
+
+
+def test_a_value_that_the_engine_cannot_compare_is_refused() -> None:
+    with pytest.raises(ContractError, match="the rule values is no expression over its columns"):
+        contract(of_polars(int, checks=pandera.polars.Check.ge(pl.lit(1))))
+
+
+def test_a_schema_without_columns_is_refused() -> None:
+    with pytest.raises(ContractError, match="no columns"):
+        contract(pandera.pandas.DataFrameSchema({}))
 
 
 OPTIONS: dict[str, Any] = {
@@ -353,6 +369,11 @@ def test_metadata_of_other_people_is_left_alone() -> None:
 def test_metadata_of_the_wrong_type_is_refused(entry: str, value: object, said: str) -> None:
     with pytest.raises(ContractError, match=f"the metadata '{entry}' of {said}"):
         contract(with_metadata({entry: value}))
+
+
+def test_a_default_that_the_column_cannot_hold_is_refused() -> None:
+    with pytest.raises(ContractError, match="the column 'x' has the default 'Cox', which is no float64"):
+        contract(with_metadata({"default": "Cox"}))
 
 
 def test_a_declaration_may_be_taken_back() -> None:
