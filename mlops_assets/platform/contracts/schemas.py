@@ -132,7 +132,9 @@ def _refusal(source: str, place: str, said: str, remedy: str) -> ContractError:
 def _refuse(source: str, place: str, declaring: object, options: Mapping[str, str]) -> None:
     for option, remedy in options.items():
         # Pandera's classes for the libraries lack some of them.
-        if getattr(declaring, option, None) not in (None, False, []):
+        said = getattr(declaring, option, None)
+        # A default may be false; the others are so where they are not set.
+        if said is not None if option == "default" else said:
             raise _refusal(source, place, option, remedy)
 
 
@@ -152,6 +154,8 @@ def _levels(source: str, schema: AnySchema[Any]) -> dict[str, Any]:
 
 def _column(source: str, name: str, column: Any, kind: Any, *, own: bool) -> pa.Column:  # noqa: ANN401  of any library
     place = f"the column {name!r}"
+    if not isinstance(name, str):
+        raise ContractError(source=source, culprit=f"{place} has no name in words.", remedy="Name it by a text.")
     _refuse(source, place, column, _OF_COLUMNS)
     if not getattr(column, "required", True):
         raise _refusal(source, place, "required=False", "Every column is there: say nullable=True.")
@@ -211,10 +215,9 @@ def _kind(source: str, place: str, given: Any) -> dt.DataType:  # noqa: ANN401  
     if given is None:
         raise ContractError(source=source, culprit=f"{place} has no type.", remedy="Give it one.")
     try:
-        kind = _ibis_type(given)
-        stored = as_stored(kind)
+        stored = as_stored(_ibis_type(given))
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError):
-        kind = stored = dt.unknown
+        stored = dt.unknown
     if stored.is_unknown() or stored.is_null():
         raise ContractError(
             source=source,

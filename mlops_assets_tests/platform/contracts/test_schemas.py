@@ -276,6 +276,11 @@ def test_a_value_that_the_engine_cannot_compare_is_refused() -> None:
         contract(of_polars(int, checks=pandera.polars.Check.ge(pl.lit(1))))
 
 
+def test_a_column_that_is_not_named_by_a_text_is_refused() -> None:
+    with pytest.raises(ContractError, match="the column 0 has no name in words"):
+        contract(pandera.pandas.DataFrameSchema({0: pandera.pandas.Column(int)}))
+
+
 def test_a_schema_without_columns_is_refused() -> None:
     with pytest.raises(ContractError, match="no columns"):
         contract(pandera.pandas.DataFrameSchema({}))
@@ -288,7 +293,7 @@ OPTIONS: dict[str, Any] = {
     "strict='filter'": pandera.polars.DataFrameSchema({}, strict="filter"),
     "regex": of_ibis(dt.Int64, regex=True),
     "required=False": of_ibis(dt.Int64, required=False),
-    "default": of_polars(int, default=1),
+    "default": of_polars(bool, default=False),
     "groupby": of_ibis(dt.Int64, checks=pandera.ibis.Check(lambda data: data.table.x > 1, groupby="x")),
 }
 
