@@ -20,9 +20,10 @@ import pyarrow as pa
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.publish import publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import StagedFile, as_ibis, relation_sql, stage
+from mlops_assets.platform.lake.stage import StagedFile, relation_sql, stage
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import record
@@ -57,8 +58,9 @@ class History:
 
     def _file(self, key: str) -> StagedFile:
         if key not in self._staged:
-            table = as_ibis(self.session, pa.table({"week": [key], "tree": [1], "kilos": [1.0]}))
-            columns, query = rules.columns_of(CONTRACT), relation_sql(self.session, table)
+            columns = rules.columns_of(CONTRACT)
+            table = as_ibis(self.session, pa.table({"week": [key], "tree": [1], "kilos": [1.0]}), columns)
+            query = relation_sql(self.session, table)
             self._staged[key] = stage(self.session, CONTRACT, query, columns=columns, attempt=f"first-{key}")
             return self._staged[key]
         first = self._staged[key].path

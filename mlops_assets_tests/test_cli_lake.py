@@ -287,12 +287,12 @@ PROJECT = """
 import ibis, ibis.expr.datatypes as dt, pandera.ibis as pa, mlops_assets as ma
 
 class Till(pa.DataFrameModel):
-    clerk: dt.String
+    clerk: dt.String = pa.Field(metadata={"personal": True})
     amount: dt.Float64
 
 MODEL = ma.Contract(
     layer="raw", table="till", model=Till, lake=ma.Lake("shop", personal=True, data_path="tills"),
-    description="What was sold.", owners=["team:shop"], personal=frozenset({"clerk"}),
+    description="What was sold.", owners=["team:shop"],
 )
 
 @ma.asset(contract=MODEL)

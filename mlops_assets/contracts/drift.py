@@ -67,30 +67,30 @@ class DriftModel(pa.DataFrameModel):
     kind: dt.String = pa.Field(nullable=False)
     rows_before: dt.Int64 = pa.Field(nullable=True, ge=0)
     rows_after: dt.Int64 = pa.Field(nullable=True, ge=0)
-    missing_before: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
-    missing_after: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
-    psi: dt.Float64 = pa.Field(nullable=True, ge=0)
+    missing_before: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
+    missing_after: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
+    psi: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 6})
     """Population stability index."""
-    jensen_shannon: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    jensen_shannon: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
     """Jensen-Shannon distance to base 2."""
-    chi_square: dt.Float64 = pa.Field(nullable=True, ge=0)
+    chi_square: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 6})
     degrees_of_freedom: dt.Float64 = pa.Field(nullable=True, ge=0)
-    cramers_v: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
-    ks: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    cramers_v: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
+    ks: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
     """Kolmogorov-Smirnov statistic at the edges of bins; on the rows it is from this to ``ks + ks_bound``."""
-    ks_bound: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
-    wasserstein: dt.Float64 = pa.Field(nullable=True, ge=0)
+    ks_bound: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
+    wasserstein: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 6})
     """Wasserstein distance in the column's unit, within ``wasserstein_bound`` of that on the rows."""
-    wasserstein_bound: dt.Float64 = pa.Field(nullable=True, ge=0)
-    wasserstein_scaled: dt.Float64 = pa.Field(nullable=True, ge=0)
+    wasserstein_bound: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 6})
+    wasserstein_scaled: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 6})
     """The same in standard deviations before."""
-    mean_before: dt.Float64 = pa.Field(nullable=True)
-    mean_after: dt.Float64 = pa.Field(nullable=True)
-    auc: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    mean_before: dt.Float64 = pa.Field(nullable=True, metadata={"decimals": 6})
+    mean_after: dt.Float64 = pa.Field(nullable=True, metadata={"decimals": 6})
+    auc: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
     """How well a classifier tells sampled rows of both months apart; 0.5 is by chance."""
-    auc_error: dt.Float64 = pa.Field(nullable=True, ge=0)
-    p_value: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
-    q_value: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    auc_error: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 6})
+    p_value: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 12})
+    q_value: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 12})
     """The p-value after Benjamini and Hochberg over all states, months and columns."""
     drift: dt.String = pa.Field(nullable=False, isin=list(VERDICTS))
     largest_change: dt.String = pa.Field(nullable=False)
@@ -104,11 +104,6 @@ class DriftModel(pa.DataFrameModel):
         unique = ("state", "month", "column")
 
 
-_DECIMALS: Final = (
-    "missing_before", "missing_after", "psi", "jensen_shannon", "chi_square", "cramers_v", "ks", "ks_bound",
-    "wasserstein", "wasserstein_bound", "wasserstein_scaled", "mean_before", "mean_after", "auc", "auc_error",
-)  # fmt: skip
-
 DRIFT: Final = Contract(
     layer="variance",
     table="drift",
@@ -117,5 +112,4 @@ DRIFT: Final = Contract(
     description="How far each column of each voter-file snapshot is from the one before: all months in one table.",
     owners=WRANGLERS,
     volume=Volume(allow_empty=True),
-    quantise={**dict.fromkeys(_DECIMALS, 6), "p_value": 12, "q_value": 12},
 )

@@ -164,10 +164,10 @@ class EventsModel(pa.DataFrameModel):
     cause: dt.String = pa.Field(nullable=False, isin=list(EVENT_CAUSES))
     kind: dt.String = pa.Field(nullable=False, isin=[*VOTER_EVENT_KINDS, DETECTED_KIND])
     name: dt.String = pa.Field(nullable=False)
-    probability: dt.Float64 = pa.Field(nullable=False, ge=0, le=1)
+    probability: dt.Float64 = pa.Field(nullable=False, ge=0, le=1, metadata={"decimals": 4})
     """Of the cause; 1 where single persons were linked."""
     units: dt.String = pa.Field(nullable=False)
-    size: dt.Float64 = pa.Field(nullable=False)
+    size: dt.Float64 = pa.Field(nullable=False, metadata={"decimals": 6})
     size_unit: dt.String = pa.Field(nullable=False, isin=["persons", "log change", "share of units"])
     evidence: dt.String = pa.Field(nullable=False)
     same_as: dt.String = pa.Field(nullable=False)
@@ -200,5 +200,4 @@ EVENTS: Final = Contract(
     description="Every named event that changed the data, from linked voter files and from unlinked aggregates.",
     owners=WRANGLERS,
     volume=ANY_VOLUME,
-    quantise={"probability": 4, "size": 6},
 )

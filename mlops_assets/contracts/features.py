@@ -89,7 +89,7 @@ class PersonTurnoutModel(pa.DataFrameModel):
     party_last: dt.String = pa.Field(nullable=False)
     """Party under which the person last voted before the election; ``NONE`` if never."""
     gender: dt.String = pa.Field(nullable=False)
-    place_turnout: dt.Float64 = pa.Field(nullable=False, ge=0, le=1)
+    place_turnout: dt.Float64 = pa.Field(nullable=False, ge=0, le=1, metadata={"decimals": 6})
     """Share of the person's county that voted two years before, of those registered then."""
     voted: dt.Int64 = pa.Field(nullable=True, isin=[0, 1])
     """Label: voted in this election; NULL while the election has not happened. Not a feature."""
@@ -110,7 +110,6 @@ PERSON_TURNOUT: Final = Contract(
     owners=WRANGLERS,
     partitions_def=ELECTION_BY_STATE,
     partition_columns={"election": "election", "state": "state"},
-    quantise={"place_turnout": 6},
     judged=ENTRY_GATES,
     judged_warnings=ENTRY_WARNINGS,
 )
@@ -129,16 +128,16 @@ class DistrictElectionModel(pa.DataFrameModel):
     """Votes four years before: the last election of the same kind (presidential or midterm)."""
     votes_third_last: dt.Float64 = pa.Field(nullable=True, ge=0)
     uncontested_last: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
-    state_votes_last: dt.Float64 = pa.Field(nullable=True, ge=0)
+    state_votes_last: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 3})
     """Mean votes per district of the state two years before."""
-    state_votes_second_last: dt.Float64 = pa.Field(nullable=True, ge=0)
-    share_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    state_votes_second_last: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 3})
+    share_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
     """Democratic share of the votes for the two large parties two years before; NULL where not both had candidates."""
-    share_second_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
-    share_third_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
-    state_share_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    share_second_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
+    share_third_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
+    state_share_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
     """The same share of the whole state's votes two years before, seats with one of the parties left out."""
-    nation_share_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    nation_share_last: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
     unopposed_last: dt.Int64 = pa.Field(nullable=False, isin=[-1, 0, 1])
     """Two years before, of the two large parties only the Democratic (1) or only the Republican (-1) had votes."""
     president_democratic: dt.Int64 = pa.Field(nullable=False, isin=[0, 1])
@@ -147,7 +146,7 @@ class DistrictElectionModel(pa.DataFrameModel):
     """Year of the latest profile before the election year on the same map, if any."""
     population: dt.Float64 = pa.Field(nullable=True, ge=0)
     population_18_and_over: dt.Float64 = pa.Field(nullable=True, ge=0)
-    share_65_and_over: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    share_65_and_over: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
 
     class Config:
         """Strict, keyed by district and election."""
@@ -166,16 +165,6 @@ DISTRICT_ELECTION: Final = Contract(
     volume=Volume(allow_empty=True),
     partitions_def=ELECTIONS,
     partition_columns={"election": "election"},
-    quantise={
-        "state_votes_last": 3,
-        "state_votes_second_last": 3,
-        "share_last": 6,
-        "share_second_last": 6,
-        "share_third_last": 6,
-        "state_share_last": 6,
-        "nation_share_last": 6,
-        "share_65_and_over": 6,
-    },
     judged=ENTRY_GATES,
     judged_warnings=ENTRY_WARNINGS,
 )

@@ -77,7 +77,7 @@ class EvaluationModel(pa.DataFrameModel):
     segment: dt.String = pa.Field(nullable=False)
     """``all``, or a group such as ``gender=FEMALE``, ``region=SOUTH`` or ``predicted=0.3``."""
     metric: dt.String = pa.Field(nullable=False)
-    value: dt.Float64 = pa.Field(nullable=False)
+    value: dt.Float64 = pa.Field(nullable=False, metadata={"decimals": 6})
     rows: dt.Int64 = pa.Field(nullable=False, ge=1)
 
     class Config:
@@ -112,7 +112,6 @@ def _evaluation(table: str, description: str) -> Contract:
         volume=Volume(allow_empty=True),
         partitions_def=FORECASTS,
         partition_columns={"election": "election"},
-        quantise={"value": 6},
     )
 
 

@@ -29,20 +29,20 @@ class PredictionsModel(pa.DataFrameModel):
     state: dt.String = pa.Field(nullable=False, isin=list(codes.FIPS_BY_STATE))
     district: dt.String = pa.Field(nullable=False, str_matches=DISTRICT_PATTERN)
     measure: dt.String = pa.Field(nullable=False, isin=MEASURES)
-    value: dt.Float64 = pa.Field(nullable=False, ge=0)
-    lower: dt.Float64 = pa.Field(nullable=False, ge=0)
-    upper: dt.Float64 = pa.Field(nullable=False, ge=0)
-    coverage: dt.Float64 = pa.Field(nullable=False, gt=0, lt=1)
+    value: dt.Float64 = pa.Field(nullable=False, ge=0, metadata={"decimals": 6})
+    lower: dt.Float64 = pa.Field(nullable=False, ge=0, metadata={"decimals": 6})
+    upper: dt.Float64 = pa.Field(nullable=False, ge=0, metadata={"decimals": 6})
+    coverage: dt.Float64 = pa.Field(nullable=False, gt=0, lt=1, metadata={"decimals": 3})
     """Share of districts whose outcome the interval is meant to hold."""
-    basis: dt.Float64 = pa.Field(nullable=True, ge=0)
+    basis: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 3})
     """What the value is a share of or compared with: registered voters, or votes at the last election."""
     model_name: dt.String = pa.Field(nullable=False)
     model_version: dt.String = pa.Field(nullable=False)
     features_version: dt.String = pa.Field(nullable=False)
     """Content hash of the feature partition that was scored."""
-    expected_error: dt.Float64 = pa.Field(nullable=False, ge=0)
+    expected_error: dt.Float64 = pa.Field(nullable=False, ge=0, metadata={"decimals": 6})
     """Mean absolute error that the interval lets expect, in the unit of the value."""
-    expected_brier: dt.Float64 = pa.Field(nullable=True, ge=0, le=0.25)
+    expected_brier: dt.Float64 = pa.Field(nullable=True, ge=0, le=0.25, metadata={"decimals": 6})
     """Brier score of its persons that their probabilities let expect, where they are what is averaged."""
 
     class Config:
@@ -69,7 +69,7 @@ class MonitoringModel(pa.DataFrameModel):
     segment: dt.String = pa.Field(nullable=False)
     """``all``, or one state: ``state=NC``."""
     metric: dt.String = pa.Field(nullable=False)
-    value: dt.Float64 = pa.Field(nullable=False)
+    value: dt.Float64 = pa.Field(nullable=False, metadata={"decimals": 6})
     rows: dt.Int64 = pa.Field(nullable=False, ge=1)
 
     class Config:
@@ -78,10 +78,6 @@ class MonitoringModel(pa.DataFrameModel):
         strict = True
         unique = ("election", "measure", "model_version", "known_by", "segment", "metric")
 
-
-_QUANTISE: Final = {
-    "value": 6, "lower": 6, "upper": 6, "coverage": 3, "basis": 3, "expected_error": 6, "expected_brier": 6,
-}  # fmt: skip
 
 DISTRICT_TURNOUT: Final = Contract(
     layer="predictions",
@@ -92,7 +88,6 @@ DISTRICT_TURNOUT: Final = Contract(
     owners=MODELERS,
     partitions_def=FORECAST_BY_STATE,
     partition_columns={"election": "election", "state": "state"},
-    quantise=_QUANTISE,
 )
 
 DISTRICT_VOTES: Final = Contract(
@@ -104,7 +99,6 @@ DISTRICT_VOTES: Final = Contract(
     owners=MODELERS,
     partitions_def=FORECASTS,
     partition_columns={"election": "election"},
-    quantise=_QUANTISE,
 )
 
 DISTRICT_SHARE: Final = Contract(
@@ -116,7 +110,6 @@ DISTRICT_SHARE: Final = Contract(
     owners=MODELERS,
     partitions_def=FORECASTS,
     partition_columns={"election": "election"},
-    quantise=_QUANTISE,
 )
 
 MONITORING: Final = Contract(
@@ -129,5 +122,4 @@ MONITORING: Final = Contract(
     volume=Volume(allow_empty=True),
     partitions_def=FORECASTS,
     partition_columns={"election": "election"},
-    quantise={"value": 6},
 )

@@ -32,12 +32,9 @@ from mlops_assets.platform.contracts.contract import Contract
 
 PLUMBERS: Final = ("team:plumbing",)
 
-# All of them: in a file whose columns have slipped, a name stands where a code should. The row's number says enough.
-_PERSONAL_VOTER_COLUMNS: Final = frozenset(VOTER_FILE_COLUMNS)
 
-
-def _text(*checks: pa.Check, nullable: bool = True) -> pa.Column:
-    return pa.Column(dt.String, list(checks), nullable=nullable)
+def _text(*checks: pa.Check, nullable: bool = True, personal: bool = False) -> pa.Column:
+    return pa.Column(dt.String, list(checks), nullable=nullable, metadata={"personal": personal})
 
 
 def _known(known: dict[str, str]) -> pa.Check:
@@ -54,13 +51,15 @@ VOTER_FILE: Final = Contract(
             "layout": _text(pa.Check.isin(list(LAYOUTS)), nullable=False),
             "source_file": _text(nullable=False),
             "source_row": pa.Column(dt.Int64, pa.Check.ge(1), nullable=False),
-            **{column: _text() for column in VOTER_FILE_COLUMNS},
-            "ncid": _text(pa.Check.str_matches(r"^[A-Z]{1,2}[0-9]+$"), nullable=False),
-            "race_code": _text(_known(codes.RACE)),
-            "ethnic_code": _text(_known(codes.ETHNICITY)),
-            "party_cd": _text(_known(codes.PARTY)),
-            "gender_code": _text(_known(codes.GENDER)),
-            "status_cd": _text(_known(codes.STATUS)),
+            # All are personal: in a file whose columns have slipped, a name stands where a code should. The row's
+            # number says enough.
+            **{column: _text(personal=True) for column in VOTER_FILE_COLUMNS},
+            "ncid": _text(pa.Check.str_matches(r"^[A-Z]{1,2}[0-9]+$"), nullable=False, personal=True),
+            "race_code": _text(_known(codes.RACE), personal=True),
+            "ethnic_code": _text(_known(codes.ETHNICITY), personal=True),
+            "party_cd": _text(_known(codes.PARTY), personal=True),
+            "gender_code": _text(_known(codes.GENDER), personal=True),
+            "status_cd": _text(_known(codes.STATUS), personal=True),
         },
         unique=["ncid"],
         strict=True,
@@ -70,7 +69,6 @@ VOTER_FILE: Final = Contract(
     owners=PLUMBERS,
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
-    personal=_PERSONAL_VOTER_COLUMNS,
     duplicate_keys_warn=True,
 )
 
@@ -80,7 +78,7 @@ class VotingHistoryModel(pa.DataFrameModel):
 
     state: dt.String = pa.Field(nullable=False, isin=STATES)
     election: dt.String = pa.Field(nullable=False, isin=ELECTION_YEARS)
-    ncid: dt.String = pa.Field(nullable=False, str_matches=r"^[A-Z]{1,2}[0-9]+$")
+    ncid: dt.String = pa.Field(nullable=False, str_matches=r"^[A-Z]{1,2}[0-9]+$", metadata={"personal": True})
     county_id: dt.String = pa.Field(nullable=True)
     county_desc: dt.String = pa.Field(nullable=True)
     election_lbl: dt.String = pa.Field(nullable=False)
@@ -104,7 +102,6 @@ VOTING_HISTORY: Final = Contract(
     owners=PLUMBERS,
     partitions_def=ELECTION_BY_STATE,
     partition_columns={"election": "election", "state": "state"},
-    personal=frozenset({"ncid"}),
 )
 
 HOUSE_RETURN_COLUMNS: Final = (

@@ -36,12 +36,12 @@ class SegmentationModel(pa.DataFrameModel):
     cells: dt.Int64 = pa.Field(nullable=False, ge=1)
     smallest_cell: dt.Int64 = pa.Field(nullable=False, ge=0)
     """Persons."""
-    small_share: dt.Float64 = pa.Field(nullable=False, ge=0, le=1)
-    error: dt.Float64 = pa.Field(nullable=False, ge=0, le=1)
+    small_share: dt.Float64 = pa.Field(nullable=False, ge=0, le=1, metadata={"decimals": 6})
+    error: dt.Float64 = pa.Field(nullable=False, ge=0, le=1, metadata={"decimals": 6})
     """Of turnout, out of time: the root of the mean squared difference over the finest cells."""
-    error_above_best: dt.Float64 = pa.Field(nullable=False)
-    standard_error: dt.Float64 = pa.Field(nullable=False, ge=0)
-    stability: dt.Float64 = pa.Field(nullable=False, ge=0, le=1)
+    error_above_best: dt.Float64 = pa.Field(nullable=False, metadata={"decimals": 9})
+    standard_error: dt.Float64 = pa.Field(nullable=False, ge=0, metadata={"decimals": 9})
+    stability: dt.Float64 = pa.Field(nullable=False, ge=0, le=1, metadata={"decimals": 6})
     tests: dt.Int64 = pa.Field(nullable=False, ge=1)
     eligible: dt.Boolean = pa.Field(nullable=False)
     chosen: dt.Boolean = pa.Field(nullable=False)
@@ -67,7 +67,6 @@ SEGMENTATION: Final = Contract(
     volume=Volume(allow_empty=True),
     partitions_def=FORECASTS,
     partition_columns={"election": "election"},
-    quantise={"small_share": 6, "error": 6, "error_above_best": 9, "standard_error": 9, "stability": 6},
 )
 
 
@@ -89,11 +88,11 @@ class SegmentTurnoutModel(pa.DataFrameModel):
     """Registered at that election."""
     past_persons: dt.Int64 = pa.Field(nullable=True, ge=SMALLEST_CELL)
     """At all earlier elections, as far as maps let them be followed; NULL where fewer than the smallest cell."""
-    state_turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    state_turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 3})
     """Of the state at the last election of the same kind (presidential or not), else at the last; NULL at the first."""
-    above_state: dt.Float64 = pa.Field(nullable=False, ge=-1, le=1)
+    above_state: dt.Float64 = pa.Field(nullable=False, ge=-1, le=1, metadata={"decimals": 3})
     """How far its turnout lay above the state's at earlier elections; 0 where nothing is known."""
-    turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 3})
     """What both let expect."""
     segmentation: dt.String = pa.Field(nullable=False)
     """Which candidate of ``variance/segmentation`` is followed, and why."""
@@ -127,5 +126,4 @@ SEGMENT_TURNOUT: Final = Contract(
     volume=ANY_VOLUME,
     partitions_def=FORECASTS,
     partition_columns={"forecast": "forecast"},
-    quantise={"state_turnout": 3, "above_state": 3, "turnout": 3},
 )

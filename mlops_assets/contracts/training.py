@@ -36,10 +36,10 @@ class PersonTurnoutModel(pa.DataFrameModel):
     voted_third_last: dt.Int64 = pa.Field(nullable=True, isin=[0, 1])
     party_last: dt.String = pa.Field(nullable=False)
     gender: dt.String = pa.Field(nullable=False)
-    place_turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    place_turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 6})
     segment: dt.String = pa.Field(nullable=False)
     """Of ``features/segment_turnout``; empty where segments are not known. No input of a model."""
-    segment_turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1)
+    segment_turnout: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 3})
     """What elections before this one let expect of the segment. No input of a model, but what it is measured beside."""
     segmentation: dt.String = pa.Field(nullable=False)
     """By which classes segments were told apart, and why; equal in all rows."""
@@ -73,7 +73,7 @@ class DistrictElectionsModel(DistrictElectionModel):
     state: dt.String = pa.Field(nullable=False, isin=list(codes.FIPS_BY_STATE))
     total_votes: dt.Int64 = pa.Field(nullable=False, ge=2)
     """Label of the vote model."""
-    democratic_share: dt.Float64 = pa.Field(nullable=True, gt=0, lt=1)
+    democratic_share: dt.Float64 = pa.Field(nullable=True, gt=0, lt=1, metadata={"decimals": 6})
     """Label of the share model: of the votes for the two large parties; NULL where not both had votes."""
 
     class Config:
@@ -98,7 +98,6 @@ PERSON_TURNOUT: Final = Contract(
     owners=MODELERS,
     partitions_def=FORECASTS,
     partition_columns={"forecast": "forecast"},
-    quantise={"place_turnout": 6, "segment_turnout": 3},
 )
 
 DISTRICT_ELECTIONS: Final = Contract(
@@ -110,5 +109,4 @@ DISTRICT_ELECTIONS: Final = Contract(
     owners=MODELERS,
     partitions_def=FORECASTS,
     partition_columns={"forecast": "forecast"},
-    quantise={"democratic_share": 6},
 )

@@ -116,7 +116,7 @@ class VoterEventsModel(pa.DataFrameModel):
     units: dt.String = pa.Field(nullable=False)
     """Districts concerned, separated by commas; ``all`` for the whole state."""
     persons: dt.Int64 = pa.Field(nullable=False, ge=0)
-    share: dt.Float64 = pa.Field(nullable=False, ge=0)
+    share: dt.Float64 = pa.Field(nullable=False, ge=0, metadata={"decimals": 6})
     """Persons concerned as a share of the state's registered voters."""
     evidence: dt.String = pa.Field(nullable=False)
 
@@ -137,7 +137,6 @@ VOTER_EVENTS: Final = Contract(
     volume=ANY_VOLUME,
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
-    quantise={"share": 6},
 )
 
 
@@ -180,8 +179,8 @@ class DetectedModel(pa.DataFrameModel):
     states: dt.Int64 = pa.Field(nullable=False, ge=1)
     """How many states were compared; a wave cannot be learned from few."""
     cause: dt.String = pa.Field(nullable=False, isin=list(DETECTED))
-    probability: dt.Float64 = pa.Field(nullable=False, ge=0, le=1)
-    magnitude: dt.Float64 = pa.Field(nullable=False)
+    probability: dt.Float64 = pa.Field(nullable=False, ge=0, le=1, metadata={"decimals": 4})
+    magnitude: dt.Float64 = pa.Field(nullable=False, metadata={"decimals": 6})
     """In natural logarithms; of a renumbering the share of units."""
     units: dt.String = pa.Field(nullable=False)
     """Those concerned, separated by commas; ``all`` for the whole state; empty for ``none``."""
@@ -224,8 +223,6 @@ class RegistrationChangesModel(DetectedModel):
         unique = ("month", "state")
 
 
-_DETECTED_DECIMALS: Final = {"probability": 4, "magnitude": 6}
-
 RESULT_CHANGES: Final = Contract(
     layer="variance",
     table="result_changes",
@@ -236,7 +233,6 @@ RESULT_CHANGES: Final = Contract(
     volume=Volume(allow_empty=True),
     partitions_def=ELECTIONS,
     partition_columns={"election": "election"},
-    quantise=_DETECTED_DECIMALS,
 )
 
 PROFILE_CHANGES: Final = Contract(
@@ -249,7 +245,6 @@ PROFILE_CHANGES: Final = Contract(
     volume=Volume(allow_empty=True),
     partitions_def=YEARS,
     partition_columns={"year": "year"},
-    quantise=_DETECTED_DECIMALS,
 )
 
 REGISTRATION_CHANGES: Final = Contract(
@@ -262,5 +257,4 @@ REGISTRATION_CHANGES: Final = Contract(
     volume=Volume(allow_empty=True),
     partitions_def=REGISTRATIONS,
     partition_columns={"month": "month"},
-    quantise=_DETECTED_DECIMALS,
 )

@@ -202,7 +202,7 @@ class DistrictProfilesModel(pa.DataFrameModel):
     congress: dt.Int64 = pa.Field(nullable=True, ge=90, le=130)
     """Congress whose district map the profile uses."""
     measure: dt.String = pa.Field(nullable=False, isin=list(PROFILE_MEASURES))
-    value: dt.Float64 = pa.Field(nullable=True, ge=0)
+    value: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 3})
     code: dt.String = pa.Field(nullable=False)
     """Column of the source that gave the value."""
 
@@ -222,7 +222,6 @@ DISTRICT_PROFILES: Final = Contract(
     owners=WRANGLERS,
     partitions_def=YEARS,
     partition_columns={"year": "year"},
-    quantise={"value": 3},
 )
 
 

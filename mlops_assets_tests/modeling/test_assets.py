@@ -40,9 +40,10 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.exports.export import open_export
 from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.publish import publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, relation_sql, stage
 from mlops_assets.platform.lake.tables import published_table, read_as_recorded
 from mlops_assets.platform.security.token_keys import read_keys
 from mlops_assets.platform.settings import Settings
@@ -172,7 +173,8 @@ def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
     """Publish a partition as another process would, without a run in this one."""
     with LakeSession(Settings.load()) as session, lease(session, contract.lake.name) as attempt:
         columns = rules.columns_of(contract)
-        file = stage(session, contract, relation_sql(session, as_ibis(session, rows)), columns=columns, attempt=attempt)
+        query = relation_sql(session, as_ibis(session, rows, columns))
+        file = stage(session, contract, query, columns=columns, attempt=attempt)
         found = audit.audit(session, contract, file, contract.partition_values(key), Reference())
         assert not found.stops
         replaced = ledger.current_version(session, contract, key)

@@ -46,8 +46,8 @@ class HarvestModel(pandera.DataFrameModel):
 
     week: dt.String = pandera.Field(nullable=False)
     tree: dt.Int64 = pandera.Field(nullable=False, ge=1)
-    picker: dt.String = pandera.Field(nullable=True)
-    kilos: dt.Float64 = pandera.Field(nullable=False, ge=0)
+    picker: dt.String = pandera.Field(nullable=True, metadata={"personal": True})
+    kilos: dt.Float64 = pandera.Field(nullable=False, ge=0, metadata={"decimals": 3})
 
     class Config:
         """Strict, keyed by tree."""
@@ -77,8 +77,6 @@ HARVEST: Final = Contract(
     owners=["team:pickers"],
     partitions_def=PARTITIONS,
     partition_columns={"week": "week"},
-    personal=frozenset({"picker"}),
-    quantise={"kilos": 3},
 )
 
 SORTED_HARVEST: Final = Contract(
@@ -90,7 +88,6 @@ SORTED_HARVEST: Final = Contract(
     owners=["team:pickers"],
     partitions_def=PARTITIONS,
     partition_columns={"week": "week"},
-    personal=frozenset({"picker"}),
     quarantine=Quarantine(floor=0.5),
 )
 
@@ -100,7 +97,7 @@ class YieldsModel(pandera.DataFrameModel):
 
     week: dt.String = pandera.Field(nullable=False)
     tree: dt.Int64 = pandera.Field(nullable=False)
-    kilos: dt.Float64 = pandera.Field(nullable=False)
+    kilos: dt.Float64 = pandera.Field(nullable=False, metadata={"decimals": 3})
 
     class Config:
         """Strict, keyed by tree."""
@@ -118,7 +115,6 @@ YIELDS: Final = Contract(
     owners=["team:farm"],
     partitions_def=PARTITIONS,
     partition_columns={"week": "week"},
-    quantise={"kilos": 3},
 )
 
 
@@ -126,7 +122,7 @@ class SeasonModel(pandera.DataFrameModel):
     """One row: the season so far."""
 
     weeks: dt.Int64 = pandera.Field(nullable=False)
-    kilos: dt.Float64 = pandera.Field(nullable=False)
+    kilos: dt.Float64 = pandera.Field(nullable=False, metadata={"decimals": 3})
 
     class Config:
         """Strict."""
@@ -141,7 +137,6 @@ SEASON: Final = Contract(
     lake=CURATED,
     description="The season so far.",
     owners=["team:farm"],
-    quantise={"kilos": 3},
 )
 
 

@@ -25,6 +25,8 @@ from mlops_assets_tests.wrangling.kept_contract import kept_rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlops_assets.platform.contracts.contract import Contract
+
 _VOTER: dict[str, Any] = {
     "state": "NC",
     "month": "2022-11",
@@ -47,8 +49,8 @@ _VOTER: dict[str, Any] = {
 }
 
 
-def _schema(contract: Any) -> pa.Schema:  # noqa: ANN401  the contract's model is either of two pandera kinds
-    columns = contract.model.to_schema().columns
+def _schema(contract: Contract) -> pa.Schema:
+    columns = contract.schema.columns
     numbers = {"birth_cohort", "registered_year", "copies"}
     return pa.schema([(name, pa.int64() if name in numbers else pa.string()) for name in columns])
 

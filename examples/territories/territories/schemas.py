@@ -14,7 +14,7 @@ class CustomerExport(pa.DataFrameModel):
     """One row for each customer at the end of a month, as the sales department exports them."""
 
     month: dt.String
-    customer_id: dt.String = pa.Field(str_matches=r"^C[0-9]{6}$")
+    customer_id: dt.String = pa.Field(str_matches=r"^C[0-9]{6}$", metadata={"personal": True})
     name: dt.String = pa.Field(metadata={"personal": True})
     email: dt.String = pa.Field(metadata={"personal": True})
     address: dt.String = pa.Field(metadata={"personal": True})
@@ -41,7 +41,9 @@ class Territory(pa.DataFrameModel):
     territory: dt.String = pa.Field(isin=TERRITORIES)
     segment: dt.String
     customers: dt.Int64 = pa.Field(ge=1)
-    monthly_spend: dt.Float64 = pa.Field(ge=0, description="Dollars of all of them in the month.")
+    monthly_spend: dt.Float64 = pa.Field(
+        ge=0, description="Dollars of all of them in the month.", metadata={"decimals": 2}
+    )
 
     class Config:
         """One row for each of these."""

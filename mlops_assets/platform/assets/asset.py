@@ -30,10 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
-    import pandera.ibis as pa
-
     from mlops_assets.platform.contracts.contract import Quarantine
     from mlops_assets.platform.contracts.lake import Lake
+    from mlops_assets.platform.contracts.schemas import Model
     from mlops_assets.platform.contracts.volume import Volume
 
 PARTITION_EXPR: Final = "partition_expr"
@@ -46,7 +45,7 @@ def asset(
     function: Callable[..., Any] | None = None,
     /,
     *,
-    schema: type[pa.DataFrameModel] | pa.DataFrameSchema | None = None,
+    schema: Model | None = None,
     lake: Lake | None = None,
     volume: Volume | None = None,
     quarantine: Quarantine | None = None,
@@ -91,15 +90,15 @@ def asset(
     The function gets its inputs by the names of ``ins`` as Ibis tables, and what else Dagster would give it:
     ``context``, ``config``, resources. It may also ask for ``partition`` (`Partition`), ``settings``, ``session``
     (connection and scratch folder) and ``versions`` (for each input the content hash of each partition). It returns the
-    rows as any frame (Ibis, Arrow, Polars, pandas, DuckDB), or ``dg.MaterializeResult`` with the frame as ``value``,
-    metadata, and a result for each of ``check_specs``.
+    rows as any frame (Ibis, Arrow, Polars, pandas, DuckDB; see ``frames``), or ``dg.MaterializeResult`` with the frame
+    as ``value``, metadata, and a result for each of ``check_specs``.
 
     When a blocking rule fails, nothing becomes visible, the last good partition stands, every check has its result, and
     the step fails without a retry. Whatever else is raised reaches Dagster without the values that it may quote.
 
     Args:
         function: refused: without ``schema`` and ``lake`` there is nothing to enforce.
-        schema: the columns, their types and rules: a pandera model.
+        schema: the columns, their types and rules: a pandera model for Ibis, pandas or Polars (see ``schemas``).
         lake: the lake that holds the table.
         volume: how many rows a partition may have; by default some, and no less than half of those before.
         quarantine: publish the rows that pass and set aside those that fail.

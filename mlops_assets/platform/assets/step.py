@@ -28,10 +28,11 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.lake import placed
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG, Reference
 from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.frames import FrameError, as_ibis
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, relation_sql, stage
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.reading import Input
     from mlops_assets.platform.audit.audit import Audit, CheckOutcome
     from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.frames import Frame
     from mlops_assets.platform.lake.ledger import Entry, QuarantineRecord
     from mlops_assets.platform.lake.publish import Outcome
-    from mlops_assets.platform.lake.stage import StagedFile, Table
+    from mlops_assets.platform.lake.stage import StagedFile
     from mlops_assets.platform.provenance import CodeOrigin
 
 _ATTEMPTS: Final = 4
@@ -81,7 +83,7 @@ class WithMetadata:
         judgements: one for each judged check of the contract.
     """
 
-    table: Table
+    table: Frame
     metadata: Mapping[str, Any] = field(default_factory=dict)
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
 
@@ -148,7 +150,10 @@ def _stage_audit_publish(step: Step, context: dg.AssetExecutionContext, given: M
     task = _Task(step=step, context=context, given=given, partition=partition, reads=_reads(step, context))
     lakes = lakes_of(context, {contract.lake, *(read.contract.lake for read in task.reads.values())})
     with LakeSession(placed(Settings.load(), lakes)) as session:
-        done = _until_not_overtaken(task, session)
+        try:
+            done = _until_not_overtaken(task, session)
+        except FrameError as error:
+            done = _Done(audit=audit.not_evaluated(contract, str(error)))
     results = [_check_result(outcome, contract, key) for outcome in done.audit.outcomes]
     if done.published is None:
         yield from results
@@ -215,7 +220,7 @@ def _attempt(task: _Task, session: LakeSession, *, anew: bool) -> _Done:
         anew=anew,
     )
     result = _call(task, session, inputs)
-    table = as_ibis(session, result.table)
+    table = as_ibis(session, result.table, rules.columns_of(contract))
     problem = audit.shape_problem(contract, table.schema())
     if problem is not None:
         return _Done(audit=audit.not_evaluated(contract, problem))

@@ -17,6 +17,7 @@ import ibis
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
+from mlops_assets.platform.contracts.schemas import as_stored
 from mlops_assets.platform.contracts.volume import worded
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import literal
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 SAMPLE_ROWS: Final = 5
 _LONGEST_VALUE: Final = 60
 MASK: Final = "***"
+_STORED_SCALE: Final = 6
 _VIEW: Final = "staged_rows"
 _COMPILED: Final[dict[dg.AssetKey, tuple[Contract, list[str], str]]] = {}
 
@@ -185,9 +187,9 @@ def shape_problem(contract: Contract, actual: Mapping[str, dt.DataType]) -> str 
     if extra := [name for name in actual if name not in expected]:
         words.append(f"unexpected: {', '.join(extra)}")
     wrong = [
-        f"{name} is {actual[name].copy(nullable=True)}, not {kind.copy(nullable=True)}"
+        f"{name} is {actual[name].copy(nullable=True)}, not {kind}"
         for name, kind in expected.items()
-        if name in actual and actual[name].copy(nullable=True) != kind.copy(nullable=True)
+        if name in actual and not _same(actual[name], kind)
     ]
     if wrong:
         words.append(f"types: {'; '.join(wrong)}")
@@ -197,6 +199,12 @@ def shape_problem(contract: Contract, actual: Mapping[str, dt.DataType]) -> str 
         f"The table has {len(actual)} columns, contract {contract.layer}/{contract.table} expects {len(expected)} "
         f"({'. '.join(words)})."
     )
+
+
+def _same(actual: dt.DataType, expected: dt.DataType) -> bool:
+    """Whether a column is of the type as it is stored; an expression of Ibis may leave a time's precision open."""
+    open_ended = actual.is_timestamp() and actual.scale in {None, _STORED_SCALE}
+    return bool((as_stored(actual) if open_ended else actual.copy(nullable=True)) == expected)
 
 
 def not_evaluated(contract: Contract, problem: str) -> Audit:
@@ -334,7 +342,7 @@ def _measures(session: LakeSession, contract: Contract) -> tuple[list[str], str]
     measures: dict[str, ir.Scalar] = {
         "rows": table.count(),
         "hash": hash_total(table, rules.columns_of(contract)),
-        "keys": _key(table, keys).nunique() if keys else table.count(),
+        "keys": _key(contract, table, keys).nunique() if keys else table.count(),
     }
     columns = [contract.partition_columns[dimension] for dimension in contract.dimensions]
     for number, column in enumerate(columns):
@@ -356,8 +364,9 @@ def _breaking(holds: ir.BooleanValue) -> ir.Scalar:
     return (~kept(holds)).sum().fill_null(0)
 
 
-def _key(table: ir.Table, keys: Sequence[str]) -> ir.Value:
-    if len(keys) == 1:
+def _key(contract: Contract, table: ir.Table, keys: Sequence[str]) -> ir.Value:
+    # A NULL is not counted, except in a struct; alone it is no repeated key.
+    if len(keys) == 1 and not rules.schema_of(contract).columns[keys[0]].nullable:
         return table[keys[0]]
     return ibis.struct({key: table[key] for key in keys})
 

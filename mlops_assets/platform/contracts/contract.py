@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
-from pandera.backends.ibis import builtin_checks
 
 from mlops_assets.platform.contracts.names import require_known_names
 from mlops_assets.platform.contracts.rules import QUARANTINE_PARTITION
+from mlops_assets.platform.contracts.schemas import declared, enforced
 from mlops_assets.platform.contracts.volume import Volume
 from mlops_assets.platform.errors import ContractError
 
@@ -25,10 +26,7 @@ if TYPE_CHECKING:
     import pandera.ibis as pa
 
     from mlops_assets.platform.contracts.lake import Lake
-
-
-# A schema copies its checks when it is made; a copy made before this import would not know Ibis tables.
-_REGISTERED: Final = builtin_checks
+    from mlops_assets.platform.contracts.schemas import Model
 
 CONTRACT: Final = "mlops_assets/contract"
 """The entry of an asset's metadata with its contract."""
@@ -69,27 +67,24 @@ class Quarantine:
 class Contract:
     """A published table: its pandera schema, its lake, its partitions and its owner.
 
-    The schema is a ``pandera.ibis.DataFrameModel``. Its fields give columns, types and whether they may be null; a
-    field's or frame's check with a ``name`` becomes a named business rule, one without falls under ``values``; a check
-    with ``raise_warning=True`` warns instead of blocking; ``Config.unique`` names the key.
+    The schema is a pandera model for Ibis, pandas or Polars. Its fields give columns, types and whether they may be
+    null; a field's or frame's check with a ``name`` becomes a named business rule, one without falls under ``values``;
+    a check with ``raise_warning=True`` warns instead of blocking; ``Config.unique`` names the key, or ``unique=True``
+    that of one column; a field's ``metadata`` may say ``personal``, ``decimals``, ``non_finite`` and ``default`` (see
+    ``schemas``).
 
     Attributes:
         layer: the lake schema, and the first part of the asset key.
         table: the lake table, and the second part of the asset key.
-        model: the pandera schema.
+        model: the pandera schema, a class or an object.
         lake: the lake that holds the table.
         description: one paragraph for the asset's page.
         owners: Dagster owners, such as ``team:plumbing``.
         partitions_def: how the table is partitioned; ``None`` for a table that is replaced whole.
         partition_columns: for each partition dimension the column holding its key. A table with one dimension may name
             the dimension as it likes. Row membership is audited against them.
-        personal: columns whose values are masked in samples and never reach metadata; only in a lake for personal data.
         volume: how many rows a partition may have; by default some, and no less than half of those before.
-        non_finite: columns that may hold NaN or infinities; in all others these break ``values``.
         duplicate_keys_warn: whether a repeated key warns (raw data) instead of blocking.
-        quantise: decimals to which float columns are rounded when staged, so that equal inputs give equal hashes.
-        defaults: for columns that the contract has gained, the value in partitions that were published before; NULL
-            where a column may be null and has none. A partition without a value cannot be read until it is made again.
         quarantine: what to do with failing rows; ``None`` means that one failing row blocks the publish.
         judged: blocking checks that no rule over rows can decide (is a candidate as good as what it would replace?), by
             name with what they ask; the step returns a `Judgement` for each.
@@ -115,18 +110,14 @@ class Contract:
 
     layer: str
     table: str
-    model: type[pa.DataFrameModel] | pa.DataFrameSchema
+    model: Model
     lake: Lake
     description: str
     owners: Sequence[str]
     partitions_def: dg.PartitionsDefinition[str] | None = None
     partition_columns: Mapping[str, str] = field(default_factory=dict)
-    personal: frozenset[str] = frozenset()
     volume: Volume = field(default_factory=Volume)
-    non_finite: frozenset[str] = frozenset()
     duplicate_keys_warn: bool = False
-    quantise: Mapping[str, int] = field(default_factory=dict)
-    defaults: Mapping[str, str | float | bool] = field(default_factory=dict)
     quarantine: Quarantine | None = None
     judged: Mapping[str, str] = field(default_factory=dict)
     judged_warnings: frozenset[str] = frozenset()
@@ -137,7 +128,8 @@ class Contract:
 
         Raises:
             ContractError: a name is not an identifier, a partition dimension has no column of its own, a column, check
-                or lake that is named does not exist, a rule is unusable, or the lake is not for personal data.
+                or lake that is named does not exist, the schema or a rule is unusable, or the lake is not for personal
+                data.
         """
         for name in (self.layer, self.table, *self.judged):
             if not _NAME.fullmatch(name):
@@ -155,6 +147,31 @@ class Contract:
                 remedy="Name one column for each partition dimension.",
             )
         require_known_names(self)
+
+    @cached_property
+    def schema(self) -> pa.DataFrameSchema:
+        """The schema that is enforced: types as they are stored."""
+        return enforced(f"Contract {self.layer}/{self.table}", self.model)
+
+    @cached_property
+    def personal(self) -> frozenset[str]:
+        """Columns whose values are masked in samples and never reach metadata."""
+        return frozenset(name for name, said in declared(self.schema, "personal").items() if said)
+
+    @cached_property
+    def non_finite(self) -> frozenset[str]:
+        """Columns that may hold NaN or infinities."""
+        return frozenset(name for name, said in declared(self.schema, "non_finite").items() if said)
+
+    @cached_property
+    def decimals(self) -> Mapping[str, int]:
+        """For each column that is rounded when staged, to how many decimals."""
+        return declared(self.schema, "decimals")
+
+    @cached_property
+    def defaults(self) -> Mapping[str, str | float | bool]:
+        """For columns that the contract has gained, the value in partitions that were published before."""
+        return declared(self.schema, "default")
 
     @property
     def key(self) -> dg.AssetKey:

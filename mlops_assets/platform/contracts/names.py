@@ -31,8 +31,7 @@ def require_known_names(contract: Contract) -> None:
 
     Raises:
         ContractError: a column, check or lake that is named does not exist; a column is rounded or may be infinite and
-            its type has neither; a column declares by itself what only the key can; a rule is unusable; or columns are
-            personal in a lake that is not for personal data.
+            its type has neither; a rule is unusable; or columns are personal in a lake that is not for personal data.
     """
     source = f"Contract {contract.layer}/{contract.table}"
     if not isinstance(contract.lake, Lake):
@@ -41,28 +40,21 @@ def require_known_names(contract: Contract) -> None:
             culprit=f"its lake is {contract.lake!r}, which is no declared lake.",
             remedy="Declare one by Lake(name), and name it here.",
         )
-    schema = rules.schema_of(contract)
     columns = rules.columns_of(contract)
     for place, names in _columns_named(contract).items():
         _require_known(source, place, names, columns, kind="column")
     _require_known(source, "judged_warnings", contract.judged_warnings, contract.judged, kind="judged check")
     for place, names, fits in (
-        ("quantise", contract.quantise, lambda kind: kind.is_floating()),
+        ("decimals", contract.decimals, lambda kind: kind.is_floating()),
         ("non_finite", contract.non_finite, rules.may_be_infinite),
     ):
         for name in sorted(names):
             if not fits(columns[name]):
                 raise ContractError(
                     source=source,
-                    culprit=f"{place} names the column {name!r}, which is {columns[name]}.",
-                    remedy=f"Take it out of {place}, or give it another type.",
+                    culprit=f"the column {name!r} has the metadata {place!r} and is {columns[name]}.",
+                    remedy="Take it out, or give the column another type.",
                 )
-    if alone := sorted(name for name, column in schema.columns.items() if column.unique):
-        raise ContractError(
-            source=source,
-            culprit=f"the column {alone[0]!r} says unique=True, which pandera does not look at on Ibis tables.",
-            remedy="Name the key in the schema's unique (Config.unique).",
-        )
     if contract.personal and not contract.lake.personal:
         raise ContractError(
             source=source,
@@ -77,9 +69,6 @@ def _columns_named(contract: Contract) -> Mapping[str, Iterable[str]]:
     return {
         "partition_columns": contract.partition_columns.values(),
         "unique": rules.key_columns(contract),
-        "personal": contract.personal,
-        "quantise": contract.quantise,
-        "non_finite": contract.non_finite,
     }
 
 
@@ -100,7 +89,7 @@ def _require_usable_rules(contract: Contract, source: str, columns: Mapping[str,
     for rule in rules.row_rules(contract):
         try:
             rule.holds(table)
-        except (AttributeError, IbisError) as error:
+        except (AttributeError, IbisError, TypeError, ValueError) as error:
             if isinstance(error, AttributeError):
                 asked = [error.name or ""] if isinstance(error.obj, ir.Table) else []
             else:

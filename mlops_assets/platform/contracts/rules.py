@@ -17,7 +17,6 @@ import ibis.expr.types as ir
 import pandera.ibis as pa
 from pandera.api.function_dispatch import Dispatcher
 from pandera.api.ibis.types import IbisData
-from pandera.backends.ibis import builtin_checks
 
 from mlops_assets.platform.errors import ContractError
 
@@ -51,8 +50,6 @@ _DESCRIPTIONS: Final = {
 _RULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 # Names that pandera gives its built-in checks when the contract gives none.
 _BUILTIN_CHECKS: Final = frozenset(pa.Check.CHECK_FUNCTION_REGISTRY)
-# Importing this module is what makes the built-in checks know Ibis tables.
-_REGISTERED: Final = builtin_checks
 
 
 # Ibis publishes no types, so its decorator is untyped. It has no name for a function of any type but None.
@@ -120,12 +117,12 @@ def _projected(outcome: ir.Table, table: ir.Table) -> object:
 
 
 def schema_of(contract: Contract) -> pa.DataFrameSchema:
-    """The contract's pandera schema."""
-    return contract.model if isinstance(contract.model, pa.DataFrameSchema) else contract.model.to_schema()
+    """The contract's pandera schema, as it is enforced."""
+    return contract.schema
 
 
 def columns_of(contract: Contract) -> dict[str, dt.DataType]:
-    """The contract's columns in order, with their Ibis types."""
+    """The contract's columns in order, with their Ibis types as they are stored."""
     return {name: column.dtype.type for name, column in schema_of(contract).columns.items()}
 
 

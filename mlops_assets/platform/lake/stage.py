@@ -12,27 +12,22 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-import duckdb
 import ibis
-import ibis.expr.types as ir
-import pyarrow as pa
 
-from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import literal, publish_lock, quote
+from mlops_assets.platform.lake.frames import misfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import ibis.expr.datatypes as dt
+    import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
-
-Table: TypeAlias = ir.Table | pa.Table | pa.RecordBatchReader | duckdb.DuckDBPyRelation
-"""What an asset may return."""
 
 _LEASES: Final = "_leases"
 # The reaper sweeps too, and has containers to look after.
@@ -62,28 +57,6 @@ class StagedFile:
         """Remove the file and its folder, unless the lake may refer to it: that is for the sweeper to find out."""
         if not self.maybe_published:
             shutil.rmtree(self.path.parent, ignore_errors=True)
-
-
-def as_ibis(session: LakeSession, table: Table) -> ir.Table:
-    """Whatever an asset returned, as an Ibis table on the session's connection.
-
-    Raises:
-        ContractError: the asset returned something else.
-    """
-    if isinstance(table, ir.Table):
-        return table
-    name = f"returned_{uuid.uuid4().hex}"
-    if isinstance(table, pa.Table | pa.RecordBatchReader):
-        session.connection.register(name, table)
-        return session.ibis.table(name)
-    if isinstance(table, duckdb.DuckDBPyRelation):
-        table.create_view(name)
-        return session.ibis.table(name)
-    raise ContractError(
-        source="The asset's function",
-        culprit=f"it returned {type(table).__name__}.",
-        remedy="Return an Ibis table, an Arrow table or reader, or a DuckDB relation.",
-    )
 
 
 def relation_sql(session: LakeSession, table: ir.Table) -> str:
@@ -121,10 +94,13 @@ def stage(
 
     Args:
         session: the session whose connection can run the query.
-        contract: gives lake, layer, table and quantisation.
+        contract: gives lake, layer, table and decimals.
         query: DuckDB query with at least these columns.
         columns: the columns to write, in order.
         attempt: id of the attempt, which names the path.
+
+    Raises:
+        FrameError: a value of the frame that the asset returned does not fit the contract's type.
     """
     folder = session.settings.lake_data_path(contract.lake.name) / contract.layer / contract.table / attempt
     folder.mkdir(parents=True)
@@ -142,15 +118,17 @@ def stage(
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if (told := misfit(error)) is not None:
+            raise told from None
         raise
     return StagedFile(path, path.stat().st_size)
 
 
 def _rounded(contract: Contract, column: str) -> str:
-    if column in contract.quantise:
-        return f"round({quote(column)}, {contract.quantise[column]})"
+    if column in contract.decimals:
+        return f"round({quote(column)}, {contract.decimals[column]})"
     return quote(column)
 
 

@@ -112,7 +112,7 @@ def _absent(contract: Contract, column: str, keys: Sequence[str | None]) -> str:
     raise MissingInputError(
         source=f"Table {contract.layer}/{contract.table}",
         culprit=f"{which} was published before the contract had the column {column}, which must hold a value.",
-        remedy="Materialize it again, or declare the value of earlier partitions in the contract's defaults.",
+        remedy="Materialize it again, or say in the field's metadata what earlier partitions hold: {'default': ...}.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import dagster as dg
 import ibis.expr.types as ir
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 import pyarrow as pa
 import pytest
 

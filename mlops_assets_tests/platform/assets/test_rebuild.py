@@ -40,7 +40,7 @@ LAKES = (orchard.RESTRICTED.name, orchard.CURATED.name)
 class WithKind(orchard.HarvestModel):
     """A harvest that tells the kind of apple."""
 
-    kind: dt.String = pandera.Field(nullable=False)
+    kind: dt.String = pandera.Field(nullable=False, metadata={"default": "Boskoop"})
 
 
 class WithGrade(orchard.YieldsModel):
@@ -49,7 +49,7 @@ class WithGrade(orchard.YieldsModel):
     grade: dt.Int64 = pandera.Field(nullable=True)
 
 
-HARVEST_OF_KINDS = dataclasses.replace(orchard.HARVEST, model=WithKind, defaults={"kind": "Boskoop"})
+HARVEST_OF_KINDS = dataclasses.replace(orchard.HARVEST, model=WithKind)
 GRADED_YIELDS = dataclasses.replace(orchard.YIELDS, model=WithGrade)
 
 

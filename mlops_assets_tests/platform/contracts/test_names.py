@@ -35,9 +35,6 @@ def with_key(*columns: str) -> Contract:
 
 
 MISSPELT: dict[str, Callable[[], Contract]] = {
-    "personal": lambda: dataclasses.replace(orchard.HARVEST, personal=frozenset({"pikcer"})),
-    "quantise": lambda: dataclasses.replace(orchard.HARVEST, quantise={"pikcer": 3}),
-    "non_finite": lambda: dataclasses.replace(orchard.HARVEST, non_finite=frozenset({"pikcer"})),
     "partition_columns": lambda: dataclasses.replace(orchard.HARVEST, partition_columns={"week": "pikcer"}),
     "unique": lambda: with_key("week", "pikcer"),
     "the rule ripe": lambda: with_rule(lambda data: data.table.pikcer.notnull()),
@@ -69,13 +66,9 @@ def test_a_misspelt_judged_check_is_refused() -> None:
 
 
 def test_rounding_a_column_that_is_no_float_is_refused() -> None:
-    with pytest.raises(ContractError, match=r"quantise names the column 'tree', which is !?int64"):
-        dataclasses.replace(orchard.HARVEST, quantise={"tree": 1})
-
-
-def test_a_key_that_a_column_declares_for_itself_is_refused_because_nobody_would_look_at_it() -> None:
-    schema = rules.schema_of(orchard.HARVEST).add_columns({"stem": pandera.Column(dt.Int64, unique=True)})
-    with pytest.raises(ContractError, match=r"'stem' says unique=True.*Config.unique"):
+    column = pandera.Column(dt.Int64, metadata={"decimals": 1})
+    schema = rules.schema_of(orchard.HARVEST).add_columns({"stem": column})
+    with pytest.raises(ContractError, match=r"the column 'stem' has the metadata 'decimals' and is int64"):
         dataclasses.replace(orchard.HARVEST, model=schema)
 
 

@@ -20,11 +20,12 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.files import data_files
+from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.inspection import inspect
 from mlops_assets.platform.lake.ledger import InputRecord, PublishRecord
 from mlops_assets.platform.lake.publish import publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import as_ibis, lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, relation_sql, stage
 from mlops_assets.platform.lake.tables import read_as_recorded
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
@@ -52,7 +53,7 @@ class NarrowYieldsModel(pandera.DataFrameModel):
         unique = ("week", "tree")
 
 
-NARROW_YIELDS = replace(orchard.YIELDS, model=NarrowYieldsModel, quantise={})
+NARROW_YIELDS = replace(orchard.YIELDS, model=NarrowYieldsModel)
 CONTRACTS = {asset.key.to_user_string(): asset for asset in (orchard.YIELDS, orchard.SEASON, orchard.HARVEST)}
 
 
@@ -67,7 +68,7 @@ def publish_table(
     """Publish those columns as that partition, audited, made from those publishes."""
     with LakeSession(Settings.load()) as session, lease(session, contract.lake.name) as attempt:
         columns = rules.columns_of(contract)
-        query = relation_sql(session, as_ibis(session, pa.table(dict(rows))))
+        query = relation_sql(session, as_ibis(session, pa.table(dict(rows)), columns))
         staged = stage(session, contract, query, columns=columns, attempt=attempt)
         found = audit(session, contract, staged, contract.partition_values(key), Reference())
         record = PublishRecord(

@@ -1,0 +1,261 @@
+"""Frames: what an asset's function returned, as an Ibis table on the session's connection.
+
+Put here how a frame of each library reaches the engine, and what is asked of its types. Keep out the writing of its
+rows (``stage``) and any judgement of what they hold (the audit).
+
+An Ibis table or DuckDB relation of the session's connection stays a query, whose types must be the contract's. All else
+is handed over as Arrow, without a copy where its library allows. Its libraries have habits (pandas makes a float of a
+whole number that may be missing, and has no dates), so a column whose type is akin to the contract's is cast, and each
+value must come back equal from the contract's type: 2.0 becomes 2, midnight a date, and 2.5, an overflow, a time of day
+or a nanosecond is refused by the column's name. Akin are numbers of all types, times with a zone, and dates with times
+without one; text is never read as something else. A float column of pandas tells a missing value by NaN, which becomes
+NULL; everywhere else NaN stays what it is.
+"""
+
+from __future__ import annotations
+
+import collections
+import uuid
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+import duckdb
+import ibis.expr.types as ir
+import pandas as pd
+import pyarrow as pa
+
+from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.lake.catalog import first_line, literal, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import ibis.expr.datatypes as dt
+
+    from mlops_assets.platform.lake.session import LakeSession
+
+
+class ArrowStream(Protocol):
+    """Any frame with the stream protocol of Arrow's PyCapsule interface: Arrow, Polars, and many others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The capsule of an ``ArrowArrayStream`` of structs."""
+
+
+class LazyFrame(Protocol):
+    """A frame that is yet to be computed, as of Polars."""
+
+    def collect(self) -> Any:  # noqa: ANN401  of Polars, an alternative to the frame as well
+        """The frame."""
+
+
+Frame: TypeAlias = ir.Table | duckdb.DuckDBPyRelation | pd.DataFrame | ArrowStream | LazyFrame
+"""What an asset may return."""
+
+_SOURCE: Final = "The asset's frame"
+# Marks our own words in what the engine raises.
+_MISFIT: Final = "frame does not fit: "
+# What Arrow says of a stream whose items are no rows.
+_NOT_A_TABLE: Final = "non-struct"
+# The engine's type for times of nanoseconds, as Polars has them; Ibis has no name for it.
+_TIME_NS: Final = "TIME_NS"
+
+
+class FrameError(ContractError):
+    """A frame's column cannot have the contract's type; no value is quoted."""
+
+
+def as_ibis(session: LakeSession, frame: Frame, columns: Mapping[str, dt.DataType]) -> ir.Table:
+    """Whatever an asset returned, as an Ibis table on the session's connection.
+
+    Of a pandas frame those levels of the index become columns that the contract has and the frame lacks; the others are
+    left out, as DuckDB does.
+
+    Args:
+        session: whose connection reads the frame.
+        frame: an Ibis table or DuckDB relation of any connection, a pandas frame, a Polars frame, lazy or not, or
+            whatever offers an Arrow stream. A stream is read once, when the rows are staged.
+        columns: the contract's columns with their types, to which columns of akin types are cast.
+
+    Raises:
+        FrameError: a column has no one type, or one that the engine does not know. That a value does not fit is found
+            when the rows are staged.
+        ContractError: the asset returned no frame.
+    """
+    if isinstance(frame, ir.Table):
+        backends, _ = frame._find_backends()  # noqa: SLF001  get_backend refuses tables in memory, which have none
+        if all(getattr(backend, "con", None) is session.connection for backend in backends):
+            return frame
+    if isinstance(frame, duckdb.DuckDBPyRelation) and _is_of(session, frame):
+        name = _fresh_name()
+        frame.create_view(name)
+        return session.ibis.table(name)
+    return _cast(session, _as_arrow(frame, columns), columns)
+
+
+def _as_arrow(frame: Frame, columns: Mapping[str, dt.DataType]) -> pa.Table | pa.RecordBatchReader:
+    if isinstance(frame, pd.DataFrame):
+        return _from_pandas(frame, columns)
+    if isinstance(frame, ir.Table):
+        return frame.to_pyarrow_batches()
+    if not hasattr(frame, "__arrow_c_stream__") and callable(getattr(frame, "collect", None)):
+        frame = frame.collect()
+    if isinstance(frame, pa.Table):
+        return frame
+    if hasattr(frame, "__arrow_c_stream__"):
+        _refuse_objects(frame)
+        try:
+            return pa.RecordBatchReader.from_stream(frame)
+        except pa.ArrowInvalid as error:
+            # A column alone offers a stream too.
+            if _NOT_A_TABLE not in str(error):
+                raise _unknown_type(str(error)) from None
+    raise ContractError(
+        source="The asset's function",
+        culprit=f"it returned {type(frame).__qualname__}, which is no frame.",
+        remedy="Return an Ibis table, a DuckDB relation, a pandas or Polars frame, an Arrow table or reader.",
+    )
+
+
+def misfit(error: BaseException) -> FrameError | None:
+    """What is wrong with a frame, if that is why its rows could not be staged."""
+    if not isinstance(error, duckdb.InvalidInputException) or _MISFIT not in str(error):
+        return None
+    return FrameError(
+        source=_SOURCE,
+        culprit=str(error).partition(_MISFIT)[2].splitlines()[0],
+        remedy="Change the values, or the type in the schema.",
+    )
+
+
+def _fresh_name() -> str:
+    return f"returned_{uuid.uuid4().hex}"
+
+
+def _is_of(session: LakeSession, relation: duckdb.DuckDBPyRelation) -> bool:
+    """Whether a relation is of the session's connection; nothing is run."""
+    try:
+        session.connection.query("SELECT 1").cross(relation)
+    except duckdb.InvalidInputException:
+        return False
+    return True
+
+
+def _from_pandas(frame: pd.DataFrame, columns: Mapping[str, dt.DataType]) -> pa.Table:
+    levels = [level for level in frame.index.names if level in columns and level not in frame.columns]
+    if levels:
+        frame = frame.reset_index(level=levels)
+    _refuse_repeated(map(str, frame.columns))
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        # Its text quotes a value.
+        raise _without_type(frame) from None
+
+
+def _refuse_repeated(names: Iterable[str]) -> None:
+    """Refuse columns that the engine, to which upper and lower case are one, could not tell apart.
+
+    Raises:
+        FrameError: there are some.
+    """
+    counted = collections.Counter(name.lower() for name in names)
+    if twice := [name for name, times in counted.items() if times > 1]:
+        raise FrameError(
+            source=_SOURCE,
+            culprit=f"it has more than one column {', '.join(twice)}.",
+            remedy="Rename the columns, or leave them out.",
+        )
+
+
+def _without_type(frame: pd.DataFrame) -> FrameError:
+    """Which column of the frame is no column of Arrow, and why."""
+    for name, column in frame.items():
+        try:
+            pa.Array.from_pandas(column)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            kinds = sorted({type(value).__name__ for value in column.dropna()})
+            return FrameError(
+                source=_SOURCE,
+                culprit=f"the column {name} ({column.dtype}) holds values of {', '.join(kinds[:5])}, for which Arrow "
+                "has no one type.",
+                remedy="Convert all of them to one type.",
+            )
+    return FrameError(source=_SOURCE, culprit="it is no table of Arrow.", remedy="Look at its columns' types.")
+
+
+def _unknown_type(said: str) -> FrameError:
+    return FrameError(
+        source=_SOURCE,
+        culprit=f"it has a column of a type that the engine does not know ({said}).",
+        remedy="Cast it to the type in the schema, or leave it out.",
+    )
+
+
+def _refuse_objects(frame: object) -> None:
+    """Refuse Polars' columns of Python objects, whose stream would give the objects' addresses.
+
+    Raises:
+        FrameError: there is one.
+    """
+    schema: Mapping[str, object] = getattr(frame, "collect_schema", dict)()
+    for name, kind in schema.items():
+        if str(kind) == "Object":
+            raise FrameError(
+                source=_SOURCE,
+                culprit=f"the column {name} ({kind}) holds Python objects, for which Arrow has no one type.",
+                remedy="Convert all of them to one type.",
+            )
+
+
+def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns: Mapping[str, dt.DataType]) -> ir.Table:
+    """The table with each column of a type akin to the contract's cast to that."""
+    for field in arrow.schema:
+        if isinstance(field.type, pa.ExtensionType) and field.name in columns:
+            raise FrameError(
+                source=_SOURCE,
+                culprit=f"the column {field.name} ({field.type.extension_name}) has a type that the engine does not "
+                "know.",
+                remedy=f"Cast it to {columns[field.name]}.",
+            )
+    _refuse_repeated(arrow.schema.names)
+    if not arrow.schema.names:
+        raise FrameError(source=_SOURCE, culprit="it has no columns.", remedy=f"Give it {', '.join(columns)}.")
+    name = _fresh_name()
+    try:
+        session.connection.register(name, arrow)
+    except duckdb.NotImplementedException as error:
+        raise _unknown_type(first_line(error)) from None
+    seen = session.ibis.table(name).schema()
+    stored = dict(session.connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {name})").fetchall())
+    mapper = session.ibis.compiler.type_mapper
+    chosen = []
+    for column, kind in seen.items():
+        wanted, quoted = columns.get(column), quote(column)
+        if wanted is not None and pa.types.is_null(arrow.schema.field(column).type):
+            chosen.append(f"NULL::{mapper.to_string(wanted)} AS {quoted}")
+            continue
+        if wanted is None or kind.copy(nullable=True) == wanted or not _akin(stored[column], kind, wanted):
+            chosen.append(quoted)
+            continue
+        to = mapper.to_string(wanted)
+        # The engine casts no time back to one of nanoseconds; their texts are equal if they are.
+        back = "VARCHAR" if stored[column] == _TIME_NS else stored[column]
+        words = literal(f"{_MISFIT}the column {column} ({stored[column]}) holds values that are no {wanted}.")
+        chosen.append(
+            f"CASE WHEN try_cast(try_cast({quoted} AS {to}) AS {back}) IS NOT DISTINCT FROM {quoted}::{back} "
+            f"THEN try_cast({quoted} AS {to}) ELSE error({words}) END AS {quoted}"
+        )
+    return session.ibis.sql(f"SELECT {', '.join(chosen)} FROM {name}")
+
+
+def _akin(stored: str, given: dt.DataType, wanted: dt.DataType) -> bool:
+    """Whether values of a type may be of the other as well."""
+    if wanted.is_time():
+        return stored == _TIME_NS
+    if given.is_timestamp() and wanted.is_timestamp():
+        return (given.timezone is None) == (wanted.timezone is None)
+    if wanted.is_timestamp() and given.is_date():
+        return wanted.timezone is None
+    if given.is_timestamp() and wanted.is_date():
+        return given.timezone is None
+    return bool(given.is_numeric() and wanted.is_numeric())

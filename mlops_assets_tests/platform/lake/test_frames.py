@@ -1,0 +1,279 @@
+"""A frame of any library becomes the same published partition, or is refused by its column without a value told."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import duckdb
+import ibis
+import ibis.expr.datatypes as dt
+import numpy as np
+import pandas as pd
+import pandera.ibis as pandera
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.contracts.contract import contract_in
+from mlops_assets.platform.contracts.lake import Lake
+from mlops_assets_tests.platform import orchard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlops_assets.platform.lake.session import LakeSession
+
+CANARY = "Granny Smith of 12 Mill Lane"
+DAY = date(2026, 3, 1)
+NOON = datetime(2026, 3, 1, 12, 0, 0, 5)  # noqa: DTZ001  a time without a zone
+HERE = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+APPLE = pandera.DataFrameSchema(
+    {
+        "tree": pandera.Column(dt.Int32, pandera.Check.ge(1)),
+        "kilos": pandera.Column(dt.Float64, nullable=True),
+        "kind": pandera.Column(dt.String, nullable=True),
+        "day": pandera.Column(dt.Date, nullable=True),
+        "at": pandera.Column(dt.Timestamp, nullable=True),
+        "price": pandera.Column(dt.Decimal(9, 2), nullable=True),
+        "ripe": pandera.Column(dt.Boolean, nullable=True),
+        "boxes": pandera.Column(dt.Int64, nullable=True),
+    },
+    unique=["tree"],
+)
+APPLES: dict[str, list[Any]] = {
+    "tree": [1, 2],
+    "kilos": [1.5, None],
+    "kind": ["Boskoop", None],
+    "day": [DAY, None],
+    "at": [NOON, None],
+    "price": [Decimal("1.25"), None],
+    "ripe": [True, None],
+    "boxes": [7, None],
+}
+EXACT = pa.table(
+    APPLES,
+    schema=pa.schema(
+        [
+            ("tree", pa.int32()),
+            ("kilos", pa.float64()),
+            ("kind", pa.string()),
+            ("day", pa.date32()),
+            ("at", pa.timestamp("us")),
+            ("price", pa.decimal128(9, 2)),
+            ("ripe", pa.bool_()),
+            ("boxes", pa.int64()),
+        ]
+    ),
+)
+
+
+class Streamed:
+    """A frame of a library that nobody here knows."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return EXACT.__arrow_c_stream__(requested_schema)
+
+
+def as_pandas() -> pd.DataFrame:
+    """The apples in pandas' own types: no dates, no decimals, a float for a number that may be missing."""
+    frame = pd.DataFrame(APPLES | {"price": [1.25, None]})
+    frame["day"] = pd.to_datetime(frame["day"])
+    frame["at"] = pd.to_datetime(frame["at"]).astype("datetime64[ns]")
+    frame["kind"] = frame["kind"].astype("category")
+    assert frame["boxes"].dtype == "float64"
+    assert frame["tree"].dtype == "int64"
+    return frame
+
+
+def nullable_pandas() -> pd.DataFrame:
+    """The apples in pandas' nullable types, dates and decimals as objects."""
+    frame = pd.DataFrame(APPLES, dtype=object)
+    return frame.astype({"tree": "Int16", "kilos": "Float64", "kind": "string", "ripe": "boolean", "boxes": "UInt8"})
+
+
+def as_polars() -> pl.DataFrame:
+    """The apples in Polars' own types."""
+    return pl.DataFrame(APPLES).with_columns(pl.col("kind").cast(pl.Categorical), pl.col("price").cast(pl.Float64))
+
+
+def of_another_connection() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.register("apples", EXACT)
+    return connection
+
+
+def registered(session: LakeSession) -> str:
+    session.connection.register("apples_here", EXACT)
+    return "apples_here"
+
+
+FRAMES: dict[str, Callable[[LakeSession], Any]] = {
+    "arrow table": lambda _: EXACT,
+    "arrow reader": lambda _: EXACT.to_reader(max_chunksize=1),
+    "arrow batch": lambda _: EXACT.to_batches()[0],
+    "pandas": lambda _: as_pandas(),
+    "pandas nullable": lambda _: nullable_pandas(),
+    "pandas of arrow": lambda _: EXACT.to_pandas(types_mapper=pd.ArrowDtype),
+    "pandas with the key as index": lambda _: as_pandas().set_index("tree"),
+    "pandas with an index of its own": lambda _: as_pandas().set_axis(pd.Index(["x", "y"], name="shelf")),
+    "polars": lambda _: as_polars(),
+    "polars lazy": lambda _: as_polars().lazy(),
+    "a stream": lambda _: Streamed(),
+    "ibis in memory": lambda _: ibis.memtable(EXACT),
+    "ibis": lambda session: session.ibis.table(registered(session)),
+    "ibis of another connection": lambda _: ibis.duckdb.from_connection(of_another_connection()).table("apples"),
+    "ibis of another engine": lambda _: ibis.polars.connect({"apples": as_polars()}).table("apples"),
+    "relation": lambda session: session.connection.from_arrow(EXACT),
+    "relation of another connection": lambda _: of_another_connection().table("apples"),
+}
+
+
+def apples(frame: Callable[[LakeSession], Any], schema: pandera.DataFrameSchema = APPLE) -> dg.AssetsDefinition:
+    @asset(schema=schema, lake=Lake("curated"), key="raw/apples")
+    def picked(session: LakeSession) -> Any:  # noqa: ANN401  any frame
+        """Apples."""
+        return frame(session)
+
+    return picked
+
+
+def published(frame: Callable[[LakeSession], Any], schema: pandera.DataFrameSchema = APPLE) -> list[tuple[object, ...]]:
+    """The rows that a reader sees after the asset returned that frame."""
+    made = apples(frame, schema)
+    assert dg.materialize([made]).success
+    contract = contract_in(made.metadata_by_key[made.key])
+    assert contract is not None
+    return orchard.visible(contract)
+
+
+def content_hash(frame: Callable[[LakeSession], Any]) -> object:
+    result = dg.materialize([apples(frame)])
+    [event] = result.get_asset_materialization_events()
+    return event.materialization.metadata["content_hash"].value
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_the_same_rows_have_the_same_content_hash_in_whatever_frame_they_come(name: str) -> None:
+    assert content_hash(FRAMES[name]) == "v1:2:2b7d31041c27ebe7"
+
+
+def test_the_rows_are_what_was_returned() -> None:
+    rows = published(FRAMES["pandas"])
+    assert rows == sorted(zip(*APPLES.values(), strict=True), key=repr)
+
+
+SCORE = pandera.DataFrameSchema({"score": pandera.Column(dt.Float64, nullable=True)})
+
+
+def test_nan_of_pandas_is_a_missing_value() -> None:
+    assert published(lambda _: pd.DataFrame({"score": [math.nan]}), SCORE) == [(None,)]
+
+
+def test_nan_of_polars_is_no_missing_value_and_not_finite() -> None:
+    result = dg.materialize([apples(lambda _: pl.DataFrame({"score": [math.nan]}), SCORE)], raise_on_error=False)
+    assert [each.check_name for each in result.get_asset_check_evaluations() if not each.passed] == ["values"]
+
+
+TIMES = pandera.DataFrameSchema(
+    {
+        "at": pandera.Column(dt.Timestamp("UTC")),
+        "clock": pandera.Column(dt.Time),
+        "note": pandera.Column(dt.String, nullable=True),
+    }
+)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_time_with_a_zone_is_kept_as_the_instant_that_it_is(library: str) -> None:
+    values = {"at": [HERE], "clock": [time(12, 30)], "note": [None]}
+    pandas = pd.DataFrame(values)
+    pandas["at"] = pandas["at"].dt.tz_convert("America/New_York")
+    polars = pl.DataFrame(values).with_columns(pl.col("at").dt.convert_time_zone("America/New_York"))
+    [row] = published(lambda _: pandas if library == "pandas" else polars, TIMES)
+    assert row == (HERE, time(12, 30), None)
+
+
+def with_column(name: str, values: Any) -> Callable[[LakeSession], Any]:  # noqa: ANN401  a column
+    return lambda _: as_pandas().assign(**{name: values})
+
+
+REFUSED: dict[str, tuple[Callable[[LakeSession], Any], str]] = {
+    "mixed": (with_column("kind", [1, CANARY]), r"the column kind \(object\) holds values of int, str"),
+    "unknown": (with_column("kind", [object(), CANARY]), r"the column kind \(object\) holds values of object, str"),
+    "of no type": (with_column("kilos", [1j, 2j]), r"the column kilos \(complex128\)"),
+    "periods": (
+        with_column("boxes", pd.period_range("2026-03", periods=2, freq="M")),
+        r"the column boxes \(pandas.per",
+    ),
+    "polars objects": (
+        lambda _: as_polars().with_columns(pl.Series("kind", [CANARY, object()], dtype=pl.Object)),
+        r"the column kind \(Object\) holds Python objects",
+    ),
+    "twice": (lambda _: pd.concat([as_pandas(), as_pandas()[["kind"]]], axis=1), r"more than one column kind"),
+    "twice but for case": (lambda _: EXACT.append_column("Kind", EXACT["kind"]), r"more than one column kind"),
+    "too large": (
+        with_column("tree", [1, 47114711 * 10**9]),
+        r"the column tree \(BIGINT\) holds values that are no int32",
+    ),
+    "not whole": (with_column("boxes", [1, 47114711.5]), r"the column boxes \(DOUBLE\) holds values that are no int64"),
+    "too precise": (with_column("kilos", [1, 47114711 * 10**9 + 1]), r"the column kilos \(BIGINT\).* no float64"),
+    "too fine": (with_column("price", [1, 0.47114711]), r"the column price \(DOUBLE\).* no decimal\(9, 2\)"),
+    "no date": (
+        with_column("day", pd.to_datetime(["2026-03-01 10:00:00.047114711"] * 2)),
+        r"the column day .* date",
+    ),
+    "nanoseconds": (
+        with_column("at", np.array(["2026-03-01T00:00:00.047114711"] * 2, dtype="datetime64[ns]")),
+        r"the column at \(TIMESTAMP_NS\).* no timestamp\(6\)",
+    ),
+    "in a stream": (
+        lambda _: as_polars().with_columns(boxes=pl.Series([1.0, 47114711.5])).lazy(),
+        r"the column boxes \(DOUBLE\) holds values that are no int64",
+    ),
+    "text": (with_column("boxes", ["1", CANARY]), r"types: boxes is string, not int64"),
+    "a zone": (
+        with_column("at", pd.to_datetime(["2026-03-01"] * 2).tz_localize("UTC")),
+        r"at is timestamp\('UTC', 6\)",
+    ),
+    "ibis": (lambda _: ibis.memtable(EXACT).mutate(tree=ibis._.tree.cast("int64")), r"tree is int64, not int32"),
+    "relation": (lambda s: s.connection.from_arrow(EXACT).select("* REPLACE (tree::BIGINT AS tree)"), r"tree is int64"),
+    "no columns": (lambda _: pl.DataFrame(), r"no columns"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_frame_that_does_not_fit_fails_the_shape_by_its_column_and_tells_no_value(
+    case: str, instance: dg.DagsterInstance
+) -> None:
+    frame, said = REFUSED[case]
+    result = dg.materialize([apples(frame)], instance=instance, raise_on_error=False)
+    assert not result.success
+    [shape] = [each for each in result.get_asset_check_evaluations() if each.check_name == "shape"]
+    assert not shape.passed
+    assert shape.severity is dg.AssetCheckSeverity.ERROR
+    problem = str(shape.metadata["problem"].value)
+    assert pytest.raises(AssertionError, match=said).matches(AssertionError(problem)), problem
+    events = json.dumps([str(entry) for entry in instance.all_logs(result.run_id)])
+    assert CANARY not in events
+    assert "47114711" not in events
+
+
+@pytest.mark.parametrize("returned", [None, "apples", [{"tree": 1}], {"tree": [1]}, pd.Series([1]), pl.Series([1])])
+def test_what_is_no_frame_is_refused_by_its_type_and_told_what_may_be_returned(
+    returned: object, instance: dg.DagsterInstance
+) -> None:
+    result = dg.materialize([apples(lambda _: returned)], instance=instance, raise_on_error=False)
+    failed = result.failure_data_for_node("raw__apples")
+    assert failed is not None
+    assert failed.user_failure_data is not None
+    assert f"returned {type(returned).__name__}, which is no frame. Return an Ibis" in str(
+        failed.user_failure_data.description
+    )
