@@ -360,8 +360,7 @@ def _told(origin: CodeOrigin | None) -> dict[str, Any]:
 
 def check_severity(outcome: CheckOutcome) -> dg.AssetCheckSeverity:
     """Error for an outcome that blocks when it fails, else warning."""
-    blocking = outcome.blocking and not outcome.quarantined
-    return dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN
 
 
 def _check_result(outcome: CheckOutcome, contract: Contract, partition_key: str | None) -> dg.AssetCheckResult:

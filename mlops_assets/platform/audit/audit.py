@@ -75,7 +75,6 @@ class CheckOutcome:
         broken: the rules that rows break; empty when the check passed.
         problem: what is wrong when no row can be named, such as a missing column.
         sample: failing rows, personal values masked.
-        quarantined: whether the failing rows were set aside, so that the failure warns.
         judgement: what was found of the table as a whole, by the step or in its number of rows.
         evaluated: whether the check could be judged at all; if not, it has neither passed nor failed.
     """
@@ -85,7 +84,6 @@ class CheckOutcome:
     broken: tuple[Broken, ...] = ()
     problem: str | None = None
     sample: tuple[Mapping[str, str | None], ...] = ()
-    quarantined: bool = False
     judgement: Judgement | None = None
     evaluated: bool = True
 
@@ -97,7 +95,7 @@ class CheckOutcome:
     @property
     def stops(self) -> bool:
         """Whether this outcome keeps the partition from being published."""
-        return self.blocking and not self.quarantined and not self.passed
+        return self.blocking and not self.passed
 
     @property
     def failing_rows(self) -> int:
@@ -109,7 +107,7 @@ class CheckOutcome:
         return {
             "name": self.name,
             "passed": self.passed,
-            "blocking": self.blocking and not self.quarantined,
+            "blocking": self.blocking,
             "problem": self.problem,
             "broken": [[broken.column, broken.text, broken.rows] for broken in self.broken],
             **({"judgement": dataclasses.asdict(self.judgement)} if self.judgement is not None else {}),

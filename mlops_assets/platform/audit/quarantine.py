@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import audit, kept
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, CheckOutcome, audit, kept
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.lake.catalog import literal
@@ -37,7 +37,7 @@ class Settled:
     """Good and failing rows in files of their own.
 
     Attributes:
-        audit: rows and content hash of the good rows; the failed checks as warnings.
+        audit: that of the good rows; its check ``quarantine`` tells what the others broke.
         good: the rows to publish.
         bad: the rows set aside.
         record: their number and content hash.
@@ -97,11 +97,14 @@ def set_aside(
         columns=rules.quarantine_columns_of(contract),
         attempt=f"{attempt}-bad",
     )
-    of_good_rows = {outcome.name: outcome for outcome in again.outcomes if outcome.name == rules.VOLUME}
-    outcomes = tuple(
-        of_good_rows.get(outcome.name) or dataclasses.replace(outcome, quarantined=outcome.stops)
-        for outcome in found.outcomes
+    told = CheckOutcome(
+        name=rules.SET_ASIDE,
+        blocking=False,
+        broken=tuple(broken for outcome in stopping for broken in outcome.broken),
+        sample=tuple(row for outcome in stopping for row in outcome.sample)[:SAMPLE_ROWS],
     )
+    of_good_rows = {outcome.name: outcome for outcome in (*again.outcomes, told)}
+    outcomes = tuple(of_good_rows.get(outcome.name, outcome) for outcome in found.outcomes)
     return Settled(
         audit=dataclasses.replace(again, outcomes=outcomes),
         good=good_file,

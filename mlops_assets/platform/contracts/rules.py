@@ -29,6 +29,7 @@ NULLS: Final = "nulls"
 KEYS: Final = "keys"
 MEMBERSHIP: Final = "partition_membership"
 VALUES: Final = "values"
+SET_ASIDE: Final = "quarantine"
 
 QUARANTINE: Final = "_quarantine"
 """What a quarantine's table is called, after its own table's name."""
@@ -45,6 +46,7 @@ _DESCRIPTIONS: Final = {
     NULLS: "Columns that must hold a value do.",
     KEYS: "No two rows have the same key.",
     MEMBERSHIP: "Every row belongs to the partition that is written.",
+    SET_ASIDE: "Warns of rows that were set aside in the table's quarantine; those published break no blocking rule.",
     VALUES: "Values are within the ranges, lists and patterns of the contract; numbers and times are finite.",
 }
 _RULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -204,6 +206,8 @@ def check_names(contract: Contract) -> dict[str, bool]:
         names[MEMBERSHIP] = True
     for rule in row_rules(contract):
         names.setdefault(rule.group, not rule.warn)
+    if contract.quarantine is not None:
+        names[SET_ASIDE] = False
     if taken := sorted(set(names).intersection(contract.judged)):
         raise ContractError(
             source=f"Contract {contract.layer}/{contract.table}",

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import ANY_VOLUME
 from mlops_assets.platform.lake.session import LakeSession
@@ -22,6 +25,8 @@ from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import ibis.expr.types as ir
 
 
 def materialized(instance: dg.DagsterInstance, key: dg.AssetKey, week: str) -> list[dg.EventLogEntry]:
@@ -146,9 +151,15 @@ def test_good_rows_above_the_floor_are_published_and_bad_ones_set_aside(instance
     result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
     assert result.success
     assert len(orchard.visible(orchard.SORTED_HARVEST)) == 4
-    evaluation = checks(result)["values"]
-    assert not evaluation.passed
-    assert evaluation.severity is dg.AssetCheckSeverity.WARN
+    evaluations = checks(result)
+    assert [name for name, each in evaluations.items() if not each.passed] == ["quarantine"]
+    told = evaluations["quarantine"]
+    assert told.severity is dg.AssetCheckSeverity.WARN
+    assert not told.blocking
+    broken = told.metadata["broken_rules"]
+    assert isinstance(broken, dg.TableMetadataValue)
+    assert {record.data["column"] for record in broken.records} == {"week", "kilos"}
+    assert told.metadata["failing_rows"].value == 2
     with LakeSession(Settings.load()) as session:
         session.attach("restricted")
         aside = session.connection.execute(
@@ -198,6 +209,23 @@ def test_too_few_good_rows_keep_the_last_good_partition(instance: dg.DagsterInst
     result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
     assert not result.success
     assert orchard.visible(orchard.SORTED_HARVEST) == good
+    failed = [name for name, each in checks(result).items() if not each.passed]
+    assert failed == ["nulls", "values"]
+
+
+def test_what_follows_new_data_follows_a_partition_of_which_rows_were_set_aside(instance: dg.DagsterInstance) -> None:
+    kept = orchard.publishing(orchard.SORTED_HARVEST)
+
+    @asset(contract=orchard.YIELDS, ins={"harvest": In(orchard.SORTED_HARVEST)}, automation_condition=on_new_data())
+    def yields(harvest: ir.Table) -> ir.Table:
+        return harvest.drop("picker")
+
+    defs = dg.Definitions(assets=[kept, yields])
+    cursor = dg.evaluate_automation_conditions(defs, instance).cursor
+    orchard.weigh("w1", [*orchard.good_rows("w1"), ROTTEN["values"]])
+    assert orchard.pick("w1", [kept], instance=instance).success
+    asked = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
+    assert asked.get_requested_partitions(yields.key) == {"w1"}
     assert len(materialized(instance, orchard.SORTED_HARVEST.key, "w1")) == 1
 
 
