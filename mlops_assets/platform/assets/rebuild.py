@@ -169,7 +169,10 @@ def _asset(definitions: Iterable[dg.Definitions], table: str) -> _Asset:
                 known = {key: spec.metadata for key, spec in specs.items()}
                 reads = resolved(ins_of(each), known, f"Asset {table}").values()
                 inputs = {read.contract.key.to_user_string(): read.contract for read in reads}
-                others = [spec for other, spec in specs.items() if other != key]
+                # Bare of what they are made from: external assets may not differ in how they are mapped to it.
+                others = [
+                    specs[other].replace_attributes(deps=[]) for other in (each.dependency_keys & specs.keys()) - {key}
+                ]
                 return _Asset(each, contract, inputs, others, defs.resources or {})
     raise ContractError(
         source=f"Table {table}",

@@ -369,6 +369,36 @@ def test_an_input_that_the_function_reads_only_now_is_told(
         rebuilding(of=dg.Definitions(assets=[yields]))
 
 
+def test_a_table_is_rebuilt_whose_neighbours_read_another_one_in_different_ways(
+    instance: dg.DagsterInstance, rebuilding: Rebuilding
+) -> None:
+    total = dataclasses.replace(orchard.YIELDS, table="total")
+
+    @asset(contract=total, ins={"harvest": In(orchard.HARVEST, window="all"), "yields": In("wrangled/yields")})
+    def all_weeks(harvest: ir.Table, yields: ir.Table) -> ir.Table:
+        return yields.semi_join(harvest, "week")
+
+    next_week = dg.StaticPartitionMapping({"w1": "w2", "w2": "w3"})
+    after = dataclasses.replace(total, table="after")
+
+    @asset(contract=after, ins={"harvest": In(orchard.HARVEST, partition_mapping=next_week)})
+    def weeks_after(harvest: ir.Table) -> ir.Table:
+        return harvest.drop("picker")
+
+    @asset(
+        contract=orchard.SEASON,
+        ins={"total": In("wrangled/total", window="all"), "yields": In("wrangled/yields", window="all")},
+    )
+    def season(total: ir.Table, yields: ir.Table) -> ir.Table:
+        read = total.semi_join(yields, "week")
+        return read.aggregate(weeks=read.week.nunique(), kilos=read.kilos.sum())
+
+    definitions = dg.Definitions(assets=[orchard.harvest, orchard.yields, all_weeks, weeks_after, season])
+    harvested("w1", 1.0)
+    made(instance, definitions, "wrangled/yields", "wrangled/total", "features/season")
+    assert rebuilding("features/season", None, of=definitions).equal
+
+
 class Scale(dg.ConfigurableResource[object]):
     """A resource."""
 
