@@ -4,9 +4,9 @@ Put here how a frame of each library reaches the engine, and what is asked of it
 rows (``stage``) and any judgement of what they hold (the audit).
 
 An Ibis table or DuckDB relation of the session's connection stays a query, whose types must be the contract's. All else
-is handed over as Arrow, without a copy where its library allows. Its libraries have habits (pandas makes a float of a
-whole number that may be missing, and has no dates), so a column whose type is akin to the contract's is cast, and each
-value must come back equal from the contract's type: 2.0 becomes 2, midnight a date, and 2.5, an overflow, a time of day
+is handed over as Arrow, without a copy where its library allows. Libraries have habits (pandas makes a float of a whole
+number that may be missing, and has no dates), so a column whose type is akin to the contract's is cast, and each value
+must come back equal from the contract's type: 2.0 becomes 2 and midnight a date, while 2.5, an overflow, a time of day
 or a nanosecond is refused by the column's name. Akin are numbers of all types, times with a zone, and dates with times
 without one; text is never read as something else. A float column of pandas tells a missing value by NaN, which becomes
 NULL; everywhere else NaN stays what it is.

@@ -90,7 +90,7 @@ def test_a_gained_column_that_may_be_null_is_null_in_earlier_partitions(instance
 
 def test_a_gained_column_that_must_hold_a_value_is_asked_for_and_never_null(instance: dg.DagsterInstance) -> None:
     publish(PLAIN, "w1", instance)
-    said = r"wrangled/yields: partition w1 was published before .* the column kind, .* default"
+    said = r"wrangled/yields: partition w1 was published before .* the column kind, .*'default'"
     with pytest.raises(MissingInputError, match=said):
         rows(REQUIRED)
     publish(REQUIRED, "w2", instance)
