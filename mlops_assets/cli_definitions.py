@@ -1,10 +1,11 @@
 """The definitions that commands on lakes look tables up in: the project's in this folder, or those that are named.
 
-Put here how a command finds tables and lakes. Keep out the commands.
+Put here how a command finds tables, lakes and the Dagster instance. Keep out the commands.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,20 @@ def known(modules: Sequence[str] | None) -> Known:
         contracts={contract.key.to_user_string(): contract for contract in contracts},
         settings=placed(Settings.load(), [initialised(lake) for lake in lakes.values()]),
     )
+
+
+def found_instance() -> dg.DagsterInstance | None:
+    """The Dagster instance of ``DAGSTER_HOME``, or of the home folder; ``None`` where there is none."""
+    import dagster as dg  # noqa: PLC0415  --help needs no Dagster
+
+    from mlops_assets.deployment.instance import embedded_folder  # noqa: PLC0415
+
+    folder = embedded_folder()
+    if not (folder / "dagster.yaml").is_file():
+        return None
+    # The file of a demonstration's instance names its folder by it.
+    os.environ.setdefault("DAGSTER_HOME", str(folder))
+    return dg.DagsterInstance.from_config(str(folder))
 
 
 def _project(folder: Path) -> str | None:

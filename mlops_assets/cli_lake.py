@@ -6,7 +6,6 @@ Put here their arguments, what they print and what they ask. Keep out the work i
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlops_assets.cli_definitions import ModulesOption, known
+from mlops_assets.cli_definitions import ModulesOption, found_instance, known
 from mlops_assets.platform.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -216,20 +215,14 @@ def _instance() -> dg.DagsterInstance:
     Raises:
         SettingsError: there is none, so nobody can say what runs under way read.
     """
-    import dagster as dg  # noqa: PLC0415  --help needs no Dagster
-
-    from mlops_assets.deployment.instance import embedded_folder  # noqa: PLC0415
-
-    folder = embedded_folder()
-    if not (folder / "dagster.yaml").is_file():
+    instance = found_instance()
+    if instance is None:
         raise SettingsError(
             source="DAGSTER_HOME",
-            culprit=f"{folder} holds no dagster.yaml, so nobody can say what runs under way read.",
+            culprit="its folder holds no dagster.yaml, so nobody can say what runs under way read.",
             remedy="Set it to the folder of the Dagster instance.",
         )
-    # The file of a demonstration's instance names its folder by it.
-    os.environ.setdefault("DAGSTER_HOME", str(folder))
-    return dg.DagsterInstance.from_config(str(folder))
+    return instance
 
 
 def _ask(question: str, *, yes: bool) -> None:

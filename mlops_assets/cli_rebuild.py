@@ -5,7 +5,6 @@ Put here its arguments and what it prints. Keep out the work, which is `mlops_as
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,13 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_assets.cli_definitions import ModulesOption, known
+from mlops_assets.cli_definitions import ModulesOption, found_instance, known
 from mlops_assets.platform.errors import SettingsError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-    import dagster as dg
 
     from mlops_assets.platform.assets.rebuild import Rebuilt
 
@@ -46,7 +43,7 @@ def rebuild(
     from mlops_assets.platform.assets.rebuild import rebuild as work  # noqa: PLC0415  --help needs no Dagster
 
     tables = known(modules)
-    with _folder(into) as home, _instance() as instance:
+    with _folder(into) as home, found_instance() or nullcontext() as instance:
         found = work(
             tables.definitions,
             table,
@@ -97,17 +94,3 @@ def _folder(into: Path | None) -> AbstractContextManager[str]:
     if any(into.iterdir()):
         raise SettingsError(source=f"Folder {into}", culprit="it is not empty.", remedy="Name a new one.")
     return nullcontext(str(into))
-
-
-def _instance() -> AbstractContextManager[dg.DagsterInstance | None]:
-    """The instance whose runs published, if there is one."""
-    import dagster as dg  # noqa: PLC0415  --help needs no Dagster
-
-    from mlops_assets.deployment.instance import embedded_folder  # noqa: PLC0415
-
-    folder = embedded_folder()
-    if not (folder / "dagster.yaml").is_file():
-        return nullcontext()
-    # The file of a demonstration's instance names its folder by it.
-    os.environ.setdefault("DAGSTER_HOME", str(folder))
-    return dg.DagsterInstance.from_config(str(folder))
