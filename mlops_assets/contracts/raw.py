@@ -28,6 +28,7 @@ from mlops_assets.contracts.partitions import (
     STATES,
     YEARS,
 )
+from mlops_assets.contracts.subjects import VOTER
 from mlops_assets.platform.contracts.contract import Contract
 
 PLUMBERS: Final = ("team:plumbing",)
@@ -71,6 +72,7 @@ VOTER_FILE: Final = Contract(
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
     personal=_PERSONAL_VOTER_COLUMNS,
+    subject={VOTER: ("state", "ncid")},
     duplicate_keys_warn=True,
 )
 
@@ -105,6 +107,7 @@ VOTING_HISTORY: Final = Contract(
     partitions_def=ELECTION_BY_STATE,
     partition_columns={"election": "election", "state": "state"},
     personal=frozenset({"ncid"}),
+    subject={VOTER: ("state", "ncid")},
 )
 
 HOUSE_RETURN_COLUMNS: Final = (

@@ -80,6 +80,8 @@ class Contract:
         partition_columns: for each partition dimension the column holding its key. A table with one dimension may name
             the dimension as it likes. Row membership is audited against them.
         personal: columns whose values are masked in samples and never reach metadata; only in a lake for personal data.
+        subject: whose row it is, so that a person can be erased: for each kind of identifier the column that holds it,
+            or the columns that make it up, joined by a colon (``{"voter": ("state", "ncid")}``).
         volume: how many rows a partition may have; by default some, and no less than half of those before.
         non_finite: columns that may hold NaN or infinities; in all others these break ``values``.
         duplicate_keys_warn: whether a repeated key warns (raw data) instead of blocking.
@@ -102,6 +104,7 @@ class Contract:
     partitions_def: dg.PartitionsDefinition[str] | None = None
     partition_columns: Mapping[str, str] = field(default_factory=dict)
     personal: frozenset[str] = frozenset()
+    subject: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     volume: Volume = field(default_factory=Volume)
     non_finite: frozenset[str] = frozenset()
     duplicate_keys_warn: bool = False
@@ -119,7 +122,7 @@ class Contract:
             ContractError: a name is not an identifier, a partition dimension has no column of its own, a column, check
                 or lake that is named does not exist, a rule is unusable, or the lake is not for personal data.
         """
-        for name in (self.layer, self.table, *self.judged):
+        for name in (self.layer, self.table, *self.judged, *self.subject):
             if not _NAME.fullmatch(name):
                 raise ContractError(
                     source=f"Contract {self.layer}/{self.table}",

@@ -36,6 +36,7 @@ def with_key(*columns: str) -> Contract:
 
 MISSPELT: dict[str, Callable[[], Contract]] = {
     "personal": lambda: dataclasses.replace(orchard.HARVEST, personal=frozenset({"pikcer"})),
+    "subject": lambda: dataclasses.replace(orchard.HARVEST, subject={"picker": ("week", "pikcer")}),
     "quantise": lambda: dataclasses.replace(orchard.HARVEST, quantise={"pikcer": 3}),
     "non_finite": lambda: dataclasses.replace(orchard.HARVEST, non_finite=frozenset({"pikcer"})),
     "partition_columns": lambda: dataclasses.replace(orchard.HARVEST, partition_columns={"week": "pikcer"}),
