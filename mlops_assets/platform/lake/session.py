@@ -166,6 +166,12 @@ class LakeSession:
             _ENGINE.attached[lake] = target
         return lake
 
+    def let_go(self, lake: str) -> None:
+        """Detach the lake, so that other clients may open its catalog; whoever asks for it next attaches it anew."""
+        with _ENGINE.lock:
+            if _ENGINE.process == os.getpid() and _ENGINE.attached.pop(lake, None) is not None:
+                self.connection.execute(f"DETACH {quote(lake)}")
+
     def rollback(self) -> None:
         """Roll the connection's transaction back, if one is open."""
         try:

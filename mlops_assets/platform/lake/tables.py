@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import MissingInputError
-from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake import ledger, tombstones
 from mlops_assets.platform.lake.catalog import literal, quote
 
 if TYPE_CHECKING:
@@ -111,9 +111,18 @@ def read_as_recorded(session: LakeSession, contract: Contract, record: InputReco
         record: what was read of it.
 
     Raises:
-        MissingInputError: the lake no longer holds a partition with that content.
+        MissingInputError: the lake no longer holds a partition with that content; the message says if it was erased.
     """
     found = ledger.of_content(session, contract, record.partitions)
+    for key, (erasure_id, left) in sorted(tombstones.erased_contents(session, record).items()):
+        if (key or None) not in found:
+            which = f"partition {key}" if key else "the table"
+            raise MissingInputError(
+                source=f"Table {contract.layer}/{contract.table}",
+                culprit=f"{which} with the content {record.partitions[key]} is not there any more: persons' rows were "
+                f"erased from it (erasure {erasure_id}), which left {left}.",
+                remedy="Erasure wins over reproduction: what was made from it cannot be rebuilt.",
+            )
     if lost := sorted(set(record.partitions) - {key or "" for key in found}):
         raise MissingInputError(
             source=f"Table {contract.layer}/{contract.table}",
