@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from mlops_assets import __version__, cli_deployment, cli_events, cli_lake, cli_report, cli_variance
+from mlops_assets import __version__, cli_deployment, cli_events, cli_forget, cli_report, cli_variance
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.settings import Settings
 from mlops_assets.platform.withheld import kept_text, withhold
@@ -38,7 +38,7 @@ _app = typer.Typer(
 )
 _keys = typer.Typer(no_args_is_help=True, help="Make, rotate and retire the keys that sign the service's tokens.")
 _app.add_typer(_keys, name="keys")
-_app.add_typer(cli_lake.app, name="lake")
+_app.add_typer(cli_forget.app, name="lake")
 cli_variance.app.add_typer(cli_events.app)
 cli_variance.app.add_typer(cli_report.app, name="report")
 _app.add_typer(cli_variance.app, name="variance")

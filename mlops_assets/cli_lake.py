@@ -7,6 +7,7 @@ Put here their arguments, what they print and what they ask. Keep out the work i
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -44,7 +45,7 @@ def publishes(
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     table = Table("version", "table", "partition", "rows", "content hash", "run")
-    settings, _ = _there([lake])
+    settings, _ = there([lake])
     with LakeSession(settings) as session:
         for entry in ledger.since(session, lake, 0)[-last:]:
             record = entry.record
@@ -68,7 +69,7 @@ def sweep(
     from mlops_assets.platform.lake import stage  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    settings, _ = _there([lake])
+    settings, _ = there([lake])
     with LakeSession(settings) as session:
         removed = stage.sweep(session, lake, older_than_seconds=hours * 3600)
     typer.echo(f"Removed {len(removed)} staged folders.")
@@ -87,11 +88,16 @@ def check(
     from mlops_assets.platform.lake.inspection import inspect  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    contracts = _contracts()
-    settings, chosen = _there(lakes)
+    contracts = contracts_by_key()
+    settings, chosen = there(lakes)
     with LakeSession(settings) as session:
         found = {lake: inspect(session, lake, contracts, hashes=hashes) for lake in chosen}
     _show(found)
+    for lake, inspection in found.items():
+        for record in inspection.erasures:
+            day = datetime.fromtimestamp(record.begun_at, UTC).date()
+            rows = sum(one.rows_removed + one.quarantined_removed for one in record.publishes)
+            typer.echo(f"{lake}: erased on {day}: {rows:,} rows (erasure {record.erasure_id}).")
     faults = [fault for inspection in found.values() for fault in inspection.faults]
     _tell(faults)
     if faults:
@@ -108,8 +114,8 @@ def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False) -> None:
     from mlops_assets.platform.lake import repair as work  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    contracts = _contracts()
-    settings, chosen = _there(lakes)
+    contracts = contracts_by_key()
+    settings, chosen = there(lakes)
     with LakeSession(settings) as session:
         planned = [table for lake in chosen for table in work.plan(session, lake, contracts)]
         for table in planned:
@@ -121,7 +127,7 @@ def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False) -> None:
         if not planned:
             typer.echo("Every current file can be read; there is nothing to repair.")
             return
-        _ask("Give these files up?", yes=yes)
+        ask("Give these files up?", yes=yes)
         for table in planned:
             work.repair(session, table)
     typer.echo(f"Repaired {len(planned)} tables. Materialize what was lost; mlops-assets lake check names it.")
@@ -143,7 +149,7 @@ def expire(
     from mlops_assets.platform.lake import expiry  # noqa: PLC0415
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    settings, chosen = _there(lakes)
+    settings, chosen = there(lakes)
     with LakeSession(settings) as session, _instance() as instance:
         found = {
             lake: expiry.expirable(
@@ -157,7 +163,7 @@ def expire(
         for lake, versions in found.items():
             typer.echo(f"{lake}: {len(versions)} versions that nothing needs are older than {older_than:g} days.")
         if any(found.values()):
-            _ask("Let them go for good?", yes=yes)
+            ask("Let them go for good?", yes=yes)
         for lake, versions in found.items():
             done = expiry.expire(session, lake, versions)
             typer.echo(
@@ -165,7 +171,7 @@ def expire(
             )
 
 
-def _there(lakes: Sequence[str] | None) -> tuple[Settings, list[str]]:
+def there(lakes: Sequence[str] | None) -> tuple[Settings, list[str]]:
     """The settings, and the lakes that were named or all; looking at one that is not there would make it.
 
     Raises:
@@ -183,7 +189,7 @@ def _there(lakes: Sequence[str] | None) -> tuple[Settings, list[str]]:
     return settings, list(lakes or there)
 
 
-def _contracts() -> dict[str, Contract]:
+def contracts_by_key() -> dict[str, Contract]:
     """Every contract of the domain by its asset key as text."""
     import importlib  # noqa: PLC0415
     import pkgutil  # noqa: PLC0415
@@ -221,7 +227,8 @@ def _instance() -> dg.DagsterInstance:
     return dg.DagsterInstance.from_config(str(folder))
 
 
-def _ask(question: str, *, yes: bool) -> None:
+def ask(question: str, *, yes: bool) -> None:
+    """Ask, unless it is answered already; a no ends the command."""
     if not yes:
         typer.confirm(question, abort=True)
 

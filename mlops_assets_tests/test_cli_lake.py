@@ -151,5 +151,5 @@ def test_every_published_table_of_the_domain_is_known_to_the_checks() -> None:
         if isinstance(asset, dg.AssetsDefinition) and (contract := contract_of(asset)) is not None
     ]
     assert published
-    known = cli_lake._contracts()
+    known = cli_lake.contracts_by_key()
     assert all(known[contract.key.to_user_string()] is contract for contract in published)
