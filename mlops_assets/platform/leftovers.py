@@ -14,6 +14,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
+    from typing import IO
 
 _SQLITE: Final = b"SQLite format 3\0"
 _ZIP: Final = b"PK\x03\x04"
@@ -50,13 +51,20 @@ class Words:
                 return any(self.in_bytes(cell) for cell in _cells(file))
             if start.startswith(_ZIP) and zipfile.is_zipfile(file):
                 with zipfile.ZipFile(file) as archive:
-                    return any(self.in_bytes(archive.read(member)) for member in archive.infolist())
+                    return any(self._in_member(archive, member) for member in archive.infolist())
             opened.seek(0)
-            tail = b""
-            while block := opened.read(_BLOCK):
-                if self.in_bytes(tail + block):
-                    return True
-                tail = (tail + block)[-_LONGEST:]
+            return self._in_stream(opened)
+
+    def _in_member(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+        with archive.open(member) as content:
+            return self._in_stream(content)
+
+    def _in_stream(self, opened: IO[bytes]) -> bool:
+        tail = b""
+        while block := opened.read(_BLOCK):
+            if self.in_bytes(tail + block):
+                return True
+            tail = (tail + block)[-_LONGEST:]
         return False
 
 
