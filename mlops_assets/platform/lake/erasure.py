@@ -56,8 +56,7 @@ def begin(session: LakeSession, contracts: Mapping[str, Contract], subjects: Sub
         LakeError: a catalog cannot be reached or refused; run it again.
     """
     lakes = session.settings.lake_names
-    erasure_id = next((found for lake in lakes if (found := _cut_off(session, lake, contracts, subjects))), None)
-    erasure_id = erasure_id or uuid.uuid4().hex
+    erasure_id = _cut_off(session, contracts, subjects) or uuid.uuid4().hex
     for lake in lakes:
         session.attach(lake)
         session.let_go(lake)
@@ -144,13 +143,18 @@ def _tombstones(salt: str, subjects: Subjects, kinds: set[str]) -> dict[str, lis
     }
 
 
-def _cut_off(session: LakeSession, lake: str, contracts: Mapping[str, Contract], subjects: Subjects) -> str | None:
-    """The id of an erasure of these persons that was begun and not finished."""
-    rows = session.query(lake, "SELECT salt, record FROM mlops_assets_erasure ORDER BY number")
-    for salt, text in rows:
-        record = ErasureRecord.model_validate_json(text)
+def _cut_off(session: LakeSession, contracts: Mapping[str, Contract], subjects: Subjects) -> str | None:
+    """The id of an erasure of these persons that was begun and is not finished in some lake."""
+    known = [
+        (lake, salt, ErasureRecord.model_validate_json(text))
+        for lake in session.settings.lake_names
+        for salt, text in session.query(lake, "SELECT salt, record FROM mlops_assets_erasure ORDER BY number")
+    ]
+    # A lake without their kinds has no tombstones to tell them by.
+    unfinished = {record.erasure_id for _, _, record in known if record.finished_at is None}
+    for lake, salt, record in known:
         stones = _tombstones(salt, subjects, kinds_of(contracts, lake))
-        if record.finished_at is None and stones and record.tombstones == stones:
+        if stones and record.tombstones == stones and record.erasure_id in unfinished:
             return record.erasure_id
     return None
 
