@@ -19,7 +19,16 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from mlops_assets import __version__, cli_deployment, cli_events, cli_lake, cli_rebuild, cli_report, cli_variance
+from mlops_assets import (
+    __version__,
+    cli_deployment,
+    cli_events,
+    cli_forget,
+    cli_lake,
+    cli_rebuild,
+    cli_report,
+    cli_variance,
+)
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.settings import Settings
 from mlops_assets.platform.withheld import kept_text, withhold
@@ -39,6 +48,7 @@ _app = typer.Typer(
 _keys = typer.Typer(no_args_is_help=True, help="Make, rotate and retire the keys that sign the service's tokens.")
 _app.add_typer(_keys, name="keys")
 cli_lake.app.add_typer(cli_rebuild.app)
+cli_lake.app.add_typer(cli_forget.app)
 _app.add_typer(cli_lake.app, name="lake")
 cli_variance.app.add_typer(cli_events.app)
 cli_variance.app.add_typer(cli_report.app, name="report")

@@ -7,6 +7,7 @@ Put here their arguments, what they print and what they ask. Keep out the work i
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -134,6 +135,11 @@ def check(
     with LakeSession(tables.settings) as session:
         found = {lake: inspect(session, lake, tables.contracts, hashes=hashes) for lake in chosen}
     _show(found)
+    for lake, inspection in found.items():
+        for record in inspection.erasures:
+            day = datetime.fromtimestamp(record.begun_at, UTC).date()
+            rows = sum(one.rows_removed + one.quarantined_removed for one in record.publishes)
+            typer.echo(f"{lake}: erased on {day}: {rows:,} rows (erasure {record.erasure_id}).")
     faults = [fault for inspection in found.values() for fault in inspection.faults]
     _tell(faults)
     if faults:
@@ -163,7 +169,7 @@ def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False, modules: Mo
         if not planned:
             typer.echo("Every current file can be read; there is nothing to repair.")
             return
-        _ask("Give these files up?", yes=yes)
+        ask("Give these files up?", yes=yes)
         for table in planned:
             work.repair(session, table)
     typer.echo(f"Repaired {len(planned)} tables. Materialize what was lost; mlops-assets lake check names it.")
@@ -201,7 +207,7 @@ def expire(
         for lake, versions in found.items():
             typer.echo(f"{lake}: {len(versions)} versions that nothing needs are older than {older_than:g} days.")
         if any(found.values()):
-            _ask("Let them go for good?", yes=yes)
+            ask("Let them go for good?", yes=yes)
         for lake, versions in found.items():
             done = expiry.expire(session, lake, versions)
             typer.echo(
@@ -225,7 +231,8 @@ def _instance() -> dg.DagsterInstance:
     return instance
 
 
-def _ask(question: str, *, yes: bool) -> None:
+def ask(question: str, *, yes: bool) -> None:
+    """Ask, unless it is answered already; a no ends the command."""
     if not yes:
         typer.confirm(question, abort=True)
 

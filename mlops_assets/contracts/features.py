@@ -21,6 +21,7 @@ from mlops_assets.contracts.partitions import (
     SNAPSHOT_MONTHS,
     STATES,
 )
+from mlops_assets.contracts.subjects import VOTER_TOKEN
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import Volume
@@ -110,6 +111,7 @@ PERSON_TURNOUT: Final = Contract(
     owners=WRANGLERS,
     partitions_def=ELECTION_BY_STATE,
     partition_columns={"election": "election", "state": "state"},
+    subject={VOTER_TOKEN: "person_token"},
     judged=ENTRY_GATES,
     judged_warnings=ENTRY_WARNINGS,
 )

@@ -28,6 +28,7 @@ from mlops_assets.contracts.partitions import (
     STATES,
     YEARS,
 )
+from mlops_assets.contracts.subjects import VOTER
 from mlops_assets.platform.contracts.contract import Contract
 
 PLUMBERS: Final = ("team:plumbing",)
@@ -69,6 +70,7 @@ VOTER_FILE: Final = Contract(
     owners=PLUMBERS,
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
+    subject={VOTER: ("state", "ncid")},
     duplicate_keys_warn=True,
 )
 
@@ -102,6 +104,7 @@ VOTING_HISTORY: Final = Contract(
     owners=PLUMBERS,
     partitions_def=ELECTION_BY_STATE,
     partition_columns={"election": "election", "state": "state"},
+    subject={VOTER: ("state", "ncid")},
 )
 
 HOUSE_RETURN_COLUMNS: Final = (

@@ -23,6 +23,7 @@ from mlops_assets.contracts.partitions import (
     STATES,
     YEARS,
 )
+from mlops_assets.contracts.subjects import VOTER_TOKEN
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import ANY_VOLUME
 
@@ -79,6 +80,7 @@ VOTERS: Final = Contract(
     owners=WRANGLERS,
     partitions_def=MONTH_BY_STATE,
     partition_columns={"month": "month", "state": "state"},
+    subject={VOTER_TOKEN: "person_token"},
 )
 
 
@@ -140,6 +142,7 @@ VOTING_HISTORY: Final = Contract(
     owners=WRANGLERS,
     partitions_def=ELECTION_BY_STATE,
     partition_columns={"election": "election", "state": "state"},
+    subject={VOTER_TOKEN: "person_token"},
 )
 
 

@@ -42,9 +42,10 @@ from mlops_assets.platform.exports.export import open_export
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.recorded import read_as_recorded
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, relation_sql, stage
-from mlops_assets.platform.lake.tables import published_table, read_as_recorded
+from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.platform.security.token_keys import read_keys
 from mlops_assets.platform.settings import Settings
 from mlops_assets.scoring.encoding import Encoding

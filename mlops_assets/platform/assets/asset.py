@@ -47,6 +47,7 @@ def asset(
     *,
     schema: Model | None = None,
     lake: Lake | None = None,
+    subject: Mapping[str, str | tuple[str, ...]] | None = None,
     volume: Volume | None = None,
     quarantine: Quarantine | None = None,
     contract: Contract | None = None,
@@ -83,7 +84,7 @@ def asset(
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make a function an asset whose partitions are staged, audited against a schema and then published in a lake.
 
-    The parameters are those of ``dagster.asset``, and mean the same; ``schema``, ``lake``, ``volume`` and
+    The parameters are those of ``dagster.asset``, and mean the same; ``schema``, ``lake``, ``subject``, ``volume`` and
     ``quarantine`` are added. ``contract`` stands for all that a table declares, for tables that other code locations
     read: then it alone gives key, partitions, owners and description.
 
@@ -100,6 +101,7 @@ def asset(
         function: refused: without ``schema`` and ``lake`` there is nothing to enforce.
         schema: the columns, their types and rules: a pandera model for Ibis, pandas or Polars (see ``schemas``).
         lake: the lake that holds the table.
+        subject: whose row it is, so that a person can be erased: see `Contract`.
         volume: how many rows a partition may have; by default some, and no less than half of those before.
         quarantine: publish the rows that pass and set aside those that fail.
         contract: the whole declaration of the table, instead of ``schema`` and ``lake``.
@@ -270,13 +272,14 @@ def _contract(function: Callable[..., Any], given: Mapping[str, Any]) -> Contrac
         partition_columns=_partition_columns("/".join(parts), given["partitions_def"], given["metadata"] or {}),
         judged={spec.name: spec.description or spec.name for spec in given["check_specs"] or ()},
         judged_warnings=frozenset(spec.name for spec in given["check_specs"] or () if not spec.blocking),
-        **{each: given[each] for each in ("volume", "quarantine") if given[each] is not None},
+        **{each: given[each] for each in ("subject", "volume", "quarantine") if given[each] is not None},
     )
 
 
 _IN_CONTRACT: Final = (
     "schema",
     "lake",
+    "subject",
     "volume",
     "quarantine",
     "name",

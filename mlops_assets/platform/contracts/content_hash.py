@@ -56,6 +56,12 @@ def hash_total(table: ir.Table, columns: Iterable[str]) -> ir.Scalar:
     return _md5_number_lower(text).cast(dt.Decimal(38, 0)).sum().fill_null(0)
 
 
+def without(content_hash: str, rows: int, total: int) -> str:
+    """The content hash of the rows that are left when that many are removed whose numbers add up to that total."""
+    _, before, whole = content_hash.split(":")
+    return format_hash(int(before) - rows, int(whole, 16) - total)
+
+
 def format_hash(rows: int, total: int) -> str:
     """The content hash of that many rows whose numbers add up to that total."""
     return f"{VERSION}:{rows}:{total:x}"

@@ -83,6 +83,8 @@ class Contract:
         partitions_def: how the table is partitioned; ``None`` for a table that is replaced whole.
         partition_columns: for each partition dimension the column holding its key. A table with one dimension may name
             the dimension as it likes. Row membership is audited against them.
+        subject: whose row it is, so that a person can be erased: for each kind of identifier the column that holds it,
+            or the columns that make it up, joined by a colon (``{"voter": ("state", "ncid")}``).
         volume: how many rows a partition may have; by default some, and no less than half of those before.
         duplicate_keys_warn: whether a repeated key warns (raw data) instead of blocking.
         quarantine: what to do with failing rows; ``None`` means that one failing row blocks the publish.
@@ -116,6 +118,7 @@ class Contract:
     owners: Sequence[str]
     partitions_def: dg.PartitionsDefinition[str] | None = None
     partition_columns: Mapping[str, str] = field(default_factory=dict)
+    subject: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     volume: Volume = field(default_factory=Volume)
     duplicate_keys_warn: bool = False
     quarantine: Quarantine | None = None
@@ -131,7 +134,7 @@ class Contract:
                 or lake that is named does not exist, the schema or a rule is unusable, or the lake is not for personal
                 data.
         """
-        for name in (self.layer, self.table, *self.judged):
+        for name in (self.layer, self.table, *self.judged, *self.subject):
             if not _NAME.fullmatch(name):
                 raise ContractError(
                     source=f"Contract {self.layer}/{self.table}",

@@ -14,7 +14,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis.common.exceptions import IbisError
 
-from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts import rules, subjects
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.errors import ContractError
 
@@ -69,6 +69,7 @@ def _columns_named(contract: Contract) -> Mapping[str, Iterable[str]]:
     return {
         "partition_columns": contract.partition_columns.values(),
         "unique": rules.key_columns(contract),
+        "subject": [name for kind in contract.subject for name in subjects.columns_of(contract, kind)],
     }
 
 

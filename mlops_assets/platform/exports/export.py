@@ -31,7 +31,7 @@ from mlops_assets.platform.exports.tables import check_table, fill_table, rows_d
 from mlops_assets.platform.security.token_keys import key_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -212,6 +212,25 @@ def kept_exports(folder: Path, *, trusted: Trusted | None = None) -> tuple[Expor
             with suppress(ArtifactError):
                 found.append(_read_manifest(path, trusted)[0])
     return tuple(sorted(found, key=lambda manifest: manifest.created))
+
+
+def discard_exports(folder: Path, export_ids: Iterable[str]) -> None:
+    """Delete kept exports, with what killed writers left behind.
+
+    Raises:
+        ArtifactError: one of them is the current one; none is deleted.
+    """
+    with _writing(folder):
+        _sweep(folder)
+        found = sorted({export_id for export_id in export_ids if (folder / export_id).is_dir()})
+        if current := [export_id for export_id in found if _is_current(folder, export_id)]:
+            raise ArtifactError(
+                source=f"Export {folder / current[0]}",
+                culprit="it is the current one, which the service reads.",
+                remedy="Write another export first.",
+            )
+        for export_id in found:
+            _discard(folder, folder / export_id)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The catalog of a lake: the publish lock, and the ledger's table beside DuckLake's own.
+"""The catalog of a lake: the publish lock, and the tables of ledger and erasures beside DuckLake's own.
 
 Put here what is said to the catalog's database and not to DuckLake. Keep out what the ledger's records mean
 (``ledger``) and connections (``session``).
@@ -19,14 +19,18 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_assets.platform.errors import CatalogAwayError, LakeError
+from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import duckdb
+    import psycopg2.extensions
 
     from mlops_assets.platform.settings import Settings
+
+    Run = Callable[..., list[tuple[Any, ...]]]
 
 AUTHOR: Final = "mlops-assets"
 """The author of the snapshots that publishes make."""
@@ -44,6 +48,26 @@ CREATE TABLE IF NOT EXISTS mlops_assets_ledger (
     PRIMARY KEY (asset, partition, version)
 );
 CREATE INDEX IF NOT EXISTS mlops_assets_ledger_version ON mlops_assets_ledger (version);
+CREATE TABLE IF NOT EXISTS mlops_assets_erasure (
+    number BIGINT NOT NULL PRIMARY KEY,
+    erasure_id TEXT NOT NULL UNIQUE,
+    salt TEXT NOT NULL,
+    record TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS mlops_assets_tombstone (
+    kind TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    erasure_id TEXT NOT NULL,
+    PRIMARY KEY (kind, hash)
+);
+CREATE TABLE IF NOT EXISTS mlops_assets_erased (
+    asset TEXT NOT NULL,
+    partition TEXT NOT NULL,
+    content_hash TEXT NOT NULL,
+    left_hash TEXT NOT NULL,
+    erasure_id TEXT NOT NULL,
+    PRIMARY KEY (asset, partition, content_hash)
+);
 """
 _SQLITE_LEDGER: Final = f"""{_TABLE}
 CREATE TRIGGER IF NOT EXISTS mlops_assets_ledger AFTER INSERT ON ducklake_snapshot_changes
@@ -112,7 +136,7 @@ def query(
 
 
 def has_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: str) -> bool:
-    """Whether the catalog has the ledger's table and what fills it.
+    """Whether the catalog has the tables of ledger and erasures, and what fills the ledger.
 
     Raises:
         LakeError: the lake was written by a version of the platform that kept its records otherwise.
@@ -124,7 +148,13 @@ def has_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: 
         " AND tgrelid = 'public.ducklake_snapshot_changes'::regclass"
     )
     if query(connection, settings, lake, triggers):
-        return True
+        # A lake of before there were erasures has the trigger alone.
+        tables = (
+            "SELECT name FROM sqlite_master WHERE name = 'mlops_assets_erased'"
+            if is_embedded(settings, lake)
+            else "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = 'mlops_assets_erased'"
+        )
+        return bool(query(connection, settings, lake, tables))
     earlier = f"SELECT snapshot_id FROM ducklake_snapshot_changes WHERE author = {literal(AUTHOR)} LIMIT 1"
     if query(connection, settings, lake, earlier):
         raise LakeError(
@@ -136,13 +166,105 @@ def has_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: 
 
 
 def make_ledger(connection: duckdb.DuckDBPyConnection, settings: Settings, lake: str) -> None:
-    """Make the ledger's table and what fills it; under the lock. A SQLite file must not be attached meanwhile."""
+    """Make those tables and what fills the ledger; under the lock. A SQLite file must not be attached meanwhile."""
     if is_embedded(settings, lake):
         with closing(sqlite3.connect(settings.lake_catalog_path(lake), timeout=BUSY_SECONDS)) as file:
             file.executescript(_SQLITE_LEDGER)
     else:
         metadata = literal(f"__ducklake_metadata_{lake}")
         connection.execute(f"CALL postgres_execute({metadata}, {literal(_POSTGRES_LEDGER)})")
+
+
+@contextmanager
+def transaction(settings: Settings, lake: str) -> Iterator[Run]:
+    """One transaction of the catalog's database, by Python's own client; under the lock.
+
+    DuckDB must have let go of the lake (`LakeSession.detach`). What is deleted from a SQLite file is overwritten.
+
+    Yields:
+        A function that runs a statement with its values, for which ``?`` stands, and gives its rows.
+
+    Raises:
+        LakeError: the database cannot be reached, or refused; nothing was changed.
+    """
+    try:
+        with _client(settings, lake) as run:
+            run("BEGIN IMMEDIATE" if is_embedded(settings, lake) else "BEGIN")
+            try:
+                yield run
+                run("COMMIT")
+            except BaseException:
+                run("ROLLBACK")
+                raise
+    except _client_errors() as error:
+        raise _refused(lake, error) from error
+
+
+def purge(settings: Settings, lake: str, tables: Sequence[str]) -> None:
+    """Leave nothing of deleted or replaced rows in the database's files; DuckDB must have let go of the lake.
+
+    Args:
+        settings: where the lake is.
+        lake: which lake.
+        tables: on PostgreSQL, the tables to write anew; a SQLite file is written anew as a whole.
+
+    Raises:
+        LakeError: somebody read without pause for half a minute; try again.
+    """
+    try:
+        with _client(settings, lake) as run:
+            if not is_embedded(settings, lake):
+                run(f"SET lock_timeout = '{int(BUSY_SECONDS)}s'")
+                for table in tables:
+                    run(f"VACUUM FULL {table}")
+                return
+            run("VACUUM")
+            deadline = time.monotonic() + BUSY_SECONDS
+            while run("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+                if time.monotonic() > deadline:
+                    raise LakeError(
+                        source=f"Lake {lake}",
+                        culprit="its catalog was read without pause, so what was erased may still be in its log.",
+                        remedy="Run the same command again.",
+                    )
+                time.sleep(0.05)
+    except _client_errors() as error:
+        raise _refused(lake, error) from error
+
+
+@contextmanager
+def _client(settings: Settings, lake: str) -> Iterator[Run]:
+    """A connection that commits each statement by itself."""
+    if is_embedded(settings, lake):
+        with closing(
+            sqlite3.connect(settings.lake_catalog_path(lake), timeout=BUSY_SECONDS, isolation_level=None)
+        ) as file:
+            file.execute("PRAGMA secure_delete = ON")
+            yield lambda statement, *values: file.execute(statement, values).fetchall()
+        return
+    with closing(_connected(settings, lake)) as connection, connection.cursor() as cursor:
+
+        def run(statement: str, *values: object) -> list[tuple[Any, ...]]:
+            cursor.execute(statement.replace("?", "%s"), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+        yield run
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    try:
+        import psycopg2  # noqa: PLC0415  only deployments with a PostgreSQL catalog need its client
+    except ImportError:
+        return (sqlite3.Error,)
+    return (sqlite3.Error, psycopg2.Error)
+
+
+def _refused(lake: str, error: Exception) -> LakeError:
+    return LakeError(
+        source=f"Lake {lake}",
+        culprit=f"its catalog refused a change ({reason(error)}).",
+        remedy="Is the catalog up, and does this account own it? Try again.",
+    )
 
 
 @contextmanager
@@ -189,17 +311,9 @@ def _file_lock(path: Path, lake: str, seconds: float) -> Iterator[None]:
 def _advisory_lock(settings: Settings, lake: str, seconds: float) -> Iterator[None]:
     import psycopg2  # noqa: PLC0415  only deployments with a PostgreSQL catalog load its client
 
-    lake_settings = settings.lake(lake)
     number = int.from_bytes(hashlib.sha256(f"mlops-assets publish {lake}".encode()).digest()[:8], signed=True)
+    connection = _connected(settings, lake)
     try:
-        connection = psycopg2.connect(
-            lake_settings.catalog,
-            password=lake_settings.password.get_secret_value() if lake_settings.password else None,
-        )
-    except psycopg2.OperationalError as error:
-        raise _away(lake, error) from error
-    try:
-        connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(seconds * 1000)}ms",))
             try:
@@ -212,6 +326,22 @@ def _advisory_lock(settings: Settings, lake: str, seconds: float) -> Iterator[No
         yield
     finally:
         connection.close()
+
+
+def _connected(settings: Settings, lake: str) -> psycopg2.extensions.connection:
+    """A connection to the PostgreSQL database that commits each statement by itself."""
+    import psycopg2  # noqa: PLC0415
+
+    lake_settings = settings.lake(lake)
+    try:
+        connection = psycopg2.connect(
+            lake_settings.catalog,
+            password=lake_settings.password.get_secret_value() if lake_settings.password else None,
+        )
+    except psycopg2.OperationalError as error:
+        raise _away(lake, error) from error
+    connection.autocommit = True
+    return connection
 
 
 def _away(lake: str, error: Exception) -> CatalogAwayError:

@@ -151,6 +151,7 @@ def _lost_next(past: Sequence[tuple[int, str]], index: int) -> bool:
 def _needed(session: LakeSession) -> Iterator[_Held]:
     """Where each content is held that a current publish of any lake was made from, however indirectly."""
     history: dict[tuple[str, str, str], list[tuple[int, str]]] = {}
+    erased: dict[tuple[str, str, str, str], str] = {}
     open_: list[ledger.Entry] = []
     for lake in session.settings.lake_names:
         open_ += [entry for entry in ledger.newest(session, lake) if not entry.record.lost]
@@ -158,10 +159,18 @@ def _needed(session: LakeSession) -> Iterator[_Held]:
             lake, "SELECT version, asset, partition, content_hash FROM mlops_assets_ledger ORDER BY version"
         ):
             history.setdefault((lake, asset, partition), []).append((int(version), content))
+        for asset, partition, content, left in session.query(
+            lake, "SELECT asset, partition, content_hash, left_hash FROM mlops_assets_erased"
+        ):
+            erased[lake, asset, partition, content] = left
     seen: set[tuple[str, str, str, int]] = set()
     while open_:
         for read in open_.pop().record.inputs.values():
-            for partition, content in read.partitions.items():
+            for partition, content_read in read.partitions.items():
+                content = content_read
+                # What an erasure left of it is the nearest that there is.
+                while (read.lake, read.asset, partition, content) in erased:
+                    content = erased[read.lake, read.asset, partition, content]
                 past = history.get((read.lake, read.asset, partition), [])
                 held = (i for i in reversed(range(len(past))) if past[i][1] == content and not _lost_next(past, i))
                 index = next(held, None)

@@ -16,14 +16,17 @@ from mlops_assets.platform.lake.catalog import literal
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
 
 # A table or schema that was renamed has several rows; the newest is the last.
-_FILES: Final = """
+FILES: Final = """
 SELECT data_file_id, s.schema_name, t.table_name, f.path AS path, f.path_is_relative AS is_relative,
        t.path AS of_table, t.path_is_relative AS table_is_relative, s.path AS of_schema,
-       s.path_is_relative AS schema_is_relative, file_size_bytes, record_count, f.end_snapshot
+       s.path_is_relative AS schema_is_relative, file_size_bytes, record_count, f.begin_snapshot, f.end_snapshot,
+       f.table_id
 FROM ducklake_data_file AS f JOIN ducklake_table AS t ON t.table_id = f.table_id
 JOIN ducklake_schema AS s ON s.schema_id = t.schema_id
 ORDER BY data_file_id, t.begin_snapshot, s.begin_snapshot
@@ -40,7 +43,11 @@ class DataFile:
         path: where it should be.
         bytes: how large it should be.
         rows: how many rows it should hold.
-        current: whether the newest version names it.
+        number: its id in the catalog.
+        table_id: its table's id there; a table that was dropped and made anew has two.
+        stored: its path as the catalog writes it.
+        begin: the first version that names it.
+        end: the first that does not any more; ``None`` if the newest names it.
     """
 
     layer: str
@@ -48,12 +55,31 @@ class DataFile:
     path: Path
     bytes: int
     rows: int
-    current: bool
+    number: int
+    table_id: int
+    stored: str
+    begin: int
+    end: int | None
+
+    @property
+    def current(self) -> bool:
+        """Whether the newest version names it."""
+        return self.end is None
 
 
 def data_files(session: LakeSession, lake: str) -> list[DataFile]:
     """Every file that a version of the lake names, oldest first."""
-    return list(_data_files(session, lake).values())
+    return listed(session.settings.lake_data_path(lake), session.query(lake, FILES))
+
+
+def listed(root: Path, rows: Sequence[tuple[Any, ...]]) -> list[DataFile]:
+    """The same from what the catalog's database gives for `FILES`.
+
+    Args:
+        root: the folder of the lake's Parquet files.
+        rows: the catalog's.
+    """
+    return list({row[0]: _data_file(root, row) for row in rows}.values())
 
 
 def partition_files(session: LakeSession, contract: Contract, key: str | None, *, version: int) -> list[Path]:
@@ -80,13 +106,8 @@ def partition_files(session: LakeSession, contract: Contract, key: str | None, *
         f" AND f.begin_snapshot <= {int(version)} AND coalesce(f.end_snapshot, {int(version) + 1}) > {int(version)}"
         f"{holds}",
     )
-    found = _data_files(session, contract.lake.name)
-    return [found[number].path for (number,) in rows]
-
-
-def _data_files(session: LakeSession, lake: str) -> dict[Any, DataFile]:
-    root = session.settings.lake_data_path(lake)
-    return {row[0]: _data_file(root, row) for row in session.query(lake, _FILES)}
+    numbers = {number for (number,) in rows}
+    return [file.path for file in data_files(session, contract.lake.name) if file.number in numbers]
 
 
 def is_gone_or_cut(file: DataFile) -> str | None:
@@ -105,25 +126,37 @@ def is_broken(session: LakeSession, file: DataFile) -> str | None:
     try:
         # The hash makes DuckDB read every value.
         [(rows, _)] = session.connection.execute(
-            f"SELECT count(*), bit_xor(hash(found)) FROM read_parquet([{literal(_plain(file.path))}]) AS found"
+            f"SELECT count(*), bit_xor(hash(found)) FROM read_parquet([{literal(plain(file.path))}]) AS found"
         ).fetchall()
     except duckdb.Error as error:
         return f"it cannot be read ({reason(error)})"
     return None if rows == file.rows else f"it has {rows:,} rows of {file.rows:,}"
 
 
-def _plain(path: Path) -> str:
+def plain(path: Path) -> str:
     """The path as a pattern that only it matches."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in str(path))
 
 
 def _data_file(root: Path, row: tuple[Any, ...]) -> DataFile:
-    _, layer, table, path, relative, of_table, table_relative, of_schema, schema_relative, size, rows, end = row
+    number, layer, table, path, relative, of_table, table_relative, of_schema, schema_relative, *counts = row
+    size, rows, begin, end, table_id = counts
     # An absolute part stands for all before it.
     below_schema = root / of_schema if _is_true(schema_relative) else Path(of_schema)
     below_table = below_schema / of_table if _is_true(table_relative) else Path(of_table)
     place = below_table / path if _is_true(relative) else Path(path)
-    return DataFile(layer=layer, table=table, path=place, bytes=int(size), rows=int(rows), current=end is None)
+    return DataFile(
+        layer=layer,
+        table=table,
+        path=place,
+        bytes=int(size),
+        rows=int(rows),
+        number=int(number),
+        table_id=int(table_id),
+        stored=path,
+        begin=int(begin),
+        end=None if end is None else int(end),
+    )
 
 
 def _is_true(flag: object) -> bool:

@@ -17,8 +17,9 @@ import duckdb
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake import ledger, tombstones
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, quote
+from mlops_assets.platform.lake.erasure_record import records as erasure_records
 from mlops_assets.platform.lake.files import data_files, is_gone_or_cut, partition_files
 from mlops_assets.platform.lake.stage import abandoned
 from mlops_assets.platform.lake.tables import where
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.erasure_record import ErasureRecord
     from mlops_assets.platform.lake.ledger import Entry
     from mlops_assets.platform.lake.session import LakeSession
 
@@ -73,12 +75,14 @@ class Inspection:
     Attributes:
         version: the version that was judged.
         tables: every table that was ever published.
-        faults: what is wrong with tables, files and commits.
+        faults: what is wrong with tables, files and commits, and erasures that were not completed.
+        erasures: the persons' erasures that the lake knows, oldest first; what they left is what publishes now hold.
     """
 
     version: int
     tables: Sequence[TableState]
     faults: Sequence[Fault]
+    erasures: Sequence[ErasureRecord]
 
 
 def inspect(session: LakeSession, lake: str, contracts: Mapping[str, Contract], *, hashes: bool = False) -> Inspection:
@@ -105,7 +109,17 @@ def inspect(session: LakeSession, lake: str, contracts: Mapping[str, Contract], 
         tables.append(TableState(asset=asset, partitions=len(published), rows=rows, faults=len(found)))
         faults += found
     faults += [*_of_files(session, lake), *_of_commits(session, lake, records)]
-    return Inspection(version=version, tables=tables, faults=faults)
+    erasures = erasure_records(session, lake)
+    faults += [
+        Fault(
+            source=f"Lake {lake}, erasure {record.erasure_id}",
+            culprit="it was begun and not completed, so rows of those persons may be left.",
+            remedy="Give the same keys to mlops-assets lake forget again.",
+        )
+        for record in erasures
+        if record.finished_at is None
+    ]
+    return Inspection(version=version, tables=tables, faults=faults, erasures=erasures)
 
 
 def partition_texts(contract: Contract, key: str | None) -> tuple[str, ...]:
@@ -185,16 +199,22 @@ def _of_table(
     for columns, some in (_by_columns(wanted) if hashes else {(): wanted}).items():
         found += _of_rows(session, contract, some, version=version, columns=columns)
     yield from found
+    if published:
+        yield from _of_erased(session, contract, version=version)
     if published and not found:
         yield from _of_strangers(session, contract, published, version=version)
     if published and contract.quarantine is not None:
+        yield from _of_quarantine(session, contract, version=version)
+
+
+def _of_quarantine(session: LakeSession, contract: Contract, *, version: int) -> Iterator[Fault]:
+    try:
+        session.connection.execute(
+            f"SELECT bit_xor(hash(found)) FROM ({_at(contract, version, rules.QUARANTINE)}) AS found"
+        ).fetchall()
+    except duckdb.Error as error:
         name = f"{contract.layer}/{contract.table}{rules.QUARANTINE}"
-        try:
-            session.connection.execute(
-                f"SELECT bit_xor(hash(found)) FROM ({_at(contract, version, rules.QUARANTINE)}) AS found"
-            ).fetchall()
-        except duckdb.Error as error:
-            yield _unreadable(lake, name, None, error)
+        yield _unreadable(contract.lake.name, name, None, error)
 
 
 def _of_rows(
@@ -233,6 +253,19 @@ def _of_rows(
             culprit = f"its content hash is {content}, and {record.content_hash} was published."
             culprit += _held_by(session, contract, entry, version)
             yield Fault(source=source, culprit=culprit, remedy=remedy)
+
+
+def _of_erased(session: LakeSession, contract: Contract, *, version: int) -> Iterator[Fault]:
+    _, erased = tombstones.erased_rows(session, contract)
+    if not erased:
+        return
+    [(rows,)] = session.connection.execute(f"SELECT count(*) FROM ({_at(contract, version)}) WHERE {erased}").fetchall()
+    if rows:
+        yield Fault(
+            source=_source(contract.lake.name, contract.key.to_user_string(), None),
+            culprit=f"it has {rows:,} rows of persons who were erased.",
+            remedy="Was it restored from a backup? Give their keys to mlops-assets lake forget again.",
+        )
 
 
 def _of_strangers(

@@ -80,6 +80,8 @@ class PublishRecord(BaseModel):
         published_at: seconds since the epoch.
         snapshots: for each input the version (DuckLake snapshot) of its lake that was read.
         quarantined: the rows set aside; ``None`` when there are none.
+        erasures: ids of the erasures that have removed rows of persons since; hashes, rows and bytes are those of what
+            is left.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -101,6 +103,7 @@ class PublishRecord(BaseModel):
     snapshots: Mapping[str, int] = {}
     quarantined: QuarantineRecord | None = None
     code: CodeOrigin | None = None
+    erasures: Sequence[str] = ()
 
     @property
     def lost(self) -> bool:
@@ -277,6 +280,15 @@ def find(session: LakeSession, contract: Contract, publish_id: str) -> Entry | N
         contract.lake.name, f"SELECT version, record FROM mlops_assets_ledger WHERE publish_id = {literal(publish_id)}"
     )
     return _entry(*rows[0]) if rows else None
+
+
+def history(session: LakeSession, lake: str, asset: str | None = None) -> list[Entry]:
+    """All records of a table, or of the lake, losses among them, oldest first."""
+    of_asset = "" if asset is None else f" WHERE asset = {literal(asset)}"
+    rows = session.query(
+        lake, f"SELECT version, record FROM mlops_assets_ledger{of_asset} ORDER BY version, asset, partition"
+    )
+    return [_entry(*row) for row in rows]
 
 
 def at(session: LakeSession, lake: str, asset: str, partition: str, version: int) -> Entry:

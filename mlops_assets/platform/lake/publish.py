@@ -13,7 +13,7 @@ import duckdb
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import CatalogAwayError, LakeError
-from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake import ledger, tombstones
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, publish_lock, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
 from mlops_assets.platform.withheld import reason
@@ -33,7 +33,7 @@ _PAUSE_SECONDS: Final = 0.1
 
 
 class OvertakenError(LakeError):
-    """The partition was published by somebody else since it was read."""
+    """The partition was published by somebody else since it was read, or persons were erased since."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,8 @@ def publish(
         instead_of: the lake version of the publish that was current when the rows were read, 0 for none.
 
     Raises:
-        OvertakenError: another publish is current than that one, or the current one was made from newer inputs.
+        OvertakenError: another publish is current than that one, or the current one was made from newer inputs; or rows
+            of persons may be in it who were erased meanwhile.
         CatalogAwayError: the catalog did not answer in any attempt.
         LakeError: the lake refused the publish in every attempt, or what it replaces cannot be read.
     """
@@ -121,6 +122,10 @@ def _attempt(
         if made is not None:
             return Outcome(entry=made, adopted=False)
         _mark(files, maybe_published=False)
+    if min(file.erasures for file in files) < tombstones.known(session, contract.lake.name) or _reads_erased(
+        session, record
+    ):
+        raise _overtaken(contract, record, "persons were erased meanwhile")
     previous = ledger.current(session, contract, [record.partition]).get(record.partition)
     if (
         previous is not None
@@ -168,10 +173,15 @@ def _reads_older(session: LakeSession, record: PublishRecord, other: PublishReco
     return any(version <= ledger.latest_version(session, lake) for lake, version in newer)
 
 
+def _reads_erased(session: LakeSession, record: PublishRecord) -> bool:
+    """Whether it was made from rows of persons who were erased since."""
+    return any(tombstones.erased_contents(session, read) for read in record.inputs.values())
+
+
 def _overtaken(contract: Contract, record: PublishRecord, why: str) -> OvertakenError:
     return OvertakenError(
         source=_source(contract, contract.table, record),
-        culprit=f"{why}, and would have been replaced by older rows.",
+        culprit=f"{why}, and its rows are older.",
         remedy="Materialize it again: it is made from what is there then.",
     )
 

@@ -13,17 +13,20 @@ import duckdb
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash
 from mlops_assets.platform.errors import LakeError
-from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake import ledger, tombstones
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.lake.files import partition_files
 from mlops_assets.platform.lake.inspection import measured, partition_texts
+from mlops_assets.platform.lake.ledger import InputRecord
 from mlops_assets.platform.lake.stage import StagedFile
-from mlops_assets.platform.lake.tables import where
+from mlops_assets.platform.lake.tables import published_table, where
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry
@@ -39,13 +42,29 @@ def recorded_contents(session: LakeSession, contract: Contract, contents: Mappin
         contents: for each partition key (empty for an unpartitioned table) the content hash asked for.
 
     Raises:
-        LakeError: one has expired, was lost, or is not on record.
+        LakeError: one has expired, was lost, was erased in part, or is not on record.
     """
     found = ledger.of_content(session, contract, contents)
     for key, content in contents.items():
         if (key or None) not in found:
             raise _gone(session, contract, key or None, content)
     return found
+
+
+def read_as_recorded(session: LakeSession, contract: Contract, record: InputRecord) -> ir.Table:
+    """The rows that a step read once, as its record names them, whatever has been published since.
+
+    Args:
+        session: a session that may read the contract's lake.
+        contract: the table that was read.
+        record: what was read of it.
+
+    Raises:
+        LakeError: a content has expired, was lost, was erased in part, or is not on record.
+        MissingInputError: a partition was published before the contract had a column that must hold a value.
+    """
+    found = recorded_contents(session, contract, record.partitions)
+    return published_table(session, contract, found, version=0)
 
 
 def _gone(session: LakeSession, contract: Contract, key: str | None, content: str) -> LakeError:
@@ -55,6 +74,22 @@ def _gone(session: LakeSession, contract: Contract, key: str | None, content: st
         for entry in ledger.since(session, contract.lake.name, 0, contract=contract)
         if entry.record.partition == key and entry.record.content_hash == content
     ]
+    read = InputRecord(lake=contract.lake.name, asset=contract.key.to_user_string(), partitions={key or "": content})
+    for erasure_id, left in tombstones.erased_contents(session, read).values():
+        why = f"persons' rows were erased from it (erasure {erasure_id}), which left {left}"
+        remedy = "Erasure wins over reproduction: what was made from it cannot be rebuilt."
+        break
+    else:
+        why, remedy = _expired_or_lost(session, contract, key, past)
+    return LakeError(
+        source=named(contract, key), culprit=f"it is needed with the content {content}, and {why}.", remedy=remedy
+    )
+
+
+def _expired_or_lost(
+    session: LakeSession, contract: Contract, key: str | None, past: Sequence[Entry]
+) -> tuple[str, str]:
+    """Why the content of those publishes is not there any more, and what to do."""
     if not past:
         why, remedy = "no publish of it is on record", "Was the catalog restored? Restore one that has it."
     elif all(ledger.readable_version(session, contract, key, entry.version) is None for entry in past):
@@ -63,9 +98,7 @@ def _gone(session: LakeSession, contract: Contract, key: str | None, content: st
     else:
         why = f"its file was lost (publish {past[-1].record.publish_id})"
         remedy = "Restore lake and catalog together from a backup."
-    return LakeError(
-        source=named(contract, key), culprit=f"it is needed with the content {content}, and {why}.", remedy=remedy
-    )
+    return why, remedy
 
 
 def verified_copy(session: LakeSession, contract: Contract, entry: Entry, file: Path) -> StagedFile:

@@ -172,9 +172,12 @@ class LakeSession:
         return lake
 
     def detach(self, lake: str) -> None:
-        """Detach the lake, whose folder is to go: DuckDB looks at every attached lake, whichever is asked for."""
+        """Detach the lake, so that its folder may go or others open its catalog; it is attached anew when asked for.
+
+        DuckDB looks at every attached lake, whichever is asked for.
+        """
         with _ENGINE.lock:
-            if _ENGINE.attached.pop(lake, None) is not None:
+            if _ENGINE.process == os.getpid() and _ENGINE.attached.pop(lake, None) is not None:
                 self.connection.execute(f"DETACH {quote(lake)}")
 
     def rollback(self) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import ibis
 
+from mlops_assets.platform.durable_files import sync_file
+from mlops_assets.platform.lake import tombstones
 from mlops_assets.platform.lake.catalog import literal, publish_lock, quote
 from mlops_assets.platform.lake.frames import misfit
 
@@ -47,11 +49,13 @@ class StagedFile:
         bytes: its size.
         maybe_published: whether the lake refers to it, or may do so: its transaction came to the COMMIT, and is not
             known to have been rolled back.
+        erasures: how many erasures of the lake were known when it was written; rows of those persons are not in it.
     """
 
     path: Path
     bytes: int
     maybe_published: bool = False
+    erasures: int = 0
 
     def remove(self) -> None:
         """Remove the file and its folder, unless the lake may refer to it: that is for the sweeper to find out."""
@@ -92,6 +96,8 @@ def stage(
 ) -> StagedFile:
     """Write the query's rows to a fresh path under the lake's data path, float columns rounded as the contract says.
 
+    Rows of persons who were erased from the lake are left out, whatever the source delivers.
+
     Args:
         session: the session whose connection can run the query.
         contract: gives lake, layer, table and decimals.
@@ -112,18 +118,21 @@ def stage(
         for column, kind in columns.items()
     )
     try:
-        session.connection.execute(f"COPY (SELECT {chosen} FROM ({query})) TO {literal(str(path))} {_FORMAT}")
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        known, erased = tombstones.erased_rows(session, contract)
+        staged = f"SELECT {chosen} FROM ({query})"
+        write_parquet(session, f"SELECT * FROM ({staged}) WHERE NOT ({erased})" if erased else staged, path)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if (told := misfit(error)) is not None:
             raise told from None
         raise
-    return StagedFile(path, path.stat().st_size)
+    return StagedFile(path, path.stat().st_size, erasures=known)
+
+
+def write_parquet(session: LakeSession, query: str, path: Path) -> None:
+    """Write the query's rows, in their order, as a file that is on the disk afterwards; its folder exists."""
+    session.connection.execute(f"COPY ({query}) TO {literal(str(path))} {_FORMAT}")
+    sync_file(path)
 
 
 def _rounded(contract: Contract, column: str) -> str:

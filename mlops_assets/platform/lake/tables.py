@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
-    from mlops_assets.platform.lake.ledger import Entry, InputRecord
+    from mlops_assets.platform.lake.ledger import Entry
     from mlops_assets.platform.lake.session import LakeSession
 
 
@@ -114,27 +114,6 @@ def _absent(contract: Contract, column: str, keys: Sequence[str | None]) -> str:
         culprit=f"{which} was published before the contract had the column {column}, which must hold a value.",
         remedy="Materialize it again, or say in the field's metadata what earlier partitions hold: {'default': ...}.",
     )
-
-
-def read_as_recorded(session: LakeSession, contract: Contract, record: InputRecord) -> ir.Table:
-    """The rows that a step read once, as its record names them, whatever has been published since.
-
-    Args:
-        session: a session that may read the contract's lake.
-        contract: the table that was read.
-        record: what was read of it.
-
-    Raises:
-        MissingInputError: the lake no longer holds a partition with that content.
-    """
-    found = ledger.of_content(session, contract, record.partitions)
-    if lost := sorted(set(record.partitions) - {key or "" for key in found}):
-        raise MissingInputError(
-            source=f"Table {contract.layer}/{contract.table}",
-            culprit=f"partition {lost[0]} with the content {record.partitions[lost[0]]} is not in the lake any more.",
-            remedy="Restore it from a backup; expired snapshots cannot be read again.",
-        )
-    return published_table(session, contract, found, version=0)
 
 
 def where(contract: Contract, keys: Sequence[str | None]) -> str:

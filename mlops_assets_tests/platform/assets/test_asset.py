@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
 
 SHOP: Final = Lake("shop")
-OURS: Final = {"schema", "lake", "volume", "quarantine", "contract"}
+OURS: Final = {"schema", "lake", "subject", "volume", "quarantine", "contract"}
 
 
 class Sales(pandera.DataFrameModel):

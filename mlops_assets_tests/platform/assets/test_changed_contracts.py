@@ -14,8 +14,9 @@ from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import InputRecord
+from mlops_assets.platform.lake.recorded import read_as_recorded
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.tables import current_table, read_as_recorded
+from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 

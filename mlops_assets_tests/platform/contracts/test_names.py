@@ -35,6 +35,7 @@ def with_key(*columns: str) -> Contract:
 
 
 MISSPELT: dict[str, Callable[[], Contract]] = {
+    "subject": lambda: dataclasses.replace(orchard.HARVEST, subject={"picker": ("week", "pikcer")}),
     "partition_columns": lambda: dataclasses.replace(orchard.HARVEST, partition_columns={"week": "pikcer"}),
     "unique": lambda: with_key("week", "pikcer"),
     "the rule ripe": lambda: with_rule(lambda data: data.table.pikcer.notnull()),

@@ -237,11 +237,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
     with running_server() as server:
         for lake in ("restricted", "curated"):
             database = server.create_database()
-            monkeypatch.setenv(f"MLOPS_ASSETS_{lake.upper()}__CATALOG", database.dsn)
-            monkeypatch.setenv(f"MLOPS_ASSETS_{lake.upper()}__PASSWORD", database.password)
+            monkeypatch.setenv(f"MLOPS_ASSETS_LAKES__{lake.upper()}__CATALOG", database.dsn)
+            monkeypatch.setenv(f"MLOPS_ASSETS_LAKES__{lake.upper()}__PASSWORD", database.password)
         yield server
         for lake in ("restricted", "curated"):
-            monkeypatch.delenv(f"MLOPS_ASSETS_{lake.upper()}__CATALOG")
+            monkeypatch.delenv(f"MLOPS_ASSETS_LAKES__{lake.upper()}__CATALOG")
         for lake in ("restricted", "curated"):
             # Detaches the catalogs that end with the server; this process would go on asking for them.
             with LakeSession(Settings.load()) as session:

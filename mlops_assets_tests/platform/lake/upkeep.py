@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlops_assets.platform.audit.audit import audit
+from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.lake import ledger
@@ -24,9 +25,9 @@ from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.inspection import inspect
 from mlops_assets.platform.lake.ledger import InputRecord, PublishRecord
 from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.recorded import read_as_recorded
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, relation_sql, stage
-from mlops_assets.platform.lake.tables import read_as_recorded
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 
@@ -70,7 +71,11 @@ def publish_table(
         columns = rules.columns_of(contract)
         query = relation_sql(session, as_ibis(session, pa.table(dict(rows)), columns))
         staged = stage(session, contract, query, columns=columns, attempt=attempt)
-        found = audit(session, contract, staged, contract.partition_values(key), Reference())
+        values = contract.partition_values(key)
+        found = audit(session, contract, staged, values, Reference())
+        settled = set_aside(session, contract, staged, values, found=found, reference=Reference())
+        good, bad = (staged, None) if settled is None else (settled.good, settled.bad)
+        found = found if settled is None else settled.audit
         record = PublishRecord(
             publish_id=uuid.uuid4().hex,
             asset=contract.key.to_user_string(),
@@ -82,10 +87,10 @@ def publish_table(
             columns=list(columns),
             content_hash=found.content_hash or "",
             rows=found.rows or 0,
-            bytes=staged.bytes,
+            bytes=good.bytes,
             inputs={
                 name: InputRecord(
-                    lake=contract.lake.name,
+                    lake=CONTRACTS.get(entry.record.asset, contract).lake.name,
                     asset=entry.record.asset,
                     partitions={entry.record.partition or "": entry.record.content_hash},
                 )
@@ -93,13 +98,15 @@ def publish_table(
             },
             checks=[],
             published_at=time.time(),
+            quarantined=settled.record if settled is not None else None,
         )
         try:
             replaced = ledger.current_version(session, contract, key)
-            values = contract.partition_values(key)
-            return publish(session, contract, values, staged, record=record, instead_of=replaced).entry
+            done = publish(session, contract, values, good, record=record, quarantined=bad, instead_of=replaced)
+            return done.entry
         finally:
-            staged.remove()
+            for file in {staged, good} | ({bad} if bad is not None else set()):
+                file.remove()
 
 
 def week(key: str, trees: list[int]) -> Entry:
@@ -150,10 +157,10 @@ def flip(file: Path, column: str) -> None:
     file.write_bytes(content)
 
 
-def faults(*, hashes: bool = False) -> list[str]:
+def faults(*, hashes: bool = False, contracts: Mapping[str, Contract] = CONTRACTS) -> list[str]:
     """What is wrong with the curated lake."""
     with LakeSession(Settings.load()) as session:
-        return [str(fault) for fault in inspect(session, CURATED, CONTRACTS, hashes=hashes).faults]
+        return [str(fault) for fault in inspect(session, CURATED, contracts, hashes=hashes).faults]
 
 
 def execute(statement: str) -> list[tuple[Any, ...]]:
