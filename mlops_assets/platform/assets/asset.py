@@ -395,7 +395,7 @@ def _computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> C
 
 
 def _evaluated(function: Callable[..., Any], annotation: object) -> object:
-    """What an annotation means that may be text; the text, if it names what is not there at run time."""
+    """What an annotation means that may be text; none, if it names what is not there at run time."""
     if not isinstance(annotation, str):
         return annotation
     try:
