@@ -84,6 +84,16 @@ def test_the_file_of_a_password_that_cannot_be_read_is_told(tmp_path: Path) -> N
     assert "the file of its password cannot be read (No such file or directory)" in str(told.description)
 
 
+@pytest.mark.parametrize(("name", "personal"), [("other", False), ("shop", True)])
+def test_a_resource_that_is_another_lake_than_declared_is_refused(name: str, *, personal: bool, home: Path) -> None:
+    other = Lake(name, personal=personal)
+    failed = dg.materialize([sales_in(Lake("shop"))], resources={"shop": other}, raise_on_error=False)
+    [told] = [event.step_failure_data.user_failure_data for event in failed.get_step_failure_events()]
+    assert told is not None
+    assert f"is {name} with personal={personal}, and it is declared with personal=False" in str(told.description)
+    assert not files(home)
+
+
 PLACES: Final = {"by its table": [], "in the definitions": [Lake("shop")]}
 
 
