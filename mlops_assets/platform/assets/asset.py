@@ -231,10 +231,16 @@ def _contract(function: Callable[..., Any], given: Mapping[str, Any]) -> Contrac
     """The contract that was given, or that of what was given instead.
 
     Raises:
-        ContractError: both were given or neither, or the key does not name a table.
+        ContractError: both were given or neither, or the key does not name one table.
     """
     contract: Contract | None = given["contract"]
     own_name = given["name"] or getattr(function, "__name__", "asset")
+    if given["key"] is not None and (given["name"] is not None or given["key_prefix"] is not None):
+        raise ContractError(
+            source=f"Asset {own_name}",
+            culprit="it has a key, and a name or key_prefix beside it.",
+            remedy="Give key alone, or key_prefix and name.",
+        )
     if contract is not None:
         twice = [each for each in _IN_CONTRACT if given[each] is not None]
         if twice:
