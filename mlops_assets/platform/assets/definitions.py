@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 IO_MANAGER: Final = "lake_io_manager"
 """The resource key by which a plain asset reads tables of a lake (``input_manager_key``)."""
 
+# Definitions merge only where what they have under one key is one object.
+_READER: Final = LakeIOManager()
+
 
 def build_defs(
     assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
@@ -79,7 +82,7 @@ def build_defs(
         # Automation sensors with a name of their own are in beta; Dagster's default one would start stopped.
         warnings.simplefilter("ignore", BetaWarning)
         automation = automation_sensor(f"{name}_automation", sorted(own))
-    resources: dict[str, Any] = {**chosen, IO_MANAGER: LakeIOManager()}
+    resources: dict[str, Any] = {**chosen, IO_MANAGER: _READER}
     return dg.Definitions(
         assets=[*made, *{**specs, **foreign, **described}.values()],
         # Runs have one step or a few short ones; a process for each would cost more than it gives.

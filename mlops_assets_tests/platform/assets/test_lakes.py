@@ -126,6 +126,18 @@ def test_definitions_merge_with_a_teams_own() -> None:
     assert {sensor.name for sensor in merged.sensors or ()} == {"shop_automation", "shop_reconciler", "shop_alerts"}
 
 
+def test_two_pipelines_that_share_a_lake_merge_into_one_code_location() -> None:
+    shop = Lake("shop")
+
+    @asset(key="raw/returns", schema=Sales, lake=shop)
+    def returns() -> ir.Table:
+        return ibis.memtable({"amount": [1.0]})
+
+    merged = dg.Definitions.merge(build_defs([sales_in(shop)], name="sales"), build_defs([returns], name="returns"))
+    assert set(merged.resources or {}) == {"shop", "lake_io_manager"}
+    assert {spec.key.path[-1] for spec in merged.resolve_all_asset_specs()} == {"sales", "returns"}
+
+
 def test_two_assets_that_make_one_table_are_refused_by_name() -> None:
     with pytest.raises(dg.DagsterInvalidDefinitionError, match="sales"):
         build_defs([sales_in(Lake("shop")), sales_in(Lake("shop"))]).get_repository_def()
