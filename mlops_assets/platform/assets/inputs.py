@@ -146,12 +146,6 @@ def ins_of(definition: dg.AssetsDefinition) -> Mapping[str, In]:
     return declared.instance if isinstance(declared, ObjectMetadataValue) else {}  # type: ignore[return-value]
 
 
-def reads_of(definition: dg.AssetsDefinition) -> tuple[Read, ...]:
-    """Those inputs of a published asset whose contracts it knows without looking at other assets."""
-    known = ((read.contract, read) for read in ins_of(definition).values())
-    return tuple(Read(contract, read) for contract, read in known if contract is not None)
-
-
 def resolved(ins: Mapping[str, In], graph: Mapping[dg.AssetKey, Mapping[str, object]], source: str) -> dict[str, Read]:
     """The inputs, each with the contract of its table.
 
