@@ -173,7 +173,7 @@ def asset(
         with warnings.catch_warnings():
             # Partitioned checks are in preview; without them each partition would leave its checks planned for ever.
             warnings.simplefilter("ignore", PreviewWarning)
-            checks = [*rules.check_specs(declared)]
+            checks = [_with_what_was_said(spec, check_specs or ()) for spec in rules.check_specs(declared)]
         return dg.asset(
             key=declared.key,
             ins=passed_on,
@@ -207,6 +207,18 @@ def asset(
         )(computed(source, step, passed_on))
 
     return decorate
+
+
+def _with_what_was_said(spec: dg.AssetCheckSpec, given: Iterable[dg.AssetCheckSpec]) -> dg.AssetCheckSpec:
+    """The check with what a contract has no words for, of the one of its name that was given."""
+    for each in given:
+        if each.name == spec.name:
+            return spec._replace(
+                metadata=each.metadata,
+                additional_deps=each.additional_deps,
+                automation_condition=each.automation_condition,
+            )
+    return spec
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:

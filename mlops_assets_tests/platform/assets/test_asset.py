@@ -320,6 +320,20 @@ def test_a_check_that_the_function_decides_keeps_the_rows_back_if_it_blocks(
         assert event.metadata["tills"].value == 1
 
 
+def test_what_a_check_of_the_function_says_of_itself_reaches_dagster() -> None:
+    eager = dg.AutomationCondition.eager()
+    said = dg.AssetCheckSpec("agrees", asset="raw/sales", metadata={"see": "tills"}, automation_condition=eager)
+
+    @asset(key="raw/sales", schema=Sales, lake=SHOP, check_specs=[said])
+    def sales() -> dg.MaterializeResult[Any]:
+        raise NotImplementedError
+
+    [spec] = [each for each in sales.check_specs if each.name == "agrees"]
+    assert spec.metadata["see"] == "tills"
+    assert spec.automation_condition == eager
+    assert spec.asset_key == sales.key
+
+
 REFUSED: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
     "no schema": ({"schema": None}, "it has no schema"),
     "no lake": ({"lake": None}, "it has no lake"),
