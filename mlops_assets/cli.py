@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from mlops_assets import (
@@ -103,7 +104,7 @@ def main() -> None:
 
 
 def _fail(error: PlatformError) -> NoReturn:
-    Console(stderr=True).print(f"[red]Failed.[/red] {error}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(f"[red]Failed.[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
     sys.exit(1)
 
 

@@ -102,9 +102,11 @@ def known(modules: Sequence[str] | None) -> Known:
     read = (each.contract for asset in assets for each in ins_of(asset).values())
     own = (contract_of(asset) for each in (assets, specs) for asset in each)
     contracts = [contract for contract in (*own, *read) if contract is not None]
-    resources = [resource for definitions in found for resource in (definitions.resources or {}).values()]
+    resources = [each for definitions in found for each in (definitions.resources or {}).items()]
     declared = [contract.lake for contract in contracts]
-    lakes = {lake.name: lake for lake in (*declared, *resources) if isinstance(lake, Lake)}
+    # In runs, too, a lake takes the place of the declared one only under its name.
+    placing = [lake for key, lake in resources if isinstance(lake, Lake) and key == lake.name]
+    lakes = {lake.name: lake for lake in (*declared, *placing)}
     return Known(
         definitions=found,
         contracts={contract.key.to_user_string(): contract for contract in contracts},

@@ -94,7 +94,7 @@ def show(
         return
     printed = Table(*taken.column_names)
     for row in taken.to_pylist():
-        printed.add_row(*("" if value is None else str(value) for value in row.values()))
+        printed.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
     Console().print(printed)
     typer.echo(f"{taken.num_rows:,} of {total:,} rows.")
 

@@ -142,13 +142,19 @@ def test_a_state_that_is_no_postal_code_is_refused_in_one_sentence_with_exit_cod
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.usefixtures("home")
+def test_a_failure_is_told_as_it_is_whatever_brackets_it_has() -> None:
+    assert _run("token", "dashboard").exit_code == 0
+    assert "[/red]" in _command("token", "dashboard", "--certificate", "[/red]missing.crt").stderr
+
+
 def test_an_unexpected_error_ends_it_with_type_place_and_id_and_its_text_can_be_shown(home: Path) -> None:
     with LakeSession(Settings.load()) as session:
         session.attach("curated")
     with closing(sqlite3.connect(home / "lakes" / "curated" / "catalog.sqlite")) as catalog, catalog:
         record = json.dumps({"asset": [CANARY]})
         catalog.execute("INSERT INTO mlops_assets_ledger VALUES (1, 'a', '', 'p', 'h', ?)", [record])
-    ended = _command("lake", "publishes")
+    ended = _command("lake", "publishes", "curated")
     assert ended.returncode == 1
     assert not told_in(ended.stdout + ended.stderr)
     assert "Failed. mlops-assets: unexpected pydantic_core" in ended.stderr

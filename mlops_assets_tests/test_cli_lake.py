@@ -284,10 +284,11 @@ def test_a_table_that_the_definitions_do_not_have_is_told_with_those_they_have()
 
 
 PROJECT = """
-import ibis, ibis.expr.datatypes as dt, pandera.ibis as pa, mlops_assets as ma
+import dagster as dg, ibis, ibis.expr.datatypes as dt, pandera.ibis as pa, mlops_assets as ma
 
 class Till(pa.DataFrameModel):
     clerk: dt.String = pa.Field(metadata={"personal": True})
+    note: dt.String
     amount: dt.Float64
 
 MODEL = ma.Contract(
@@ -297,9 +298,11 @@ MODEL = ma.Contract(
 
 @ma.asset(contract=MODEL)
 def till():
-    return ibis.memtable({"clerk": ["Canary"], "amount": [1.5]})
+    return ibis.memtable({"clerk": ["Canary"], "note": ["[/red] as [bold] told"], "amount": [1.5]})
 
-defs = ma.build_defs([till])
+defs = dg.Definitions.merge(
+    ma.build_defs([till]), dg.Definitions(resources={"elsewhere": ma.Lake("shop", personal=True, data_path="none")})
+)
 """
 
 
@@ -330,6 +333,10 @@ def test_personal_values_are_masked(project: list[str]) -> None:
     assert "***" in shown.stdout
     assert "1.5" in shown.stdout
     assert "Canary" not in shown.stdout
+
+
+def test_a_value_with_brackets_is_shown_as_it_is(project: list[str]) -> None:
+    assert "[/red] as [bold] told" in run("show", "raw/till", *project).stdout
 
 
 def test_a_module_that_cannot_be_loaded_is_named() -> None:

@@ -32,7 +32,7 @@ from mlops_assets.modeling.gate import REFERENCE
 from mlops_assets.modeling.trained import evaluation_table
 from mlops_assets.modeling.training_sets import district_elections, person_cells
 from mlops_assets.platform.assets.asset import asset
-from mlops_assets.platform.assets.inputs import ins_of, reads_of
+from mlops_assets.platform.assets.inputs import ins_of, resolved
 from mlops_assets.platform.assets.reading import upstream_keys
 from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.audit import audit
@@ -471,13 +471,13 @@ def test_the_location_loads_and_every_model_asset_follows_its_inputs() -> None:
 
 @pytest.mark.parametrize("forecast", FORECAST_YEARS)
 def test_dagster_maps_only_earlier_results_to_a_model_and_only_its_own_features_to_a_prediction(forecast: str) -> None:
-    for read in reads_of(sets.district_elections_set):
+    for read in resolved(ins_of(sets.district_elections_set), {}, "an asset").values():
         assert max(str(key) for key in upstream_keys(read, training.DISTRICT_ELECTIONS, forecast)) < forecast
     _, model, predicted = VOTE_MODEL
-    for read in reads_of(model):
+    for read in resolved(ins_of(model), {}, "an asset").values():
         assert upstream_keys(read, models.DISTRICT_VOTES, forecast) == [forecast]
-    for read in reads_of(predicted):
+    for read in resolved(ins_of(predicted), {}, "an asset").values():
         assert upstream_keys(read, predictions.DISTRICT_VOTES, forecast) == [forecast]
-    features_read, model_read = reads_of(turnout.district_turnout)
+    features_read, model_read = resolved(ins_of(turnout.district_turnout), {}, "an asset").values()
     assert upstream_keys(features_read, predictions.DISTRICT_TURNOUT, f"{forecast}|NC") == [f"{forecast}|NC"]
     assert upstream_keys(model_read, predictions.DISTRICT_TURNOUT, f"{forecast}|NC") == [forecast]

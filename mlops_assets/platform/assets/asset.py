@@ -1,33 +1,30 @@
 """The asset decorator: Dagster's own, for a table whose rows become visible only after they passed their contract.
 
-Put here how a function becomes an asset: its parameters, its declaration for Dagster. Keep out what a run of it does
-(``step``).
+Put here how a function becomes an asset: its parameters, its declaration for Dagster. Keep out what the function itself
+is given (``signature``) and what a run of it does (``step``).
 """
 
 from __future__ import annotations
 
-import builtins
 import difflib
-import functools
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Never
 
 import dagster as dg
 from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
-from dagster._core.definitions.resource_annotation import get_resource_args
 from dagster._utils.warnings import PreviewWarning
 
 from mlops_assets.platform.assets.code import code_version as version_of
 from mlops_assets.platform.assets.inputs import INS, In, as_key
-from mlops_assets.platform.assets.step import INJECTED, Step, column_schema, run
+from mlops_assets.platform.assets.signature import computed
+from mlops_assets.platform.assets.step import Step, column_schema
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.contract import CONTRACT, Contract
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from mlops_assets.platform.contracts.contract import Quarantine
@@ -178,7 +175,7 @@ def asset(
         with warnings.catch_warnings():
             # Partitioned checks are in preview; without them each partition would leave its checks planned for ever.
             warnings.simplefilter("ignore", PreviewWarning)
-            checks = [*rules.check_specs(declared)]
+            checks = [_with_what_was_said(spec, check_specs or ()) for spec in rules.check_specs(declared)]
         return dg.asset(
             key=declared.key,
             ins=passed_on,
@@ -209,9 +206,21 @@ def asset(
             owners=list(declared.owners),
             kinds=set(kinds) if kinds is not None else {"duckdb", "parquet"},
             pool=pool,
-        )(_computed(source, step, passed_on))
+        )(computed(source, step, passed_on))
 
     return decorate
+
+
+def _with_what_was_said(spec: dg.AssetCheckSpec, given: Iterable[dg.AssetCheckSpec]) -> dg.AssetCheckSpec:
+    """The check with what a contract has no words for, of the one of its name that was given."""
+    for each in given:
+        if each.name == spec.name:
+            return spec._replace(
+                metadata=each.metadata,
+                additional_deps=each.additional_deps,
+                automation_condition=each.automation_condition,
+            )
+    return spec
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
@@ -233,10 +242,16 @@ def _contract(function: Callable[..., Any], given: Mapping[str, Any]) -> Contrac
     """The contract that was given, or that of what was given instead.
 
     Raises:
-        ContractError: both were given or neither, or the key does not name a table.
+        ContractError: both were given or neither, or the key does not name one table.
     """
     contract: Contract | None = given["contract"]
     own_name = given["name"] or getattr(function, "__name__", "asset")
+    if given["key"] is not None and (given["name"] is not None or given["key_prefix"] is not None):
+        raise ContractError(
+            source=f"Asset {own_name}",
+            culprit="it has a key, and a name or key_prefix beside it.",
+            remedy="Give key alone, or key_prefix and name.",
+        )
     if contract is not None:
         twice = [each for each in _IN_CONTRACT if given[each] is not None]
         if twice:
@@ -348,61 +363,3 @@ def _refuse_what_contradicts(source: str, given: Mapping[str, Any]) -> None:
             culprit="its backfill_policy puts several partitions into one run.",
             remedy="Give BackfillPolicy.multi_run(1), or none.",
         )
-
-
-def _computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> Callable[..., Iterator[Any]]:
-    """The function that Dagster runs, with the signature that makes it give config, resources and plain inputs.
-
-    Raises:
-        ContractError: a parameter is nothing that the function could be given.
-    """
-    wanted = inspect.signature(step.function).parameters
-    further = [
-        # Dagster looks for inputs among positional parameters alone, and none of these is ever left out.
-        inspect.Parameter(
-            name,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            annotation=_evaluated(step.function, parameter.annotation),
-        )
-        for name, parameter in wanted.items()
-        if name not in INJECTED and name not in step.ins
-    ]
-
-    def compute(context: dg.AssetExecutionContext, **given: object) -> Iterator[Any]:
-        yield from run(step, context, given)
-
-    functools.update_wrapper(compute, step.function, assigned=("__name__", "__doc__", "__module__"), updated=())
-    # Dagster would read the signature of the wrapped function through it.
-    vars(compute).pop("__wrapped__", None)
-    own = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext)
-    vars(compute)["__signature__"] = inspect.Signature(
-        [own, *sorted(further, key=lambda each: each.kind)], return_annotation=Iterator[Any]
-    )
-    resources = {parameter.name for parameter in get_resource_args(compute)}
-    unknown = {parameter.name for parameter in further} - resources - set(passed_on) - {"config"}
-    if unknown:
-        raise ContractError(
-            source=source,
-            culprit=f"its parameters {', '.join(sorted(unknown))} are neither inputs nor resources.",
-            remedy=f"Declare them in ins, annotate them with a resource's class (imported at run time), or use one of "
-            f"{', '.join(sorted(INJECTED))}, config.",
-        )
-    unread = sorted(set(step.ins) - set(wanted))
-    if unread:
-        raise ContractError(
-            source=source,
-            culprit=f"its inputs {', '.join(unread)} are no parameters of the function.",
-            remedy="Add the parameters, or name assets that must only come before in deps.",
-        )
-    return compute
-
-
-def _evaluated(function: Callable[..., Any], annotation: object) -> object:
-    """What an annotation means that may be text; the text, if it names what is not there at run time."""
-    if not isinstance(annotation, str):
-        return annotation
-    try:
-        # As Dagster does with the annotations of its own decorator.
-        return eval(annotation, vars(inspect.getmodule(function) or builtins))  # noqa: S307
-    except (NameError, AttributeError):
-        return inspect.Parameter.empty

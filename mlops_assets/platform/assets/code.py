@@ -39,6 +39,10 @@ def code_version(function: Callable[..., Any]) -> str:
 
 def _parts(value: object, package: str, seen: set[int]) -> Iterator[str]:
     """What the version of a function, class or constant is made of."""
+    if _is_constant(value):
+        # However often: equal constants are one object, whichever of the names they have.
+        yield _constant(value)
+        return
     if id(value) in seen:
         return
     seen.add(id(value))
@@ -61,8 +65,6 @@ def _parts(value: object, package: str, seen: set[int]) -> Iterator[str]:
             if isinstance(own, types.FunctionType) or (not name.startswith("__") and _is_constant(own)):
                 yield name
                 yield from _parts(own, package, seen)
-    elif _is_constant(value):
-        yield _constant(value)
 
 
 def _code(code: types.CodeType, docstring: str | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ Put here what every code location shares. Keep out any pipeline's own assets, sc
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 from dagster._utils.warnings import BetaWarning
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.contracts.lake import Lake
 
-IO_MANAGER: str = "lake_io_manager"
+IO_MANAGER: Final = "lake_io_manager"
 """The resource key by which a plain asset reads tables of a lake (``input_manager_key``)."""
+
+# Definitions merge only where what they have under one key is one object.
+_READER: Final = LakeIOManager()
 
 
 def build_defs(
@@ -42,7 +45,8 @@ def build_defs(
 
     Added are the lakes as resources by their names, ``lake_io_manager`` for plain assets that read a lake, the specs of
     upstream tables that other locations make, and three running sensors: automation of these assets, the reconciler of
-    lost events, and alerts.
+    lost events, and alerts. Runs have one process (``dg.in_process_executor``): what they are merged with may not name
+    another executor.
 
     Args:
         assets: published assets, and any others.
@@ -54,8 +58,7 @@ def build_defs(
         jobs: further jobs.
 
     Raises:
-        ContractError: an input names a table that is not there, two assets make one table, or two declarations of a
-            lake differ.
+        ContractError: an input names a table that is not there, or two declarations of a lake differ.
 
     Example:
         >>> import dagster as dg
@@ -79,7 +82,7 @@ def build_defs(
         # Automation sensors with a name of their own are in beta; Dagster's default one would start stopped.
         warnings.simplefilter("ignore", BetaWarning)
         automation = automation_sensor(f"{name}_automation", sorted(own))
-    resources: dict[str, Any] = {**chosen, IO_MANAGER: LakeIOManager()}
+    resources: dict[str, Any] = {**chosen, IO_MANAGER: _READER}
     return dg.Definitions(
         assets=[*made, *{**specs, **foreign, **described}.values()],
         # Runs have one step or a few short ones; a process for each would cost more than it gives.

@@ -59,19 +59,27 @@ class In:
         """Refuse what says two things.
 
         Raises:
-            ContractError: the partitions are named in more than one way.
+            ContractError: the partitions are named in more than one way, or counted from below 1.
         """
+        source = f"Input {self.key.to_user_string()}"
+        if self.back < 0:
+            raise ContractError(source=source, culprit=f"back is {self.back}.", remedy="Count back from 1.")
         ways = {
             "partition_mapping": self.partition_mapping is not None,
             'window="all"': self.window == "all",
-            "back": self.back != 0,
+            'window="latest"': self.window == "latest",
+            "back": self.back > 0,
+            "also": self.also is not None,
+            "choose": self.choose is not None,
         }
-        if sum(ways.values()) > 1 or self.back < 0:
-            raise ContractError(
-                source=f"Input {self.key.to_user_string()}",
-                culprit=f"{' and '.join(way for way, said in ways.items() if said)} do not go together.",
-                remedy="Say in one way which partitions are read; back counts them from 1.",
-            )
+        for alike in ({"partition_mapping", 'window="all"', "back"}, {"back", "also"}, {'window="latest"', "choose"}):
+            said = [way for way, given in ways.items() if given and way in alike]
+            if len(said) > 1:
+                raise ContractError(
+                    source=source,
+                    culprit=f"{' and '.join(said)} do not go together.",
+                    remedy="Say in one way which partitions are read.",
+                )
 
     @property
     def key(self) -> dg.AssetKey:
@@ -136,12 +144,6 @@ def ins_of(definition: dg.AssetsDefinition) -> Mapping[str, In]:
     specs = list(definition.specs)
     declared = specs[0].metadata.get(INS) if len(specs) == 1 else None
     return declared.instance if isinstance(declared, ObjectMetadataValue) else {}  # type: ignore[return-value]
-
-
-def reads_of(definition: dg.AssetsDefinition) -> tuple[Read, ...]:
-    """Those inputs of a published asset whose contracts it knows without looking at other assets."""
-    known = ((read.contract, read) for read in ins_of(definition).values())
-    return tuple(Read(contract, read) for contract, read in known if contract is not None)
 
 
 def resolved(ins: Mapping[str, In], graph: Mapping[dg.AssetKey, Mapping[str, object]], source: str) -> dict[str, Read]:

@@ -5,6 +5,7 @@ Put here reading for assets that are not published into a lake. Keep out publish
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -60,10 +61,15 @@ class LakeIOManager(dg.ConfigurableIOManager):
         Raises:
             dg.Failure: the input is no table of a lake, or a partition that is needed has never been published.
         """
-        with told_plainly(f"Input {context.name}"):
-            return _framed(self._table(context), context.dagster_type.typing_type)
+        with told_plainly(f"Input {context.name}"), ExitStack() as stack:
+            table = self._table(context, stack)
+            framed = _framed(table, context.dagster_type.typing_type)
+            if framed is table:
+                # It is read later, through the session's connection.
+                stack.pop_all()
+            return framed
 
-    def _table(self, context: dg.InputContext) -> ir.Table:
+    def _table(self, context: dg.InputContext, stack: ExitStack) -> ir.Table:
         step = context.step_context
         graph = step.job_def.asset_layer.asset_graph
         known = {key: graph.get(key).metadata for key in graph.get_all_asset_keys()}
@@ -71,8 +77,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
             context.name
         ].contract
         [lake] = lakes_of(step, [contract.lake])
-        # Not closed here: what is returned is read later, through its connection.
-        session = LakeSession(placed(Settings.load(), [lake]))
+        session = stack.enter_context(LakeSession(placed(Settings.load(), [lake])))
         with partition_loading_context(dynamic_partitions_store=context.instance):
             keys: list[str | None] = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
         version = pinned_version(session, lake.name, context.instance, step.run_id)

@@ -25,7 +25,7 @@ def lakes_of(context: dg.AssetExecutionContext | StepExecutionContext, declared:
     deployment or the run's config names another place as it does with any resource.
 
     Raises:
-        SettingsError: a variable is not set, or the resource cannot be used.
+        SettingsError: a variable is not set, or the resource cannot be used or is another lake.
     """
     step = context if isinstance(context, StepExecutionContext) else context.get_step_execution_context()
     config: Mapping[str, object] = dict(step.dagster_run.run_config).get("resources", {})
@@ -72,10 +72,18 @@ def _built(
     chosen = {name: each for name, each in config.items() if name == lake.name}
     try:
         with dg.build_resources({lake.name: resource}, instance=instance, resource_config=chosen) as built:
-            return built._asdict()[lake.name]  # type: ignore[no-any-return]
+            found: Lake = built._asdict()[lake.name]
     except dg.DagsterError as error:
         raise SettingsError(
             source=f"Lake {lake}",
             culprit=f"the resource of that name cannot be used ({type(error).__name__}).",
             remedy="Look whether the variables and the run's config that it names are set.",
         ) from error
+    if (found.name, found.personal) != (lake.name, lake.personal):
+        raise SettingsError(
+            source=f"Lake {lake}",
+            culprit=f"the resource of that name is {found.name} with personal={found.personal}, "
+            f"and it is declared with personal={lake.personal}.",
+            remedy="A resource says where a lake is, not what: give it the name and personal that are declared.",
+        )
+    return found

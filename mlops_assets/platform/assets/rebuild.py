@@ -31,7 +31,7 @@ from mlops_assets.platform.lake.stage import FILE_NAME
 from mlops_assets.platform.settings import PREFIX, SECRETS_FOLDER, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mlops_assets.platform.contracts.contract import Contract
@@ -270,7 +270,7 @@ def _copies(session: LakeSession, asset: _Asset, record: PublishRecord, home: Pa
 
 
 @contextmanager
-def _moved(settings: Settings, home: Path, lakes: Iterable[str]) -> Iterator[LakeSession]:
+def _moved(settings: Settings, home: Path, lakes: Collection[str]) -> Iterator[LakeSession]:
     """Let the settings of this process have their home and all lakes there; secrets and keys stay where they are."""
     stay = {
         f"{PREFIX}MODELS__SIGNING_KEY": settings.model_signing_key,

@@ -107,7 +107,7 @@ class Step:
 
 def column_schema(contract: Contract) -> dg.TableSchema:
     """The contract's columns for the asset's page in the Dagster UI."""
-    schema = rules.schema_of(contract)
+    schema = contract.schema
     keys = rules.key_columns(contract)
     return dg.TableSchema(
         columns=[

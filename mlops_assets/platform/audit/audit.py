@@ -1,7 +1,7 @@
 """The audit: checking staged files against their contract in one scan.
 
 Put here what is measured and how an outcome is worded. Keep out the rules themselves (``rules``) and what follows from
-an outcome (``published``).
+an outcome (``assets.step``).
 """
 
 from __future__ import annotations
@@ -364,7 +364,7 @@ def _breaking(holds: ir.BooleanValue) -> ir.Scalar:
 
 def _key(contract: Contract, table: ir.Table, keys: Sequence[str]) -> ir.Value:
     # A NULL is not counted, except in a struct; alone it is no repeated key.
-    if len(keys) == 1 and not rules.schema_of(contract).columns[keys[0]].nullable:
+    if len(keys) == 1 and not contract.schema.columns[keys[0]].nullable:
         return table[keys[0]]
     return ibis.struct({key: table[key] for key in keys})
 

@@ -65,7 +65,7 @@ class Quarantine:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """A published table: its pandera schema, its lake, its partitions and its owner.
+    """A published table: its pandera schema, its lake, its partitions and its owners.
 
     The schema is a pandera model for Ibis, pandas or Polars. Its fields give columns, types and whether they may be
     null; a field's or frame's check with a ``name`` becomes a named business rule, one without falls under ``values``;
@@ -247,6 +247,6 @@ class Contract:
 
 def contract_in(metadata: Mapping[str, object]) -> Contract | None:
     """The contract in an asset's metadata, if it has one."""
-    declared = metadata.get(CONTRACT)
-    found = declared.instance if isinstance(declared, ObjectMetadataValue) else None
+    entry = metadata.get(CONTRACT)
+    found = entry.instance if isinstance(entry, ObjectMetadataValue) else None
     return found if isinstance(found, Contract) else None

@@ -26,8 +26,8 @@ class Lake(dg.ConfigurableResource[Any]):
     """A lake: a DuckLake catalog with a folder of Parquet files.
 
     What is left out comes from the settings of that lake (``MLOPS_ASSETS_LAKES__<NAME>__CATALOG``, ``__PASSWORD``,
-    ``__DATA_PATH``, or secret files of these names), and without those the lake lies in the home folder. Each field may
-    be a ``dg.EnvVar``.
+    ``__DATA_PATH``, or secret files of these names), and without those the lake lies in the home folder. ``catalog``,
+    ``password_file`` and ``data_path`` may be a ``dg.EnvVar``.
 
     Attributes:
         name: the lake's name, in lower case; also its resource key.

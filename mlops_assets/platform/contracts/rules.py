@@ -118,14 +118,9 @@ def _projected(outcome: ir.Table, table: ir.Table) -> object:
     return next(iter(projection.values.values())).to_expr()
 
 
-def schema_of(contract: Contract) -> pa.DataFrameSchema:
-    """The contract's pandera schema, as it is enforced."""
-    return contract.schema
-
-
 def columns_of(contract: Contract) -> dict[str, dt.DataType]:
     """The contract's columns in order, with their Ibis types as they are stored."""
-    return {name: column.dtype.type for name, column in schema_of(contract).columns.items()}
+    return {name: column.dtype.type for name, column in contract.schema.columns.items()}
 
 
 def quarantine_columns_of(contract: Contract) -> dict[str, dt.DataType]:
@@ -135,7 +130,7 @@ def quarantine_columns_of(contract: Contract) -> dict[str, dt.DataType]:
 
 def key_columns(contract: Contract) -> tuple[str, ...]:
     """The columns of the contract's key; empty when it declares none."""
-    unique: Any = schema_of(contract).unique
+    unique: Any = contract.schema.unique
     if not unique:
         return ()
     return (unique,) if isinstance(unique, str) else tuple(unique)
@@ -152,7 +147,7 @@ def row_rules(contract: Contract) -> list[Rule]:
     Raises:
         ContractError: a rule's name is unusable, or a warning has no name of its own.
     """
-    schema = schema_of(contract)
+    schema = contract.schema
     rules: list[Rule] = []
     for name, column in schema.columns.items():
         if not column.nullable:

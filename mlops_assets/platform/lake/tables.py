@@ -1,6 +1,6 @@
 """Tables: the rows of publishes, those visible now or any that were, as lazy Ibis tables.
 
-Put here reading published rows. Keep out which of them a step needs (``assets.inputs``).
+Put here reading published rows. Keep out which of them a step needs (``assets.reading``).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _absent(contract: Contract, column: str, keys: Sequence[str | None]) -> str:
     """What a column holds in partitions that were published without it."""
     if column in contract.defaults:
         return literal(str(contract.defaults[column]))
-    if rules.schema_of(contract).columns[column].nullable:
+    if contract.schema.columns[column].nullable:
         return "NULL"
     which = f"partition {keys[0]}" if keys[0] is not None else "the table"
     raise MissingInputError(

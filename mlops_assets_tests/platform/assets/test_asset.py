@@ -320,10 +320,25 @@ def test_a_check_that_the_function_decides_keeps_the_rows_back_if_it_blocks(
         assert event.metadata["tills"].value == 1
 
 
+def test_what_a_check_of_the_function_says_of_itself_reaches_dagster() -> None:
+    eager = dg.AutomationCondition.eager()
+    said = dg.AssetCheckSpec("agrees", asset="raw/sales", metadata={"see": "tills"}, automation_condition=eager)
+
+    @asset(key="raw/sales", schema=Sales, lake=SHOP, check_specs=[said])
+    def sales() -> dg.MaterializeResult[Any]:
+        raise NotImplementedError
+
+    [spec] = [each for each in sales.check_specs if each.name == "agrees"]
+    assert spec.metadata["see"] == "tills"
+    assert spec.automation_condition == eager
+    assert spec.asset_key == sales.key
+
+
 REFUSED: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
     "no schema": ({"schema": None}, "it has no schema"),
     "no lake": ({"lake": None}, "it has no lake"),
     "a key of one part": ({"key": "sales"}, "there are two"),
+    "a name beside a key": ({"name": "sold"}, "a name or key_prefix beside it"),
     "a contract beside its parts": ({"contract": orchard.YIELDS}, "beside its contract"),
     "an I/O manager": ({"io_manager_key": "files"}, "go to the lake"),
     "a type": ({"dagster_type": dg.Nothing}, "schema says what it holds"),
@@ -349,6 +364,29 @@ def test_what_cannot_be_enforced_is_refused_when_it_is_declared(what: str) -> No
             return sold("2024-01-01")
 
     assert told in str(refused.value)
+
+
+UNREADABLE: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
+    "a mapping and all": ({"partition_mapping": dg.AllPartitionMapping(), "window": "all"}, "do not go together"),
+    "back and further ones": ({"back": 1, "also": dg.AllPartitionMapping()}, "back and also do not go together"),
+    "the latest and a choice": ({"window": "latest", "choose": lambda _, keys: keys}, "do not go together"),
+    "back below 1": ({"back": -1}, "Count back from 1"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(UNREADABLE))
+def test_an_input_that_says_two_things_is_refused_when_it_is_declared(what: str) -> None:
+    given, told = UNREADABLE[what]
+    with pytest.raises(ContractError, match=told):
+        In("raw/sales", **given)
+
+
+def test_the_first_parts_of_a_key_may_be_given_apart() -> None:
+    @asset(key_prefix="raw", name="sold", schema=Sales, lake=SHOP)
+    def sales() -> ir.Table:
+        return sold("2024-01-01")
+
+    assert sales.key == dg.AssetKey(["raw", "sold"])
 
 
 def test_a_parameter_that_nobody_gives_is_refused_when_it_is_declared() -> None:

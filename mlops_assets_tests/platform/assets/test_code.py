@@ -21,6 +21,7 @@ from functools import partial
 from PACKAGE import helpers
 
 RATES = {"north": 1.5, "south": 2.0}
+FIRST, SECOND, THIRD = 1, 1, 2
 OPEN = frozenset({"north", "south", "east", "west"})
 
 
@@ -43,7 +44,7 @@ def sales(day, till="north"):
     scaled = partial(helpers.scaled, factor=3)
     if till not in OPEN:
         return None
-    return [scaled(RATES[till]) for _ in range(Till().count())], math.floor(2.5)
+    return [scaled(RATES[till]) for _ in range(Till().count())], math.floor(2.5), FIRST, SECOND, THIRD
 '''
 _HELPERS = """
 def scaled(value, factor):
@@ -92,6 +93,7 @@ def version_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         ('"west"', '"wast"'),
         ("factor=3", "factor=4"),
         ("return 10", "return 11"),
+        ("1, 1, 2", "1, 2, 2"),
         ("floor = 2", "floor = 3"),
         ("self.floor + 1", "self.floor + 2"),
         ("value * base() * factor", "value + base() * factor"),

@@ -7,6 +7,7 @@ from typing import Any, Final
 import dagster as dg
 import ibis.expr.types as ir
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -55,7 +56,12 @@ def test_a_plain_asset_reads_every_published_partition_as_the_frame_that_it_name
     pandas = seen_as(pd.DataFrame, instance)
     assert isinstance(pandas, pd.DataFrame)
     assert len(pandas) == arrow.num_rows == 8
-    assert isinstance(seen_as(ir.Table, instance), ir.Table)
+    polars = seen_as(pl.DataFrame, instance)
+    assert isinstance(polars, pl.DataFrame)
+    assert polars.height == 8
+    lazy = seen_as(ir.Table, instance)
+    assert isinstance(lazy, ir.Table)
+    assert lazy.count().to_pyarrow().as_py() == 8
 
 
 def test_a_partitioned_plain_asset_reads_the_partition_that_is_mapped_to_its_own(instance: dg.DagsterInstance) -> None:

@@ -84,6 +84,16 @@ def test_the_file_of_a_password_that_cannot_be_read_is_told(tmp_path: Path) -> N
     assert "the file of its password cannot be read (No such file or directory)" in str(told.description)
 
 
+@pytest.mark.parametrize(("name", "personal"), [("other", False), ("shop", True)])
+def test_a_resource_that_is_another_lake_than_declared_is_refused(name: str, *, personal: bool, home: Path) -> None:
+    other = Lake(name, personal=personal)
+    failed = dg.materialize([sales_in(Lake("shop"))], resources={"shop": other}, raise_on_error=False)
+    [told] = [event.step_failure_data.user_failure_data for event in failed.get_step_failure_events()]
+    assert told is not None
+    assert f"is {name} with personal={personal}, and it is declared with personal=False" in str(told.description)
+    assert not files(home)
+
+
 PLACES: Final = {"by its table": [], "in the definitions": [Lake("shop")]}
 
 
@@ -114,6 +124,18 @@ def test_definitions_merge_with_a_teams_own() -> None:
     merged = dg.Definitions.merge(build_defs([sales_in(Lake("shop"))], name="shop"), dg.Definitions(assets=[note]))
     assert {spec.key.to_user_string() for spec in merged.resolve_all_asset_specs()} == {"raw/sales", "note"}
     assert {sensor.name for sensor in merged.sensors or ()} == {"shop_automation", "shop_reconciler", "shop_alerts"}
+
+
+def test_two_pipelines_that_share_a_lake_merge_into_one_code_location() -> None:
+    shop = Lake("shop")
+
+    @asset(key="raw/returns", schema=Sales, lake=shop)
+    def returns() -> ir.Table:
+        return ibis.memtable({"amount": [1.0]})
+
+    merged = dg.Definitions.merge(build_defs([sales_in(shop)], name="sales"), build_defs([returns], name="returns"))
+    assert set(merged.resources or {}) == {"shop", "lake_io_manager"}
+    assert {spec.key.path[-1] for spec in merged.resolve_all_asset_specs()} == {"sales", "returns"}
 
 
 def test_two_assets_that_make_one_table_are_refused_by_name() -> None:

@@ -467,7 +467,7 @@ def test_partitions_that_are_added_as_it_goes_are_known_to_the_rebuild(
 
 
 def test_a_lake_is_read_where_a_resource_places_it_and_not_written(
-    instance: dg.DagsterInstance, rebuilding: Rebuilding, tmp_path: Path
+    instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     lake = Lake("curated", data_path=str(tmp_path / "placed"))
     definitions = dg.Definitions(assets=[orchard.yields], resources={"curated": lake})
@@ -480,4 +480,3 @@ def test_a_lake_is_read_where_a_resource_places_it_and_not_written(
     settings = placed(Settings.load(), [lake])
     assert rebuild([definitions], "wrangled/yields", "w1", settings=settings, home=home).equal
     assert sorted((tmp_path / "placed").rglob("*")) == files
-    assert rebuilding.instance is instance

@@ -11,7 +11,6 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pandera
 import pytest
 
-from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import ContractError
 from mlops_assets_tests.platform import orchard
 
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 
 def with_rule(function: Callable[[pandera.IbisData], object]) -> Contract:
     """The harvest, with one more rule over its rows."""
-    schema = copy.deepcopy(rules.schema_of(orchard.HARVEST))
+    schema = copy.deepcopy(orchard.HARVEST.schema)
     schema.checks = [pandera.Check(function, name="ripe")]
     return dataclasses.replace(orchard.HARVEST, model=schema)
 
 
 def with_key(*columns: str) -> Contract:
-    schema = copy.deepcopy(rules.schema_of(orchard.HARVEST))
+    schema = copy.deepcopy(orchard.HARVEST.schema)
     schema.unique = list(columns)
     return dataclasses.replace(orchard.HARVEST, model=schema)
 
@@ -68,7 +67,7 @@ def test_a_misspelt_judged_check_is_refused() -> None:
 
 def test_rounding_a_column_that_is_no_float_is_refused() -> None:
     column = pandera.Column(dt.Int64, metadata={"decimals": 1})
-    schema = rules.schema_of(orchard.HARVEST).add_columns({"stem": column})
+    schema = orchard.HARVEST.schema.add_columns({"stem": column})
     with pytest.raises(ContractError, match=r"the column 'stem' has the metadata 'decimals' and is int64"):
         dataclasses.replace(orchard.HARVEST, model=schema)
 

@@ -150,7 +150,7 @@ def test_a_named_check_is_a_check_of_its_own_and_a_named_warning_warns() -> None
 
 def test_a_rule_that_cannot_be_decided_counts_as_broken(settings: Settings) -> None:
     undecided = contract()
-    schema = rules.schema_of(undecided)
+    schema = undecided.schema
     schema.checks = [pandera.Check(lambda data: data.table.number > 1, name="above_one")]
     rows = [GOOD, {**GOOD, "id": 2, "number": None}]
     assert failing(dataclasses.replace(undecided, model=schema), rows, settings) == {"above_one": 1}

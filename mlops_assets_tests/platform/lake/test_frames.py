@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -260,7 +261,7 @@ def test_a_frame_that_does_not_fit_fails_the_shape_by_its_column_and_tells_no_va
     assert not shape.passed
     assert shape.severity is dg.AssetCheckSeverity.ERROR
     problem = str(shape.metadata["problem"].value)
-    assert pytest.raises(AssertionError, match=said).matches(AssertionError(problem)), problem
+    assert re.search(said, problem), problem
     events = json.dumps([str(entry) for entry in instance.all_logs(result.run_id)])
     assert CANARY not in events
     assert "47114711" not in events

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from mlops_assets.contracts import features
 from mlops_assets.contracts.segmentation import SEGMENT_TURNOUT, SEGMENTATION
 from mlops_assets.platform.assets.asset import asset
-from mlops_assets.platform.assets.inputs import reads_of
+from mlops_assets.platform.assets.inputs import ins_of, resolved
 from mlops_assets.platform.assets.reading import upstream_keys
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
@@ -84,5 +84,5 @@ def test_segments_follow_the_choice_of_their_own_forecast(tmp_path: Path, monkey
 
 
 def test_only_the_forecasts_own_choice_is_mapped_to_its_segments() -> None:
-    choice, *_ = reads_of(segment_turnout)
+    choice, *_ = resolved(ins_of(segment_turnout), {}, "segment_turnout").values()
     assert upstream_keys(choice, SEGMENT_TURNOUT, "2022") == ["2022"]
