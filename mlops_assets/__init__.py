@@ -50,4 +50,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401  whatever has that name
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_DEFINED_IN})
+    return sorted({*_DEFINED_IN, *(name for name in globals() if name.startswith("__"))})

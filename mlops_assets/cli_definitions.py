@@ -73,12 +73,13 @@ class Known:
         there = self.settings.lake_names
         lost = sorted(set(lakes or ()) - set(there))
         if lost or not there:
+            other = "the right home folder by MLOPS_ASSETS_HOME"
             raise SettingsError(
                 source=f"The home folder {self.settings.home}",
                 culprit=f"it holds no lake {lost[0]}, but {', '.join(there)}."
                 if lost and there
                 else "it holds no lake.",
-                remedy="Name the right one by MLOPS_ASSETS_HOME.",
+                remedy=f"Name one of those, or {other}." if there else f"Name {other}.",
             )
         return list(lakes or there)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from mlops_assets.cli_definitions import ModulesOption, found_instance, known
 from mlops_assets.platform.errors import SettingsError
@@ -43,7 +43,9 @@ def publishes(
     from mlops_assets.platform.lake import ledger  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
-    table = Table("version", "table", "partition", "rows", "content hash", "run")
+    table = Table(
+        *(Column(name, overflow="fold") for name in ("version", "table", "partition", "rows", "content hash", "run"))
+    )
     tables = known(modules)
     tables.there([lake])
     with LakeSession(tables.settings) as session:
@@ -68,6 +70,7 @@ def show(
         int | None, typer.Option(help="How many rows at most; 20 when not given, and all as CSV.", min=1)
     ] = None,
     *,
+    quarantine: Annotated[bool, typer.Option("--quarantine", help="The rows that were set aside, and why.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
     modules: ModulesOption = None,
 ) -> None:
@@ -78,13 +81,17 @@ def show(
     from mlops_assets.platform.audit.audit import MASK  # noqa: PLC0415
     from mlops_assets.platform.contracts.rules import key_columns  # noqa: PLC0415
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
-    from mlops_assets.platform.lake.tables import current_table  # noqa: PLC0415
+    from mlops_assets.platform.lake.tables import current_table, quarantined_table  # noqa: PLC0415
 
     tables = known(modules)
     contract = tables.contract(table)
     tables.there([contract.lake.name])
     with LakeSession(tables.settings) as session:
-        found = current_table(session, contract, None if partition is None else [partition])
+        found = (
+            quarantined_table(session, contract, partition)
+            if quarantine
+            else current_table(session, contract, None if partition is None else [partition])
+        )
         ordered = found.order_by(key_columns(contract) or found.columns)
         shown = ordered.mutate(**dict.fromkeys(contract.personal, ibis.literal(MASK)))
         taken = shown.limit(rows or (None if csv else _ROWS)).to_pyarrow()

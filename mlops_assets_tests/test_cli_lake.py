@@ -289,16 +289,17 @@ import dagster as dg, ibis, ibis.expr.datatypes as dt, pandera.ibis as pa, mlops
 class Till(pa.DataFrameModel):
     clerk: dt.String = pa.Field(metadata={"personal": True})
     note: dt.String
-    amount: dt.Float64
+    amount: dt.Float64 = pa.Field(ge=0)
 
 MODEL = ma.Contract(
     layer="raw", table="till", model=Till, lake=ma.Lake("shop", personal=True, data_path="tills"),
-    description="What was sold.", owners=["team:shop"],
+    description="What was sold.", owners=["team:shop"], quarantine=ma.Quarantine(floor=0.5),
 )
 
 @ma.asset(contract=MODEL)
 def till():
-    return ibis.memtable({"clerk": ["Canary"], "note": ["[/red] as [bold] told"], "amount": [1.5]})
+    notes = ["[/red] as [bold] told", "late"]
+    return ibis.memtable({"clerk": ["Canary", "Canary"], "note": notes, "amount": [1.5, -2.5]})
 
 defs = dg.Definitions.merge(
     ma.build_defs([till]), dg.Definitions(resources={"elsewhere": ma.Lake("shop", personal=True, data_path="none")})
@@ -337,6 +338,15 @@ def test_personal_values_are_masked(project: list[str]) -> None:
 
 def test_a_value_with_brackets_is_shown_as_it_is(project: list[str]) -> None:
     assert "[/red] as [bold] told" in run("show", "raw/till", *project).stdout
+
+
+def test_rows_that_were_set_aside_are_shown_with_why(project: list[str]) -> None:
+    shown = run("show", "raw/till", "--quarantine", "--csv", *project)
+    assert shown.exit_code == 0, shown.output
+    assert "-2.5" in shown.stdout
+    assert "values" in shown.stdout
+    assert "1.5" not in shown.stdout
+    assert "Canary" not in shown.stdout
 
 
 def test_a_module_that_cannot_be_loaded_is_named() -> None:

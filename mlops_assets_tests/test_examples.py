@@ -13,6 +13,7 @@ import pytest
 
 _ROOT: Final = Path(__file__).parents[1]
 _EXAMPLES: Final = sorted(file.parent.name for file in _ROOT.glob("examples/*/pyproject.toml"))
+assert _EXAMPLES
 _UV: Final = Path(sys.executable).with_name("uv")
 
 

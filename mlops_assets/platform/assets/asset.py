@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Never
 
 import dagster as dg
@@ -17,14 +18,14 @@ from dagster._utils.warnings import PreviewWarning
 
 from mlops_assets.platform.assets.code import code_version as version_of
 from mlops_assets.platform.assets.inputs import INS, In, as_key
-from mlops_assets.platform.assets.signature import computed
+from mlops_assets.platform.assets.signature import annotation, computed
 from mlops_assets.platform.assets.step import Step, column_schema
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.contract import CONTRACT, Contract
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
     from mlops_assets.platform.contracts.contract import Quarantine
@@ -85,11 +86,12 @@ def asset(
     ``quarantine`` are added. ``contract`` stands for all that a table declares, for tables that other code locations
     read: then it alone gives key, partitions, owners and description.
 
-    The function gets its inputs by the names of ``ins`` as Ibis tables, and what else Dagster would give it:
-    ``context``, ``config``, resources. It may also ask for ``partition`` (`Partition`), ``settings``, ``session``
-    (connection and scratch folder) and ``versions`` (for each input the content hash of each partition). It returns the
-    rows as any frame (Ibis, Arrow, Polars, pandas, DuckDB; see ``frames``), or ``dg.MaterializeResult`` with the frame
-    as ``value``, metadata, and a result for each of ``check_specs``.
+    The function gets its inputs by the names of ``ins``, as the frames that it annotates them with (Arrow, pandas,
+    Polars; Ibis where it says nothing else), and what else Dagster would give it: ``context``, ``config``, resources.
+    It may also ask for ``partition`` (`Partition`), ``settings``, ``session`` (connection and scratch folder) and
+    ``versions`` (for each input the content hash of each partition). It returns the rows as any frame (Ibis, Arrow,
+    Polars, pandas, DuckDB), or ``dg.MaterializeResult`` with the frame as ``value``, metadata, and a result for each of
+    ``check_specs``.
 
     When a blocking rule fails, nothing becomes visible, the last good partition stands, every check has its result, and
     the step fails without a retry. Whatever else is raised reaches Dagster without the values that it may quote.
@@ -164,12 +166,24 @@ def asset(
         declared = _contract(function, given)
         source = f"Asset {declared.key.to_user_string()}"
         _refuse_what_contradicts(source, given)
-        reads = {each: read for each, read in (ins or {}).items() if isinstance(read, In)}
+        for each, read in (ins or {}).items():
+            if not isinstance(read, In | dg.AssetIn):
+                raise ContractError(
+                    source=source,
+                    culprit=f"its input {each} is declared by {type(read).__name__}.",
+                    remedy="Declare it by ma.In for a table of a lake, by dg.AssetIn for another asset.",
+                )
+        reads = {
+            each: read.of_itself() if read.key == declared.key else read
+            for each, read in (ins or {}).items()
+            if isinstance(read, In)
+        }
         passed_on = {each: read for each, read in (ins or {}).items() if not isinstance(read, In)}
         step = Step(
             contract=declared,
             function=function,
             ins=reads,
+            frames={each: annotation(function, each) for each in reads},
             code_version=code_version or version_of(function),
         )
         with warnings.catch_warnings():
@@ -272,7 +286,7 @@ def _contract(function: Callable[..., Any], given: Mapping[str, Any]) -> Contrac
     if len(parts) != _KEY_PARTS:
         raise ContractError(
             source=f"Asset {'/'.join(parts)}",
-            culprit=f"its key has {len(parts)} parts. A table is in a schema of the lake, so there are two.",
+            culprit=f"its key is {'/'.join(parts)}. A table is in a schema of the lake, so there are two.",
             remedy=f"Give key='raw/{parts[-1]}', or key_prefix='raw'.",
         )
     described = given["description"] or inspect.getdoc(function) or ""
@@ -326,6 +340,12 @@ def _partition_columns(
     said = metadata.get(PARTITION_EXPR)
     if isinstance(partitions_def, dg.MultiPartitionsDefinition):
         dimensions = [dimension.name for dimension in partitions_def.partitions_defs]
+        if said is not None and not isinstance(said, Mapping):
+            raise ContractError(
+                source=f"Asset {asset}",
+                culprit=f"its partitions have the dimensions {', '.join(dimensions)}, and partition_expr is one name.",
+                remedy="Give a mapping from dimension to column, or none where they are named alike.",
+            )
         return {each: each for each in dimensions} | dict(said or {})
     if not isinstance(said, str):
         raise ContractError(

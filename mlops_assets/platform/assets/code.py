@@ -98,8 +98,9 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _is_constant(value: object) -> bool:
+    # A subclass may be anything: Dagster's records are tuples that refuse to be looked through.
     if isinstance(value, tuple | list | frozenset | set):
-        return all(_is_constant(each) for each in value)
+        return type(value) in {tuple, list, frozenset, set} and all(map(_is_constant, value))
     if isinstance(value, dict):
         return all(_is_constant(each) for pair in value.items() for each in pair)
     return isinstance(value, _CONSTANTS)

@@ -5,12 +5,15 @@ Put here the declaration and finding the table that it means. Keep out the readi
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import warnings
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import dagster as dg
 from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
+from dagster._utils.warnings import BetaWarning
 
 from mlops_assets.platform.contracts.contract import Contract, contract_in
 from mlops_assets.platform.errors import ContractError
@@ -32,7 +35,8 @@ class In:
         partition_mapping: which upstream partitions one own partition needs; Dagster's default mapping when not given.
         window: of those that exist, all (``None``), the last one (``latest``), or whatever exists of the whole table
             (``all``).
-        back: so many partitions of time before the own one, read where they exist.
+        back: so many partitions of time before the own one, read where they exist, and the own one; of the asset's own
+            table those before it.
         also: further upstream partitions, read where they exist; their news alone does not wake the step, as far too
             many steps would follow a change of what they merely compare with.
         choose: narrows the mapped upstream partitions that exist: own key and existing keys (sorted) to the keys to
@@ -62,6 +66,10 @@ class In:
             ContractError: the partitions are named in more than one way, or counted from below 1.
         """
         source = f"Input {self.key.to_user_string()}"
+        if self.window not in {None, "latest", "all"}:
+            raise ContractError(
+                source=source, culprit=f"window is {self.window!r}.", remedy="Say 'latest' or 'all', or leave it out."
+            )
         if self.back < 0:
             raise ContractError(source=source, culprit=f"back is {self.back}.", remedy="Count back from 1.")
         ways = {
@@ -101,14 +109,27 @@ class In:
         if self.window == "all":
             return dg.AllPartitionMapping()
         if self.back:
-            return dg.TimeWindowPartitionMapping(
-                start_offset=-self.back, end_offset=0, allow_nonexistent_upstream_partitions=True
-            )
+            return _windows(-self.back, 0)
         return self.partition_mapping
+
+    def of_itself(self) -> In:
+        """The same of the asset's own table: of a window back in time the partitions before the own one, if any."""
+        if not self.back:
+            return self
+        return dataclasses.replace(self, back=0, partition_mapping=_windows(-self.back, -1), optional=True)
 
     def dep(self) -> dg.AssetDep:
         """The dependency as Dagster declares it."""
         return dg.AssetDep(self.key, partition_mapping=self.mapping)
+
+
+def _windows(start: int, end: int) -> dg.TimeWindowPartitionMapping:
+    with warnings.catch_warnings():
+        # That windows may not exist is in beta.
+        warnings.simplefilter("ignore", BetaWarning)
+        return dg.TimeWindowPartitionMapping(
+            start_offset=start, end_offset=end, allow_nonexistent_upstream_partitions=True
+        )
 
 
 @dataclass(frozen=True)
@@ -155,9 +176,19 @@ def resolved(ins: Mapping[str, In], graph: Mapping[dg.AssetKey, Mapping[str, obj
         source: whose inputs they are.
 
     Raises:
-        ContractError: an input names a table without a contract in the code location.
+        ContractError: an input names a table without a contract in the code location, or counts back partitions that
+            are not of time.
     """
-    return {name: Read(_found(name, read, graph, source), read) for name, read in ins.items()}
+    reads = {name: Read(_found(name, read, graph, source), read) for name, read in ins.items()}
+    for name, read in reads.items():
+        if read.declared.back and not isinstance(read.contract.partitions_def, dg.TimeWindowPartitionsDefinition):
+            raise ContractError(
+                source=source,
+                culprit=f"its input {name} counts back, but the partitions of {read.declared.key.to_user_string()} are "
+                "not of time.",
+                remedy="Give partition_mapping.",
+            )
+    return reads
 
 
 def _found(name: str, read: In, graph: Mapping[dg.AssetKey, Mapping[str, object]], source: str) -> Contract:
@@ -172,5 +203,6 @@ def _found(name: str, read: In, graph: Mapping[dg.AssetKey, Mapping[str, object]
         culprit=f"its input {name} is {asked}, which is no table of a lake in this code location.",
         remedy=f"Did you mean {near[0]!r}?"
         if near
-        else "If another location makes it, give its contract to In, or contract.spec() to the definitions.",
+        else "Put the asset that makes it among the definitions, or those materialized (selection= says which run). If "
+        "another location makes it, give its contract to In, or contract.spec() to the definitions.",
     )

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
 from dagster._core.definitions.partitions.context import partition_loading_context
 
 from mlops_assets.platform.assets.failures import told_plainly
@@ -18,6 +17,7 @@ from mlops_assets.platform.assets.lakes import lakes_of
 from mlops_assets.platform.assets.reading import never_published, pinned_version, seen_by_run
 from mlops_assets.platform.contracts.lake import placed
 from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.lake.frames import framed
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.platform.settings import Settings
@@ -63,11 +63,11 @@ class LakeIOManager(dg.ConfigurableIOManager):
         """
         with told_plainly(f"Input {context.name}"), ExitStack() as stack:
             table = self._table(context, stack)
-            framed = _framed(table, context.dagster_type.typing_type)
-            if framed is table:
+            frame = framed(table, context.dagster_type.typing_type)
+            if frame is table:
                 # It is read later, through the session's connection.
                 stack.pop_all()
-            return framed
+            return frame
 
     def _table(self, context: dg.InputContext, stack: ExitStack) -> ir.Table:
         step = context.step_context
@@ -86,15 +86,3 @@ class LakeIOManager(dg.ConfigurableIOManager):
         if missing and (step.has_partition_key or not entries):
             raise never_published(contract, missing)
         return published_table(session, contract, entries, version=version)
-
-
-def _framed(table: ir.Table, kind: object) -> Any:  # noqa: ANN401  whatever the annotation names
-    if kind is pa.Table:
-        return table.to_pyarrow()
-    # Looked at by name: neither library need be installed.
-    named = f"{getattr(kind, '__module__', '').partition('.')[0]}.{getattr(kind, '__name__', '')}"
-    if named == "pandas.DataFrame":
-        return table.to_pandas()
-    if named == "polars.DataFrame":
-        return table.to_polars()
-    return table

@@ -26,16 +26,16 @@ def computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> Ca
         ContractError: a parameter is nothing that the function could be given.
     """
     wanted = inspect.signature(step.function).parameters
-    further = [
+    asked = {
         # Dagster looks for inputs among positional parameters alone, and none of these is ever left out.
-        inspect.Parameter(
+        name: inspect.Parameter(
             name,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            annotation=_evaluated(step.function, parameter.annotation),
+            annotation=annotation(step.function, name),
         )
-        for name, parameter in wanted.items()
-        if name not in INJECTED and name not in step.ins
-    ]
+        for name in wanted
+        if name not in step.ins
+    }
 
     def compute(context: dg.AssetExecutionContext, **given: object) -> Iterator[Any]:
         yield from run(step, context, given)
@@ -43,11 +43,17 @@ def computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> Ca
     functools.update_wrapper(compute, step.function, assigned=("__name__", "__doc__", "__module__"), updated=())
     # Dagster would read the signature of the wrapped function through it.
     vars(compute).pop("__wrapped__", None)
-    own = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext)
-    vars(compute)["__signature__"] = inspect.Signature(
-        [own, *sorted(further, key=lambda each: each.kind)], return_annotation=Iterator[Any]
-    )
+    vars(compute)["__signature__"] = inspect.Signature(list(asked.values()))
     resources = {parameter.name for parameter in get_resource_args(compute)}
+    if taken := sorted(INJECTED & {*resources, *step.ins, *passed_on}):
+        raise ContractError(
+            source=source,
+            culprit=f"its parameters {', '.join(taken)} are inputs or resources; the platform gives others so called.",
+            remedy="Call them otherwise.",
+        )
+    further = [parameter for name, parameter in asked.items() if name not in INJECTED]
+    own = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext)
+    vars(compute)["__signature__"] = inspect.Signature([own, *further], return_annotation=Iterator[Any])
     unknown = {parameter.name for parameter in further} - resources - set(passed_on) - {"config"}
     if unknown:
         raise ContractError(
@@ -66,12 +72,14 @@ def computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> Ca
     return compute
 
 
-def _evaluated(function: Callable[..., Any], annotation: object) -> object:
-    """What an annotation means that may be text; none, if it names what is not there at run time."""
-    if not isinstance(annotation, str):
-        return annotation
+def annotation(function: Callable[..., Any], name: str) -> object:
+    """What a parameter's annotation means; none, if there is no such parameter, or it names what is not there."""
+    parameter = inspect.signature(function).parameters.get(name)
+    said: object = inspect.Parameter.empty if parameter is None else parameter.annotation
+    if not isinstance(said, str):
+        return said
     try:
         # As Dagster does with the annotations of its own decorator.
-        return eval(annotation, vars(inspect.getmodule(function) or builtins))  # noqa: S307
+        return eval(said, vars(inspect.getmodule(function) or builtins))  # noqa: S307
     except (NameError, AttributeError):
         return inspect.Parameter.empty

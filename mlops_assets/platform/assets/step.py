@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+from dagster._core.definitions.utils import NoValueSentinel
 
 from mlops_assets.platform import provenance
 from mlops_assets.platform.assets.failures import told_plainly
@@ -27,8 +28,9 @@ from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.lake import placed
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG, Reference
+from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.frames import FrameError, as_ibis
+from mlops_assets.platform.lake.frames import FrameError, as_ibis, framed
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, publish
 from mlops_assets.platform.lake.session import LakeSession
@@ -81,11 +83,13 @@ class WithMetadata:
         table: the rows.
         metadata: entries for the materialization's page; never personal values.
         judgements: one for each judged check of the contract.
+        tags: of the materialization.
     """
 
     table: Frame
     metadata: Mapping[str, Any] = field(default_factory=dict)
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +100,14 @@ class Step:
         contract: the table.
         function: gives the rows; its parameters are among inputs, injected names, config, resources and plain inputs.
         ins: the upstream tables, by the name of the function's parameter.
+        frames: for each of them the class of frame that the function is given.
         code_version: version of the function's code.
     """
 
     contract: Contract
     function: Callable[..., Any]
     ins: Mapping[str, In]
+    frames: Mapping[str, object]
     code_version: str
 
 
@@ -161,6 +167,7 @@ def _stage_audit_publish(step: Step, context: dg.AssetExecutionContext, given: M
     yield dg.MaterializeResult(
         asset_key=contract.key,
         data_version=dg.DataVersion(done.published.entry.record.content_hash),
+        tags=done.tags,
         metadata={
             **done.metadata,
             **materialization_metadata(done.published.entry),
@@ -193,6 +200,7 @@ class _Done:
 
     audit: Audit
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
     published: Outcome | None = None
 
 
@@ -247,7 +255,7 @@ def _attempt(task: _Task, session: LakeSession, *, anew: bool) -> _Done:
         finally:
             for file in files:
                 file.remove()
-    return _Done(audit=audited, metadata=result.metadata, published=made)
+    return _Done(audit=audited, metadata=result.metadata, tags=result.tags, published=made)
 
 
 def _record(
@@ -294,26 +302,40 @@ def _call(task: _Task, session: LakeSession, inputs: Mapping[str, Input]) -> Wit
         "settings": session.settings,
         "versions": {name: read.record.partitions for name, read in inputs.items()},
         **task.given,
-        **{name: read.table for name, read in inputs.items()},
+        **{name: framed(read.table, task.step.frames[name]) for name, read in inputs.items()},
     }
     wanted = inspect.signature(task.step.function).parameters
     result = task.step.function(**{name: offered[name] for name in wanted})
     if isinstance(result, dg.MaterializeResult):
-        return _unpacked(result)
+        return _unpacked(task.contract, result)
     return result if isinstance(result, WithMetadata) else WithMetadata(result)
 
 
-def _unpacked(result: dg.MaterializeResult[Any]) -> WithMetadata:
-    """Dagster's own result: the rows as its value, and a judgement for each of its check results."""
+def _unpacked(contract: Contract, result: dg.MaterializeResult[Any]) -> WithMetadata:
+    """Dagster's own result: the rows as its value, and a judgement for each of its check results.
+
+    Raises:
+        ContractError: it has no value, or names a data version or another asset.
+    """
+    for wrong, culprit, remedy in (
+        (result.value is NoValueSentinel, "has no value", "Give the rows as value=."),
+        (result.data_version is not None, "names a data_version", "Leave it out: it is the hash of the rows."),
+        (result.asset_key not in {None, contract.key}, "is of another asset", "Leave asset_key out."),
+    ):
+        if wrong:
+            source = f"Asset {contract.key.to_user_string()}"
+            raise ContractError(source=source, culprit=f"its MaterializeResult {culprit}.", remedy=remedy)
+    only = next(iter(contract.judged)) if len(contract.judged) == 1 else ""
     judgements = {
-        check.check_name or "": Judgement(
+        check.check_name or only: Judgement(
             passed=check.passed,
             reason=check.description or ("Passed." if check.passed else "Failed."),
             measured={name: _plain(entry.value) for name, entry in check.metadata.items()},
+            warns=check.severity is dg.AssetCheckSeverity.WARN,
         )
         for check in result.check_results or ()
     }
-    return WithMetadata(result.value, result.metadata or {}, judgements)
+    return WithMetadata(result.value, result.metadata or {}, judgements, result.tags or {})
 
 
 def _plain(value: object) -> float | str | None:

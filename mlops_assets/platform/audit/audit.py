@@ -58,11 +58,13 @@ class Judgement:
         passed: whether the table may be published.
         reason: why, in one sentence with the numbers.
         measured: what was compared, by name; JSON values, never personal ones.
+        warns: whether this failure warns, although the check blocks.
     """
 
     passed: bool
     reason: str
     measured: Mapping[str, float | str | None] = field(default_factory=dict)
+    warns: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,13 +237,14 @@ def judged_outcomes(contract: Contract, judgements: Mapping[str, Judgement]) -> 
     if set(judgements) != set(contract.judged):
         raise ContractError(
             source=f"Asset {contract.layer}/{contract.table}",
-            culprit=f"it judged {sorted(judgements) or 'nothing'}, its contract asks for {sorted(contract.judged)}.",
-            remedy="Return one judgement for each judged check of the contract.",
+            culprit=f"it has results of the checks {', '.join(sorted(judgements)) or '(none)'}, and declares "
+            f"{', '.join(sorted(contract.judged)) or 'none'}.",
+            remedy="Return one result for each declared check: check_results of a MaterializeResult, for check_specs.",
         )
     return tuple(
         CheckOutcome(
             name=name,
-            blocking=name not in contract.judged_warnings,
+            blocking=name not in contract.judged_warnings and not judged.warns,
             problem=None if judged.passed else judged.reason,
             judgement=judged,
         )

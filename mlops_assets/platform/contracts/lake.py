@@ -5,6 +5,7 @@ Put here the declaration, which is a Dagster resource. Keep out what happens in 
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -53,8 +54,25 @@ class Lake(dg.ConfigurableResource[Any]):
         """Declare the lake.
 
         Raises:
-            ContractError: the name is not made of lower-case letters, digits and underscores.
+            ContractError: the name is not made of lower-case letters, digits and underscores, a field is misspelt, or
+                the catalog is none.
         """
+        for field in fields.keys() - type(self).model_fields.keys():
+            near = difflib.get_close_matches(field, type(self).model_fields, n=1)
+            raise ContractError(
+                source=f"Lake {name}, {field}=",
+                culprit="there is no such field.",
+                remedy=f"Did you mean {near[0]}?" if near else f"There are {', '.join(type(self).model_fields)}.",
+            )
+        catalog = fields.get("catalog")
+        # A dg.EnvVar is a text, too: its name.
+        written = "" if isinstance(catalog, dg.EnvVar) else str(catalog or "")
+        if written not in {"", "sqlite"} and "=" not in written and "://" not in written:
+            raise ContractError(
+                source=f"Lake {name}",
+                culprit="its catalog is neither 'sqlite' nor a connection string such as 'host=db dbname=curated'.",
+                remedy="A SQLite catalog lies in the home folder (MLOPS_ASSETS_HOME) and needs no path.",
+            )
         if not _NAME.fullmatch(name):
             raise ContractError(
                 source=f"Lake {name}",

@@ -106,7 +106,7 @@ def partition_files(session: LakeSession, contract: Contract, key: str | None, *
         f" AND f.begin_snapshot <= {int(version)} AND coalesce(f.end_snapshot, {int(version) + 1}) > {int(version)}"
         f"{holds}",
     )
-    numbers = {number for (number,) in rows}
+    numbers = {int(number) for (number,) in rows}
     return [file.path for file in data_files(session, contract.lake.name) if file.number in numbers]
 
 

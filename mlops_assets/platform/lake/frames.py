@@ -1,4 +1,4 @@
-"""Frames: what an asset's function returned, as an Ibis table on the session's connection.
+"""Frames: what an asset's function returned as an Ibis table on the session's connection, and what it is given.
 
 Put here how a frame of each library reaches the engine, and what is asked of its types. Keep out the writing of its
 rows (``stage``) and any judgement of what they hold (the audit).
@@ -259,3 +259,14 @@ def _akin(stored: str, given: dt.DataType, wanted: dt.DataType) -> bool:
     if given.is_timestamp() and wanted.is_date():
         return given.timezone is None
     return bool(given.is_numeric() and wanted.is_numeric())
+
+
+def framed(table: ir.Table, kind: object) -> Any:  # noqa: ANN401  whatever the annotation names
+    """The table as the frame of that class: Arrow, pandas, Polars; the Ibis table itself for any other."""
+    if kind is pa.Table:
+        return table.to_pyarrow()
+    if kind is pd.DataFrame:
+        return table.to_pandas()
+    # Looked at by name: it need not be installed.
+    named = f"{getattr(kind, '__module__', '').partition('.')[0]}.{getattr(kind, '__name__', '')}"
+    return table.to_polars() if named == "polars.DataFrame" else table

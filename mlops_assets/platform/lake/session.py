@@ -163,6 +163,13 @@ class LakeSession:
                     connection.execute(f"DETACH {quote(lake)}")
                 self._attach(lake)
             except (duckdb.Error, OSError, sqlite3.Error) as error:
+                if "does not match existing data path" in str(error):
+                    raise LakeError(
+                        source=f"Lake {lake}",
+                        culprit="its catalog was made for data in another folder than data_path names now.",
+                        remedy="Name that folder again; or another home folder (MLOPS_ASSETS_HOME), which has catalogs "
+                        "of its own, as a test should.",
+                    ) from error
                 raise LakeError(
                     source=f"Lake {lake}",
                     culprit=f"its catalog cannot be opened ({_reason(error)}).",

@@ -38,6 +38,32 @@ def current_table(
     return published_table(session, contract, entries, version=version)
 
 
+def quarantined_table(session: LakeSession, contract: Contract, partition_key: str | None = None) -> ir.Table:
+    """The rows that are set aside now, with why and from which partition; none where nothing ever was.
+
+    Args:
+        session: a session that may read the contract's lake.
+        contract: the table that they were to be in.
+        partition_key: of this partition; of all when not given.
+    """
+    catalog = session.attach(contract.lake.name)
+    columns = rules.quarantine_columns_of(contract)
+    there = session.connection.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+        [catalog, contract.layer, contract.table + rules.QUARANTINE],
+    ).fetchone()
+    if there is None:
+        return _nothing(session, columns)
+    name = f"{quote(catalog)}.{quote(contract.layer)}.{quote(contract.table + rules.QUARANTINE)}"
+    found = session.ibis.sql(f"SELECT {', '.join(map(quote, columns))} FROM {name}")
+    return found if partition_key is None else found.filter(found[rules.QUARANTINE_PARTITION] == partition_key)
+
+
+def _nothing(session: LakeSession, columns: Mapping[str, dt.DataType]) -> ir.Table:
+    listed = ", ".join(f"NULL::{_type(session, kind)} AS {quote(name)}" for name, kind in columns.items())
+    return session.ibis.sql(f"SELECT {listed} WHERE false")
+
+
 def _declared_keys(contract: Contract) -> Sequence[str | None] | None:
     if contract.partitions_def is None:
         return [None]
@@ -64,8 +90,7 @@ def published_table(
     catalog = session.attach(contract.lake.name)
     columns = rules.columns_of(contract)
     if not entries:
-        nothing = ", ".join(f"NULL::{_type(session, kind)} AS {quote(name)}" for name, kind in columns.items())
-        return session.ibis.sql(f"SELECT {nothing} WHERE false")
+        return _nothing(session, columns)
     alike: dict[tuple[int, frozenset[str]], list[str | None]] = {}
     asked = {key: max(version, entry.version) for key, entry in entries.items()}
     left = ledger.versions_left(session, contract.lake.name, set(asked.values()))

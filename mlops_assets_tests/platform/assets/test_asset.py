@@ -10,10 +10,14 @@ import dagster as dg
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
+import pandas as pd
 import pandera.ibis as pandera
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.errors import ContractError
@@ -222,7 +226,7 @@ def test_every_kind_of_partition_is_published_and_read_downstream(kind: str) -> 
 
     @asset(key="raw/sales", schema=Sales, lake=SHOP, partitions_def=partitions, metadata=metadata)
     def sales(partition: Partition) -> ir.Table:
-        return sold(partition.values["day"])
+        return sold(partition.values["day"])  # noqa: PD011  of no frame
 
     @asset(
         key="wrangled/doubled",
@@ -349,6 +353,7 @@ REFUSED: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
         {"ins": {"orders": In("raw/orders")}},
         "no parameters of the function",
     ),
+    "an input that is a text": ({"ins": {"orders": "raw/orders"}}, "Declare it by ma.In"),
     "a misspelt parameter": ({"shema": Sales}, "Did you mean schema?"),
 }
 
@@ -403,3 +408,116 @@ def test_the_decorator_without_parameters_says_what_it_needs() -> None:
         @asset
         def sales() -> ir.Table:
             return sold("2024-01-01")
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (dg.MaterializeResult(metadata={"tills": 1}), "has no value. Give the rows as value=."),
+        (dg.MaterializeResult(value=1, data_version=dg.DataVersion("1")), "names a data_version"),
+        (dg.MaterializeResult(value=1, asset_key="raw/other"), "is of another asset"),
+    ],
+)
+def test_a_result_that_contradicts_what_is_published_is_told(result: dg.MaterializeResult[Any], told: str) -> None:
+    @asset(key="raw/sales", schema=Sales, lake=SHOP)
+    def sales() -> dg.MaterializeResult[Any]:
+        return result
+
+    failed = dg.materialize([sales], raise_on_error=False)
+    [event] = failed.get_step_failure_events()
+    assert event.step_failure_data.user_failure_data is not None
+    assert told in str(event.step_failure_data.user_failure_data.description)
+
+
+def test_a_blocking_check_that_fails_as_a_warning_keeps_nothing_back_and_needs_no_name_if_it_is_the_only_one() -> None:
+    @asset(
+        key="raw/sales",
+        schema=Sales,
+        lake=SHOP,
+        check_specs=[dg.AssetCheckSpec("agrees", asset="raw/sales", blocking=True)],
+    )
+    def sales() -> dg.MaterializeResult[Any]:
+        found = dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN)
+        return dg.MaterializeResult(value=sold("2024-01-01"), tags={"till": "north"}, check_results=[found])
+
+    done = dg.materialize([sales])
+    [event] = done.asset_materializations_for_node("raw__sales")
+    assert event.tags is not None
+    assert event.tags["till"] == "north"
+    assert len(rows(sales)) == 1
+
+
+@pytest.mark.parametrize("name", ["session", "settings", "versions", "partition"])
+def test_a_resource_or_input_with_the_name_of_what_the_platform_gives_is_refused(name: str) -> None:
+    def sales(**_given: object) -> ir.Table:
+        return sold("2024-01-01")
+
+    def signed(annotation: object) -> Callable[..., ir.Table]:
+        parameter = inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation)
+        vars(sales)["__signature__"] = inspect.Signature([parameter])
+        return sales
+
+    with pytest.raises(ContractError, match=f"its parameters {name} are inputs or resources"):
+        asset(key="raw/sales", schema=Sales, lake=SHOP)(signed(Scale))
+    with pytest.raises(ContractError, match=f"its parameters {name} are inputs or resources"):
+        asset(key="raw/sales", schema=Sales, lake=SHOP, ins={name: In("raw/orders")})(signed(ir.Table))
+
+
+@pytest.mark.parametrize("kind", [pa.Table, pd.DataFrame, pl.DataFrame, ir.Table])
+def test_an_input_comes_as_the_frame_that_the_function_annotates(kind: type) -> None:
+    seen: list[object] = []
+
+    @asset(key="raw/sales", schema=Sales, lake=SHOP)
+    def sales() -> ir.Table:
+        return sold("2024-01-01", amount=5.0)
+
+    def copy(sales: object) -> object:
+        seen.append(sales)
+        return sales
+
+    copy.__annotations__["sales"] = kind
+    made = asset(key="wrangled/copy", schema=Sales, lake=SHOP, ins={"sales": In(sales)})(copy)
+    assert dg.materialize([sales, made]).success
+    assert isinstance(seen[0], kind)
+    assert rows(made) == rows(sales)
+
+
+def test_an_asset_reads_its_own_partitions_before_the_one_that_it_makes() -> None:
+    days = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-05")
+
+    @asset(
+        key="raw/sales",
+        schema=Sales,
+        lake=SHOP,
+        partitions_def=days,
+        metadata={"partition_expr": "day"},
+        ins={"before": In("raw/sales", back=2)},
+    )
+    def sales(before: ir.Table, partition: Partition) -> ir.Table:
+        return sold(str(partition.key), amount=1.0 + before.count().to_pyarrow().as_py())
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        for day in days.get_partition_keys():
+            assert dg.materialize([sales], partition_key=day, instance=instance).success
+    assert [row["amount"] for row in rows(sales)] == [1.0, 2.0, 3.0, 3.0]
+
+
+def test_partitions_that_are_not_of_time_cannot_be_counted_back() -> None:
+    parts = dg.StaticPartitionsDefinition(["a", "b"])
+    declared: dict[str, Any] = {
+        "schema": Sales,
+        "lake": SHOP,
+        "partitions_def": parts,
+        "metadata": {"partition_expr": "day"},
+    }
+
+    @asset(key="raw/sales", **declared)
+    def sales(partition: Partition) -> ir.Table:
+        return sold(str(partition.key))
+
+    @asset(key="wrangled/sales", ins={"sales": In(sales, back=1)}, **declared)
+    def later(sales: ir.Table) -> ir.Table:
+        return sales
+
+    with pytest.raises(ContractError, match="counts back, but the partitions of raw/sales are not of time"):
+        build_defs([sales, later])

@@ -141,3 +141,13 @@ def test_two_pipelines_that_share_a_lake_merge_into_one_code_location() -> None:
 def test_two_assets_that_make_one_table_are_refused_by_name() -> None:
     with pytest.raises(dg.DagsterInvalidDefinitionError, match="sales"):
         build_defs([sales_in(Lake("shop")), sales_in(Lake("shop"))]).get_repository_def()
+
+
+def test_a_catalog_that_was_made_for_data_elsewhere_says_so(tmp_path: Path) -> None:
+    assert dg.materialize([sales_in(Lake("shop"))]).success
+    moved = Lake("shop", data_path=str(tmp_path / "moved"))
+    failed = dg.materialize([sales_in(Lake("shop"))], resources={"shop": moved}, raise_on_error=False)
+    [told] = [event.step_failure_data.user_failure_data for event in failed.get_step_failure_events()]
+    assert told is not None
+    assert "made for data in another folder" in str(told.description)
+    assert "MLOPS_ASSETS_HOME" in str(told.description)

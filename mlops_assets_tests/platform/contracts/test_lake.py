@@ -61,3 +61,13 @@ def test_the_lakes_of_a_deployment_are_those_set_and_those_in_its_home(
     there.parent.mkdir(parents=True)
     there.touch()
     assert Settings.load().lake_names == ["curated", "sales"]
+
+
+def test_a_misspelt_field_is_told_with_what_was_meant() -> None:
+    with pytest.raises(ContractError, match=r"datapath=: there is no such field. Did you mean data_path\?"):
+        Lake("shop", datapath="/elsewhere")
+
+
+def test_the_path_of_a_file_is_no_catalog() -> None:
+    with pytest.raises(ContractError, match="neither 'sqlite' nor a connection string"):
+        Lake("shop", catalog="/somewhere/catalog.sqlite")

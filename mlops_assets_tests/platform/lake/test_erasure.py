@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.platform.contracts import rules
-from mlops_assets.platform.errors import LakeError, MissingInputError
+from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import erasure, expiry, ledger, repair
 from mlops_assets.platform.lake.erasure_record import records
 from mlops_assets.platform.lake.frames import as_ibis
@@ -116,7 +116,7 @@ class TestWhatIsThere:
             (season.record.publish_id, True),
             (yields.record.publish_id, False),
         }
-        with pytest.raises(MissingInputError, match=f"erased from it .erasure {erasure_id}."):
+        with pytest.raises(LakeError, match=f"erased from it .erasure {erasure_id}."):
             upkeep.as_recorded(first, crowd.CROWD)
 
     def test_what_old_versions_held_of_him_goes_though_they_were_let_go_already(self) -> None:

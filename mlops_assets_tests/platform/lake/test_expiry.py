@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets.platform.errors import MissingInputError
+from mlops_assets.platform.errors import LakeError, MissingInputError
 from mlops_assets.platform.lake import expiry, ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import published_table
@@ -58,11 +58,11 @@ def test_what_a_current_table_was_made_from_stays_until_it_is_made_anew() -> Non
     upkeep.week("w1", [3])
     expire()
     assert upkeep.as_recorded(first) == [{"week": "w1", "tree": 1, "kilos": 1.0}]
-    with pytest.raises(MissingInputError, match=r"partition w1 with the content .* is not in the lake any more"):
+    with pytest.raises(LakeError, match=r"partition w1: .* which held it .* has expired"):
         upkeep.as_recorded(second)
     upkeep.season(3.0, yields=upkeep.week("w1", [4]))
     expire()
-    with pytest.raises(MissingInputError, match="is not in the lake any more"):
+    with pytest.raises(LakeError, match="has expired"):
         upkeep.as_recorded(first)
 
 
@@ -78,7 +78,7 @@ def test_what_that_was_made_from_stays_too_in_whatever_lake() -> None:
     upkeep.week("w1", [7])
     expire("restricted")
     assert len(upkeep.as_recorded(harvests[0], orchard.HARVEST)) == 1
-    with pytest.raises(MissingInputError):
+    with pytest.raises(LakeError, match="has expired"):
         upkeep.as_recorded(harvests[1], orchard.HARVEST)
 
 
