@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import doctest
+import importlib
 import inspect
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 import mlops_assets as ma
@@ -80,3 +82,22 @@ def test_the_example_of_a_name_runs_as_it_is_written(
         result = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL).run(example, out=told.append)
     assert result.attempted > 0
     assert not result.failed, "".join(told)
+
+
+def test_the_example_of_the_page_on_tables_of_ones_own_publishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(str(ma.__file__)).parents[1] / "docs" / "library.md"
+    code = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "orders").mkdir()
+    orders = "order_id,email,amount\n1,ann@example.org,9.5\n2,bob@example.org,3\n"
+    (tmp_path / "orders" / "2024-01.csv").write_text(orders, encoding="utf-8")
+    (tmp_path / "orders_of_the_page.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    page_of_orders = importlib.import_module("orders_of_the_page")
+    done = dg.materialize([page_of_orders.orders], partition_key="2024-01")
+    [event] = done.asset_materializations_for_node("raw__orders")
+    assert event.metadata["dagster/row_count"].value == 2
+    assert page_of_orders.defs.resolve_all_asset_keys() == [page_of_orders.orders.key]
