@@ -164,7 +164,7 @@ def _loaded(name: str) -> dg.Definitions:
     except (dg.DagsterError, ImportError, FileNotFoundError) as error:
         raise SettingsError(
             source=f"Module {name}",
-            culprit=f"it cannot be loaded, or holds no definitions ({type(error).__name__}).",
+            culprit=f"it cannot be loaded, or holds no definitions ({_why(error)}).",
             remedy="Name a module on the path, or a file that ends in .py, with dg.Definitions in it.",
         ) from error
     target = targets[0].target_definition
@@ -173,3 +173,9 @@ def _loaded(name: str) -> dg.Definitions:
     if isinstance(target, dg.Definitions):
         return target
     return dg.Definitions(assets=target if isinstance(target, list) else [])
+
+
+def _why(error: BaseException) -> str:
+    """The type of an error; for a module that is not there, which one."""
+    lost = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+    return f"no module {lost.name}" if isinstance(lost, ModuleNotFoundError) else type(error).__name__

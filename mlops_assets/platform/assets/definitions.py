@@ -40,13 +40,13 @@ def build_defs(
     schedules: Sequence[dg.ScheduleDefinition] = (),
     sensors: Sequence[dg.SensorDefinition] = (),
     jobs: Sequence[dg.JobDefinition] = (),
+    executor: dg.ExecutorDefinition | None = dg.in_process_executor,
 ) -> dg.Definitions:
     """The definitions of these assets, with all that their tables need: plain Dagster, to merge with others.
 
     Added are the lakes as resources by their names, ``lake_io_manager`` for plain assets that read a lake, the specs of
     upstream tables that other locations make, and three running sensors: automation of these assets, the reconciler of
-    lost events, and alerts. Runs have one process (``dg.in_process_executor``): what they are merged with may not name
-    another executor.
+    lost events, and alerts.
 
     Args:
         assets: published assets, and any others.
@@ -56,6 +56,8 @@ def build_defs(
         schedules: further schedules.
         sensors: further sensors.
         jobs: further jobs.
+        executor: of runs; one process for all their steps if not given. ``None`` where what these are merged with names
+            one.
 
     Raises:
         ContractError: an input names a table that is not there, or two declarations of a lake differ.
@@ -85,8 +87,8 @@ def build_defs(
     resources: dict[str, Any] = {**chosen, IO_MANAGER: _READER}
     return dg.Definitions(
         assets=[*made, *{**specs, **foreign, **described}.values()],
-        # Runs have one step or a few short ones; a process for each would cost more than it gives.
-        executor=dg.in_process_executor,
+        # By default in one process: runs have a few short steps, and a process for each would cost more than it gives.
+        executor=executor,
         resources=resources,
         schedules=list(schedules),
         jobs=list(jobs),

@@ -5,6 +5,7 @@ Put here how a declared lake is found among a run's resources. Keep out the decl
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,7 +13,7 @@ from dagster._config.pythonic_config.resource import ConfigurableResourceFactory
 from dagster._core.execution.context.system import StepExecutionContext
 
 from mlops_assets.platform.contracts.lake import Lake
-from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.errors import ContractError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,15 +26,23 @@ def lakes_of(context: dg.AssetExecutionContext | StepExecutionContext, declared:
     deployment or the run's config names another place as it does with any resource.
 
     Raises:
+        ContractError: two of the tables declare the lake otherwise.
         SettingsError: a variable is not set, or the resource cannot be used or is another lake.
     """
+    lakes = sorted(set(declared), key=str)
+    if twice := [one.name for one, other in itertools.pairwise(lakes) if one.name == other.name]:
+        raise ContractError(
+            source=f"Lake {twice[0]}",
+            culprit="two tables of the step declare it otherwise.",
+            remedy="Declare it once, and name that everywhere.",
+        )
     step = context if isinstance(context, StepExecutionContext) else context.get_step_execution_context()
     config: Mapping[str, object] = dict(step.dagster_run.run_config).get("resources", {})
     return [
         _built(lake, resource, config, step.instance)
         if (resource := _replacing(lake, step.job_def.resource_defs))
         else initialised(lake)
-        for lake in sorted(set(declared), key=str)
+        for lake in lakes
     ]
 
 

@@ -333,8 +333,10 @@ def _run(
             # It was accepted then; the publish before, with which it was compared, is not there.
             tags={ACCEPTED_TAG: str(record.rows)},
         )
-    except (dg.Failure, DagsterAssetCheckFailedError) as error:
-        told = " ".join(((error.description if isinstance(error, dg.Failure) else None) or str(error)).split())
+    except (dg.Failure, dg.DagsterError) as error:
+        told = type(error).__name__
+        if isinstance(error, dg.Failure | DagsterAssetCheckFailedError):
+            told = " ".join((getattr(error, "description", None) or str(error)).split())
         now = asset.definition.code_versions_by_key[asset.contract.key]
         code = f" (Its code is {now} now, and was {record.code_version}.)" if now != record.code_version else ""
         raise LakeError(

@@ -13,6 +13,7 @@ import pytest
 
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.definitions import build_defs
+from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.errors import ContractError
 
@@ -115,6 +116,25 @@ def test_a_lake_that_two_tables_declare_otherwise_is_refused() -> None:
 
     with pytest.raises(ContractError, match="raw/returns declares it otherwise"):
         build_defs([sales_in(Lake("shop")), returns])
+
+
+def test_definitions_merge_with_those_that_name_an_executor() -> None:
+    own = dg.Definitions(executor=dg.multiprocess_executor)
+    merged = dg.Definitions.merge(build_defs([sales_in(Lake("shop"))], executor=None), own)
+    assert merged.executor is dg.multiprocess_executor
+
+
+def test_a_step_whose_tables_declare_their_lake_otherwise_is_refused() -> None:
+    @asset(
+        key="wrangled/sales", schema=Sales, lake=Lake("shop", data_path="/elsewhere"), ins={"sales": In("raw/sales")}
+    )
+    def wrangled(sales: ir.Table) -> ir.Table:
+        return sales
+
+    failed = dg.materialize([sales_in(Lake("shop")), wrangled], raise_on_error=False)
+    [told] = [event.step_failure_data.user_failure_data for event in failed.get_step_failure_events()]
+    assert told is not None
+    assert "two tables of the step declare it otherwise" in str(told.description)
 
 
 def test_definitions_merge_with_a_teams_own() -> None:
