@@ -15,8 +15,8 @@ NULL; everywhere else NaN stays what it is.
 from __future__ import annotations
 
 import collections
-import datetime as clock
 import uuid
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import duckdb
@@ -165,7 +165,7 @@ def _refuse_lost_times(name: str, column: pd.Series[Any]) -> None:
     """
     kinds: set[str] = set()
     for value in column.dropna():
-        kind = "datetime" if isinstance(value, clock.datetime) else type(value).__name__
+        kind = "datetime" if isinstance(value, datetime) else type(value).__name__
         kind += " with a zone" if getattr(value, "tzinfo", None) is not None else ""
         kinds.add(kind + (" of nanoseconds" if getattr(value, "nanosecond", 0) else ""))
     if len(kinds) > 1 or any("nanoseconds" in kind or kind == "time with a zone" for kind in kinds):
