@@ -10,7 +10,10 @@ around it. Where several columns make it up, their texts are joined by a colon: 
 from __future__ import annotations
 
 import difflib
+import functools
 from typing import TYPE_CHECKING, Final
+
+import duckdb
 
 from mlops_assets.platform.errors import ContractError
 
@@ -25,8 +28,18 @@ SEPARATOR: Final = ":"
 
 
 def normalised(text: str) -> str:
-    """The form in which identifiers are compared."""
-    return text.strip().upper()
+    """The form in which identifiers are compared: the engine's upper case, since it is what changes rows' identifiers.
+
+    Python's is another one: of ``ß`` it makes two letters.
+    """
+    [(found,)] = _engine().execute("SELECT upper(?)", [text.strip()]).fetchall()
+    return str(found)
+
+
+@functools.cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    # One thread: none is left behind when the process forks.
+    return duckdb.connect(config={"threads": 1})
 
 
 def columns_of(contract: Contract, kind: str) -> tuple[str, ...]:

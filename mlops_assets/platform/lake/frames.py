@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import collections
 import uuid
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import duckdb
@@ -146,10 +147,34 @@ def _from_pandas(frame: pd.DataFrame, columns: Mapping[str, dt.DataType]) -> pa.
         frame = frame.reset_index(level=levels)
     _refuse_repeated(map(str, frame.columns))
     try:
-        return pa.Table.from_pandas(frame, preserve_index=False)
+        arrow = pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         # Its text quotes a value.
         raise _without_type(frame) from None
+    for name, column in frame.items():
+        if column.dtype == object and pa.types.is_temporal(arrow.schema.field(str(name)).type):
+            _refuse_lost_times(str(name), column)
+    return arrow
+
+
+def _refuse_lost_times(name: str, column: pd.Series[Any]) -> None:
+    """Refuse dates and times as objects of which Arrow would drop a part without a word.
+
+    Raises:
+        FrameError: there are some: beside dates a time of day, beside others a zone, a time's zone, nanoseconds.
+    """
+    kinds: set[str] = set()
+    for value in column.dropna():
+        kind = "datetime" if isinstance(value, datetime) else type(value).__name__
+        kind += " with a zone" if getattr(value, "tzinfo", None) is not None else ""
+        kinds.add(kind + (" of nanoseconds" if getattr(value, "nanosecond", 0) else ""))
+    if len(kinds) > 1 or any("nanoseconds" in kind or kind == "time with a zone" for kind in kinds):
+        raise FrameError(
+            source=_SOURCE,
+            culprit=f"the column {name} (object) holds values of {', '.join(sorted(kinds))}, for which Arrow has no "
+            "one type.",
+            remedy="Convert all of them to one type.",
+        )
 
 
 def _refuse_repeated(names: Iterable[str]) -> None:
@@ -220,6 +245,7 @@ def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns:
     _refuse_repeated(arrow.schema.names)
     if not arrow.schema.names:
         raise FrameError(source=_SOURCE, culprit="it has no columns.", remedy=f"Give it {', '.join(columns)}.")
+    arrow, zoned = _without_zones(arrow)
     name = _fresh_name()
     try:
         session.connection.register(name, arrow)
@@ -231,6 +257,14 @@ def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns:
     chosen = []
     for column, kind in seen.items():
         wanted, quoted = columns.get(column), quote(column)
+        if column in zoned:
+            words = literal(f"{_MISFIT}the column {column} ({zoned[column]}) holds values with nanoseconds.")
+            micros = f"try_cast({quoted} AS TIMESTAMP)"
+            chosen.append(
+                f"CASE WHEN try_cast({micros} AS TIMESTAMP_NS) IS NOT DISTINCT FROM {quoted} "
+                f"THEN timezone('UTC', {micros}) ELSE error({words}) END AS {quoted}"
+            )
+            continue
         if wanted is not None and pa.types.is_null(arrow.schema.field(column).type):
             chosen.append(f"NULL::{mapper.to_string(wanted)} AS {quoted}")
             continue
@@ -246,6 +280,41 @@ def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns:
             f"THEN try_cast({quoted} AS {to}) ELSE error({words}) END AS {quoted}"
         )
     return session.ibis.sql(f"SELECT {', '.join(chosen)} FROM {name}")
+
+
+def _without_zones(
+    arrow: pa.Table | pa.RecordBatchReader,
+) -> tuple[pa.Table | pa.RecordBatchReader, dict[str, pa.DataType]]:
+    """The table with its times of nanoseconds with a zone as those of UTC without one, and what they were.
+
+    The engine has no such type, and would cut them to microseconds when it reads them.
+
+    Raises:
+        FrameError: there are such times inside of another type.
+    """
+    zoned = {field.name: field.type for field in arrow.schema if _is_zoned_ns(field.type)}
+    for field in arrow.schema:
+        if field.name not in zoned and _holds_zoned_ns(field.type):
+            raise FrameError(
+                source=_SOURCE,
+                culprit=f"the column {field.name} ({field.type}) holds times of nanoseconds with a zone, which the "
+                "engine does not know.",
+                remedy="Cast them to microseconds.",
+            )
+    if not zoned:
+        return arrow, zoned
+    naive = [field.with_type(pa.timestamp("ns")) if field.name in zoned else field for field in arrow.schema]
+    return arrow.cast(pa.schema(naive)), zoned
+
+
+def _is_zoned_ns(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) and kind.unit == "ns" and kind.tz is not None)
+
+
+def _holds_zoned_ns(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _holds_zoned_ns(kind.value_type)
+    return _is_zoned_ns(kind) or any(_holds_zoned_ns(kind.field(n).type) for n in range(kind.num_fields))
 
 
 def _akin(stored: str, given: dt.DataType, wanted: dt.DataType) -> bool:

@@ -202,6 +202,24 @@ def test_a_time_with_a_zone_is_kept_as_the_instant_that_it_is(library: str) -> N
     assert row == (HERE, time(12, 30), None)
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars", "reader"])
+def test_times_with_a_zone_of_nanoseconds_are_kept_or_refused_and_never_cut(
+    library: str, instance: dg.DagsterInstance
+) -> None:
+    def frame(nanoseconds: int) -> Any:  # noqa: ANN401  any frame
+        at = pa.array([1_772_366_400_000_000_000 + nanoseconds, None]).cast(pa.timestamp("ns", "America/New_York"))
+        arrow = pa.table({"at": at, "note": ["x", None]})
+        return {"pandas": arrow.to_pandas, "polars": lambda: pl.from_arrow(arrow), "reader": arrow.to_reader}[library]()
+
+    zoned = pandera.DataFrameSchema(
+        {"at": pandera.Column(dt.Timestamp("UTC"), nullable=True), "note": pandera.Column(dt.String, nullable=True)}
+    )
+    assert published(lambda _: frame(0), zoned) == [(None, None), (HERE, "x")]
+    result = dg.materialize([apples(lambda _: frame(47), zoned)], instance=instance, raise_on_error=False)
+    [shape] = [each for each in result.get_asset_check_evaluations() if each.check_name == "shape"]
+    assert "the column at (timestamp[ns, tz=America/New_York]) holds values with nano" in str(shape.metadata["problem"])
+
+
 def with_column(name: str, values: Any) -> Callable[[LakeSession], Any]:  # noqa: ANN401  a column
     return lambda _: as_pandas().assign(**{name: values})
 
@@ -234,6 +252,22 @@ REFUSED: dict[str, tuple[Callable[[LakeSession], Any], str]] = {
     "nanoseconds": (
         with_column("at", np.array(["2026-03-01T00:00:00.047114711"] * 2, dtype="datetime64[ns]")),
         r"the column at \(TIMESTAMP_NS\).* no timestamp\(6\)",
+    ),
+    "dates of which one has a time": (
+        with_column("day", pd.Series([DAY, NOON], dtype=object)),
+        r"the column day \(object\) holds values of date, datetime,",
+    ),
+    "times of which one has a zone": (
+        with_column("at", pd.Series([NOON, HERE], dtype=object)),
+        r"the column at \(object\) holds values of datetime, datetime with a zone,",
+    ),
+    "nanoseconds as objects": (
+        with_column("at", pd.Series([pd.Timestamp("2026-03-01T00:00:00.047114711")] * 2, dtype=object)),
+        r"the column at \(object\) holds values of datetime of nanoseconds,",
+    ),
+    "nanoseconds with a zone in lists": (
+        lambda _: EXACT.append_column("all", pa.array([[1], [2]]).cast(pa.list_(pa.timestamp("ns", "UTC")))),
+        r"the column all .* times of nanoseconds with a zone",
     ),
     "in a stream": (
         lambda _: as_polars().with_columns(boxes=pl.Series([1.0, 47114711.5])).lazy(),
