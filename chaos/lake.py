@@ -300,7 +300,7 @@ def failures(instance: dg.DagsterInstance, week: str) -> int:
     runs = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
     failed = [(run.end_time or 0.0, True) for run in runs if run.dagster_run.tags["dagster/partition"] == week]
     wanted = dg.AssetRecordsFilter(DELIVERIES.key, asset_partitions=[week])
-    published = [(record.timestamp, False) for record in instance.fetch_materializations(wanted, limit=10**6).records]
+    published = [(record.timestamp, False) for record in instance.fetch_materializations(wanted, limit=10_000).records]
     history = [fails for _, fails in sorted([*failed, *published])]
     return sum(fails and not before for before, fails in zip([False, *history], history, strict=False))
 

@@ -106,7 +106,9 @@ def _commit(package: str) -> tuple[str | None, bool | None]:
     if _git(folder, "ls-files", "--error-unmatch", Path(file).name) is None:
         return None, None
     commit = _git(folder, "rev-parse", "HEAD")
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    # What Python compiled while the code ran is no change, whether or not the checkout ignores it.
+    code = (".", ":(exclude)**/__pycache__/**", ":(exclude)__pycache__/**")
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", *code)
     return commit, None if changed is None else not changed
 
 

@@ -131,7 +131,12 @@ def address() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            # Whoever starts tests in the background may have them ignore interrupts, and so what they start.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def test_dg_dev_shows_both_tables_with_their_checks(address: str) -> None:

@@ -112,6 +112,14 @@ def versions(*, with_canary: bool = False) -> dict[int, list[tuple[Any, ...]]]:
         return shown
 
 
+def counted(shown: dict[int, list[tuple[Any, ...]]]) -> dict[tuple[int, str], int]:
+    """How many rows each version shows of each table; two tables are not read at one moment."""
+    tables = ("crowd", "crowd_quarantine")
+    return {
+        (version, table): sum(row[0] == table for row in rows) for version, rows in shown.items() for table in tables
+    }
+
+
 def forget() -> str:
     """Erase the canary from every lake."""
     with LakeSession(Settings.load()) as session:
