@@ -97,6 +97,8 @@ def forget(
         if not problems:
             erasure.finish(session, erasure_id)
     _show_record(erasure_id, done)
+    if not any(record.publishes for record in done.values()):
+        typer.echo("No table held a row of them: are the keys written as in the tables?", err=True)
     for problem in problems:
         typer.echo(f"Left: {problem}", err=True)
     if problems:

@@ -43,6 +43,13 @@ def require_known_names(contract: Contract) -> None:
     columns = rules.columns_of(contract)
     for place, names in _columns_named(contract).items():
         _require_known(source, place, names, columns, kind="column")
+    for name in contract.partition_columns.values():
+        if not columns[name].is_string():
+            raise ContractError(
+                source=source,
+                culprit=f"its partition column {name} is {columns[name]}.",
+                remedy="Make it a string with the partition's key, beside the column that has the date or number.",
+            )
     _require_known(source, "judged_warnings", contract.judged_warnings, contract.judged, kind="judged check")
     for place, names, fits in (
         ("decimals", contract.decimals, lambda kind: kind.is_floating()),

@@ -80,10 +80,8 @@ _REGISTERED: Final = builtin_checks
 def as_stored(kind: dt.DataType) -> dt.DataType:
     """The type that DuckDB gives back for what is stored as that type; it may be null.
 
-    Times and durations have microseconds, and times with a zone are kept in UTC; a decimal has a precision.
+    Times have microseconds, and those with a zone are kept in UTC; a decimal has a precision.
     """
-    if kind.is_interval():
-        return dt.Interval("us")
     return DuckDBType.from_string(DuckDBType.to_string(kind.copy(nullable=True)))
 
 
@@ -218,6 +216,12 @@ def _kind(source: str, place: str, given: Any) -> dt.DataType:  # noqa: ANN401  
         stored = as_stored(_ibis_type(given))
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError):
         stored = dt.unknown
+    if "interval" in str(stored).lower():
+        raise ContractError(
+            source=source,
+            culprit=f"{place} is {given}, and Parquet files keep durations as milliseconds below 50 days.",
+            remedy="Make it a number of the unit that its name says, such as waited_us: int64.",
+        )
     if stored.is_unknown() or stored.is_null():
         raise ContractError(
             source=source,

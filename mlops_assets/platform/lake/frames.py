@@ -53,6 +53,7 @@ Frame: TypeAlias = ir.Table | duckdb.DuckDBPyRelation | pd.DataFrame | ArrowStre
 """What an asset may return."""
 
 _SOURCE: Final = "The asset's frame"
+_MISSING: Final = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
 # Marks our own words in what the engine raises.
 _MISFIT: Final = "frame does not fit: "
 # What Arrow says of a stream whose items are no rows.
@@ -335,7 +336,16 @@ def framed(table: ir.Table, kind: object) -> Any:  # noqa: ANN401  whatever the 
     if kind is pa.Table:
         return table.to_pyarrow()
     if kind is pd.DataFrame:
-        return table.to_pandas()
+        return _pandas(table.to_pyarrow())
     # Looked at by name: it need not be installed.
     named = f"{getattr(kind, '__module__', '').partition('.')[0]}.{getattr(kind, '__name__', '')}"
     return table.to_polars() if named == "polars.DataFrame" else table
+
+
+def _pandas(table: pa.Table) -> pd.DataFrame:
+    """The table for pandas, whose plain integers cannot be missing: a column with NULLs stays whole as Int64."""
+    frame = table.to_pandas()
+    for name, kind in ((field.name, field.type) for field in table.schema):
+        if kind in _MISSING and table[name].null_count:
+            frame[name] = table[name].to_pandas(types_mapper=_MISSING.get)
+    return frame

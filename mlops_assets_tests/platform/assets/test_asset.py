@@ -521,3 +521,36 @@ def test_partitions_that_are_not_of_time_cannot_be_counted_back() -> None:
 
     with pytest.raises(ContractError, match="counts back, but the partitions of raw/sales are not of time"):
         build_defs([sales, later])
+
+
+def test_whole_numbers_that_may_be_missing_pass_through_pandas_as_they_are() -> None:
+    class Counts(pandera.DataFrameModel):
+        number: dt.Int64 = pandera.Field(nullable=True)
+
+    @asset(key="raw/counts", schema=Counts, lake=SHOP)
+    def counts() -> pa.Table:
+        return pa.table({"number": pa.array([9007199254740993, None], pa.int64())})
+
+    @asset(key="wrangled/counts", schema=Counts, lake=SHOP, ins={"counts": In(counts)})
+    def again(counts: pd.DataFrame) -> pd.DataFrame:
+        return counts
+
+    assert dg.materialize([counts, again]).success
+    assert sorted(rows(again), key=str) == sorted(rows(counts), key=str)
+
+
+def test_a_partition_column_that_is_no_text_is_refused() -> None:
+    class Dated(pandera.DataFrameModel):
+        day: dt.Date
+
+    with pytest.raises(ContractError, match="its partition column day is date"):
+
+        @asset(
+            key="raw/dated",
+            schema=Dated,
+            lake=SHOP,
+            partitions_def=dg.DailyPartitionsDefinition("2024-01-01"),
+            metadata={"partition_expr": "day"},
+        )
+        def dated() -> ir.Table:
+            return ibis.memtable({"day": []})

@@ -34,6 +34,7 @@ from mlops_assets.platform.lake.stage import relation_sql, stage
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
+    from mlops_assets.platform.contracts.schemas import Model
     from mlops_assets.platform.settings import Settings
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -189,7 +190,6 @@ TYPES: list[tuple[Any, str]] = [
     (of_polars(pl.Int8), "int8"),
     (of_polars(pl.Date), "date"),
     (of_polars(pl.Time), "time"),
-    (of_polars(pl.Duration("ms")), "interval('us')"),
     (of_polars(pl.Datetime("ns", "Europe/Berlin")), "timestamp('UTC', 6)"),
     (of_polars(pl.Decimal(9, 2)), "decimal(9, 2)"),
     (of_polars(pl.Categorical), "string"),
@@ -389,3 +389,18 @@ def test_a_declaration_may_be_taken_back() -> None:
 def test_what_is_no_model_of_a_frame_is_refused(model: object) -> None:
     with pytest.raises(ContractError, match="no pandera model of a frame"):
         contract(model)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        of_polars(pl.Duration("us")),
+        of_polars(pl.List(pl.Duration("us"))),
+        of_pandas("timedelta64[ns]"),
+        of_ibis(dt.Interval("us")),
+    ],
+    ids=["polars", "in a list", "pandas", "ibis"],
+)
+def test_a_duration_is_refused_because_files_would_hold_another(schema: Model) -> None:
+    with pytest.raises(ContractError, match="Parquet files keep durations as milliseconds"):
+        contract(schema)
