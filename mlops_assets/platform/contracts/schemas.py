@@ -214,6 +214,7 @@ def _kind(source: str, place: str, given: Any) -> dt.DataType:  # noqa: ANN401  
         raise ContractError(source=source, culprit=f"{place} has no type.", remedy="Give it one.")
     try:
         stored = as_stored(_ibis_type(given))
+    # How Ibis (NotImplementedError) and the frames' libraries say that a type has no counterpart.
     except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError):
         stored = dt.unknown
     if "interval" in str(stored).lower():
