@@ -1,0 +1,222 @@
+"""The inputs and partitions of an asset: what it reads, as which frames, and of which partitions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pandas as pd
+import pandera.ibis as pandera
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.definitions import build_defs
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.errors import ContractError
+from mlops_assets_tests.platform.assets.shop import SHOP, Sales, Total, rows, sold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlops_assets.platform.assets.step import Partition
+
+
+def test_an_input_of_dagsters_own_comes_from_its_io_manager() -> None:
+    @dg.asset
+    def rate() -> float:
+        return 4.0
+
+    @asset(key="raw/sales", schema=Sales, lake=SHOP, ins={"factor": dg.AssetIn("rate")})
+    def sales(factor: float) -> ir.Table:
+        return sold("2024-01-01", amount=factor)
+
+    assert dg.materialize([rate, sales]).success
+    assert rows(sales)[0]["amount"] == 4.0
+
+
+def test_an_asset_that_must_come_before_is_not_read() -> None:
+    @dg.asset
+    def till_closed() -> None: ...
+
+    @asset(key="raw/sales", schema=Sales, lake=SHOP, deps=[till_closed])
+    def sales() -> ir.Table:
+        return sold("2024-01-01")
+
+    assert sales.asset_deps[sales.key] == {till_closed.key}
+    assert dg.materialize([till_closed, sales]).success
+
+
+PARTITIONED: Final[Mapping[str, tuple[dg.PartitionsDefinition[str], Mapping[str, object], str]]] = {
+    "days": (dg.DailyPartitionsDefinition("2024-01-01"), {"partition_expr": "day"}, "2024-01-02"),
+    "months": (dg.MonthlyPartitionsDefinition("2024-01", fmt="%Y-%m"), {"partition_expr": "day"}, "2024-02"),
+    "listed": (dg.StaticPartitionsDefinition(["a", "b"]), {"partition_expr": "day"}, "b"),
+    "dynamic": (dg.DynamicPartitionsDefinition(name="days"), {"partition_expr": "day"}, "2024-01-02"),
+    "two of those": (
+        dg.MultiPartitionsDefinition(
+            {"day": dg.DailyPartitionsDefinition("2024-01-01"), "till": dg.StaticPartitionsDefinition(["north"])}
+        ),
+        {},
+        "2024-01-02|north",
+    ),
+    "two, named otherwise": (
+        dg.MultiPartitionsDefinition(
+            {"when": dg.DynamicPartitionsDefinition(name="days"), "where": dg.StaticPartitionsDefinition(["north"])}
+        ),
+        {"partition_expr": {"when": "day", "where": "till"}},
+        "2024-01-02|north",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(PARTITIONED))
+def test_every_kind_of_partition_is_published_and_read_downstream(kind: str) -> None:
+    partitions, metadata, key = PARTITIONED[kind]
+
+    @asset(key="raw/sales", schema=Sales, lake=SHOP, partitions_def=partitions, metadata=metadata)
+    def sales(partition: Partition) -> ir.Table:
+        return sold(partition.values["day"])  # noqa: PD011  of no frame
+
+    @asset(
+        key="wrangled/doubled",
+        schema=Sales,
+        lake=SHOP,
+        partitions_def=partitions,
+        metadata=metadata,
+        ins={"sales": In(sales)},
+    )
+    def doubled(sales: ir.Table) -> ir.Table:
+        return sales.mutate(amount=sales.amount * 2)
+
+    @asset(key="wrangled/total", schema=Total, lake=SHOP, ins={"sales": In(sales, window="all")})
+    def total(sales: ir.Table) -> ir.Table:
+        return sales.aggregate(amount=sales.amount.sum())
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("days", ["2024-01-02"])
+        assert dg.materialize([sales, doubled], partition_key=key, instance=instance).success
+        assert dg.materialize([sales, total], selection=[total], instance=instance).success
+    assert rows(doubled) == [{"day": key.split("|")[0], "till": "north", "amount": 2.0}]
+    assert rows(total) == [{"amount": 1.0}]
+
+
+def test_an_input_may_be_named_by_its_key_where_the_asset_is_among_the_definitions() -> None:
+    @asset(key="raw/sales", schema=Sales, lake=SHOP)
+    def sales() -> ir.Table:
+        return sold("2024-01-01", amount=5.0)
+
+    @asset(key="wrangled/total", schema=Total, lake=SHOP, ins={"sales": In("raw/sales")})
+    def total(sales: ir.Table) -> ir.Table:
+        return sales.aggregate(amount=sales.amount.sum())
+
+    assert dg.materialize([sales, total]).success
+    assert rows(total) == [{"amount": 5.0}]
+
+
+def test_an_input_that_is_no_table_of_the_definitions_is_told_with_the_one_that_was_meant() -> None:
+    @asset(key="raw/sales", schema=Sales, lake=SHOP)
+    def sales() -> ir.Table:
+        return sold("2024-01-01")
+
+    @asset(key="wrangled/total", schema=Total, lake=SHOP, ins={"sales": In("raw/sale")})
+    def total(sales: ir.Table) -> ir.Table:
+        return sales.aggregate(amount=sales.amount.sum())
+
+    failed = dg.materialize([sales, total], raise_on_error=False)
+    [told] = [event.step_failure_data.user_failure_data for event in failed.get_step_failure_events()]
+    assert told is not None
+    assert "Did you mean 'raw/sales'?" in str(told.description)
+
+
+UNREADABLE: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
+    "a mapping and all": ({"partition_mapping": dg.AllPartitionMapping(), "window": "all"}, "do not go together"),
+    "back and further ones": ({"back": 1, "also": dg.AllPartitionMapping()}, "back and also do not go together"),
+    "the latest and a choice": ({"window": "latest", "choose": lambda _, keys: keys}, "do not go together"),
+    "back below 1": ({"back": -1}, "Count back from 1"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(UNREADABLE))
+def test_an_input_that_says_two_things_is_refused_when_it_is_declared(what: str) -> None:
+    given, told = UNREADABLE[what]
+    with pytest.raises(ContractError, match=told):
+        In("raw/sales", **given)
+
+
+@pytest.mark.parametrize("kind", [pa.Table, pd.DataFrame, pl.DataFrame, ir.Table])
+def test_an_input_comes_as_the_frame_that_the_function_annotates(kind: type) -> None:
+    seen: list[object] = []
+
+    @asset(key="raw/sales", schema=Sales, lake=SHOP)
+    def sales() -> ir.Table:
+        return sold("2024-01-01", amount=5.0)
+
+    def copy(sales: object) -> object:
+        seen.append(sales)
+        return sales
+
+    copy.__annotations__["sales"] = kind
+    made = asset(key="wrangled/copy", schema=Sales, lake=SHOP, ins={"sales": In(sales)})(copy)
+    assert dg.materialize([sales, made]).success
+    assert isinstance(seen[0], kind)
+    assert rows(made) == rows(sales)
+
+
+def test_an_asset_reads_its_own_partitions_before_the_one_that_it_makes() -> None:
+    days = dg.DailyPartitionsDefinition("2024-01-01", end_date="2024-01-05")
+
+    @asset(
+        key="raw/sales",
+        schema=Sales,
+        lake=SHOP,
+        partitions_def=days,
+        metadata={"partition_expr": "day"},
+        ins={"before": In("raw/sales", back=2)},
+    )
+    def sales(before: ir.Table, partition: Partition) -> ir.Table:
+        return sold(str(partition.key), amount=1.0 + before.count().to_pyarrow().as_py())
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        for day in days.get_partition_keys():
+            assert dg.materialize([sales], partition_key=day, instance=instance).success
+    assert [row["amount"] for row in rows(sales)] == [1.0, 2.0, 3.0, 3.0]
+
+
+def test_partitions_that_are_not_of_time_cannot_be_counted_back() -> None:
+    parts = dg.StaticPartitionsDefinition(["a", "b"])
+    declared: dict[str, Any] = {
+        "schema": Sales,
+        "lake": SHOP,
+        "partitions_def": parts,
+        "metadata": {"partition_expr": "day"},
+    }
+
+    @asset(key="raw/sales", **declared)
+    def sales(partition: Partition) -> ir.Table:
+        return sold(str(partition.key))
+
+    @asset(key="wrangled/sales", ins={"sales": In(sales, back=1)}, **declared)
+    def later(sales: ir.Table) -> ir.Table:
+        return sales
+
+    with pytest.raises(ContractError, match="counts back, but the partitions of raw/sales are not of time"):
+        build_defs([sales, later])
+
+
+def test_whole_numbers_that_may_be_missing_pass_through_pandas_as_they_are() -> None:
+    class Counts(pandera.DataFrameModel):
+        number: dt.Int64 = pandera.Field(nullable=True)
+
+    @asset(key="raw/counts", schema=Counts, lake=SHOP)
+    def counts() -> pa.Table:
+        return pa.table({"number": pa.array([9007199254740993, None], pa.int64())})
+
+    @asset(key="wrangled/counts", schema=Counts, lake=SHOP, ins={"counts": In(counts)})
+    def again(counts: pd.DataFrame) -> pd.DataFrame:
+        return counts
+
+    assert dg.materialize([counts, again]).success
+    assert sorted(rows(again), key=str) == sorted(rows(counts), key=str)
