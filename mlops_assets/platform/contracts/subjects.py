@@ -4,7 +4,8 @@ Put here how an identifier is written and compared. Keep out which tables hold w
 (that is the room ``lake``).
 
 An identifier is a text of some kind, such as ``voter`` or ``customer``. It is compared in upper case and without blanks
-around it. Where several columns make it up, their texts are joined by a colon: ``NC:AA100``.
+around it. Where several columns make it up, their texts are joined by a colon: ``NC:AA100``. In all of these but the
+last one a colon or backslash has a backslash before it, so that no two persons have one identifier.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     Subjects = Mapping[str, Collection[str]]
 
 SEPARATOR: Final = ":"
+_BLANKS: Final = " \t\n\v\f\r\u00a0"
+"""What is taken off both ends."""
 
 
 def normalised(text: str) -> str:
@@ -32,7 +35,7 @@ def normalised(text: str) -> str:
 
     Python's is another one: of ``ß`` it makes two letters.
     """
-    [(found,)] = _engine().execute("SELECT upper(?)", [text.strip()]).fetchall()
+    [(found,)] = _engine().execute("SELECT upper(?)", [text.strip(_BLANKS)]).fetchall()
     return str(found)
 
 
@@ -48,9 +51,17 @@ def columns_of(contract: Contract, kind: str) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else tuple(named)
 
 
-def identity_sql(columns: Iterable[str]) -> str:
-    """The DuckDB expression of a row's identifier; NULL where one of the quoted columns is."""
-    return f" || '{SEPARATOR}' || ".join(f"upper(trim({column}::VARCHAR))" for column in columns)
+def identity_sql(columns: Iterable[str], *, leading: bool = False) -> str:
+    """The DuckDB expression of a row's identifier; NULL where one of the quoted columns is.
+
+    Args:
+        columns: all columns that make it up, in order.
+        leading: whether they are all but the last one.
+    """
+    blanks = " || ".join(f"chr({ord(blank)})" for blank in _BLANKS)
+    parts = [f"upper(trim({column}::VARCHAR, {blanks}))" for column in columns]
+    escaped = [f"replace(replace({part}, '\\', '\\\\'), '{SEPARATOR}', '\\{SEPARATOR}')" for part in parts]
+    return f" || '{SEPARATOR}' || ".join(escaped if leading else [*escaped[:-1], *parts[-1:]])
 
 
 def parsed(lines: Iterable[str], known: Collection[str]) -> dict[str, set[str]]:

@@ -94,7 +94,7 @@ class Matching:
         for kind in contract.subject if contract is not None else ():
             *leading, _ = subjects.columns_of(contract, kind) if contract is not None else ()
             if leading and set(leading) <= set(columns):
-                identity = subjects.identity_sql(map(quote, leading))
+                identity = subjects.identity_sql(map(quote, leading), leading=True)
                 scopes += f" WHEN one.kind = {literal(kind)} THEN coalesce({identity} = one.scope, false)"
         named = f"CASE WHEN NOT contains({text}, one.word) THEN false{scopes} ELSE contains({text}, one.scope) END"
         keys = f"(SELECT list(one) FROM {_KEYS} AS one WHERE word IS NOT NULL)"
