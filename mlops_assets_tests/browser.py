@@ -78,10 +78,10 @@ class Page:
         self.call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:  # noqa: ANN401  whatever the script gives
-        """The value of a JavaScript expression; of a promise, what it promises."""
-        return self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"].get(
-            "value"
-        )
+        """The value of a JavaScript expression; of a promise, what it promises; an exception is a failed test."""
+        told = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in told, told["exceptionDetails"]
+        return told["result"].get("value")
 
     def text(self) -> str:
         """All text that the page shows."""

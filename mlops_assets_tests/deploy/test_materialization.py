@@ -106,11 +106,13 @@ def _load_history(stack: Stack) -> None:
 
 
 def _ask(page: Page, query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
-    """What the UI's own address answers to the page."""
+    """What the UI's own address answers to the page; what is no answer, as the errors of one."""
     body = json.dumps({"query": query, "variables": variables})
     return page.run(
         "fetch('/graphql', {method: 'POST', headers: {'Content-Type': 'application/json'}, "
-        f"body: {json.dumps(body)}}}).then(answer => answer.json())"
+        f"body: {json.dumps(body)}}}).then(answer => answer.text().then(text => "
+        "{ try { return JSON.parse(text) } catch { return {errors: [answer.status, text]} } }))"
+        ".catch(error => ({errors: [String(error)]}))"
     )
 
 
