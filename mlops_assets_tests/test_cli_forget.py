@@ -129,7 +129,8 @@ def seen(contract: Contract, column: str) -> list[str]:
 
 
 def test_he_is_gone_from_the_whole_home_and_others_stay(home: Path) -> None:
-    assert len(canary.files_with_it(home)) >= 4
+    # The delivery is compressed, and no catalog knows what a row holds.
+    assert {place.split("/")[0] for place in canary.files_with_it(home)} == {"cache", "errors", "lakes"}
     result = run("forget", "--keys-file", "-", "--yes", given=GIVEN)
     assert result.exit_code == 0, result.output
     for text in ("AA1007", TOKEN, TOKEN.upper()):

@@ -26,7 +26,7 @@ from mlops_assets.platform.lake import ledger, matching
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.lake.erasure_record import ErasedPublish
 from mlops_assets.platform.lake.files import FILES, data_files, listed, plain
-from mlops_assets.platform.lake.stage import FILE_NAME, lease, write_parquet
+from mlops_assets.platform.lake.stage import FILE_NAME, lease, unbounded, write_parquet
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
@@ -230,7 +230,8 @@ class Rewriter:
         if self.writes and sum(count for count, _ in removed.values()) < file.rows:
             left = file.path.parent.parent / f"{self.attempt}-{len(self._looked_at)}" / FILE_NAME
             left.parent.mkdir()
-            write_parquet(self.session, f"SELECT * FROM {source} WHERE NOT ({theirs})", left)
+            kept = f"SELECT * FROM {source} WHERE NOT ({theirs})"
+            write_parquet(self.session, kept, left, unbounded=unbounded(contract, columns))
         return Rewritten(file=file, removed=removed, left=left)
 
     def _require_whole(self, file: DataFile) -> None:

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Final
 
 import ibis
 
+from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.durable_files import sync_file
 from mlops_assets.platform.lake import tombstones
 from mlops_assets.platform.lake.catalog import literal, publish_lock, quote
 from mlops_assets.platform.lake.frames import misfit
+from mlops_assets.platform.lake.parquet_footer import without_bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     import ibis.expr.datatypes as dt
@@ -120,7 +122,8 @@ def stage(
     try:
         known, erased = tombstones.erased_rows(session, contract)
         staged = f"SELECT {chosen} FROM ({query})"
-        write_parquet(session, f"SELECT * FROM ({staged}) WHERE NOT ({erased})" if erased else staged, path)
+        kept = f"SELECT * FROM ({staged}) WHERE NOT ({erased})" if erased else staged
+        write_parquet(session, kept, path, unbounded=unbounded(contract, columns))
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if (told := misfit(error)) is not None:
@@ -129,9 +132,28 @@ def stage(
     return StagedFile(path, path.stat().st_size, erasures=known)
 
 
-def write_parquet(session: LakeSession, query: str, path: Path) -> None:
-    """Write the query's rows, in their order, as a file that is on the disk afterwards; its folder exists."""
+def unbounded(contract: Contract, columns: Collection[str]) -> frozenset[str]:
+    """Those of a table's columns, or of its quarantine's, whose least and greatest values no catalog may learn.
+
+    Persons' columns, and all of rows set aside: their values may stand in other columns than their own.
+    """
+    if contract.personal and rules.QUARANTINE_PARTITION in columns:
+        return frozenset(columns) - {rules.QUARANTINE_PARTITION}
+    return contract.personal
+
+
+def write_parquet(session: LakeSession, query: str, path: Path, *, unbounded: Collection[str]) -> None:
+    """Write the query's rows, in their order, as a file that is on the disk afterwards.
+
+    Args:
+        session: the session whose connection can run the query.
+        query: DuckDB query.
+        path: the file; its folder exists.
+        unbounded: columns whose least and greatest values the file does not tell beside its rows.
+    """
     session.connection.execute(f"COPY ({query}) TO {literal(str(path))} {_FORMAT}")
+    if unbounded:
+        without_bounds(path, unbounded)
     sync_file(path)
 
 
