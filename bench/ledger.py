@@ -21,7 +21,7 @@ import pyarrow as pa
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.frames import as_ibis
-from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.publish import Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import StagedFile, relation_sql, stage
 from mlops_assets.platform.settings import Settings
@@ -53,7 +53,8 @@ class History:
         file = self._file(key)
         replaced = ledger.current_version(self.session, CONTRACT, key)
         made = record(key, f"publish {self.made}", file)
-        publish(self.session, CONTRACT, {"week": key}, file, record=made, instead_of=replaced)
+        whole = Replacement(partition={"week": key}, staged=file, record=made, instead_of=replaced)
+        publish(self.session, CONTRACT, whole)
         self.made += 1
 
     def _file(self, key: str) -> StagedFile:
@@ -87,7 +88,7 @@ def measured(history: History) -> dict[str, float]:
         "publishes": history.made,
         "current, one partition": milliseconds(lambda: ledger.current(session, CONTRACT, ["p7"])),
         "current, 500 partitions": milliseconds(lambda: ledger.current(session, CONTRACT, KEYS)),
-        "find by id": milliseconds(lambda: ledger.find(session, CONTRACT, "publish 7")),
+        "find by id": milliseconds(lambda: ledger.find(session, CONTRACT, ["publish 7"])),
         "publish": milliseconds(history.publish),
     }
 

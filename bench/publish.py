@@ -29,7 +29,7 @@ from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import record
 
-from mlops_assets.platform.lake.publish import OvertakenError, publish  # isort: skip
+from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish  # isort: skip
 
 PUBLISHES = 200
 PROCESSES = 8
@@ -48,7 +48,8 @@ def timed_publish(settings: Settings, week: str, publish_id: str) -> float:
         while True:
             replaced = ledger.current_version(session, contract, week)
             with suppress(OvertakenError):
-                publish(session, contract, {"week": week}, staged, record=made, instead_of=replaced)
+                whole = Replacement(partition={"week": week}, staged=staged, record=made, instead_of=replaced)
+                publish(session, contract, whole)
                 return time.perf_counter() - began
 
 

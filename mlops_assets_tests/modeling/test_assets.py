@@ -41,7 +41,7 @@ from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.exports.export import open_export
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.frames import as_ibis
-from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.publish import Replacement, publish
 from mlops_assets.platform.lake.recorded import read_as_recorded
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, relation_sql, stage
@@ -176,7 +176,8 @@ def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
         columns = rules.columns_of(contract)
         query = relation_sql(session, as_ibis(session, rows, columns))
         file = stage(session, contract, query, columns=columns, attempt=attempt)
-        found = audit.audit(session, contract, file, contract.partition_values(key), Reference())
+        values = contract.partition_values(key)
+        (found,) = audit.audit(session, contract, [audit.Candidate(file=file, partition=values, reference=Reference())])
         assert not found.stops
         replaced = ledger.current_version(session, contract, key)
         record = ledger.PublishRecord(
@@ -195,7 +196,7 @@ def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
             checks=[],
             published_at=time.time(),
         )
-        publish(session, contract, contract.partition_values(key), file, record=record, instead_of=replaced)
+        publish(session, contract, Replacement(partition=values, staged=file, record=record, instead_of=replaced))
 
 
 def metadata_of(instance: dg.DagsterInstance, contract: Contract) -> Mapping[str, Any]:

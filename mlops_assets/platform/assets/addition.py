@@ -22,7 +22,7 @@ from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import PublishRecord
-from mlops_assets.platform.lake.publish import OvertakenError, publish
+from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
 from mlops_assets.platform.lake.stage import lease, relation_sql, stage
 from mlops_assets.platform.lake.tables import published_table
 
@@ -83,7 +83,8 @@ def _add(
         staged = stage(session, contract, relation_sql(session, whole), columns=columns, attempt=attempt)
         try:
             before = current[partition_key].record.rows if current else None
-            found = audit.audit(session, contract, staged, partition, Reference(rows=before))
+            candidate = audit.Candidate(file=staged, partition=partition, reference=Reference(rows=before))
+            (found,) = audit.audit(session, contract, [candidate])
             _require_kept(contract, found)
             record = PublishRecord(
                 publish_id=uuid.uuid4().hex,
@@ -102,7 +103,8 @@ def _add(
                 published_at=time.time(),
             )
             replaced = current[partition_key].version if current else 0
-            publish(session, contract, partition, staged, record=record, instead_of=replaced)
+            replacement = Replacement(partition=partition, staged=staged, record=record, instead_of=replaced)
+            publish(session, contract, replacement)
         finally:
             staged.remove()
     return added

@@ -25,7 +25,7 @@ from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG
 from mlops_assets.platform.errors import ContractError, LakeError
 from mlops_assets.platform.lake import ledger, recorded
-from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.publish import Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import FILE_NAME
 from mlops_assets.platform.settings import PREFIX, SECRETS_FOLDER, Settings
@@ -128,7 +128,8 @@ def rebuild(
         with _moved(settings, home, {*settings.lake_names, *asset.lakes}) as session:
             for copy in copies:
                 values = copy.contract.partition_values(copy.entry.record.partition)
-                publish(session, copy.contract, values, copy.file, record=copy.entry.record, instead_of=0)
+                whole = Replacement(partition=values, staged=copy.file, record=copy.entry.record, instead_of=0)
+                publish(session, copy.contract, whole)
             for each, key in [
                 (contract, partition),
                 *((each.contract, each.entry.record.partition) for each in copies),

@@ -32,7 +32,7 @@ from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.frames import FrameError, as_ibis, framed
 from mlops_assets.platform.lake.ledger import PublishRecord
-from mlops_assets.platform.lake.publish import OvertakenError, publish
+from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, relation_sql, stage
 from mlops_assets.platform.settings import Settings
@@ -237,7 +237,8 @@ def _attempt(task: _Task, session: LakeSession, *, anew: bool) -> _Done:
         staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
         files = {staged}
         try:
-            audited = audit.audit(session, contract, staged, partition.values, reference)
+            candidate = audit.Candidate(file=staged, partition=partition.values, reference=reference)
+            (audited,) = audit.audit(session, contract, [candidate])
             good, bad, aside = staged, None, None
             judged = audit.judged_outcomes(contract, result.judgements)
             audited = dataclasses.replace(audited, outcomes=(*audited.outcomes, *judged))
@@ -249,9 +250,10 @@ def _attempt(task: _Task, session: LakeSession, *, anew: bool) -> _Done:
                 files |= {good, bad}
             record = _record(task, session, audited=audited, file=good, aside=aside, inputs=inputs)
             replaced = before.version if before is not None else 0
-            made = publish(
-                session, contract, partition.values, good, record=record, quarantined=bad, instead_of=replaced
+            replacement = Replacement(
+                partition=partition.values, staged=good, record=record, quarantined=bad, instead_of=replaced
             )
+            made = publish(session, contract, replacement)
         finally:
             for file in files:
                 file.remove()

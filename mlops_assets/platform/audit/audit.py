@@ -38,6 +38,8 @@ _LONGEST_VALUE: Final = 60
 MASK: Final = "***"
 _STORED_SCALE: Final = 6
 _VIEW: Final = "staged_rows"
+# No contract has a column of that name.
+_FILE: Final = "staged/file"
 _COMPILED: Final[dict[dg.AssetKey, tuple[Contract, list[str], str]]] = {}
 
 
@@ -266,71 +268,112 @@ def _volume_outcome(contract: Contract, rows: int, reference: Reference) -> Chec
     )
 
 
-def audit(
-    session: LakeSession,
-    contract: Contract,
-    staged: StagedFile,
-    partition: Mapping[str, str],
-    reference: Reference,
-) -> Audit:
-    """Check the staged rows against the contract: every count, the key and the content hash in one query.
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """The staged rows of a partition, and what they are judged by.
+
+    Attributes:
+        file: the staged file.
+        partition: for each partition column, the value that every row must hold.
+        reference: what the number of rows is judged beside.
+    """
+
+    file: StagedFile
+    partition: Mapping[str, str]
+    reference: Reference
+
+
+def audit(session: LakeSession, contract: Contract, candidates: Sequence[Candidate]) -> list[Audit]:
+    """Check the staged rows of partitions against their contract: all counts, keys and content hashes in one query.
 
     Failing rows are read again for a sample of at most five for each failed check, and only then.
 
     Args:
-        session: a session that can read the staged file.
+        session: a session that can read the staged files.
         contract: the contract to check against.
-        staged: the staged file.
-        partition: for each partition column, the value that every row must hold.
-        reference: what the number of rows is judged beside.
-    """
-    session.connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW {_VIEW} AS SELECT * FROM read_parquet({literal(str(staged.path))})"
-    )
-    row_rules = rules.row_rules(contract)
-    names, query = _measures(session, contract)
-    for number, value in enumerate(partition.values()):
-        query = query.replace(literal(_placeholder(number)), literal(value))
-    row = session.connection.execute(query).fetchone()
-    # An aggregate without groups always has one row.
-    found = {name: int(value) for name, value in zip(names, row or (), strict=True)}
-    keys = rules.key_columns(contract)
-    table = _view(contract)
+        candidates: the partitions, at least one.
 
+    Returns:
+        For each of them what was found.
+    """
+    paths = [str(candidate.file.path) for candidate in candidates]
+    _show(session, paths)
+    names, query = _measures(session, contract)
+    measured = {path: values for path, *values in session.connection.execute(query).fetchall()}
+    nothing = [0] * len(names)
+    return [
+        _judged(session, contract, candidate, dict(zip(names, measured.get(path, nothing), strict=True)))
+        for path, candidate in zip(paths, candidates, strict=True)
+    ]
+
+
+def _judged(session: LakeSession, contract: Contract, candidate: Candidate, found: Mapping[str, Any]) -> Audit:
+    """The outcomes of a partition's checks, by what was measured of it."""
+    partition = candidate.partition
+    rows = int(found["rows"])
+    outside = dict.fromkeys(partition, 0)
+    for column, value in partition.items():
+        if rows and (found[f"null_{column}"] or {found[f"least_{column}"], found[f"most_{column}"]} != {value}):
+            outside[column] = _count(session, candidate, _elsewhere(_view(contract), {column: value}))
+    keys = rules.key_columns(contract)
     outcomes = []
     for name, blocking in rules.check_names(contract).items():
         if name in contract.judged:
             continue
         if name == rules.VOLUME:
-            outcomes.append(_volume_outcome(contract, found["rows"], reference))
+            outcomes.append(_volume_outcome(contract, rows, candidate.reference))
             continue
         broken: list[Broken] = []
-        if name == rules.KEYS and found["keys"] != found["rows"]:
-            broken.append(Broken(", ".join(keys), "no two rows have the same key", found["rows"] - found["keys"]))
+        if name == rules.KEYS and (repeated := rows - _distinct(session, contract, candidate, found, outside)):
+            broken.append(Broken(", ".join(keys), "no two rows have the same key", repeated))
         elif name == rules.MEMBERSHIP:
             broken += [
-                Broken(column, f"equals {value!r}", found[f"m_{column}"])
+                Broken(column, f"equals {value!r}", outside[column])
                 for column, value in partition.items()
-                if found[f"m_{column}"]
+                if outside[column]
             ]
         broken += [
-            Broken(rule.column, rule.text, found[f"r{number}"])
-            for number, rule in enumerate(row_rules)
+            Broken(rule.column, rule.text, int(found[f"r{number}"]))
+            for number, rule in enumerate(rules.row_rules(contract))
             if rule.group == name and found[f"r{number}"]
         ]
         sample: tuple[Mapping[str, str | None], ...] = ()
         if broken:
-            sample = _sample(session, contract, _failing(table, contract, name, partition))
+            _show(session, [str(candidate.file.path)])
+            sample = _sample(session, contract, _failing(_view(contract), contract, name, partition))
         outcomes.append(CheckOutcome(name=name, blocking=blocking, broken=tuple(broken), sample=sample))
-    return Audit(rows=found["rows"], content_hash=format_hash(found["rows"], found["hash"]), outcomes=tuple(outcomes))
+    return Audit(rows=rows, content_hash=format_hash(rows, int(found["hash"])), outcomes=tuple(outcomes))
+
+
+def _show(session: LakeSession, paths: Sequence[str]) -> None:
+    """Let the view of staged rows show those of these files."""
+    listed = ", ".join(map(literal, paths))
+    session.connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW {_VIEW} AS SELECT * FROM read_parquet([{listed}], filename = {literal(_FILE)})"
+    )
+
+
+def _count(session: LakeSession, candidate: Candidate, rows: ir.Table) -> int:
+    _show(session, [str(candidate.file.path)])
+    return int(session.connection.execute(str(session.ibis.compile(rows.count().name("rows")))).fetchall()[0][0])
+
+
+def _distinct(
+    session: LakeSession,
+    contract: Contract,
+    candidate: Candidate,
+    found: Mapping[str, Any],
+    outside: Mapping[str, int],
+) -> int:
+    """How many keys there are; what was measured of them leaves out the partition's columns, which hold one value."""
+    if not any(outside.values()):
+        return int(found["keys"])
+    table = _view(contract)
+    return _count(session, candidate, table.select(*rules.key_columns(contract)).distinct())
 
 
 def _view(contract: Contract) -> ir.Table:
-    return ibis.table(rules.columns_of(contract), name=_VIEW)
-
-
-def _placeholder(number: int) -> str:
-    return f"value of partition column {number}"
+    return ibis.table({**rules.columns_of(contract), _FILE: "string"}, name=_VIEW)
 
 
 def _measures(session: LakeSession, contract: Contract) -> tuple[list[str], str]:
@@ -339,18 +382,18 @@ def _measures(session: LakeSession, contract: Contract) -> tuple[list[str], str]
     if known is not None and known[0] is contract:
         return known[1], known[2]
     table = _view(contract)
-    keys = rules.key_columns(contract)
     measures: dict[str, ir.Scalar] = {
         "rows": table.count(),
         "hash": hash_total(table, rules.columns_of(contract)),
-        "keys": _key(contract, table, keys).nunique() if keys else table.count(),
+        "keys": _keys(contract, table),
     }
-    columns = [contract.partition_columns[dimension] for dimension in contract.dimensions]
-    for number, column in enumerate(columns):
-        measures[f"m_{column}"] = _breaking(table[column] == _placeholder(number))
+    for column in contract.partition_columns.values():
+        measures[f"null_{column}"] = table[column].isnull().any()
+        measures[f"least_{column}"] = table[column].min()
+        measures[f"most_{column}"] = table[column].max()
     for number, rule in enumerate(rules.row_rules(contract)):
         measures[f"r{number}"] = _breaking(rule.holds(table))
-    query = str(session.ibis.compile(table.aggregate(**measures)))
+    query = str(session.ibis.compile(table.group_by(_FILE).aggregate(**measures)))
     _COMPILED[contract.key] = (contract, list(measures), query)
     return list(measures), query
 
@@ -365,11 +408,15 @@ def _breaking(holds: ir.BooleanValue) -> ir.Scalar:
     return (~kept(holds)).sum().fill_null(0)
 
 
-def _key(contract: Contract, table: ir.Table, keys: Sequence[str]) -> ir.Value:
+def _keys(contract: Contract, table: ir.Table) -> ir.Scalar:
+    """How many different keys there are among rows that hold the same values in the partition's columns."""
+    keys = [key for key in rules.key_columns(contract) if key not in contract.partition_columns.values()]
+    if not keys:
+        return (table.count() > 0).cast("int64") if rules.key_columns(contract) else table.count()
     # A NULL is not counted, except in a struct; alone it is no repeated key.
     if len(keys) == 1 and not contract.schema.columns[keys[0]].nullable:
-        return table[keys[0]]
-    return ibis.struct({key: table[key] for key in keys})
+        return table[keys[0]].nunique()
+    return ibis.struct({key: table[key] for key in keys}).nunique()
 
 
 def _failing(table: ir.Table, contract: Contract, check: str, partition: Mapping[str, str]) -> ir.Table:
@@ -378,10 +425,16 @@ def _failing(table: ir.Table, contract: Contract, check: str, partition: Mapping
         repeated = table.group_by(keys).having(table.count() > 1).agg()
         return table.semi_join(repeated, keys).order_by(keys)
     if check == rules.MEMBERSHIP:
-        judged = [kept(table[column] == value) for column, value in partition.items()]
-    else:
-        judged = [kept(rule.holds(table)) for rule in rules.row_rules(contract) if rule.group == check]
+        return _elsewhere(table, partition)
+    judged = [kept(rule.holds(table)) for rule in rules.row_rules(contract) if rule.group == check]
     return table.filter(~functools.reduce(operator.and_, judged))
+
+
+def _elsewhere(table: ir.Table, partition: Mapping[str, str]) -> ir.Table:
+    """The rows that do not belong to the partition."""
+    return table.filter(
+        ~functools.reduce(operator.and_, [kept(table[name] == said) for name, said in partition.items()])
+    )
 
 
 def _sample(session: LakeSession, contract: Contract, failing: ir.Table) -> tuple[dict[str, str | None], ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import SAMPLE_ROWS, CheckOutcome, audit, kept
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, CheckOutcome, audit, kept
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.lake.catalog import literal
@@ -81,7 +81,7 @@ def set_aside(
     good_file = stage(
         session, contract, relation_sql(session, table.filter(good)), columns=columns, attempt=f"{attempt}-good"
     )
-    again = audit(session, contract, good_file, partition, reference)
+    (again,) = audit(session, contract, [Candidate(file=good_file, partition=partition, reference=reference)])
     if again.stops:
         good_file.remove()
         return None

@@ -274,12 +274,13 @@ def was_published(session: LakeSession, read: InputRecord, after: int, until: in
     )
 
 
-def find(session: LakeSession, contract: Contract, publish_id: str) -> Entry | None:
-    """The publish of that id, if the lake holds it."""
+def find(session: LakeSession, contract: Contract, publish_ids: Sequence[str]) -> dict[str, Entry]:
+    """Those of the publishes that the lake holds, by their ids."""
+    listed = ", ".join(map(literal, publish_ids))
     rows = session.query(
-        contract.lake.name, f"SELECT version, record FROM mlops_assets_ledger WHERE publish_id = {literal(publish_id)}"
+        contract.lake.name, f"SELECT version, record FROM mlops_assets_ledger WHERE publish_id IN ({listed})"
     )
-    return _entry(*rows[0]) if rows else None
+    return {entry.record.publish_id: entry for entry in (_entry(*row) for row in rows)}
 
 
 def history(session: LakeSession, lake: str, asset: str | None = None) -> list[Entry]:

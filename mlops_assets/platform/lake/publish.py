@@ -37,6 +37,30 @@ class OvertakenError(LakeError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replacement:
+    """What is to be a partition's content.
+
+    Attributes:
+        partition: for each partition column its value.
+        staged: the rows.
+        record: of this publish.
+        quarantined: rows set aside.
+        instead_of: the lake version of the publish that was current when the rows were read, 0 for none.
+    """
+
+    partition: Mapping[str, str]
+    staged: StagedFile
+    record: PublishRecord
+    quarantined: StagedFile | None = None
+    instead_of: int
+
+    @property
+    def files(self) -> list[StagedFile]:
+        """The staged files."""
+        return [self.staged] if self.quarantined is None else [self.staged, self.quarantined]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a publish did.
 
@@ -49,48 +73,53 @@ class Outcome:
     adopted: bool
 
 
-def publish(
-    session: LakeSession,
-    contract: Contract,
-    partition: Mapping[str, str],
-    staged: StagedFile,
-    *,
-    record: PublishRecord,
-    quarantined: StagedFile | None = None,
-    instead_of: int,
-) -> Outcome:
-    """Make the staged file the partition's content, unless an equal publish that can be read is current already.
+def publish(session: LakeSession, contract: Contract, replacement: Replacement) -> Outcome:
+    """Publish one partition, as ``publish_all`` does.
 
-    One transaction deletes the partition's rows (whole files, so no delete files remain), adds the staged file and
-    commits with the record. After an error that leaves open whether the commit happened, the lake is asked for the
-    publish id before another attempt. The data is never computed again.
+    Raises:
+        OvertakenError: see there.
+        CatalogAwayError: see there.
+        LakeError: see there.
+    """
+    [done] = publish_all(session, contract, [replacement])
+    if isinstance(done, OvertakenError):
+        raise done
+    return done
+
+
+def publish_all(
+    session: LakeSession, contract: Contract, replacements: Sequence[Replacement]
+) -> list[Outcome | OvertakenError]:
+    """Make the staged files the partitions' content, unless an equal publish that can be read is current already.
+
+    One transaction deletes the partitions' rows (whole files, so no delete files remain), adds the staged files and
+    commits with the records. After an error that leaves open whether the commit happened, the lake is asked for the
+    publish ids before another attempt. The data is never computed again.
 
     From its COMMIT on the files are marked as maybe published, unless it is found out that it did not happen.
 
     Args:
         session: a session that may write the contract's lake.
         contract: the table.
-        partition: for each partition column its value.
-        staged: the rows.
-        record: of this publish.
-        quarantined: rows set aside.
-        instead_of: the lake version of the publish that was current when the rows were read, 0 for none.
+        replacements: of different partitions, at least one.
+
+    Returns:
+        For each what became of it. An error, which keeps none of the others back: another publish is current than the
+        one it was to replace, or the current one was made from newer inputs; or rows of persons may be in it who were
+        erased meanwhile.
 
     Raises:
-        OvertakenError: another publish is current than that one, or the current one was made from newer inputs; or rows
-            of persons may be in it who were erased meanwhile.
         CatalogAwayError: the catalog did not answer in any attempt.
         LakeError: the lake refused the publish in every attempt, or what it replaces cannot be read.
     """
     session.attach(contract.lake.name)
-    files = [staged] if quarantined is None else [staged, quarantined]
     refusals: list[duckdb.Error | CatalogAwayError] = []
     while len(refusals) < _ATTEMPTS:
         time.sleep(_PAUSE_SECONDS * len(refusals))
         try:
             # Taken anew for each attempt: whoever gets it knows how every commit before has ended.
             with publish_lock(session.settings, contract.lake.name):
-                return _attempt(session, contract, partition, files, record=record, instead_of=instead_of)
+                return _attempt(session, contract, replacements)
         except (duckdb.Error, CatalogAwayError) as error:
             session.rollback()
             refusals.append(error)
@@ -100,56 +129,75 @@ def publish(
     if isinstance(refusals[-1], CatalogAwayError):
         raise refusals[-1]
     raise LakeError(
-        source=_source(contract, contract.table, record),
+        source=_source(contract, contract.table, replacements),
         # DuckLake quotes the statement that failed, and with it the least and greatest value of every column.
         culprit=f"the publish was refused {len(refusals)} times ({reason(refusals[-1])}).",
-        remedy="The partition is as it was, or as it should be. Is the catalog up, and the disk not full? Try again.",
+        remedy="What was there stands, or what should be. Is the catalog up, and the disk not full? Try again.",
     ) from refusals[-1]
 
 
 def _attempt(
-    session: LakeSession,
-    contract: Contract,
-    partition: Mapping[str, str],
-    files: Sequence[StagedFile],
-    *,
-    record: PublishRecord,
-    instead_of: int,
-) -> Outcome:
+    session: LakeSession, contract: Contract, replacements: Sequence[Replacement]
+) -> list[Outcome | OvertakenError]:
     """One attempt, under the lock."""
-    if any(file.maybe_published for file in files):
-        made = ledger.find(session, contract, record.publish_id)
-        if made is not None:
-            return Outcome(entry=made, adopted=False)
-        _mark(files, maybe_published=False)
-    if min(file.erasures for file in files) < tombstones.known(session, contract.lake.name) or _reads_erased(
-        session, record
-    ):
-        raise _overtaken(contract, record, "persons were erased meanwhile")
-    previous = ledger.current(session, contract, [record.partition]).get(record.partition)
+    left = list(replacements)
+    done: dict[str, Outcome | OvertakenError] = {}
+    if any(file.maybe_published for each in left for file in each.files):
+        # All of them were in one transaction.
+        done |= _made(session, contract, left)
+        left = [each for each in left if each.record.publish_id not in done]
+        for each in left:
+            _mark(each.files, maybe_published=False)
+    if left:
+        erasures = tombstones.known(session, contract.lake.name)
+        current = ledger.current(session, contract, [each.record.partition for each in left])
+        for each in left:
+            found = _found(session, contract, each, current.get(each.record.partition), erasures)
+            if found is not None:
+                done[each.record.publish_id] = found
+        left = [each for each in left if each.record.publish_id not in done]
+    if left:
+        _commit(session, contract, left)
+        made = _made(session, contract, left)
+        if len(made) < len(left):
+            raise LakeError(
+                source=_source(contract, contract.table, left),
+                culprit="the commit left no record.",
+                remedy="Report this with the version of the DuckLake extension.",
+            )
+        done |= made
+    for each in left:
+        if not each.record.rows:
+            # DuckLake takes no file without rows, so this one is the step's to remove.
+            _mark([each.staged], maybe_published=False)
+    return [done[each.record.publish_id] for each in replacements]
+
+
+def _made(session: LakeSession, contract: Contract, replacements: Sequence[Replacement]) -> dict[str, Outcome]:
+    """Those of the publishes that the lake holds, by their ids."""
+    found = ledger.find(session, contract, [each.record.publish_id for each in replacements])
+    return {publish_id: Outcome(entry=entry, adopted=False) for publish_id, entry in found.items()}
+
+
+def _found(
+    session: LakeSession, contract: Contract, replacement: Replacement, previous: Entry | None, erasures: int
+) -> Outcome | OvertakenError | None:
+    """The current publish, if it is as good as this one, or why this one cannot follow it; ``None`` if it can."""
+    record = replacement.record
+    if min(file.erasures for file in replacement.files) < erasures or _reads_erased(session, record):
+        return _overtaken(contract, replacement, "persons were erased meanwhile")
     if (
         previous is not None
         and previous.record.same_result(record)
         and not _read_anew(session, record, previous.record)
-        and _readable(session, contract, partition, record)
+        and _readable(session, contract, replacement)
     ):
         return Outcome(entry=previous, adopted=True)
-    if instead_of != (previous.version if previous is not None else 0):
-        raise _overtaken(contract, record, "somebody else published it meanwhile")
+    if replacement.instead_of != (previous.version if previous is not None else 0):
+        return _overtaken(contract, replacement, "somebody else published it meanwhile")
     if previous is not None and _reads_older(session, record, previous.record):
-        raise _overtaken(contract, record, f"run {previous.record.run_id} made it from newer inputs")
-    _commit(session, contract, partition, files, record=record)
-    made = ledger.find(session, contract, record.publish_id)
-    if made is None:
-        raise LakeError(
-            source=_source(contract, contract.table, record),
-            culprit="the commit left no record.",
-            remedy="Report this with the version of the DuckLake extension.",
-        )
-    if not record.rows:
-        # DuckLake takes no file without rows, so this one is the step's to remove.
-        _mark(files[:1], maybe_published=False)
-    return Outcome(entry=made, adopted=False)
+        return _overtaken(contract, replacement, f"run {previous.record.run_id} made it from newer inputs")
+    return None
 
 
 def _read_anew(session: LakeSession, record: PublishRecord, previous: PublishRecord) -> bool:
@@ -178,9 +226,9 @@ def _reads_erased(session: LakeSession, record: PublishRecord) -> bool:
     return any(tombstones.erased_contents(session, read) for read in record.inputs.values())
 
 
-def _overtaken(contract: Contract, record: PublishRecord, why: str) -> OvertakenError:
+def _overtaken(contract: Contract, replacement: Replacement, why: str) -> OvertakenError:
     return OvertakenError(
-        source=_source(contract, contract.table, record),
+        source=_source(contract, contract.table, [replacement]),
         culprit=f"{why}, and its rows are older.",
         remedy="Materialize it again: it is made from what is there then.",
     )
@@ -191,17 +239,18 @@ def _mark(files: Sequence[StagedFile], *, maybe_published: bool) -> None:
         file.maybe_published = maybe_published
 
 
-def _readable(session: LakeSession, contract: Contract, partition: Mapping[str, str], record: PublishRecord) -> bool:
+def _readable(session: LakeSession, contract: Contract, replacement: Replacement) -> bool:
     """Whether the partition that the lake holds has as many rows as the record says, and all of it can be read."""
-    expected = [(contract.table, partition, record.rows)]
+    record = replacement.record
+    expected = [(contract.table, replacement.partition, record.rows)]
     if contract.quarantine is not None:
         aside = record.quarantined.rows if record.quarantined is not None else 0
-        expected.append((contract.table + rules.QUARANTINE, contract.quarantine_values(partition), aside))
+        expected.append((contract.table + rules.QUARANTINE, contract.quarantine_values(replacement.partition), aside))
     try:
         # The hash makes DuckDB read every value; a mere count is answered from the catalog.
         counted = [
             session.connection.execute(
-                f"SELECT count(*), bit_xor(hash(found)) FROM {_name(contract, table)} AS found{_condition(columns)}"
+                f"SELECT count(*), bit_xor(hash(found)) FROM {_name(contract, table)} AS found{_condition([columns])}"
             ).fetchall()[0][0]
             for table, columns, _ in expected
         ]
@@ -210,35 +259,28 @@ def _readable(session: LakeSession, contract: Contract, partition: Mapping[str, 
     return counted == [rows for _, _, rows in expected]
 
 
-def _commit(
-    session: LakeSession,
-    contract: Contract,
-    partition: Mapping[str, str],
-    files: Sequence[StagedFile],
-    *,
-    record: PublishRecord,
-) -> None:
-    columns = rules.columns_of(contract)
-    _prepare_table(session, contract, contract.table, columns)
+def _commit(session: LakeSession, contract: Contract, replacements: Sequence[Replacement]) -> None:
+    _prepare_table(session, contract, contract.table, rules.columns_of(contract))
     if contract.quarantine is not None:
         _prepare_table(session, contract, contract.table + rules.QUARANTINE, rules.quarantine_columns_of(contract))
     connection = session.connection
     connection.execute("BEGIN TRANSACTION")
-    staged, *aside = files
-    _replace(session, contract, contract.table, partition, staged, record)
+    _replace(session, contract, contract.table, replacements, [each.staged for each in replacements])
     if contract.quarantine is not None:
-        quarantined = aside[0] if aside else None
-        columns = contract.quarantine_values(partition)
-        _replace(session, contract, contract.table + rules.QUARANTINE, columns, quarantined, record)
-    if not record.rows:
+        aside = [each.quarantined for each in replacements if each.quarantined is not None]
+        _replace(session, contract, contract.table + rules.QUARANTINE, replacements, aside)
+    records = [each.record for each in replacements]
+    empty = next((record.publish_id for record in records if not record.rows), None)
+    if empty is not None:
         # A transaction that changes nothing would leave no version, and so no record of the empty partition.
-        connection.execute(f"COMMENT ON TABLE {_name(contract, contract.table)} IS {literal(record.publish_id)}")
+        connection.execute(f"COMMENT ON TABLE {_name(contract, contract.table)} IS {literal(empty)}")
     connection.execute(
         f"CALL {quote(contract.lake.name)}.set_commit_message({literal(AUTHOR)}, "
-        f"{literal(f'publish {record.asset}')}, extra_info => {literal(ledger.recorded([record]))})"
+        f"{literal(f'publish {contract.key.to_user_string()}')}, extra_info => {literal(ledger.recorded(records))})"
     )
     # Whatever the COMMIT raises, or an interrupt during it, it may have happened.
-    _mark(files, maybe_published=True)
+    for each in replacements:
+        _mark(each.files, maybe_published=True)
     connection.execute("COMMIT")
 
 
@@ -246,31 +288,32 @@ def _replace(
     session: LakeSession,
     contract: Contract,
     table: str,
-    partition: Mapping[str, str],
-    staged: StagedFile | None,
-    record: PublishRecord,
+    replacements: Sequence[Replacement],
+    files: Sequence[StagedFile],
 ) -> None:
-    """Put the staged file in the place of the partition's rows.
+    """Put the files in the place of the partitions' rows.
 
     Raises:
         LakeError: a file with those rows cannot be read, so the lake cannot tell which rows of it to delete.
     """
     name = _name(contract, table)
+    aside = table != contract.table
+    partitions = [contract.quarantine_values(each.partition) if aside else each.partition for each in replacements]
     try:
-        session.connection.execute(f"DELETE FROM {name}{_condition(partition)}")
+        session.connection.execute(f"DELETE FROM {name}{_condition(partitions)}")
     except duckdb.Error as error:
         if FILE_NAME not in str(error):
             raise
         raise LakeError(
-            source=_source(contract, table, record),
+            source=_source(contract, table, replacements),
             culprit=f"the rows to replace cannot be read ({reason(error)}).",
             remedy="Restore that file from a backup; without one, give it up: mlops-assets lake repair "
             f"{contract.lake.name}.",
         ) from error
-    if staged is not None:
+    for file in files:
         session.connection.execute(
             f"CALL ducklake_add_data_files({literal(contract.lake.name)}, {literal(table)}, "
-            f"{literal(str(staged.path))}, schema => {literal(contract.layer)}, allow_missing => true)"
+            f"{literal(str(file.path))}, schema => {literal(contract.layer)}, allow_missing => true)"
         )
 
 
@@ -307,14 +350,21 @@ def _prepare_table(session: LakeSession, contract: Contract, table: str, columns
             )
 
 
-def _condition(partition: Mapping[str, str]) -> str:
-    conditions = " AND ".join(f"{quote(column)} = {literal(value)}" for column, value in partition.items())
-    return f" WHERE {conditions}" if conditions else ""
+def _condition(partitions: Sequence[Mapping[str, str]]) -> str:
+    """The condition, with its WHERE, of the rows of these partitions; empty for an unpartitioned table."""
+    conditions = [
+        " AND ".join(f"{quote(column)} = {literal(value)}" for column, value in partition.items())
+        for partition in partitions
+    ]
+    return f" WHERE ({') OR ('.join(conditions)})" if all(conditions) else ""
 
 
-def _source(contract: Contract, table: str, record: PublishRecord) -> str:
-    partition = f", partition {record.partition}" if record.partition is not None else ""
-    return f"Lake {contract.lake.name}, table {contract.layer}/{table}{partition}"
+def _source(contract: Contract, table: str, replacements: Sequence[Replacement]) -> str:
+    keys = [each.record.partition for each in replacements if each.record.partition is not None]
+    which = (
+        f", partition {keys[0]}" if len(keys) == 1 else f", {len(keys)} partitions from {keys[0]} on" if keys else ""
+    )
+    return f"Lake {contract.lake.name}, table {contract.layer}/{table}{which}"
 
 
 def _name(contract: Contract, table: str) -> str:

@@ -13,7 +13,7 @@ import pandera.ibis as pandera
 import pyarrow as pa
 import pytest
 
-from mlops_assets.platform.audit.audit import audit
+from mlops_assets.platform.audit.audit import Candidate, audit
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import Lake
@@ -64,7 +64,7 @@ def failing(contract: Contract, rows: list[dict[str, Any]], settings: Settings) 
         columns = rules.columns_of(contract)
         table = as_ibis(session, pa.Table.from_pylist(rows, schema=SCHEMA), columns)
         staged = stage(session, contract, relation_sql(session, table), columns=columns, attempt=uuid.uuid4().hex)
-        found = audit(session, contract, staged, {"part": "a"}, Reference())
+        (found,) = audit(session, contract, [Candidate(file=staged, partition={"part": "a"}, reference=Reference())])
     return {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed}
 
 
@@ -126,7 +126,7 @@ def test_a_time_without_end_is_counted(settings: Settings) -> None:
     with LakeSession(settings) as session:
         query = "SELECT 'a' AS part, 1 AS id, 'red' AS word, 5.0 AS number, 'infinity'::TIMESTAMP AS note"
         staged = stage(session, timed, query, columns=rules.columns_of(timed), attempt=uuid.uuid4().hex)
-        found = audit(session, timed, staged, {"part": "a"}, Reference())
+        (found,) = audit(session, timed, [Candidate(file=staged, partition={"part": "a"}, reference=Reference())])
     assert [outcome.name for outcome in found.outcomes if not outcome.passed] == ["values"]
 
 

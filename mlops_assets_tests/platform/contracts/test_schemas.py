@@ -22,7 +22,7 @@ from pandera.engines import pandas_engine
 from pandera.typing import pandas as typed
 
 from mlops_assets.platform.assets.asset import asset
-from mlops_assets.platform.audit.audit import audit
+from mlops_assets.platform.audit.audit import Candidate, audit
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.contract import Contract, contract_in
 from mlops_assets.platform.contracts.lake import Lake
@@ -115,7 +115,7 @@ def failing(declared: Contract, frame: Any, settings: Settings) -> dict[str, int
         columns = rules.columns_of(declared)
         query = relation_sql(session, as_ibis(session, frame, columns))
         staged = stage(session, declared, query, columns=columns, attempt=uuid.uuid4().hex)
-        found = audit(session, declared, staged, {}, Reference())
+        (found,) = audit(session, declared, [Candidate(file=staged, partition={}, reference=Reference())])
     return {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed}
 
 

@@ -19,7 +19,7 @@ from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import erasure, expiry, ledger, repair
 from mlops_assets.platform.lake.erasure_record import records
 from mlops_assets.platform.lake.frames import as_ibis
-from mlops_assets.platform.lake.publish import OvertakenError, publish
+from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, relation_sql, stage
 from mlops_assets.platform.settings import Settings
@@ -160,15 +160,10 @@ class TestWhatIsThere:
             staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
             crowd.forget()
             current = ledger.current(session, contract, ["w2"])["w2"]
+            late = current.record.model_copy(update={"publish_id": "late"})
+            whole = Replacement(partition={"week": "w2"}, staged=staged, record=late, instead_of=current.version)
             with pytest.raises(OvertakenError, match="persons were erased meanwhile"):
-                publish(
-                    session,
-                    contract,
-                    {"week": "w2"},
-                    staged,
-                    record=current.record.model_copy(update={"publish_id": "late"}),
-                    instead_of=current.version,
-                )
+                publish(session, contract, whole)
             staged.remove()
         assert places_with_him() == set()
 

@@ -105,7 +105,7 @@ def test_looking_up_publishes_goes_by_index(settings: Settings, monkeypatch: pyt
     monkeypatch.setattr(LakeSession, "query", noted)
     with LakeSession(settings) as session:
         ledger.current(session, orchard.YIELDS, ["w1"])
-        ledger.find(session, orchard.YIELDS, "first")
+        ledger.find(session, orchard.YIELDS, ["first"])
         ledger.of_content(session, orchard.YIELDS, {"w1": "first"})
         ledger.since(session, CURATED, 1)
     for statement in asked:

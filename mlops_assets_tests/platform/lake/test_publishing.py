@@ -19,7 +19,7 @@ from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.catalog import publish_lock
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.ledger import PublishRecord
-from mlops_assets.platform.lake.publish import OvertakenError, publish
+from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import StagedFile, lease, relation_sql, stage, sweep
 from mlops_assets.platform.settings import Settings
@@ -58,9 +58,8 @@ def publish_rows(
         while True:
             replaced = ledger.current_version(session, contract, week)
             with suppress(OvertakenError):
-                return publish(
-                    session, contract, {"week": week}, staged, record=made, instead_of=replaced
-                ).entry.version
+                whole = Replacement(partition={"week": week}, staged=staged, record=made, instead_of=replaced)
+                return publish(session, contract, whole).entry.version
 
 
 def record(week: str, publish_id: str, staged: StagedFile, run_id: str = "none") -> PublishRecord:

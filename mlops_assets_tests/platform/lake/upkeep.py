@@ -15,7 +15,7 @@ import pandera.ibis as pandera
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlops_assets.platform.audit.audit import audit
+from mlops_assets.platform.audit.audit import Candidate, audit
 from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import Reference
@@ -24,7 +24,7 @@ from mlops_assets.platform.lake.files import data_files
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.inspection import inspect
 from mlops_assets.platform.lake.ledger import InputRecord, PublishRecord
-from mlops_assets.platform.lake.publish import publish
+from mlops_assets.platform.lake.publish import Replacement, publish
 from mlops_assets.platform.lake.recorded import read_as_recorded
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, relation_sql, stage
@@ -72,7 +72,7 @@ def publish_table(
         query = relation_sql(session, as_ibis(session, pa.table(dict(rows)), columns))
         staged = stage(session, contract, query, columns=columns, attempt=attempt)
         values = contract.partition_values(key)
-        found = audit(session, contract, staged, values, Reference())
+        (found,) = audit(session, contract, [Candidate(file=staged, partition=values, reference=Reference())])
         settled = set_aside(session, contract, staged, values, found=found, reference=Reference())
         good, bad = (staged, None) if settled is None else (settled.good, settled.bad)
         found = found if settled is None else settled.audit
@@ -102,8 +102,8 @@ def publish_table(
         )
         try:
             replaced = ledger.current_version(session, contract, key)
-            done = publish(session, contract, values, good, record=record, quarantined=bad, instead_of=replaced)
-            return done.entry
+            whole = Replacement(partition=values, staged=good, record=record, quarantined=bad, instead_of=replaced)
+            return publish(session, contract, whole).entry
         finally:
             for file in {staged, good} | ({bad} if bad is not None else set()):
                 file.remove()
