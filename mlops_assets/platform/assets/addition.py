@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.audit.audit import Audit
+    from mlops_assets.platform.audit.outcomes import Audit
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import SAMPLE_ROWS, CheckOutcome, audit, kept
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, audit, kept
+from mlops_assets.platform.audit.outcomes import CheckOutcome
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.lake.catalog import literal
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.audit.audit import Audit
+    from mlops_assets.platform.audit.outcomes import Audit
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.contracts.volume import Reference
     from mlops_assets.platform.lake.session import LakeSession

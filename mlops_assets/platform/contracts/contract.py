@@ -89,7 +89,7 @@ class Contract:
         duplicate_keys_warn: whether a repeated key warns (raw data) instead of blocking.
         quarantine: what to do with failing rows; ``None`` means that one failing row blocks the publish.
         judged: blocking checks that no rule over rows can decide (is a candidate as good as what it would replace?), by
-            name with what they ask; the step returns a `Judgement` for each.
+            name with what they ask; the function returns a ``dg.AssetCheckResult`` for each.
         judged_warnings: those of the judged checks that warn instead of blocking.
         tags: Dagster tags of the asset.
 
