@@ -6,7 +6,6 @@ contract (those are the domain's) and the enforcement (that is the audit).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -19,6 +18,7 @@ from mlops_assets.platform.contracts.rules import QUARANTINE_PARTITION
 from mlops_assets.platform.contracts.schemas import declared, enforced
 from mlops_assets.platform.contracts.volume import Volume
 from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,6 @@ CONTRACT: Final = "mlops_assets/contract"
 """The entry of an asset's metadata with its contract."""
 
 PARTITION_SEPARATOR = "|"
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +134,7 @@ class Contract:
                 data.
         """
         for name in (self.layer, self.table, *self.judged, *self.subject):
-            if not _NAME.fullmatch(name):
+            if not is_identifier(name):
                 raise ContractError(
                     source=f"Contract {self.layer}/{self.table}",
                     culprit=f"the name {name!r} is not made of lower-case letters, digits and underscores.",
