@@ -23,7 +23,7 @@ from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, publish
-from mlops_assets.platform.lake.stage import lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.lake.tables import published_table
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _add(
     whole = existing.union(ibis.memtable(added).select(list(columns)))
     partition = contract.partition_values(partition_key)
     with lease(session, contract.lake.name) as attempt:
-        staged = stage(session, contract, relation_sql(session, whole), columns=columns, attempt=attempt)
+        staged = stage(session, contract, whole, attempt=attempt)
         try:
             before = current[partition_key].record.rows if current else None
             found = audit.audit(session, contract, staged, partition, Reference(rows=before))

@@ -34,7 +34,7 @@ from mlops_assets.platform.lake.frames import FrameError, as_ibis, framed
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -214,9 +214,8 @@ def _attempt(task: _Task, session: LakeSession, *, anew: bool) -> _Done:
     problem = audit.shape_problem(contract, table.schema())
     if problem is not None:
         return _Done(audit=audit.not_evaluated(contract, problem))
-    query = relation_sql(session, table.select(list(rules.columns_of(contract))))
     with lease(session, contract.lake.name) as attempt:
-        staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
+        staged = stage(session, contract, table, attempt=attempt)
         files = {staged}
         try:
             audited = audit.audit(session, contract, staged, partition.values, reference)
