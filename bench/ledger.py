@@ -23,7 +23,7 @@ from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.publish import Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import StagedFile, relation_sql, stage
+from mlops_assets.platform.lake.stage import StagedFile, stage
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import record
@@ -61,8 +61,7 @@ class History:
         if key not in self._staged:
             columns = rules.columns_of(CONTRACT)
             table = as_ibis(self.session, pa.table({"week": [key], "tree": [1], "kilos": [1.0]}), columns)
-            query = relation_sql(self.session, table)
-            self._staged[key] = stage(self.session, CONTRACT, query, columns=columns, attempt=f"first-{key}")
+            self._staged[key] = stage(self.session, CONTRACT, table, attempt=f"first-{key}")
             return self._staged[key]
         first = self._staged[key].path
         folder = first.parent.with_name(f"{key}-{self.made}")

@@ -24,7 +24,7 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import record
@@ -42,7 +42,7 @@ def timed_publish(settings: Settings, week: str, publish_id: str) -> float:
     with LakeSession(settings) as session, lease(session, contract.lake.name) as attempt:
         columns = rules.columns_of(contract)
         table = as_ibis(session, pa.table({"week": [week], "tree": [1], "kilos": [1.0]}), columns)
-        staged = stage(session, contract, relation_sql(session, table), columns=columns, attempt=attempt)
+        staged = stage(session, contract, table, attempt=attempt)
         made = record(week, publish_id, staged)
         began = time.perf_counter()
         while True:

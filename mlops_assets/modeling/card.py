@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mlops_assets.modeling.evidence import Evidence
     from mlops_assets.modeling.gate import Bounds
     from mlops_assets.modeling.trained import Trained
-    from mlops_assets.platform.audit.audit import Judgement
 
     Row = Mapping[str, Any]
 
@@ -53,7 +52,7 @@ def card(
     found: Evidence,
     bounds: Bounds,
     *,
-    judgements: Mapping[str, Judgement],
+    judged: Sequence[dg.AssetCheckResult],
     evaluation: Sequence[Row],
 ) -> dict[str, Any]:
     """Metadata of a model's materialization.
@@ -63,7 +62,7 @@ def card(
         trained: the model.
         found: the evidence for its form.
         bounds: the declared bounds of the gate.
-        judgements: what the gate found.
+        judged: what the gate found.
         evaluation: rows of the evaluation.
     """
     held = {
@@ -80,7 +79,7 @@ def card(
         "training_set": trained.training_set,
         "signed_by": trained.record.key_id or "nobody",
         "interval_half_width": float(trained.record.parameters["interval"]["half_width"]),
-        "model_card": dg.MetadataValue.md(_text(purpose, trained, found, judgements)),
+        "model_card": dg.MetadataValue.md(_text(purpose, trained, found, judged)),
         "importance": _table(
             ("column", "loss_grows_by"),
             sorted(trained.record.parameters["importance"].items(), key=lambda item: -item[1]),
@@ -101,7 +100,7 @@ def card(
     return shown
 
 
-def _text(purpose: Purpose, trained: Trained, found: Evidence, judgements: Mapping[str, Judgement]) -> str:
+def _text(purpose: Purpose, trained: Trained, found: Evidence, judged: Iterable[dg.AssetCheckResult]) -> str:
     reach = trained.record.parameters["interval"]
     choice = ", ".join(f"{form} {error:.4f}" for form, error in found.mean_errors.items())
     segments = trained.record.parameters.get("segmentation")
@@ -121,7 +120,7 @@ def _text(purpose: Purpose, trained: Trained, found: Evidence, judgements: Mappi
             "",
             "**Gate**:",
             "",
-            *(f"- {name}: {'passed' if each.passed else 'FAILED'}. {each.reason}" for name, each in judgements.items()),
+            *(f"- {each.check_name}: {'passed' if each.passed else 'FAILED'}. {each.description}" for each in judged),
             "",
             f"**Does not know**: {purpose.limits}",
             *(["", f"**Segments** (errors only, no input): {segments}."] if segments else []),

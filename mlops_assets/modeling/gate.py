@@ -14,14 +14,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import dagster as dg
+
 from mlops_assets.contracts import models
-from mlops_assets.platform.audit.audit import Judgement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlops_assets.modeling.evidence import Evidence
     from mlops_assets.scoring.records import ModelRecord
+
+    _Verdict = tuple[bool, str, Mapping[str, float | str]]
+    """Whether it passed, why in one sentence with the numbers, and what was compared, by name."""
 
 TOLERANCE: Final = 0.02
 """By which part of the best model's error a candidate's may be larger: less than revisions of results change it."""
@@ -50,7 +54,7 @@ DISTRICT_SHARE: Final = Bounds(miscalibration=0.1, excess=0.05)
 """Coverage of 80 % where 90 % are promised; five points of share."""
 
 
-def judge(found: Evidence, bounds: Bounds, promoted: ModelRecord | None) -> dict[str, Judgement]:
+def judge(found: Evidence, bounds: Bounds, promoted: ModelRecord | None) -> list[dg.AssetCheckResult]:
     """Judge a candidate.
 
     Args:
@@ -59,13 +63,17 @@ def judge(found: Evidence, bounds: Bounds, promoted: ModelRecord | None) -> dict
         promoted: the published model, if there is one and a trusted key has signed it.
 
     Returns:
-        A judgement for each judged check of the models' contracts.
+        A result for each judged check of the models' contracts.
     """
-    return {
+    verdicts = {
         models.NOT_WORSE: _not_worse(found, promoted),
         models.CALIBRATED: _calibrated(found, bounds),
         models.FAIR: _fair(found, bounds),
     }
+    return [
+        dg.AssetCheckResult(check_name=name, passed=passed, description=why, metadata=measured)
+        for name, (passed, why, measured) in verdicts.items()
+    ]
 
 
 def reference(found: Evidence, promoted: ModelRecord | None) -> dict[str, Any]:
@@ -91,20 +99,17 @@ def _common(found: Evidence, met: Mapping[str, Any]) -> list[str]:
     return sorted(set(found.errors).intersection(met["errors"])) if met.get("metric") == found.metric else []
 
 
-def _not_worse(found: Evidence, promoted: ModelRecord | None) -> Judgement:
+def _not_worse(found: Evidence, promoted: ModelRecord | None) -> _Verdict:
     if promoted is None:
-        return Judgement(passed=True, reason="There is no promoted model to be compared with.")
+        return True, "There is no promoted model to be compared with.", {}
     met = _met(promoted)
     common = _common(found, met)
     if not common:
-        return Judgement(
-            passed=True,
-            reason="No election was tested by both the candidate and the promoted model.",
-            measured={"promoted_version": promoted.version},
-        )
+        why = "No election was tested by both the candidate and the promoted model."
+        return True, why, {"promoted_version": promoted.version}
     ours, theirs = _mean(found.errors, common), _mean(met["errors"], common)
     most = theirs * (1.0 + TOLERANCE)
-    measured: dict[str, float | str | None] = {
+    measured: dict[str, float | str] = {
         "metric": found.metric,
         "elections": ", ".join(common),
         "candidate_form": found.form,
@@ -116,36 +121,29 @@ def _not_worse(found: Evidence, promoted: ModelRecord | None) -> Judgement:
     }
     passed = ours <= most
     words = "within" if passed else "more than"
-    return Judgement(
-        passed=passed,
-        reason=f"On {len(common)} elections unseen by both, the candidate's {found.metric} is {ours:.4f}, {words} "
-        f"{most:.4f} ({theirs:.4f} of the best model promoted so far, and {TOLERANCE:.0%}).",
-        measured=measured,
+    why = (
+        f"On {len(common)} elections unseen by both, the candidate's {found.metric} is {ours:.4f}, {words} "
+        f"{most:.4f} ({theirs:.4f} of the best model promoted so far, and {TOLERANCE:.0%})."
     )
+    return passed, why, measured
 
 
-def _calibrated(found: Evidence, bounds: Bounds) -> Judgement:
+def _calibrated(found: Evidence, bounds: Bounds) -> _Verdict:
     if found.miscalibration is None:
-        return Judgement(passed=True, reason="Too few elections could be tested to judge calibration.")
-    passed = found.miscalibration <= bounds.miscalibration
-    return Judgement(
-        passed=passed,
-        reason=f"Miscalibration is {found.miscalibration:.3f}, the bound {bounds.miscalibration:.3f}.",
-        measured={"miscalibration": found.miscalibration, "bound": bounds.miscalibration},
-    )
+        return True, "Too few elections could be tested to judge calibration.", {}
+    why = f"Miscalibration is {found.miscalibration:.3f}, the bound {bounds.miscalibration:.3f}."
+    measured = {"miscalibration": found.miscalibration, "bound": bounds.miscalibration}
+    return found.miscalibration <= bounds.miscalibration, why, measured
 
 
-def _fair(found: Evidence, bounds: Bounds) -> Judgement:
+def _fair(found: Evidence, bounds: Bounds) -> _Verdict:
     if not found.groups:
-        return Judgement(passed=True, reason="No group was tested that is large enough to be judged.")
+        return True, "No group was tested that is large enough to be judged.", {}
     group, worst = max(found.groups.items(), key=lambda item: abs(item[1]))
     beyond = [name for name, value in found.groups.items() if abs(value) > bounds.excess]
-    return Judgement(
-        passed=not beyond,
-        reason=f"The mean error of {group} lies {worst:+.3f} from everybody's, the bound is {bounds.excess:.3f}"
-        + (f"; beyond it: {', '.join(beyond)}." if beyond else "."),
-        measured={"bound": bounds.excess, **found.groups},
-    )
+    why = f"The mean error of {group} lies {worst:+.3f} from everybody's, the bound is {bounds.excess:.3f}"
+    why += f"; beyond it: {', '.join(beyond)}." if beyond else "."
+    return not beyond, why, {"bound": bounds.excess, **found.groups}
 
 
 def _mean(errors: Mapping[str, float], elections: list[str]) -> float:

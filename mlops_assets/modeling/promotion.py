@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import dagster as dg
+
 from mlops_assets.modeling.card import card
 from mlops_assets.modeling.evidence import evidence_in
 from mlops_assets.modeling.gate import REFERENCE, judge, reference
-from mlops_assets.platform.assets.step import WithMetadata
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.tables import published_table
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import ibis.expr.types as ir
+    import pyarrow as pa
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from mlops_assets.modeling.card import Purpose
@@ -58,7 +60,7 @@ def promote(
     *,
     evaluation: ir.Table,
     train: Callable[[Evidence], Trained],
-) -> WithMetadata:
+) -> dg.MaterializeResult[pa.Table]:
     """Train the form for which the evaluation speaks, judge it, and sign it if it passes.
 
     Args:
@@ -69,8 +71,8 @@ def promote(
         train: trains the form that the evidence names.
 
     Returns:
-        The candidate's row, its card, and a judgement for each judged check of the contract. A candidate that fails one
-        has no signature.
+        The candidate's row, its card, and a result for each judged check of the contract. One that fails any has no
+        signature.
 
     Raises:
         TrainingError: there is too little to learn from.
@@ -80,20 +82,20 @@ def promote(
     found = evidence_in(evaluation, level=candidacy.purpose.level, metric=candidacy.metric)
     trained = train(found)
     current = promoted(candidacy.contract, session, election, trusted=trusted_keys(session.settings))
-    judgements = judge(found, candidacy.bounds, current)
+    judged = judge(found, candidacy.bounds, current)
     parameters = {**trained.record.parameters, REFERENCE: reference(found, current)}
     trained = replace(trained, record=replace(trained.record, parameters=parameters))
-    if all(judgement.passed for judgement in judgements.values()):
+    if all(check.passed for check in judged):
         trained = replace(trained, record=signed(trained.record, key))
     shown = card(
         candidacy.purpose,
         trained,
         found,
         candidacy.bounds,
-        judgements=judgements,
+        judged=judged,
         evaluation=evaluation.to_pyarrow().to_pylist(),
     )
-    return WithMetadata(trained.table(), shown, judgements)
+    return dg.MaterializeResult(value=trained.table(), metadata=shown, check_results=judged)
 
 
 def promoted(

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import dagster as dg
+
 from mlops_assets.contracts.events import DETECTED_KIND, REJECTED
 from mlops_assets.contracts.gates import ENTRY_BLOCKS, ENTRY_WARNS
 from mlops_assets.contracts.variance import VOTER_EVENTS
-from mlops_assets.platform.audit.audit import Judgement
 from mlops_assets.platform.settings import EntryAction
 from mlops_assets.wrangling.named_events import detected_event, is_named, voter_event, with_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Sequence
 
     import ibis.expr.types as ir
 
@@ -29,7 +30,7 @@ _VOTER_KINDS: Final = ("repeated", "recoded", "reclassed")
 
 def of_voter_events(
     voter_events: ir.Table, verdicts: ir.Table, policy: EntryPolicy, *, unseen: Collection[str] = ()
-) -> dict[str, Judgement]:
+) -> list[dg.AssetCheckResult]:
     """Judge the gates of what is made from voter files.
 
     Args:
@@ -40,18 +41,17 @@ def of_voter_events(
             found there.
 
     Returns:
-        One judgement for each of ``ENTRY_GATES``.
+        One result for each of ``ENTRY_GATES``.
     """
     entries = voter_events.filter(voter_events.cause == _ENTRY).to_pyarrow().to_pylist()
     said = verdicts.to_pyarrow().to_pylist() if entries else []
     events = (with_verdicts(voter_event(row), said) for row in entries)
-    actions = {getattr(policy, kind) for kind in _VOTER_KINDS}
-    return _judged(events, policy, _not_looked_at(unseen, VOTER_EVENTS.table, actions))
+    return _judged(events, policy, _VOTER_KINDS, VOTER_EVENTS.table, unseen)
 
 
 def of_detected_changes(
     changes: ir.Table, verdicts: ir.Table, policy: EntryPolicy, *, table: str, unseen: Collection[str] = ()
-) -> dict[str, Judgement]:
+) -> list[dg.AssetCheckResult]:
     """Judge the gates of what is made from aggregates; arguments as `of_voter_events`, with the name of their table.
 
     Changes that are too improbable to become events stop nothing: nobody could reject them.
@@ -59,42 +59,39 @@ def of_detected_changes(
     entries = [row for row in changes.filter(changes.cause == _ENTRY).to_pyarrow().to_pylist() if is_named(row)]
     said = verdicts.to_pyarrow().to_pylist() if entries else []
     events = (with_verdicts(detected_event(row, table), said) for row in entries)
-    return _judged(events, policy, _not_looked_at(unseen, table, {getattr(policy, DETECTED_KIND)}))
+    return _judged(events, policy, [DETECTED_KIND], table, unseen)
 
 
 def _judged(
-    events: Iterable[Event], policy: EntryPolicy, not_looked_at: Mapping[EntryAction, Judgement]
-) -> dict[str, Judgement]:
+    events: Iterable[Event], policy: EntryPolicy, kinds: Collection[str], table: str, unseen: Collection[str]
+) -> list[dg.AssetCheckResult]:
     standing = [event for event in events if event.judgement != REJECTED]
-    by_action = {
-        action: [event for event in standing if getattr(policy, event.kind) is action] for action in EntryAction
-    }
-    return {
-        gate: not_looked_at.get(action) or _judgement(by_action[action])
-        for gate, action in ((ENTRY_BLOCKS, EntryAction.BLOCK), (ENTRY_WARNS, EntryAction.WARN))
-    }
-
-
-def _not_looked_at(unseen: Collection[str], table: str, actions: set[EntryAction]) -> dict[EntryAction, Judgement]:
-    """By the strictest of the actions a failed judgement, if some partition was not looked at."""
-    if not unseen:
-        return {}
+    actions = {getattr(policy, kind) for kind in kinds}
     strictest = EntryAction.BLOCK if EntryAction.BLOCK in actions else EntryAction.WARN
-    keys = ", ".join(sorted(unseen))
-    return {
-        strictest: Judgement(
-            passed=False,
-            reason=f"{keys}: nobody has looked for entry events yet. Materialize variance/{table} of it, then this.",
-        )
-    }
+    return [
+        _not_looked_at(gate, table, unseen)
+        if unseen and action is strictest
+        else _judgement(gate, [event for event in standing if getattr(policy, event.kind) is action])
+        for gate, action in ((ENTRY_BLOCKS, EntryAction.BLOCK), (ENTRY_WARNS, EntryAction.WARN))
+    ]
 
 
-def _judgement(events: list[Event]) -> Judgement:
-    if not events:
-        return Judgement(passed=True, reason="No entry event of this kind stands.")
-    told = "; ".join(f"{event.state} {event.time}: {event.name} (event {event.event_id})" for event in events)
-    return Judgement(
+def _not_looked_at(gate: str, table: str, unseen: Collection[str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=gate,
         passed=False,
-        reason=f"{told}. Look into it, then: mlops-assets variance judge {events[0].event_id} confirm|reject.",
-        measured={event.event_id: event.size for event in events},
+        description=f"{', '.join(sorted(unseen))}: nobody has looked for entry events yet. Materialize "
+        f"variance/{table} of it, then this.",
+    )
+
+
+def _judgement(gate: str, events: Sequence[Event]) -> dg.AssetCheckResult:
+    if not events:
+        return dg.AssetCheckResult(check_name=gate, passed=True, description="No entry event of this kind stands.")
+    told = "; ".join(f"{event.state} {event.time}: {event.name} (event {event.event_id})" for event in events)
+    return dg.AssetCheckResult(
+        check_name=gate,
+        passed=False,
+        description=f"{told}. Look into it, then: mlops-assets variance judge {events[0].event_id} confirm|reject.",
+        metadata={event.event_id: event.size for event in events},
     )

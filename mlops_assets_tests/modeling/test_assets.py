@@ -44,7 +44,7 @@ from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.publish import Replacement, publish
 from mlops_assets.platform.lake.recorded import read_as_recorded
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.platform.security.token_keys import read_keys
 from mlops_assets.platform.settings import Settings
@@ -174,8 +174,7 @@ def publish_rows(contract: Contract, key: str, rows: pa.Table) -> None:
     """Publish a partition as another process would, without a run in this one."""
     with LakeSession(Settings.load()) as session, lease(session, contract.lake.name) as attempt:
         columns = rules.columns_of(contract)
-        query = relation_sql(session, as_ibis(session, rows, columns))
-        file = stage(session, contract, query, columns=columns, attempt=attempt)
+        file = stage(session, contract, as_ibis(session, rows, columns), attempt=attempt)
         values = contract.partition_values(key)
         (found,) = audit.audit(session, contract, [audit.Candidate(file=file, partition=values, reference=Reference())])
         assert not found.stops

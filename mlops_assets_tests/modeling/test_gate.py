@@ -27,7 +27,8 @@ def _promoted(found: Evidence, before: ModelRecord | None = None) -> ModelRecord
 
 
 def _passes(found: Evidence, promoted: ModelRecord | None) -> bool:
-    return judge(found, PERSON_TURNOUT, promoted)[NOT_WORSE].passed
+    results = {check.check_name: check.passed for check in judge(found, PERSON_TURNOUT, promoted)}
+    return results[NOT_WORSE]
 
 
 def test_a_row_of_candidates_each_a_little_worse_ends_at_the_tolerance_from_the_best() -> None:

@@ -24,7 +24,6 @@ import pyarrow as pa
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.platform.contracts.contract import Contract, Quarantine
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.lake.session import LakeSession
@@ -32,6 +31,8 @@ from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from mlops_assets.platform.assets.step import Partition
 
 RESTRICTED: Final = Lake("restricted", personal=True)
 CURATED: Final = Lake("curated")
@@ -176,12 +177,12 @@ def read_scale(week: str) -> pa.Table:
 
 
 @asset(contract=HARVEST, retry_policy=dg.RetryPolicy(max_retries=2))
-def harvest(partition: Partition, context: dg.AssetExecutionContext) -> WithMetadata:
+def harvest(partition: Partition, context: dg.AssetExecutionContext) -> dg.MaterializeResult[pa.Table]:
     """What the scale wrote."""
     attempts = Settings.load().home / "attempts"
     with attempts.open("a", encoding="utf-8") as file:
         file.write(f"{context.run.run_id}\n")
-    return WithMetadata(read_scale(str(partition.key)), {"scale": "old"})
+    return dg.MaterializeResult(value=read_scale(str(partition.key)), metadata={"scale": "old"})
 
 
 @asset(contract=SORTED_HARVEST)

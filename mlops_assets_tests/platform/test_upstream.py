@@ -6,6 +6,7 @@ Put here behaviour of Dagster, DuckLake, Ibis and pandera that the design relies
 from __future__ import annotations
 
 import sqlite3
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import pandera.ibis as pandera
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pandera.api.ibis.types import IbisData
 from pandera.backends.ibis import builtin_checks
@@ -191,6 +194,27 @@ def test_pandera_on_ibis_passes_a_column_that_is_declared_unique_and_is_not() ->
     schema = pandera.DataFrameSchema({"a": pandera.Column(dt.Int64, unique=True)})
     doubled = ibis.memtable({"a": [1, 1]})
     assert schema.validate(doubled).count().to_pyarrow().as_py() == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "taken"),
+    [
+        *((pattern, True) for pattern in (r"\d{4}-[[:alpha:]]+\p{L}", "(?i)a|b", "(?P<name>a)", "a{1000}", r"\bé$")),
+        *((pattern, False) for pattern in ("(?=a)", "(?<!a)b", r"(a)\1", "a{1001}", "a**", "[b-a]", "(a", r"\y")),
+    ],
+)
+def test_arrow_and_duckdb_take_the_same_regular_expressions(pattern: str, *, taken: bool) -> None:
+    """Hence a contract's patterns are refused without the engine."""
+
+    def by_arrow() -> None:
+        pc.match_substring_regex(pa.array([""]), pattern)
+
+    def by_duckdb() -> None:
+        duckdb.execute("SELECT regexp_matches('', ?)", [pattern])
+
+    for match, refusal in ((by_arrow, pa.ArrowInvalid), (by_duckdb, duckdb.InvalidInputException)):
+        with nullcontext() if taken else pytest.raises(refusal):
+            match()
 
 
 def test_a_duckdb_sum_is_wider_than_ibis_says() -> None:

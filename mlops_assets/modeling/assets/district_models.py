@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import dagster as dg
+
 from mlops_assets.contracts import features, models, partitions, predictions, training
 from mlops_assets.modeling import district_evaluation as evaluation_of
 from mlops_assets.modeling import district_model, gate
@@ -21,17 +23,16 @@ from mlops_assets.modeling.trained import evaluation_table, headline, record_in
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.scoring.model_keys import trusted_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import dagster as dg
     import ibis.expr.types as ir
     import pyarrow as pa
 
     from mlops_assets.modeling.district_model import Target
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import Settings
@@ -108,11 +109,13 @@ def district_model_assets(wired: DistrictModel) -> tuple[dg.AssetsDefinition, ..
         code_version=wired.code_version,
         automation_condition=on_new_data(),
     )
-    def evaluation(rows: ir.Table, partition: Partition) -> WithMetadata:
+    def evaluation(rows: ir.Table, partition: Partition) -> dg.MaterializeResult[pa.Table]:
         """Errors of every form of the model on elections before that one, beside naive guesses."""
         election = partition.values["election"]
         measured = evaluation_of.evaluate(target, rows, election)
-        return WithMetadata(evaluation_table(election, measured), headline(measured, target.metric))
+        return dg.MaterializeResult(
+            value=evaluation_table(election, measured), metadata=headline(measured, target.metric)
+        )
 
     @asset(
         contract=promoted,
@@ -126,7 +129,7 @@ def district_model_assets(wired: DistrictModel) -> tuple[dg.AssetsDefinition, ..
         partition: Partition,
         session: LakeSession,
         versions: Mapping[str, Mapping[str, str]],
-    ) -> WithMetadata:
+    ) -> dg.MaterializeResult[pa.Table]:
         """The model of one election, trained on the elections before it."""
         election = partition.values["election"]
         return promote(

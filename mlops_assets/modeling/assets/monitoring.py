@@ -15,14 +15,15 @@ from mlops_assets.modeling.trained import record_in
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.scoring.model_keys import trusted_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import ibis.expr.types as ir
+    import pyarrow as pa
 
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.settings import Settings
 
 
@@ -57,7 +58,7 @@ def monitoring(
     partition: Partition,
     settings: Settings,
     versions: Mapping[str, Mapping[str, str]],
-) -> WithMetadata:
+) -> dg.MaterializeResult[pa.Table]:
     """How good the predictions of one election are: estimated before it, measured after it."""
     outcomes = {**measuring.house_outcomes(results), "turnout": measuring.turnout_by_district(persons)}
     scores = (
@@ -68,4 +69,6 @@ def monitoring(
         else []
     )
     table = measuring.monitored([turnout, votes, share], outcomes, scores)
-    return WithMetadata(table, {"measures_with_outcomes": ", ".join(name for name, known in outcomes.items() if known)})
+    return dg.MaterializeResult(
+        value=table, metadata={"measures_with_outcomes": ", ".join(name for name, known in outcomes.items() if known)}
+    )

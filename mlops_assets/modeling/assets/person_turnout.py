@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import dagster as dg
+
 from mlops_assets.contracts import features, models, partitions, predictions, training
 from mlops_assets.modeling import district_turnout as districts
 from mlops_assets.modeling import gate
@@ -20,7 +22,6 @@ from mlops_assets.modeling.turnout_cells import stored_cells
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.scoring.model_keys import trusted_keys
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import Settings
 
@@ -54,11 +56,13 @@ _CANDIDACY: Final = Candidacy(
     code_version="2",
     automation_condition=on_new_data(),
 )
-def person_turnout_evaluation(cells: ir.Table, partition: Partition) -> WithMetadata:
+def person_turnout_evaluation(cells: ir.Table, partition: Partition) -> dg.MaterializeResult[pa.Table]:
     """Errors of every form of the turnout model on elections before that one, beside naive guesses."""
     election = partition.values["election"]
     measured = evaluation_of.evaluate(stored_cells(cells), election)
-    return WithMetadata(evaluation_table(election, measured), headline(measured, "mean_absolute_error"))
+    return dg.MaterializeResult(
+        value=evaluation_table(election, measured), metadata=headline(measured, "mean_absolute_error")
+    )
 
 
 @asset(
@@ -73,7 +77,7 @@ def person_turnout(
     partition: Partition,
     session: LakeSession,
     versions: Mapping[str, Mapping[str, str]],
-) -> WithMetadata:
+) -> dg.MaterializeResult[pa.Table]:
     """The model of a person's turnout at one election, trained on the elections before it."""
     election = partition.values["election"]
     return promote(

@@ -23,7 +23,7 @@ from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
-from mlops_assets.platform.lake.stage import lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.lake.tables import published_table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-    from mlops_assets.platform.audit.audit import Audit
+    from mlops_assets.platform.audit.outcomes import Audit
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
 
@@ -80,7 +80,7 @@ def _add(
     whole = existing.union(ibis.memtable(added).select(list(columns)))
     partition = contract.partition_values(partition_key)
     with lease(session, contract.lake.name) as attempt:
-        staged = stage(session, contract, relation_sql(session, whole), columns=columns, attempt=attempt)
+        staged = stage(session, contract, whole, attempt=attempt)
         try:
             before = current[partition_key].record.rows if current else None
             candidate = audit.Candidate(file=staged, partition=partition, reference=Reference(rows=before))

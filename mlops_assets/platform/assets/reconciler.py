@@ -23,7 +23,7 @@ from dagster._core.instance.utils import RUNLESS_JOB_NAME
 from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.lakes import initialised
 from mlops_assets.platform.assets.step import check_severity, materialization_metadata
-from mlops_assets.platform.audit.audit import CheckOutcome
+from mlops_assets.platform.audit.outcomes import CheckOutcome
 from mlops_assets.platform.contracts.lake import placed
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger

@@ -23,7 +23,7 @@ from mlops_assets.platform.assets.inputs import resolved
 from mlops_assets.platform.assets.lakes import lakes_of
 from mlops_assets.platform.assets.reading import read_inputs
 from mlops_assets.platform.audit import audit
-from mlops_assets.platform.audit.audit import Judgement
+from mlops_assets.platform.audit.outcomes import judged_outcomes
 from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.lake import placed
@@ -34,7 +34,7 @@ from mlops_assets.platform.lake.frames import FrameError, as_ibis, framed
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.assets.inputs import In, Read
     from mlops_assets.platform.assets.reading import Input
-    from mlops_assets.platform.audit.audit import Audit, CheckOutcome
+    from mlops_assets.platform.audit.outcomes import Audit, CheckOutcome
     from mlops_assets.platform.contracts.contract import Contract
-    from mlops_assets.platform.lake.frames import Frame
     from mlops_assets.platform.lake.ledger import Entry, QuarantineRecord
     from mlops_assets.platform.lake.publish import Outcome
     from mlops_assets.platform.lake.stage import StagedFile
@@ -73,23 +72,6 @@ class Partition:
 
     key: str | None
     values: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class WithMetadata:
-    """What an asset's function may return instead of a bare table.
-
-    Attributes:
-        table: the rows.
-        metadata: entries for the materialization's page; never personal values.
-        judgements: one for each judged check of the contract.
-        tags: of the materialization.
-    """
-
-    table: Frame
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    judgements: Mapping[str, Judgement] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,19 +210,18 @@ def _attempt(task: _Task, session: LakeSession, *, anew: bool) -> _Done:
         anew=anew,
     )
     result = _call(task, session, inputs)
-    table = as_ibis(session, result.table, rules.columns_of(contract))
+    table = as_ibis(session, result.value, rules.columns_of(contract))
     problem = audit.shape_problem(contract, table.schema())
     if problem is not None:
         return _Done(audit=audit.not_evaluated(contract, problem))
-    query = relation_sql(session, table.select(list(rules.columns_of(contract))))
     with lease(session, contract.lake.name) as attempt:
-        staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
+        staged = stage(session, contract, table, attempt=attempt)
         files = {staged}
         try:
             candidate = audit.Candidate(file=staged, partition=partition.values, reference=reference)
             (audited,) = audit.audit(session, contract, [candidate])
             good, bad, aside = staged, None, None
-            judged = audit.judged_outcomes(contract, result.judgements)
+            judged = judged_outcomes(contract, result.check_results)
             audited = dataclasses.replace(audited, outcomes=(*audited.outcomes, *judged))
             if audited.stops:
                 settled = set_aside(session, contract, staged, partition.values, found=audited, reference=reference)
@@ -257,7 +238,7 @@ def _attempt(task: _Task, session: LakeSession, *, anew: bool) -> _Done:
         finally:
             for file in files:
                 file.remove()
-    return _Done(audit=audited, metadata=result.metadata, tags=result.tags, published=made)
+    return _Done(audit=audited, metadata=result.metadata or {}, tags=result.tags or {}, published=made)
 
 
 def _record(
@@ -296,7 +277,12 @@ def _accepted(context: dg.AssetExecutionContext) -> frozenset[int]:
     return frozenset(int(part) for part in given if part.isdecimal())
 
 
-def _call(task: _Task, session: LakeSession, inputs: Mapping[str, Input]) -> WithMetadata:
+def _call(task: _Task, session: LakeSession, inputs: Mapping[str, Input]) -> dg.MaterializeResult[Any]:
+    """What the function returns; a bare frame becomes the value of a result.
+
+    Raises:
+        ContractError: its result has no value, or names a data version or another asset.
+    """
     offered: dict[str, Any] = {
         "context": task.context,
         "partition": task.partition,
@@ -308,40 +294,17 @@ def _call(task: _Task, session: LakeSession, inputs: Mapping[str, Input]) -> Wit
     }
     wanted = inspect.signature(task.step.function).parameters
     result = task.step.function(**{name: offered[name] for name in wanted})
-    if isinstance(result, dg.MaterializeResult):
-        return _unpacked(task.contract, result)
-    return result if isinstance(result, WithMetadata) else WithMetadata(result)
-
-
-def _unpacked(contract: Contract, result: dg.MaterializeResult[Any]) -> WithMetadata:
-    """Dagster's own result: the rows as its value, and a judgement for each of its check results.
-
-    Raises:
-        ContractError: it has no value, or names a data version or another asset.
-    """
+    if not isinstance(result, dg.MaterializeResult):
+        return dg.MaterializeResult(value=result)
     for wrong, culprit, remedy in (
         (result.value is NoValueSentinel, "has no value", "Give the rows as value=."),
         (result.data_version is not None, "names a data_version", "Leave it out: it is the hash of the rows."),
-        (result.asset_key not in {None, contract.key}, "is of another asset", "Leave asset_key out."),
+        (result.asset_key not in {None, task.contract.key}, "is of another asset", "Leave asset_key out."),
     ):
         if wrong:
-            source = f"Asset {contract.key.to_user_string()}"
+            source = f"Asset {task.contract.key.to_user_string()}"
             raise ContractError(source=source, culprit=f"its MaterializeResult {culprit}.", remedy=remedy)
-    only = next(iter(contract.judged)) if len(contract.judged) == 1 else ""
-    judgements = {
-        check.check_name or only: Judgement(
-            passed=check.passed,
-            reason=check.description or ("Passed." if check.passed else "Failed."),
-            measured={name: _plain(entry.value) for name, entry in check.metadata.items()},
-            warns=check.severity is dg.AssetCheckSeverity.WARN,
-        )
-        for check in result.check_results or ()
-    }
-    return WithMetadata(result.value, result.metadata or {}, judgements, result.tags or {})
-
-
-def _plain(value: object) -> float | str | None:
-    return value if isinstance(value, float | int | str | None) else str(value)
+    return result
 
 
 def _reads(step: Step, context: dg.AssetExecutionContext) -> dict[str, Read]:

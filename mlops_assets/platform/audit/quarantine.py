@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, CheckOutcome, audit, kept
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, kept
+from mlops_assets.platform.audit.outcomes import CheckOutcome
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.lake.catalog import literal
 from mlops_assets.platform.lake.ledger import QuarantineRecord
-from mlops_assets.platform.lake.stage import relation_sql, stage
+from mlops_assets.platform.lake.stage import stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import ibis.expr.types as ir
 
-    from mlops_assets.platform.audit.audit import Audit
+    from mlops_assets.platform.audit.outcomes import Audit
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.contracts.volume import Reference
     from mlops_assets.platform.lake.session import LakeSession
@@ -76,11 +77,8 @@ def set_aside(
     share = session.connection.execute(str(session.ibis.compile(good.mean().name("share")))).fetchall()[0][0]
     if share < contract.quarantine.floor:
         return None
-    columns = rules.columns_of(contract)
     attempt = staged.path.parent.name
-    good_file = stage(
-        session, contract, relation_sql(session, table.filter(good)), columns=columns, attempt=f"{attempt}-good"
-    )
+    good_file = stage(session, contract, table.filter(good), attempt=f"{attempt}-good")
     (again,) = audit(session, contract, [Candidate(file=good_file, partition=partition, reference=reference)])
     if again.stops:
         good_file.remove()
@@ -93,7 +91,7 @@ def set_aside(
     bad_file = stage(
         session,
         dataclasses.replace(contract, table=contract.table + rules.QUARANTINE),
-        relation_sql(session, bad),
+        bad,
         columns=rules.quarantine_columns_of(contract),
         attempt=f"{attempt}-bad",
     )

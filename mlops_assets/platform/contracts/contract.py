@@ -6,7 +6,6 @@ contract (those are the domain's) and the enforcement (that is the audit).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -19,6 +18,7 @@ from mlops_assets.platform.contracts.rules import QUARANTINE_PARTITION
 from mlops_assets.platform.contracts.schemas import declared, enforced
 from mlops_assets.platform.contracts.volume import Volume
 from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,6 @@ CONTRACT: Final = "mlops_assets/contract"
 """The entry of an asset's metadata with its contract."""
 
 PARTITION_SEPARATOR = "|"
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,7 @@ class Contract:
         duplicate_keys_warn: whether a repeated key warns (raw data) instead of blocking.
         quarantine: what to do with failing rows; ``None`` means that one failing row blocks the publish.
         judged: blocking checks that no rule over rows can decide (is a candidate as good as what it would replace?), by
-            name with what they ask; the step returns a `Judgement` for each.
+            name with what they ask; the function returns a ``dg.AssetCheckResult`` for each.
         judged_warnings: those of the judged checks that warn instead of blocking.
         tags: Dagster tags of the asset.
 
@@ -135,7 +134,7 @@ class Contract:
                 data.
         """
         for name in (self.layer, self.table, *self.judged, *self.subject):
-            if not _NAME.fullmatch(name):
+            if not is_identifier(name):
                 raise ContractError(
                     source=f"Contract {self.layer}/{self.table}",
                     culprit=f"the name {name!r} is not made of lower-case letters, digits and underscores.",

@@ -6,21 +6,19 @@ Put here the declaration, which is a Dagster resource. Keep out what happens in 
 from __future__ import annotations
 
 import difflib
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field, SecretStr
 
 from mlops_assets.platform.errors import ContractError, SettingsError
+from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mlops_assets.platform.settings import LakeSettings, Settings
-
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Lake(dg.ConfigurableResource[Any]):
@@ -73,7 +71,7 @@ class Lake(dg.ConfigurableResource[Any]):
                 culprit="its catalog is neither 'sqlite' nor a connection string such as 'host=db dbname=curated'.",
                 remedy="A SQLite catalog lies in the home folder (MLOPS_ASSETS_HOME) and needs no path.",
             )
-        if not _NAME.fullmatch(name):
+        if not is_identifier(name):
             raise ContractError(
                 source=f"Lake {name}",
                 culprit="its name is not made of lower-case letters, digits and underscores.",

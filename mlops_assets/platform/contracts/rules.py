@@ -5,7 +5,6 @@ Put here the translation from pandera and the grouping. Keep out running them (t
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +18,7 @@ from pandera.api.function_dispatch import Dispatcher
 from pandera.api.ibis.types import IbisData
 
 from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
@@ -49,7 +49,6 @@ _DESCRIPTIONS: Final = {
     SET_ASIDE: "Warns of rows that were set aside in the table's quarantine; those published break no blocking rule.",
     VALUES: "Values are within the ranges, lists and patterns of the contract; numbers and times are finite.",
 }
-_RULE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 # Names that pandera gives its built-in checks when the contract gives none.
 _BUILTIN_CHECKS: Final = frozenset(pa.Check.CHECK_FUNCTION_REGISTRY)
 
@@ -171,7 +170,7 @@ def _rule(contract: Contract, check: pa.Check, column: str | None) -> Rule:
     name = check.name or VALUES
     named = name not in _BUILTIN_CHECKS and name != VALUES
     group = name if named else VALUES
-    if not _RULE_NAME.fullmatch(group) or (named and group in _DESCRIPTIONS):
+    if not is_identifier(group) or (named and group in _DESCRIPTIONS):
         raise ContractError(
             source=f"Contract {contract.layer}/{contract.table}",
             culprit=f"the rule name {group!r} is taken or not made of lower-case letters, digits and underscores.",

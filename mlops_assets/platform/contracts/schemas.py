@@ -18,15 +18,14 @@ from __future__ import annotations
 
 import copy
 import difflib
-import functools
 import re
 import warnings
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import duckdb
 import ibis
 import ibis.expr.datatypes as dt
 import pandera.ibis as pa
+import pyarrow.compute as pc
 from ibis.backends.sql.datatypes import DuckDBType
 from pandera import dtypes
 from pandera.api.dataframe.container import DataFrameSchema as AnySchema
@@ -35,7 +34,9 @@ from pandera.api.function_dispatch import Dispatcher
 from pandera.api.ibis.types import IbisData
 from pandera.backends.ibis import builtin_checks
 from pandera.engines import ibis_engine
+from pyarrow import ArrowInvalid, scalar
 
+from mlops_assets.platform.contracts.engine import answer
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
@@ -195,8 +196,7 @@ def _require_known(source: str, place: str, metadata: Mapping[str, object]) -> N
 
 
 def _require_a_value(source: str, place: str, value: object, kind: dt.DataType) -> None:
-    words = f"SELECT try_cast(? AS {DuckDBType.to_string(kind)}) IS NULL"
-    if _engine().execute(words, [str(value)]).fetchall() == [(True,)]:
+    if answer(f"SELECT try_cast(? AS {DuckDBType.to_string(kind)}) IS NULL", str(value)):
         raise ContractError(
             source=source,
             culprit=f"{place} has the default {value!r}, which is no {kind}.",
@@ -291,12 +291,6 @@ def _is_built_in(check: Any) -> bool:  # noqa: ANN401  Check or Hypothesis
     return IbisData in pa.Check.get_builtin_check_fn(function.__name__)._function_registry  # noqa: SLF001
 
 
-@functools.cache
-def _engine() -> duckdb.DuckDBPyConnection:
-    # One thread: none is left behind when the process forks.
-    return duckdb.connect(config={"threads": 1})
-
-
 def _pattern(source: str, place: str, pattern: str | re.Pattern[str]) -> str:
     """The regular expression as the engine takes it, with a group around alternatives.
 
@@ -307,8 +301,9 @@ def _pattern(source: str, place: str, pattern: str | re.Pattern[str]) -> str:
     if flags != re.UNICODE:
         raise _refusal(source, place, f"a pattern with {flags!r}", "Write flags into the pattern, such as (?i).")
     try:
-        _engine().execute("SELECT regexp_matches('', ?)", [text])
-    except duckdb.InvalidInputException as error:
+        # Arrow's expressions are RE2's like the engine's, and it need not be started for them.
+        pc.match_substring_regex(scalar(""), text)
+    except ArrowInvalid as error:
         raise ContractError(
             source=source,
             culprit=f"{place} has the pattern {text!r}, which the engine cannot match ({error}).",

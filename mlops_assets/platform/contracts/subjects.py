@@ -11,11 +11,9 @@ last one a colon or backslash has a backslash before it, so that no two persons 
 from __future__ import annotations
 
 import difflib
-import functools
 from typing import TYPE_CHECKING, Final
 
-import duckdb
-
+from mlops_assets.platform.contracts.engine import answer
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
@@ -35,14 +33,7 @@ def normalised(text: str) -> str:
 
     Python's is another one: of ``ß`` it makes two letters.
     """
-    [(found,)] = _engine().execute("SELECT upper(?)", [text.strip(_BLANKS)]).fetchall()
-    return str(found)
-
-
-@functools.cache
-def _engine() -> duckdb.DuckDBPyConnection:
-    # One thread: none is left behind when the process forks.
-    return duckdb.connect(config={"threads": 1})
+    return str(answer("SELECT upper(?)", text.strip(_BLANKS)))
 
 
 def columns_of(contract: Contract, kind: str) -> tuple[str, ...]:

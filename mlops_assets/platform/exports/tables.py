@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.manifest import TableRecord
+from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
-_IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]*")
 _BATCH_ROWS: Final = 10_000
 _INTEGERS: Final = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
 _SQLITE_TYPES: Final = {
@@ -50,7 +50,7 @@ def check_table(name: str, table: Rows, key: Sequence[str]) -> None:
         raise _refused(name, "it comes in batches and has no key by which they could be sorted", "Name its key.")
     columns = table.schema.names
     for identifier in (name, *columns):
-        if not _IDENTIFIER.fullmatch(identifier):
+        if not is_identifier(identifier):
             raise _refused(name, f"the name {identifier!r} is no lower-case identifier", "Rename it.")
     if name.startswith("sqlite_"):
         raise _refused(name, "SQLite keeps names that begin with sqlite_ for itself", "Rename it.")

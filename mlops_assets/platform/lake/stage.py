@@ -65,18 +65,6 @@ class StagedFile:
             shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-def relation_sql(session: LakeSession, table: ir.Table) -> str:
-    """The DuckDB query of an Ibis table, in-memory tables registered."""
-    session.ibis._run_pre_execute_hooks(table)  # noqa: SLF001  registers memtables, as to_parquet does
-    # Merging nested selects takes Ibis longer than a small partition takes DuckDB, whose optimiser merges them anyway.
-    fuse = ibis.options.sql.fuse_selects
-    ibis.options.sql.fuse_selects = False
-    try:
-        return str(session.ibis.compile(table))
-    finally:
-        ibis.options.sql.fuse_selects = fuse
-
-
 @contextmanager
 def lease(session: LakeSession, lake: str) -> Iterator[str]:
     """A fresh attempt id whose staged files no sweeper touches while this process lives."""
@@ -94,22 +82,29 @@ def lease(session: LakeSession, lake: str) -> Iterator[str]:
 
 
 def stage(
-    session: LakeSession, contract: Contract, query: str, *, columns: Mapping[str, dt.DataType], attempt: str
+    session: LakeSession,
+    contract: Contract,
+    table: ir.Table,
+    *,
+    columns: Mapping[str, dt.DataType] | None = None,
+    attempt: str,
 ) -> StagedFile:
-    """Write the query's rows to a fresh path under the lake's data path, float columns rounded as the contract says.
+    """Write the table's rows to a fresh path under the lake's data path, float columns rounded as the contract says.
 
     Rows of persons who were erased from the lake are left out, whatever the source delivers.
 
     Args:
-        session: the session whose connection can run the query.
+        session: the session on whose connection the table is, unless it is in memory.
         contract: gives lake, layer, table and decimals.
-        query: DuckDB query with at least these columns.
-        columns: the columns to write, in order.
+        table: the rows, with at least these columns.
+        columns: the columns to write, in order; the contract's when not given.
         attempt: id of the attempt, which names the path.
 
     Raises:
         FrameError: a value of the frame that the asset returned does not fit the contract's type.
     """
+    columns = rules.columns_of(contract) if columns is None else columns
+    query = _query(session, table)
     folder = session.settings.lake_data_path(contract.lake.name) / contract.layer / contract.table / attempt
     folder.mkdir(parents=True)
     path = folder / FILE_NAME
@@ -155,6 +150,17 @@ def write_parquet(session: LakeSession, query: str, path: Path, *, unbounded: Co
     if unbounded:
         without_bounds(path, unbounded)
     sync_file(path)
+
+
+def _query(session: LakeSession, table: ir.Table) -> str:
+    session.ibis._run_pre_execute_hooks(table)  # noqa: SLF001  registers memtables, as to_parquet does
+    # Merging nested selects takes Ibis longer than a small partition takes DuckDB, whose optimiser merges them anyway.
+    fuse = ibis.options.sql.fuse_selects
+    ibis.options.sql.fuse_selects = False
+    try:
+        return str(session.ibis.compile(table))
+    finally:
+        ibis.options.sql.fuse_selects = fuse
 
 
 def _rounded(contract: Contract, column: str) -> str:

@@ -5,11 +5,12 @@ Put here the wiring of that asset. Keep out how either transport is read (those 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
 
 from mlops_assets.contracts.raw import DISTRICT_PROFILES
 from mlops_assets.platform.assets.asset import asset
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.platform.settings import ProfileTransport
 from mlops_assets.plumbing.connectors.aff_profiles import fetch_downloads
 from mlops_assets.plumbing.connectors.census import fetch_profiles
@@ -17,11 +18,12 @@ from mlops_assets.plumbing.connectors.extract import address
 from mlops_assets.plumbing.connectors.http import Fetcher
 
 if TYPE_CHECKING:
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.settings import Settings
 
 
 @asset(contract=DISTRICT_PROFILES, code_version="1")
-def district_profiles(partition: Partition, settings: Settings) -> WithMetadata:
+def district_profiles(partition: Partition, settings: Settings) -> dg.MaterializeResult[Any]:
     """The profiles of congressional districts that the Census Bureau released for one year."""
     sources, year = settings.sources, partition.values["year"]
     base = address(sources.profiles_url, "SOURCES__PROFILES_URL")
@@ -31,4 +33,4 @@ def district_profiles(partition: Partition, settings: Settings) -> WithMetadata:
         else:
             key = settings.secret(sources.profiles_key, "SOURCES__PROFILES_KEY")
             extract = fetch_profiles(fetcher, base, year, key)
-    return WithMetadata(extract.rows, extract.facts)
+    return dg.MaterializeResult(value=extract.rows, metadata=extract.facts)

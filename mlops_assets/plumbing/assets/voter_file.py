@@ -5,14 +5,16 @@ Put here the wiring of that asset. Keep out how the file is read (that is its co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
 
 from mlops_assets.contracts.raw import VOTER_FILE
 from mlops_assets.platform.assets.asset import asset
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.plumbing.connectors.landing import Landing
 
 if TYPE_CHECKING:
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import Settings
 
@@ -22,7 +24,7 @@ FILE_SHA256: Final = "file_sha256"
 
 
 @asset(contract=VOTER_FILE, code_version="1")
-def voter_file(partition: Partition, settings: Settings, session: LakeSession) -> WithMetadata:
+def voter_file(partition: Partition, settings: Settings, session: LakeSession) -> dg.MaterializeResult[Any]:
     """Registered voters of one state as its election office published them that month."""
     delivered = Landing(settings.landing).read(
         session.connection,
@@ -30,9 +32,9 @@ def voter_file(partition: Partition, settings: Settings, session: LakeSession) -
         state=partition.values["state"],
         month=partition.values["month"],
     )
-    return WithMetadata(
-        delivered.rows,
-        {
+    return dg.MaterializeResult(
+        value=delivered.rows,
+        metadata={
             "file_rows": delivered.manifest.rows,
             "file_bytes": delivered.manifest.size,
             FILE_SHA256: delivered.manifest.sha256,

@@ -5,20 +5,22 @@ Put here the wiring of that asset. Keep out how the database is read (that is it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
 
 from mlops_assets.contracts.raw import VOTING_HISTORY
 from mlops_assets.platform.assets.asset import asset
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.plumbing.connectors.sql import VotingHistoryDatabase
 
 if TYPE_CHECKING:
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.settings import Settings
 
 
 @asset(contract=VOTING_HISTORY, code_version="1")
-def voting_history(partition: Partition, settings: Settings, session: LakeSession) -> WithMetadata:
+def voting_history(partition: Partition, settings: Settings, session: LakeSession) -> dg.MaterializeResult[Any]:
     """Who voted in one general election, as the state's database has it."""
     database = VotingHistoryDatabase(settings)
     rows = database.read(
@@ -27,4 +29,4 @@ def voting_history(partition: Partition, settings: Settings, session: LakeSessio
         state=partition.values["state"],
         election=partition.values["election"],
     )
-    return WithMetadata(rows, {"source": database.name})
+    return dg.MaterializeResult(value=rows, metadata={"source": database.name})

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import dagster as dg
+
 from mlops_assets.contracts import partitions, variance, wrangled
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import detected_changes as transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import ibis.expr.types as ir
+    import pyarrow as pa
+
+    from mlops_assets.platform.assets.step import Partition
 
 
 def _compared(versions: Mapping[str, str]) -> dict[str, str]:
@@ -39,10 +43,10 @@ def _compared(versions: Mapping[str, str]) -> dict[str, str]:
 )
 def result_changes(
     house_results: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]
-) -> WithMetadata:
+) -> dg.MaterializeResult[pa.Table]:
     """What happened to each state's districts since the election before; no rows where too few are known."""
     rows = transform.result_changes(house_results, election=partition.values["election"])
-    return WithMetadata(rows, _compared(versions["house_results"]))
+    return dg.MaterializeResult(value=rows, metadata=_compared(versions["house_results"]))
 
 
 @asset(
@@ -59,10 +63,10 @@ def result_changes(
 )
 def profile_changes(
     profiles: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]
-) -> WithMetadata:
+) -> dg.MaterializeResult[pa.Table]:
     """What happened to each state's districts since the profile before; no rows where too few are known."""
     rows = transform.profile_changes(profiles, year=partition.values["year"])
-    return WithMetadata(rows, _compared(versions["profiles"]))
+    return dg.MaterializeResult(value=rows, metadata=_compared(versions["profiles"]))
 
 
 @asset(
@@ -79,7 +83,7 @@ def profile_changes(
 )
 def registration_changes(
     registrations: ir.Table, partition: Partition, versions: Mapping[str, Mapping[str, str]]
-) -> WithMetadata:
+) -> dg.MaterializeResult[pa.Table]:
     """What happened to each state's counties since the statistic before; no rows where too few are known."""
     rows = transform.registration_changes(registrations, month=partition.values["month"])
-    return WithMetadata(rows, _compared(versions["registrations"]))
+    return dg.MaterializeResult(value=rows, metadata=_compared(versions["registrations"]))

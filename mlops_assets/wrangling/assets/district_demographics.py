@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import dagster as dg
+
 from mlops_assets.contracts import events, features, variance, wrangled
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import WithMetadata
 from mlops_assets.wrangling import demographics, entry_gates
 
 if TYPE_CHECKING:
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 )
 def district_demographics(
     voters: ir.Table, voter_events: ir.Table, voter_verdicts: ir.Table, settings: Settings
-) -> WithMetadata:
+) -> dg.MaterializeResult[ir.Table]:
     """Registered voters of each district by class, small cells suppressed; stopped by entry events of the policy."""
-    return WithMetadata(
-        demographics.district_demographics(voters),
-        judgements=entry_gates.of_voter_events(voter_events, voter_verdicts, settings.entry_policy),
+    return dg.MaterializeResult(
+        value=demographics.district_demographics(voters),
+        check_results=entry_gates.of_voter_events(voter_events, voter_verdicts, settings.entry_policy),
     )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import dagster as dg
+
 from mlops_assets.contracts import events, features, partitions, variance, wrangled
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import district_election as transform
 from mlops_assets.wrangling import entry_gates
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.settings import Settings
 
 
@@ -42,7 +44,7 @@ def district_election(
     partition: Partition,
     settings: Settings,
     versions: Mapping[str, Mapping[str, str]],
-) -> WithMetadata:
+) -> dg.MaterializeResult[ir.Table]:
     """What was known of each district before the election; no rows where no earlier result is there."""
     rows = transform.district_election(house_results, profiles, election=partition.values["election"])
     used = {
@@ -56,4 +58,4 @@ def district_election(
         table=variance.RESULT_CHANGES.table,
         unseen=versions["house_results"].keys() - versions["changes"].keys(),
     )
-    return WithMetadata(rows, used, judgements=judged)
+    return dg.MaterializeResult(value=rows, metadata=used, check_results=judged)

@@ -15,13 +15,13 @@ from mlops_assets.contracts import variance
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import WithMetadata
 from mlops_assets.wrangling import named_events as transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import ibis.expr.types as ir
+    import pyarrow as pa
 
     from mlops_assets.platform.contracts.contract import Contract
 
@@ -54,7 +54,7 @@ def events(
     profile_verdicts: ir.Table,
     registration_verdicts: ir.Table,
     versions: Mapping[str, Mapping[str, str]],
-) -> WithMetadata:
+) -> dg.MaterializeResult[pa.Table]:
     """Every named event of every source, with what people said of it."""
     detected = {
         variance.RESULT_CHANGES.table: result_changes,
@@ -71,4 +71,4 @@ def events(
         )
     )
     causes = Counter(row["cause"] for row in rows.to_pylist() if not row["same_as"])
-    return WithMetadata(rows, {cause: causes[cause] for cause in variance.EVENT_CAUSES})
+    return dg.MaterializeResult(value=rows, metadata={cause: causes[cause] for cause in variance.EVENT_CAUSES})

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import dagster as dg
+
 from mlops_assets.contracts import events, features, variance, wrangled
 from mlops_assets.contracts.partitions import HISTORY_TO_ELECTIONS, SNAPSHOTS_TO_ELECTIONS
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import entry_gates
 from mlops_assets.wrangling import person_turnout as transform
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
 
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.settings import Settings
 
 
@@ -48,7 +50,7 @@ def person_turnout(
     partition: Partition,
     settings: Settings,
     versions: Mapping[str, Mapping[str, str]],
-) -> WithMetadata:
+) -> dg.MaterializeResult[ir.Table]:
     """Persons registered before one election day: what was known then and, later, whether they voted.
 
     Entry events of the policy in the snapshot used stop it.
@@ -56,7 +58,7 @@ def person_turnout(
     rows = transform.person_turnout(voters, voting_history, election=partition.values["election"])
     # Of an older snapshot's events nothing follows for the one that is used.
     unseen = versions["voters"].keys() - versions["voter_events"].keys()
-    return WithMetadata(
-        rows,
-        judgements=entry_gates.of_voter_events(voter_events, voter_verdicts, settings.entry_policy, unseen=unseen),
+    return dg.MaterializeResult(
+        value=rows,
+        check_results=entry_gates.of_voter_events(voter_events, voter_verdicts, settings.entry_policy, unseen=unseen),
     )

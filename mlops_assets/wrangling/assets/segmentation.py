@@ -15,13 +15,14 @@ from mlops_assets.contracts.segmentation import SEGMENT_TURNOUT, SEGMENTATION
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import segment_turnout as following
 from mlops_assets.wrangling import voter_segments as transform
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
+
+    from mlops_assets.platform.assets.step import Partition
 
 
 _NIGHTLY: Final = "0 3 * * *"
@@ -48,7 +49,7 @@ _AN_HOUR_LATER: Final = "0 4 * * *"
 )
 def segmentation(
     person_turnout: ir.Table, voters: ir.Table, flows: ir.Table, events: ir.Table, partition: Partition
-) -> WithMetadata:
+) -> dg.MaterializeResult[pa.Table]:
     """By which classes persons are best told apart before an election; no rows where too little is known."""
     rows = transform.voter_segmentation(
         person_turnout,
@@ -58,9 +59,9 @@ def segmentation(
         election=partition.values["election"],
     )
     chosen = next((row for row in rows.to_pylist() if row["chosen"]), None)
-    return WithMetadata(
-        rows,
-        {
+    return dg.MaterializeResult(
+        value=rows,
+        metadata={
             "chosen": f"{chosen['candidate']} {chosen['series']}".strip() if chosen else "nothing",
             "reason": chosen["reason"] if chosen else "fewer than two earlier elections are known",
         },

@@ -14,7 +14,6 @@ from mlops_assets.contracts import wrangled
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import voter_drift
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
     import ibis.expr.types as ir
     import pyarrow as pa
+
+    from mlops_assets.platform.assets.step import Partition
 
 
 # The files of many states arrive within minutes of one another, and each changes how all the others are judged.
@@ -43,9 +44,9 @@ def voter_summaries(voters: ir.Table, partition: Partition) -> pa.Table:
     ins={"summaries": In(contracts.VOTER_SUMMARIES, partition_mapping=dg.AllPartitionMapping(), optional=True)},
     automation_condition=on_new_data(at_most=_HOURLY),
 )
-def drift(summaries: ir.Table, versions: Mapping[str, Mapping[str, str]]) -> WithMetadata:
+def drift(summaries: ir.Table, versions: Mapping[str, Mapping[str, str]]) -> dg.MaterializeResult[pa.Table]:
     """Every snapshot compared with the one before of its state, judged together."""
     rows = voter_drift.voter_drift(summaries)
     verdicts = rows["drift"].to_pylist()
     counts = {verdict: verdicts.count(verdict) for verdict in contracts.VERDICTS}
-    return WithMetadata(rows, {"snapshots": len(versions["summaries"]), **counts})
+    return dg.MaterializeResult(value=rows, metadata={"snapshots": len(versions["summaries"]), **counts})

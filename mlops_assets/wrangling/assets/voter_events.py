@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import dagster as dg
+
 from mlops_assets.contracts import partitions, variance, wrangled
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.wrangling import voter_comparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import ibis.expr.types as ir
+
+    from mlops_assets.platform.assets.step import Partition
 
 
 @asset(
@@ -39,9 +42,11 @@ def voter_events(
     voter_changes: ir.Table,  # noqa: ARG001  its news wakes this step, its rows are not needed
     partition: Partition,
     versions: Mapping[str, Mapping[str, str]],
-) -> WithMetadata:
+) -> dg.MaterializeResult[ir.Table]:
     """What happened since the month before; no rows when nothing did, or when there is none to compare with."""
     month, state = partition.values["month"], partition.values["state"]
     previous_month = voter_comparison.month_to_compare(month, state, versions["voters"])
     rows = voter_comparison.voter_events(voters, state=state, month=month, previous_month=previous_month)
-    return WithMetadata(rows, {"compared_with": previous_month or "nothing: the month before is not there"})
+    return dg.MaterializeResult(
+        value=rows, metadata={"compared_with": previous_month or "nothing: the month before is not there"}
+    )

@@ -24,7 +24,6 @@ from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.assets.reconciler import reconciler
-from mlops_assets.platform.assets.step import Partition, WithMetadata
 from mlops_assets.platform.errors import LakeError, PlatformError, SourceUnavailableError
 from mlops_assets.platform.settings import Settings
 from mlops_assets.platform.withheld import kept_text
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import ibis.expr.types as ir
+
+    from mlops_assets.platform.assets.step import Partition
 
 ROW: Final = {"week": "w1", "tree": 1, "picker": CANARY, "kilos": 1.0}
 
@@ -129,21 +130,21 @@ def gives_good_rows() -> pa.Table:
     return pa.Table.from_pylist([ROW])
 
 
-def unwritable() -> WithMetadata:
+def unwritable() -> pa.Table:
     """Good rows, and a data folder that cannot be written any more."""
     folder = Settings.load().home / "lakes" / "restricted" / "data" / "raw"
     shutil.rmtree(folder, ignore_errors=True)
     folder.write_text("a file", encoding="utf-8")
-    return WithMetadata(gives_good_rows())
+    return gives_good_rows()
 
 
-def catalog_gone() -> WithMetadata:
+def catalog_gone() -> pa.Table:
     """Good rows, and a catalog that is no database any more."""
     catalog = Settings.load().home / "lakes" / "restricted" / "catalog.sqlite"
     for file in catalog.parent.glob("catalog.sqlite*"):
         file.unlink()
     catalog.write_text("no database" * 1000, encoding="utf-8")
-    return WithMetadata(gives_good_rows())
+    return gives_good_rows()
 
 
 QUOTING: Final = (raises_it, converts_it, chains_it, fails_on_purpose, asks_for_a_retry, leaves_with_a_text)

@@ -12,13 +12,13 @@ import pytest
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition, WithMetadata
-from mlops_assets.platform.audit.audit import CheckOutcome, Judgement, judged_outcomes
+from mlops_assets.platform.audit.outcomes import CheckOutcome, judged_outcomes
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import ContractError
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
+    from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
 
 JUDGED = dataclasses.replace(
@@ -30,11 +30,11 @@ VERDICTS: dict[str, bool] = {}
 
 
 @asset(contract=JUDGED)
-def tasted(partition: Partition) -> WithMetadata:
+def tasted(partition: Partition) -> dg.MaterializeResult[pa.Table]:
     """Yields that were tasted."""
     rows = pa.table({"week": [partition.key], "tree": [1], "kilos": [float(len(VERDICTS))]})
-    verdict = Judgement(passed=VERDICTS["good"], reason="Sour.", measured={"sugar": 0.1})
-    return WithMetadata(rows, judgements={"better_than_last_year": verdict})
+    verdict = dg.AssetCheckResult(passed=VERDICTS["good"], description="Sour.", metadata={"sugar": 0.1, "acid": None})
+    return dg.MaterializeResult(value=rows, check_results=[verdict])
 
 
 @asset(contract=PRESSED, ins={"tasted": In(JUDGED)}, automation_condition=on_new_data(last_good=[JUDGED.key]))
@@ -61,19 +61,19 @@ def test_a_failed_judgement_publishes_nothing_and_tells_its_reason(instance: dg.
     [check] = [c for c in result.get_asset_check_evaluations() if c.check_name == "better_than_last_year"]
     assert not check.passed
     assert check.metadata["reason"].value == "Sour."
-    assert check.metadata["measured"].value == {"sugar": 0.1}
+    assert check.metadata["measured"].value == {"sugar": 0.1, "acid": None}
     assert not result.asset_materializations_for_node("wrangled__tasted")
 
 
 def test_an_outcome_with_its_judgement_survives_its_record() -> None:
-    [outcome] = judged_outcomes(JUDGED, {"better_than_last_year": Judgement(passed=True, reason="Sweet.")})
+    [outcome] = judged_outcomes(JUDGED, [dg.AssetCheckResult(passed=True, metadata={"sugar": 1})])
     assert CheckOutcome.from_record(outcome.as_record()) == outcome
 
 
-@pytest.mark.parametrize("judgements", [{}, {"another": Judgement(passed=True, reason="")}])
-def test_a_step_that_does_not_judge_what_its_contract_asks_is_refused(judgements: dict[str, Judgement]) -> None:
+@pytest.mark.parametrize("results", [[], [dg.AssetCheckResult(passed=True, check_name="another")]])
+def test_a_step_that_does_not_judge_what_its_contract_asks_is_refused(results: list[dg.AssetCheckResult]) -> None:
     with pytest.raises(ContractError, match="it has results of the checks"):
-        judged_outcomes(JUDGED, judgements)
+        judged_outcomes(JUDGED, results)
 
 
 def test_a_judged_check_cannot_have_the_name_of_a_rule() -> None:

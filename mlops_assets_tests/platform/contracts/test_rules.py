@@ -21,7 +21,7 @@ from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import relation_sql, stage
+from mlops_assets.platform.lake.stage import stage
 
 if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
@@ -61,9 +61,8 @@ def contract(**columns: pandera.Column) -> Contract:
 def failing(contract: Contract, rows: list[dict[str, Any]], settings: Settings) -> dict[str, int]:
     """For each failed check, the rows that break it."""
     with LakeSession(settings) as session:
-        columns = rules.columns_of(contract)
-        table = as_ibis(session, pa.Table.from_pylist(rows, schema=SCHEMA), columns)
-        staged = stage(session, contract, relation_sql(session, table), columns=columns, attempt=uuid.uuid4().hex)
+        table = as_ibis(session, pa.Table.from_pylist(rows, schema=SCHEMA), rules.columns_of(contract))
+        staged = stage(session, contract, table, attempt=uuid.uuid4().hex)
         (found,) = audit(session, contract, [Candidate(file=staged, partition={"part": "a"}, reference=Reference())])
     return {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed}
 
@@ -125,7 +124,7 @@ def test_a_time_without_end_is_counted(settings: Settings) -> None:
     timed = contract(note=pandera.Column(dt.Timestamp, nullable=True))
     with LakeSession(settings) as session:
         query = "SELECT 'a' AS part, 1 AS id, 'red' AS word, 5.0 AS number, 'infinity'::TIMESTAMP AS note"
-        staged = stage(session, timed, query, columns=rules.columns_of(timed), attempt=uuid.uuid4().hex)
+        staged = stage(session, timed, session.ibis.sql(query), attempt=uuid.uuid4().hex)
         (found,) = audit(session, timed, [Candidate(file=staged, partition={"part": "a"}, reference=Reference())])
     assert [outcome.name for outcome in found.outcomes if not outcome.passed] == ["values"]
 

@@ -30,7 +30,7 @@ from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import relation_sql, stage
+from mlops_assets.platform.lake.stage import stage
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
@@ -112,9 +112,8 @@ def contract(model: Any) -> Contract:  # noqa: ANN401  of any library
 def failing(declared: Contract, frame: Any, settings: Settings) -> dict[str, int]:  # noqa: ANN401  any frame
     """For each failed check, the rows that break it."""
     with LakeSession(settings) as session:
-        columns = rules.columns_of(declared)
-        query = relation_sql(session, as_ibis(session, frame, columns))
-        staged = stage(session, declared, query, columns=columns, attempt=uuid.uuid4().hex)
+        table = as_ibis(session, frame, rules.columns_of(declared))
+        staged = stage(session, declared, table, attempt=uuid.uuid4().hex)
         (found,) = audit(session, declared, [Candidate(file=staged, partition={}, reference=Reference())])
     return {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed}
 

@@ -21,7 +21,7 @@ from mlops_assets.platform.lake.erasure_record import records
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake import crowd, upkeep
@@ -156,8 +156,8 @@ class TestWhatIsThere:
         contract = crowd.CROWD
         with LakeSession(Settings.load()) as session, lease(session, "curated") as attempt:
             rows = pa.table({"week": ["w2"], "token": [crowd.CANARY], "kilos": [1.0]})
-            query = relation_sql(session, as_ibis(session, rows, rules.columns_of(contract)))
-            staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
+            table = as_ibis(session, rows, rules.columns_of(contract))
+            staged = stage(session, contract, table, attempt=attempt)
             crowd.forget()
             current = ledger.current(session, contract, ["w2"])["w2"]
             late = current.record.model_copy(update={"publish_id": "late"})

@@ -11,7 +11,7 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.inspection import inspect
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake import upkeep
 
@@ -111,10 +111,10 @@ def test_a_staged_file_that_no_step_is_at_work_on_is_named(on_each_catalog: Sett
     upkeep.week("w1", [1])
     contract = orchard.YIELDS
     with LakeSession(on_each_catalog) as session:
-        columns = rules.columns_of(contract)
-        table = as_ibis(session, pa.table({"week": ["w2"], "tree": [1], "kilos": [1.0]}), columns)
+        rows = pa.table({"week": ["w2"], "tree": [1], "kilos": [1.0]})
+        table = as_ibis(session, rows, rules.columns_of(contract))
         with lease(session, contract.lake.name) as attempt:
-            file = stage(session, contract, relation_sql(session, table), columns=columns, attempt=attempt)
+            file = stage(session, contract, table, attempt=attempt)
             assert upkeep.faults() == [], "its step is at work"
     [fault] = upkeep.faults()
     assert str(file.path.parent) in fault

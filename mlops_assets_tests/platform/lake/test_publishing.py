@@ -21,7 +21,7 @@ from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import StagedFile, lease, relation_sql, stage, sweep
+from mlops_assets.platform.lake.stage import StagedFile, lease, stage, sweep
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 
@@ -52,8 +52,8 @@ def publish_rows(
     contract = orchard.YIELDS
     with LakeSession(settings) as session, lease(session, contract.lake.name) as attempt:
         table = pa.table({"week": [week] * len(trees), "tree": trees, "kilos": [1.0] * len(trees)})
-        query = relation_sql(session, as_ibis(session, table, rules.columns_of(contract)))
-        staged = stage(session, contract, query, columns=rules.columns_of(contract), attempt=attempt)
+        rows = as_ibis(session, table, rules.columns_of(contract))
+        staged = stage(session, contract, rows, attempt=attempt)
         made = made or record(week, publish_id, staged, run_id)
         while True:
             replaced = ledger.current_version(session, contract, week)
@@ -147,10 +147,10 @@ def test_an_old_version_stays_readable_after_a_partition_was_replaced(settings: 
 def test_the_sweeper_leaves_leased_and_young_files(settings: Settings) -> None:
     contract = orchard.YIELDS
     with LakeSession(settings) as session:
-        columns = rules.columns_of(contract)
-        table = as_ibis(session, pa.table({"week": ["w1"], "tree": [1], "kilos": [1.0]}), columns)
+        rows = pa.table({"week": ["w1"], "tree": [1], "kilos": [1.0]})
+        table = as_ibis(session, rows, rules.columns_of(contract))
         with lease(session, contract.lake.name) as attempt:
-            stage(session, contract, relation_sql(session, table), columns=columns, attempt=attempt)
+            stage(session, contract, table, attempt=attempt)
             assert sweep(session, contract.lake.name, older_than_seconds=0) == []
         assert sweep(session, contract.lake.name, older_than_seconds=3600) == []
         assert len(sweep(session, contract.lake.name, older_than_seconds=0)) == 1

@@ -27,7 +27,7 @@ from mlops_assets.platform.lake.ledger import InputRecord, PublishRecord
 from mlops_assets.platform.lake.publish import Replacement, publish
 from mlops_assets.platform.lake.recorded import read_as_recorded
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import lease, relation_sql, stage
+from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 
@@ -69,8 +69,8 @@ def publish_table(
     """Publish those columns as that partition, audited, made from those publishes."""
     with LakeSession(Settings.load()) as session, lease(session, contract.lake.name) as attempt:
         columns = rules.columns_of(contract)
-        query = relation_sql(session, as_ibis(session, pa.table(dict(rows)), columns))
-        staged = stage(session, contract, query, columns=columns, attempt=attempt)
+        table = as_ibis(session, pa.table(dict(rows)), columns)
+        staged = stage(session, contract, table, attempt=attempt)
         values = contract.partition_values(key)
         (found,) = audit(session, contract, [Candidate(file=staged, partition=values, reference=Reference())])
         settled = set_aside(session, contract, staged, values, found=found, reference=Reference())
