@@ -262,14 +262,14 @@ def visible(contract: Contract) -> list[tuple[object, ...]]:
 
 def _main(week: str, window: str, signal_name: str, op_name: str) -> None:
     """Materialize in a process of its own, which sends itself that signal in that window of the step."""
-    from mlops_assets.platform.assets import step  # noqa: PLC0415
+    from mlops_assets.platform.assets import making, step  # noqa: PLC0415
     from mlops_assets.platform.audit import audit  # noqa: PLC0415
     from mlops_assets.platform.lake import ledger, publish, stage  # noqa: PLC0415
 
     module, name, before = {
-        "after_the_function": (step, "stage", True),
+        "after_the_function": (making, "stage", True),
         "after_staging": (audit, "audit", True),
-        "before_the_lock": (step, "publish", True),
+        "before_the_lock": (making, "publish_all", True),
         "inside_the_transaction": (publish, "_replace", False),
         "after_the_commit": (ledger, "find", True),
         "before_the_event": (step, "materialization_metadata", True),

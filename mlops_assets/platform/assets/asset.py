@@ -125,7 +125,8 @@ def asset(
         output_required: refused unless true: a step that publishes nothing fails.
         automation_condition: such as ``on_new_data()``.
         freshness_policy: see Dagster.
-        backfill_policy: one run for each partition is what there is.
+        backfill_policy: up to a hundred partitions in a run when not given; the function is called for each of them.
+            One in a run where it asks for ``context``, whose ``partition_key`` is one, or for plain inputs.
         retry_policy: failed checks and wrong inputs are never tried again.
         code_version: the version of the function's code when not given, see ``code``.
         key: schema and table, ``wrangled/customers``.
@@ -186,6 +187,7 @@ def asset(
             frames={each: annotation(function, each) for each in reads},
             code_version=code_version or version_of(function),
         )
+        policy = _backfill_policy(step, passed_on, backfill_policy)
         with warnings.catch_warnings():
             # Partitioned checks are in preview; without them each partition would leave its checks planned for ever.
             warnings.simplefilter("ignore", PreviewWarning)
@@ -213,7 +215,7 @@ def asset(
             output_required=False,
             automation_condition=automation_condition,
             freshness_policy=freshness_policy,
-            backfill_policy=backfill_policy,
+            backfill_policy=policy,
             retry_policy=retry_policy,
             code_version=step.code_version,
             check_specs=checks,
@@ -305,6 +307,8 @@ def _contract(function: Callable[..., Any], given: Mapping[str, Any]) -> Contrac
     )
 
 
+_PARTITIONS_IN_A_RUN: Final = 100
+
 _IN_CONTRACT: Final = (
     "schema",
     "lake",
@@ -362,7 +366,6 @@ def _refuse_what_contradicts(source: str, given: Mapping[str, Any]) -> None:
     Raises:
         ContractError: such a parameter is given.
     """
-    policy: dg.BackfillPolicy | None = given["backfill_policy"]
     for parameter, why, remedy in (
         ("io_manager_def", "its rows go to the lake", "Take it out; lake= says where."),
         ("io_manager_key", "its rows go to the lake", "Take it out; lake= says where."),
@@ -377,9 +380,25 @@ def _refuse_what_contradicts(source: str, given: Mapping[str, Any]) -> None:
             culprit="output_required is False, but a step that publishes nothing fails.",
             remedy="Take it out; volume=Volume(allow_empty=True) lets a partition have no rows.",
         )
-    if policy is not None and policy.max_partitions_per_run != 1:
+
+
+def _backfill_policy(
+    step: Step, passed_on: Mapping[str, dg.AssetIn], given: dg.BackfillPolicy | None
+) -> dg.BackfillPolicy | None:
+    """How many partitions are made in a run.
+
+    Raises:
+        ContractError: several, where the function can be given what is of one alone.
+    """
+    of_one = "context" in inspect.signature(step.function).parameters or bool(passed_on)
+    if given is None:
+        several = step.contract.partitions_def is not None and not of_one
+        return dg.BackfillPolicy.multi_run(_PARTITIONS_IN_A_RUN) if several else None
+    if of_one and given.max_partitions_per_run != 1:
         raise ContractError(
-            source=source,
-            culprit="its backfill_policy puts several partitions into one run.",
-            remedy="Give BackfillPolicy.multi_run(1), or none.",
+            source=f"Asset {step.contract.key.to_user_string()}",
+            culprit="its backfill_policy puts several partitions into one run, and its function asks for context or "
+            "for plain inputs, which are those of one.",
+            remedy="Ask for partition (ma.Partition) and for inputs by ma.In, or take the policy out.",
         )
+    return given

@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 _E = TypeVar("_E", bound=BaseException)
 
 
+class PartitionsError(PlatformError):
+    """Some of the partitions that a step was to make were not published.
+
+    Attributes:
+        errors: of the partitions that were not stopped by their checks.
+    """
+
+    def __init__(self, *, source: str, culprit: str, remedy: str, errors: Sequence[Exception]) -> None:
+        super().__init__(source=source, culprit=culprit, remedy=remedy)
+        self.errors = errors
+
+
 @contextmanager
 def told_plainly(source: str, *, owners: Sequence[str] = ()) -> Iterator[None]:
     """Let exceptions out of the block, or the decorated function, as failures that no row can be read from.
@@ -75,6 +87,8 @@ def _described(error: BaseException, source: str, owners: Sequence[str]) -> dg.F
 
 
 def _may_be_retried(error: BaseException) -> bool:
+    if isinstance(error, PartitionsError):
+        return any(_may_be_retried(each) for each in error.errors)
     if isinstance(error, PlatformError):
         return isinstance(error, SourceUnavailableError | CatalogAwayError)
     # As Dagster does with the exception itself.

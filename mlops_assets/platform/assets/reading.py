@@ -24,7 +24,7 @@ from mlops_assets.platform.lake.ledger import InputRecord
 from mlops_assets.platform.lake.tables import published_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import ibis.expr.types as ir
 
@@ -128,35 +128,40 @@ def pinned_by_runs(instance: dg.DagsterInstance, lake: str) -> dict[str, int]:
     return {run.run_id: pinned[0] for run in runs if (pinned := _pinned(run, tag))}
 
 
+def pinned_versions(
+    session: LakeSession, lakes: Iterable[str], instance: dg.DagsterInstance, run_id: str, *, anew: bool = False
+) -> dict[str, int]:
+    """For each lake the version that the run reads, as ``pinned_version`` finds it.
+
+    Asked for once for all that a step reads: another step of the run may pin anew meanwhile.
+    """
+    return {lake: pinned_version(session, lake, instance, run_id, anew=anew) for lake in sorted(set(lakes))}
+
+
 def read_inputs(
     session: LakeSession,
     reads: Mapping[str, Read],
     own: Contract,
     own_key: str | None,
     *,
+    versions: Mapping[str, int],
     instance: dg.DagsterInstance,
     run_id: str,
-    anew: bool = False,
 ) -> dict[str, Input]:
-    """The inputs of one step by name, as ``read_input`` finds them.
+    """The inputs of one partition by name, as ``read_input`` finds them.
 
     Args:
         session: a session that may read the lakes of the inputs.
         reads: what is read.
         own: the table that the step makes.
         own_key: the partition that it makes.
-        instance: where the run's tags are.
-        run_id: the run.
-        anew: read what is there now instead of what the run has read so far; its later steps follow.
+        versions: for each lake the version to read.
+        instance: knows dynamic partitions.
+        run_id: the run, whose own publishes since are read instead.
 
     Raises:
         MissingInputError: a needed partition has never been published.
     """
-    # Once for the step: another one of the run may pin anew meanwhile.
-    versions = {
-        lake: pinned_version(session, lake, instance, run_id, anew=anew)
-        for lake in sorted({read.contract.lake.name for read in reads.values()})
-    }
     with partition_loading_context(dynamic_partitions_store=instance):
         return {
             name: read_input(session, read, own, own_key, version=versions[read.contract.lake.name], run_id=run_id)
@@ -210,8 +215,8 @@ def seen_by_run(
 ) -> dict[str | None, Entry]:
     """The publishes of those partitions that a run sees: those current at its version, and its own since."""
     entries = ledger.current(session, contract, keys, version=version)
-    for entry in ledger.since(session, contract.lake.name, version, contract=contract):
-        if entry.record.run_id == run_id and entry.record.partition in keys:
+    for entry in ledger.since(session, contract.lake.name, version, contract=contract, partition_keys=keys):
+        if entry.record.run_id == run_id:
             entries[entry.record.partition] = entry
     return entries
 

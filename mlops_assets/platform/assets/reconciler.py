@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 import duckdb
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.events import DagsterEvent
 from dagster._core.instance.utils import RUNLESS_JOB_NAME
 
+from mlops_assets.platform.assets.events import check_evaluation, latest_materializations, materialization, target_of
 from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.lakes import initialised
-from mlops_assets.platform.assets.step import check_severity, materialization_metadata
 from mlops_assets.platform.audit.outcomes import CheckOutcome
 from mlops_assets.platform.contracts.lake import placed
 from mlops_assets.platform.errors import LakeError
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 GRACE_SECONDS: Final = 900.0
 """How long after a publish its own run, if still alive, may take to report it."""
 
-_DATA_VERSION_TAG: Final = "dagster/data_version"
-_ASKED_AT_ONCE: Final = 500
 _MOST_REPORTED: Final = 100
 """Publishes of one lake reported in one tick, which Dagster ends after a minute."""
 
@@ -148,28 +145,11 @@ def _told_last(
     instance: dg.DagsterInstance, contract: Contract, partitions: Sequence[str | None]
 ) -> dict[str | None, object]:
     """For each partition that was ever materialized, the id of the publish that its latest event tells of."""
-    keys = [partition for partition in partitions if partition is not None]
-    if keys:
-        latest = instance.event_log_storage.get_latest_storage_id_by_partition(
-            contract.key, dg.DagsterEventType.ASSET_MATERIALIZATION, set(keys)
-        )
-        ids = list(latest.values())
-        chunks = [ids[start : start + _ASKED_AT_ONCE] for start in range(0, len(ids), _ASKED_AT_ONCE)]
-        events = [
-            record.event_log_entry
-            for chunk in chunks
-            for record in instance.fetch_materializations(
-                dg.AssetRecordsFilter(contract.key, storage_ids=chunk), limit=len(chunk)
-            ).records
-        ]
-    else:
-        event = instance.get_latest_materialization_event(contract.key)
-        events = [event] if event is not None else []
     told: dict[str | None, object] = {}
-    for event in events:
-        materialization = event.asset_materialization
-        if materialization is not None and (publish_id := materialization.metadata.get("publish_id")) is not None:
-            told[materialization.partition] = publish_id.value
+    for partition, record in latest_materializations(instance, contract.key, partitions).items():
+        made = record.asset_materialization
+        if made is not None and (publish_id := made.metadata.get("publish_id")) is not None:
+            told[partition] = publish_id.value
     return told
 
 
@@ -184,51 +164,19 @@ def report(instance: dg.DagsterInstance, contract: Contract, entry: Entry) -> No
     May be repeated.
     """
     record = entry.record
-    instance.report_runless_asset_event(
-        dg.AssetMaterialization(
-            asset_key=contract.key,
-            partition=record.partition,
-            metadata={
-                **materialization_metadata(entry),
-                "reported_by": "reconciler",
-                "published_by_run": record.run_id,
-            },
-            tags={_DATA_VERSION_TAG: record.content_hash},
-        )
-    )
-    target = _latest_materialization(instance, contract, record.partition)
+    told = {"reported_by": "reconciler", "published_by_run": record.run_id}
+    instance.report_runless_asset_event(materialization(contract, entry, metadata=told))
+    target = target_of(latest_materializations(instance, contract.key, [record.partition])[record.partition])
     # Dagster keeps one result of a check for each run and partition: what is planned is settled, and repeated reports
     # replace each other. A runless result could be written once only. A publish by hand is a run of its own.
     run_id = record.run_id or record.publish_id
     for raw in record.checks:
-        outcome = CheckOutcome.from_record(raw)
-        evaluation = dg.AssetCheckEvaluation(
-            asset_key=contract.key,
-            check_name=outcome.name,
-            passed=outcome.passed,
-            severity=check_severity(outcome),
-            blocking=outcome.blocking,
-            metadata=outcome.metadata(contract, record.partition),
-            partition=record.partition,
-            target_materialization_data=target,
-        )
         event = DagsterEvent(
             event_type_value=dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
-            event_specific_data=evaluation,
+            event_specific_data=check_evaluation(contract, record.partition, CheckOutcome.from_record(raw), target),
             job_name=RUNLESS_JOB_NAME,
         )
         instance.report_dagster_event(event, run_id=run_id)
-
-
-def _latest_materialization(
-    instance: dg.DagsterInstance, contract: Contract, partition: str | None
-) -> AssetCheckEvaluationTargetMaterializationData:
-    """The event that check results refer to, without which Dagster takes the checks for missing."""
-    wanted = dg.AssetRecordsFilter(contract.key, asset_partitions=None if partition is None else [partition])
-    [latest] = instance.fetch_materializations(wanted, limit=1).records
-    return AssetCheckEvaluationTargetMaterializationData(
-        storage_id=latest.storage_id, run_id=latest.run_id, timestamp=latest.timestamp
-    )
 
 
 def reconciler(name: str, contracts: Sequence[Contract], lakes: Sequence[Lake] = ()) -> dg.SensorDefinition:

@@ -1,55 +1,48 @@
 """Steps: the life of one run of a published asset.
 
-Put here the order of it: read, stage, audit, publish, report. Keep out how each of these is done, and how a function
-becomes an asset (``asset``).
+Put here what Dagster asks for and is told. Keep out how partitions are made (``making``), how an event is worded
+(``events``), and how a function becomes an asset (``asset``).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import resource
 import time
-import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-from dagster._core.definitions.utils import NoValueSentinel
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
-from mlops_assets.platform import provenance
-from mlops_assets.platform.assets.failures import told_plainly
+from mlops_assets.platform.assets.events import (
+    check_evaluation,
+    check_result,
+    latest_materializations,
+    materialization,
+    materialization_metadata,
+    target_of,
+)
+from mlops_assets.platform.assets.failures import PartitionsError, told_plainly
 from mlops_assets.platform.assets.inputs import resolved
 from mlops_assets.platform.assets.lakes import lakes_of
-from mlops_assets.platform.assets.reading import read_inputs
-from mlops_assets.platform.audit import audit
-from mlops_assets.platform.audit.outcomes import judged_outcomes
-from mlops_assets.platform.audit.quarantine import set_aside
+from mlops_assets.platform.assets.making import Made, Task, make
+from mlops_assets.platform.assets.reading import in_order
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.lake import placed
-from mlops_assets.platform.contracts.volume import ACCEPTED_TAG, Reference
-from mlops_assets.platform.errors import ContractError
-from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.frames import FrameError, as_ibis, framed
-from mlops_assets.platform.lake.ledger import PublishRecord
-from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mlops_assets.platform.assets.inputs import In, Read
-    from mlops_assets.platform.assets.reading import Input
-    from mlops_assets.platform.audit.outcomes import Audit, CheckOutcome
+    from mlops_assets.platform.assets.making import Result
     from mlops_assets.platform.contracts.contract import Contract
-    from mlops_assets.platform.lake.ledger import Entry, QuarantineRecord
-    from mlops_assets.platform.lake.publish import Outcome
-    from mlops_assets.platform.lake.stage import StagedFile
-    from mlops_assets.platform.provenance import CodeOrigin
 
-_ATTEMPTS: Final = 4
+TOGETHER: Final = 50
+"""How many partitions a step publishes at once. Their events follow: one that is killed leaves no more untold."""
+
+_MOST_NAMED: Final = 10
 INJECTED: Final = frozenset({"context", "partition", "session", "settings", "versions"})
 """What a published asset's function may ask for by these names."""
 
@@ -115,7 +108,7 @@ def column_schema(contract: Contract) -> dg.TableSchema:
 
 
 def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, object]) -> Iterator[Any]:
-    """Make the partition that Dagster asks for, and yield its events.
+    """Make the partitions that Dagster asks for, and yield their events.
 
     Args:
         step: what is done.
@@ -123,188 +116,126 @@ def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, objec
         given: config, resources and plain inputs, by the names of the function's parameters.
 
     Raises:
-        dg.Failure: nothing was published; no row can be read from it.
+        dg.Failure: a partition was not published; no row can be read from it.
     """
     with told_plainly(f"Asset {step.contract.key.to_user_string()}", owners=step.contract.owners):
-        yield from _stage_audit_publish(step, context, given)
+        task = Task(step=step, context=context, given=given, reads=_reads(step, context))
+        lakes = lakes_of(context, {step.contract.lake, *(read.contract.lake for read in task.reads.values())})
+        settings = placed(Settings.load(), lakes)
+        partitions = _partitions(step.contract, context)
+        if len(partitions) == 1:
+            yield from _one(task, settings, partitions[0])
+        else:
+            yield from _many(task, settings, partitions)
 
 
-def _stage_audit_publish(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, object]) -> Iterator[Any]:
-    started = time.perf_counter()
-    contract = step.contract
-    key = context.partition_key if context.has_partition_key else None
-    partition = Partition(key, contract.partition_values(key))
+def _partitions(contract: Contract, context: dg.AssetExecutionContext) -> list[Partition]:
+    keys: Sequence[str | None] = [None]
+    if contract.partitions_def is not None and (context.has_partition_key or context.has_partition_key_range):
+        keys = list(context.partition_keys)
+    return [Partition(key, contract.partition_values(key)) for key in keys]
+
+
+def _one(task: Task, settings: Settings, partition: Partition) -> Iterator[Any]:
+    """Make the partition; Dagster makes its events of the results, and fails the step whose checks failed."""
+    began = time.perf_counter()
+    contract = task.contract
     # The session is closed before the events, so that a step that is killed there leaves nothing open.
-    task = _Task(step=step, context=context, given=given, partition=partition, reads=_reads(step, context))
-    lakes = lakes_of(context, {contract.lake, *(read.contract.lake for read in task.reads.values())})
-    with LakeSession(placed(Settings.load(), lakes)) as session:
-        try:
-            done = _until_not_overtaken(task, session)
-        except FrameError as error:
-            done = _Done(audit=audit.not_evaluated(contract, str(error)))
-    results = [_check_result(outcome, contract, key) for outcome in done.audit.outcomes]
-    if done.published is None:
+    with LakeSession(settings) as session:
+        [made] = make(task, session, [partition]).values()
+    if isinstance(made, Exception):
+        raise made
+    results = [check_result(contract, partition.key, outcome) for outcome in made.audit.outcomes]
+    if made.published is None:
         yield from results
         return
+    entry = made.published.entry
     yield dg.MaterializeResult(
         asset_key=contract.key,
-        data_version=dg.DataVersion(done.published.entry.record.content_hash),
-        tags=done.tags,
+        data_version=dg.DataVersion(entry.record.content_hash),
+        tags=made.tags,
         metadata={
-            **done.metadata,
-            **materialization_metadata(done.published.entry),
-            "adopted": done.published.adopted,
-            "seconds": round(time.perf_counter() - started, 3),
-            "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            **made.metadata,
+            **materialization_metadata(entry),
+            **_measured(adopted=made.published.adopted, seconds=time.perf_counter() - began),
         },
         check_results=results,
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Task:
-    """What a run of a step is to make, and from what."""
+def _many(task: Task, settings: Settings, partitions: Sequence[Partition]) -> Iterator[Any]:
+    """Make the partitions, some at a time; a bad one keeps none of the others back.
 
-    step: Step
-    context: dg.AssetExecutionContext
-    given: Mapping[str, object]
-    partition: Partition
-    reads: Mapping[str, Read]
-
-    @property
-    def contract(self) -> Contract:
-        return self.step.contract
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Done:
-    """What became of an attempt: its audit, and the publish unless that stopped it."""
-
-    audit: Audit
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    published: Outcome | None = None
-
-
-def _until_not_overtaken(task: _Task, session: LakeSession) -> _Done:
-    """Make the partition, once more from what is there then if somebody published it meanwhile or from newer inputs."""
-    for number in range(1, _ATTEMPTS):
-        try:
-            return _attempt(task, session, anew=number > 1)
-        except OvertakenError as error:
-            task.context.log.warning("%s Attempt %d of %d follows.", error, number + 1, _ATTEMPTS)
-    return _attempt(task, session, anew=True)
-
-
-def _attempt(task: _Task, session: LakeSession, *, anew: bool) -> _Done:
-    contract, partition = task.contract, task.partition
-    before = ledger.current(session, contract, [partition.key]).get(partition.key)
-    reference = Reference(rows=before.record.rows if before is not None else None, accepted=_accepted(task.context))
-    inputs = read_inputs(
-        session,
-        task.reads,
-        contract,
-        partition.key,
-        instance=task.context.instance,
-        run_id=task.context.run.run_id,
-        anew=anew,
-    )
-    result = _call(task, session, inputs)
-    table = as_ibis(session, result.value, rules.columns_of(contract))
-    problem = audit.shape_problem(contract, table.schema())
-    if problem is not None:
-        return _Done(audit=audit.not_evaluated(contract, problem))
-    with lease(session, contract.lake.name) as attempt:
-        staged = stage(session, contract, table, attempt=attempt)
-        files = {staged}
-        try:
-            candidate = audit.Candidate(file=staged, partition=partition.values, reference=reference)
-            (audited,) = audit.audit(session, contract, [candidate])
-            good, bad, aside = staged, None, None
-            judged = judged_outcomes(contract, result.check_results)
-            audited = dataclasses.replace(audited, outcomes=(*audited.outcomes, *judged))
-            if audited.stops:
-                settled = set_aside(session, contract, staged, partition.values, found=audited, reference=reference)
-                if settled is None:
-                    return _Done(audit=audited)
-                audited, good, bad, aside = settled.audit, settled.good, settled.bad, settled.record
-                files |= {good, bad}
-            record = _record(task, session, audited=audited, file=good, aside=aside, inputs=inputs)
-            replaced = before.version if before is not None else 0
-            replacement = Replacement(
-                partition=partition.values, staged=good, record=record, quarantined=bad, instead_of=replaced
-            )
-            made = publish(session, contract, replacement)
-        finally:
-            for file in files:
-                file.remove()
-    return _Done(audit=audited, metadata=result.metadata or {}, tags=result.tags or {}, published=made)
-
-
-def _record(
-    task: _Task,
-    session: LakeSession,
-    *,
-    audited: Audit,
-    file: StagedFile,
-    aside: QuarantineRecord | None,
-    inputs: Mapping[str, Input],
-) -> PublishRecord:
-    return PublishRecord(
-        publish_id=uuid.uuid4().hex,
-        asset=task.contract.key.to_user_string(),
-        partition=task.partition.key,
-        run_id=task.context.run.run_id,
-        code_version=task.step.code_version,
-        code=provenance.origin_of(task.step.function),
-        package_version=provenance.package_version(),
-        environment=provenance.environment(session.settings),
-        columns=list(rules.columns_of(task.contract)),
-        content_hash=audited.content_hash or "",
-        rows=audited.rows or 0,
-        bytes=file.bytes,
-        inputs={name: read.record for name, read in inputs.items()},
-        checks=[outcome.as_record() for outcome in audited.outcomes],
-        published_at=time.time(),
-        snapshots={name: read.snapshot for name, read in inputs.items()},
-        quarantined=aside,
-    )
-
-
-def _accepted(context: dg.AssetExecutionContext) -> frozenset[int]:
-    """The numbers of rows that the run's tag accepts; what is no number accepts none."""
-    given = (part.strip() for part in context.run.tags.get(ACCEPTED_TAG, "").split(","))
-    return frozenset(int(part) for part in given if part.isdecimal())
-
-
-def _call(task: _Task, session: LakeSession, inputs: Mapping[str, Input]) -> dg.MaterializeResult[Any]:
-    """What the function returns; a bare frame becomes the value of a result.
-
-    Raises:
-        ContractError: its result has no value, or names a data version or another asset.
+    Dagster has one data version and one result of a check for all that a step makes, so each partition's events are
+    yielded as they are. It takes an output without an event for what the steps behind wait for.
     """
-    offered: dict[str, Any] = {
-        "context": task.context,
-        "partition": task.partition,
-        "session": session,
-        "settings": session.settings,
-        "versions": {name: read.record.partitions for name, read in inputs.items()},
-        **task.given,
-        **{name: framed(read.table, task.step.frames[name]) for name, read in inputs.items()},
+    contract = task.contract
+    failed: dict[str | None, Result] = {}
+    for together in _groups(task, partitions):
+        with LakeSession(settings) as session:
+            made = make(task, session, together)
+        yield from _events(task, made)
+        failed |= {key: each for key, each in made.items() if not isinstance(each, Made) or each.published is None}
+    for check in task.context.selected_asset_check_keys:
+        yield dg.Output(None, output_name=task.context.assets_def.get_output_name_for_asset_check_key(check))
+    if failed:
+        raise _not_all(contract, failed, len(partitions))
+    yield dg.MaterializeResult(asset_key=contract.key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
+def _groups(task: Task, partitions: Sequence[Partition]) -> Iterator[Sequence[Partition]]:
+    """The partitions that are made together: one after the other where one may be made from another."""
+    size = TOGETHER
+    definition = task.contract.partitions_def
+    if definition is not None and any(read.contract.key == task.contract.key for read in task.reads.values()):
+        size = 1
+        order = in_order(definition)
+        partitions = sorted(partitions, key=lambda partition: order(partition.key))
+    for start in range(0, len(partitions), size):
+        yield partitions[start : start + size]
+
+
+def _events(task: Task, made: Mapping[str | None, Result]) -> Iterator[Any]:
+    """The events of partitions that were made together: materializations first, to which the checks' results refer."""
+    contract = task.contract
+    published = [key for key, each in made.items() if isinstance(each, Made) and each.published is not None]
+    for each in made.values():
+        if isinstance(each, Made) and each.published is not None:
+            measured = _measured(adopted=each.published.adopted, seconds=each.seconds)
+            told = {**each.metadata, **measured}
+            yield materialization(contract, each.published.entry, metadata=told, tags=each.tags)
+    targets = latest_materializations(task.context.instance, contract.key, published) if published else {}
+    for key, each in made.items():
+        if isinstance(each, Made):
+            target = target_of(targets[key]) if key in published else None
+            for outcome in each.audit.outcomes:
+                yield check_evaluation(contract, key, outcome, target)
+
+
+def _measured(*, adopted: bool, seconds: float) -> dict[str, Any]:
+    return {
+        "adopted": adopted,
+        "seconds": round(seconds, 3),
+        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-    wanted = inspect.signature(task.step.function).parameters
-    result = task.step.function(**{name: offered[name] for name in wanted})
-    if not isinstance(result, dg.MaterializeResult):
-        return dg.MaterializeResult(value=result)
-    for wrong, culprit, remedy in (
-        (result.value is NoValueSentinel, "has no value", "Give the rows as value=."),
-        (result.data_version is not None, "names a data_version", "Leave it out: it is the hash of the rows."),
-        (result.asset_key not in {None, task.contract.key}, "is of another asset", "Leave asset_key out."),
-    ):
-        if wrong:
-            source = f"Asset {task.contract.key.to_user_string()}"
-            raise ContractError(source=source, culprit=f"its MaterializeResult {culprit}.", remedy=remedy)
-    return result
+
+
+def _not_all(contract: Contract, failed: Mapping[str | None, Result], asked_for: int) -> Exception:
+    """What is raised where some of many partitions were not published."""
+    errors = [each for each in failed.values() if isinstance(each, Exception)]
+    for error in errors:
+        if isinstance(error, dg.RetryRequested):
+            return error
+    names = ", ".join(str(key) for key in list(failed)[:_MOST_NAMED]) + (" …" if len(failed) > _MOST_NAMED else "")
+    why = "their checks failed" if not errors else f"{len(failed) - len(errors)} failed their checks, others an error"
+    told = PartitionsError(
+        source=f"Asset {contract.key.to_user_string()}",
+        culprit=f"{len(failed)} of {asked_for} partitions were not published: {names} ({why}).",
+        remedy="The others were. Look at the checks of these, and materialize them again when it is mended.",
+        errors=errors,
+    )
+    told.__cause__ = errors[0] if errors else None
+    return told
 
 
 def _reads(step: Step, context: dg.AssetExecutionContext) -> dict[str, Read]:
@@ -312,49 +243,3 @@ def _reads(step: Step, context: dg.AssetExecutionContext) -> dict[str, Read]:
     graph = context.job_def.asset_layer.asset_graph
     known = {key: graph.get(key).metadata for key in graph.get_all_asset_keys()}
     return resolved(step.ins, known, f"Asset {step.contract.key.to_user_string()}")
-
-
-def materialization_metadata(entry: Entry) -> dict[str, Any]:
-    """What a materialization says of its publish: enough to find it in the lake and to rebuild it."""
-    record = entry.record
-    return {
-        "dagster/row_count": record.rows,
-        "content_hash": record.content_hash,
-        "lake_version": entry.version,
-        "publish_id": record.publish_id,
-        "code_version": record.code_version,
-        **_told(record.code),
-        "package_version": record.package_version,
-        "environment": record.environment,
-        "bytes": record.bytes,
-        **({"quarantined_rows": record.quarantined.rows} if record.quarantined is not None else {}),
-        "inputs": dg.MetadataValue.json({name: read.model_dump() for name, read in record.inputs.items()}),
-        "input_snapshots": dg.MetadataValue.json(dict(record.snapshots)),
-    }
-
-
-def _told(origin: CodeOrigin | None) -> dict[str, Any]:
-    """Where code came from, as metadata; only what is known."""
-    if origin is None:
-        return {}
-    words = {
-        "code_package": f"{origin.package} {origin.version}" if origin.version else origin.package,
-        "code_commit": origin.commit,
-        "code_clean": origin.clean,
-    }
-    return {name: value for name, value in words.items() if value is not None}
-
-
-def check_severity(outcome: CheckOutcome) -> dg.AssetCheckSeverity:
-    """Error for an outcome that blocks when it fails, else warning."""
-    return dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN
-
-
-def _check_result(outcome: CheckOutcome, contract: Contract, partition_key: str | None) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=contract.key,
-        check_name=outcome.name,
-        passed=outcome.passed,
-        severity=check_severity(outcome),
-        metadata=outcome.metadata(contract, partition_key),
-    )

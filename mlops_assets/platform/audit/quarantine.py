@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.audit.outcomes import Audit
     from mlops_assets.platform.contracts.contract import Contract
-    from mlops_assets.platform.contracts.volume import Reference
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.lake.stage import StagedFile
 
@@ -50,16 +49,14 @@ class Settled:
     record: QuarantineRecord
 
 
-def set_aside(
-    session: LakeSession,
-    contract: Contract,
-    staged: StagedFile,
-    partition: Mapping[str, str],
-    *,
-    found: Audit,
-    reference: Reference,
-) -> Settled | None:
+def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *, found: Audit) -> Settled | None:
     """Split the staged rows, if the contract declares a quarantine and the good rows reach its floor.
+
+    Args:
+        session: a session that can read the staged file.
+        contract: the table.
+        candidate: the staged rows.
+        found: what the audit found of them.
 
     Returns:
         The two files, or ``None`` when the audit's failure has to block: no quarantine declared, too few good rows, or
@@ -71,15 +68,16 @@ def set_aside(
     stopping = [outcome for outcome in found.outcomes if outcome.stops]
     if any(outcome.name in whole for outcome in stopping) or not any(outcome.broken for outcome in stopping):
         return None
-    table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(staged.path))})")
+    path, partition = candidate.file.path, candidate.partition
+    table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(path))})")
     judged = _judgements(table, contract, partition)
     good = functools.reduce(operator.and_, judged.values())
     share = session.connection.execute(str(session.ibis.compile(good.mean().name("share")))).fetchall()[0][0]
     if share < contract.quarantine.floor:
         return None
-    attempt = staged.path.parent.name
+    attempt = path.parent.name
     good_file = stage(session, contract, table.filter(good), attempt=f"{attempt}-good")
-    (again,) = audit(session, contract, [Candidate(file=good_file, partition=partition, reference=reference)])
+    (again,) = audit(session, contract, [dataclasses.replace(candidate, file=good_file)])
     if again.stops:
         good_file.remove()
         return None

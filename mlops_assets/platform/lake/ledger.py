@@ -251,13 +251,30 @@ def readable_version(session: LakeSession, contract: Contract, key: str | None, 
     return None if found is None else int(found)
 
 
-def since(session: LakeSession, lake: str, version: int, *, contract: Contract | None = None) -> list[Entry]:
-    """All publishes that made versions after that one, or those of one table, oldest first."""
-    of_table = "" if contract is None else f" AND {_of(contract)}"
+def since(
+    session: LakeSession,
+    lake: str,
+    version: int,
+    *,
+    contract: Contract | None = None,
+    partition_keys: Sequence[str | None] | None = None,
+) -> list[Entry]:
+    """All publishes that made versions after that one, oldest first.
+
+    Args:
+        session: a session that may read the lake.
+        lake: which lake.
+        version: publishes of this version and before are left out.
+        contract: only those of this table.
+        partition_keys: only those of these partitions of it.
+    """
+    wanted = "" if contract is None else f" AND {_of(contract)}"
+    if partition_keys is not None:
+        wanted += f" AND partition IN ({', '.join(literal(key or '') for key in partition_keys) or 'NULL'})"
     rows = session.query(
         lake,
         f"SELECT version, record FROM mlops_assets_ledger WHERE version > {int(version)} AND content_hash <> '{LOST}'"
-        f"{of_table} ORDER BY version, asset, partition",
+        f"{wanted} ORDER BY version, asset, partition",
     )
     return [_entry(*row) for row in rows]
 

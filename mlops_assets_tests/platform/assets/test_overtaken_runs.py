@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mlops_assets.platform.assets import reading, step
+from mlops_assets.platform.assets import making, reading
 from mlops_assets.platform.lake import ledger, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
@@ -68,7 +68,7 @@ def test_a_run_that_is_overtaken_while_it_works_is_made_again_from_what_is_there
         another_run(orchard.harvest)
         another_run(orchard.yields)
 
-    once_before(monkeypatch, step, "publish", faster)
+    once_before(monkeypatch, making, "publish_all", faster)
     slow = orchard.pick("w1", [orchard.yields], instance=instance)
     assert slow.success
     assert trees() == 7
@@ -104,7 +104,7 @@ def test_a_source_that_another_run_has_read_meanwhile_is_read_again(
         orchard.weigh("w1", orchard.good_rows("w1", trees=7))
         another_run(orchard.harvest)
 
-    once_before(monkeypatch, step, "publish", faster)
+    once_before(monkeypatch, making, "publish_all", faster)
     [made] = orchard.pick("w1", [orchard.harvest], instance=instance).asset_materializations_for_node("raw__harvest")
     assert made.metadata["adopted"].value is True
     assert len(orchard.visible(orchard.HARVEST)) == 7
@@ -124,14 +124,14 @@ def test_a_run_that_is_overtaken_again_and_again_fails_and_says_so(
 ) -> None:
     orchard.weigh("w1", orchard.good_rows("w1", trees=4))
     assert orchard.pick("w1", [orchard.harvest], instance=instance).success
-    original = publish.publish
+    original = publish.publish_all
     turns = iter(range(100))
 
     def overtaken(*arguments: object, **named: object) -> object:
         publish_rows(Settings.load(), "w1", [1, 2], f"faster {next(turns)}")
         return original(*arguments, **named)  # type: ignore[arg-type]  # handed on
 
-    monkeypatch.setattr(step, "publish", overtaken)
+    monkeypatch.setattr(making, "publish_all", overtaken)
     result = orchard.pick("w1", [orchard.yields], instance=instance)
     [failed] = [event for event in result.all_events if event.is_step_failure]
     data = failed.step_failure_data.user_failure_data
@@ -153,7 +153,7 @@ def test_inputs_that_are_again_what_they_were_count_as_read_later(
         another_run(orchard.harvest)
         another_run(orchard.yields)
 
-    once_before(monkeypatch, step, "publish", taken_back)
+    once_before(monkeypatch, making, "publish_all", taken_back)
     assert orchard.pick("w1", [orchard.yields], instance=instance).success
     assert trees() == 4
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.platform.assets.inputs import In, Read
-from mlops_assets.platform.assets.reading import read_inputs
+from mlops_assets.platform.assets.reading import pinned_versions, read_inputs
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
@@ -169,7 +169,10 @@ def test_a_run_reads_the_state_of_its_beginning_overlaid_by_its_own_publishes(
     def look(run_id: str) -> None:
         with LakeSession(settings) as session:
             reads = {"yields": Read(orchard.YIELDS, In(orchard.YIELDS, window="all"))}
-            found = read_inputs(session, reads, orchard.SEASON, None, instance=instance, run_id=run_id)
+            versions = pinned_versions(session, ["curated"], instance, run_id)
+            found = read_inputs(
+                session, reads, orchard.SEASON, None, versions=versions, instance=instance, run_id=run_id
+            )
             seen.append(int(found["yields"].table.count().to_pyarrow().as_py()))
 
     @dg.asset

@@ -72,8 +72,9 @@ def publish_table(
         table = as_ibis(session, pa.table(dict(rows)), columns)
         staged = stage(session, contract, table, attempt=attempt)
         values = contract.partition_values(key)
-        (found,) = audit(session, contract, [Candidate(file=staged, partition=values, reference=Reference())])
-        settled = set_aside(session, contract, staged, values, found=found, reference=Reference())
+        candidate = Candidate(file=staged, partition=values, reference=Reference())
+        (found,) = audit(session, contract, [candidate])
+        settled = set_aside(session, contract, candidate, found=found)
         good, bad = (staged, None) if settled is None else (settled.good, settled.bad)
         found = found if settled is None else settled.audit
         record = PublishRecord(

@@ -1,0 +1,199 @@
+"""The mill: a year of deliveries, month by month, and what is ground from them, for runs over many partitions.
+
+Put here the assets, how a year is materialized, and what can be seen afterwards. Keep out assertions.
+
+``python -m mlops_assets_tests.platform.assets.mill WINDOW SIGNAL``: materializes the year in a process that gets the
+signal in that window.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pandera.ibis as pandera
+import pyarrow as pa
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.lake import Lake
+from mlops_assets.platform.errors import SourceUnavailableError
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.lake.tables import current_table
+from mlops_assets.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlops_assets.platform.assets.step import Partition
+
+MONTHS: Final = tuple(f"2024-{month:02}" for month in range(1, 13))
+MILL: Final = Lake("mill")
+_YEAR: Final = dg.MonthlyPartitionsDefinition("2024-01", end_date="2025-01", fmt="%Y-%m")
+
+
+class SackModel(pandera.DataFrameModel):
+    """One row per sack."""
+
+    month: dt.String
+    sack: dt.Int64
+    kilos: dt.Float64 = pandera.Field(ge=0)
+
+    class Config:
+        """Keyed by month and sack."""
+
+        unique = ("month", "sack")
+
+
+class StockModel(pandera.DataFrameModel):
+    """One row."""
+
+    month: dt.String
+    kilos: dt.Float64
+
+
+def _contract(table: str, model: Any) -> Contract:  # noqa: ANN401  a model's class
+    return Contract(
+        layer="mill",
+        table=table,
+        model=model,
+        lake=MILL,
+        description=table,
+        owners=["team:mill"],
+        partitions_def=_YEAR,
+        partition_columns={"month": "month"},
+    )
+
+
+SACKS: Final = _contract("sacks", SackModel)
+FLOUR: Final = _contract("flour", SackModel)
+STOCK: Final = _contract("stock", StockModel)
+
+
+@asset(contract=SACKS, retry_policy=dg.RetryPolicy(max_retries=1))
+def sacks(partition: Partition, settings: Settings) -> pa.Table:
+    """What was delivered."""
+    delivery = _delivery(settings, str(partition.key))
+    if not delivery.exists():
+        raise SourceUnavailableError(source=delivery.name, culprit="it has not come.", remedy="Wait.")
+    return pa.Table.from_pylist(json.loads(delivery.read_text(encoding="utf-8")))
+
+
+@asset(contract=FLOUR, ins={"sacks": In(SACKS)}, automation_condition=on_new_data())
+def flour(sacks: ir.Table) -> ir.Table:
+    """What was ground."""
+    return sacks.mutate(kilos=sacks.kilos * 0.8)
+
+
+@asset(
+    contract=STOCK,
+    ins={
+        "flour": In(FLOUR),
+        "before": In(
+            STOCK, partition_mapping=dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1), optional=True
+        ),
+    },
+)
+def stock(partition: Partition, flour: ir.Table, before: ir.Table) -> pa.Table:
+    """What is in store: that of the month before, and what was ground."""
+    kilos = sum(table.kilos.sum().to_pyarrow().as_py() or 0.0 for table in (flour, before))
+    return pa.table({"month": [partition.key], "kilos": [kilos]})
+
+
+def deliver(months: Sequence[str] = MONTHS, *, sacks: int = 3, kilos: float = 50.0) -> None:
+    """Let these months' deliveries come."""
+    for number, month in enumerate(months):
+        file = _delivery(Settings.load(), month)
+        file.parent.mkdir(exist_ok=True)
+        rows = [{"month": month, "sack": sack, "kilos": kilos + number} for sack in range(sacks)]
+        file.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def _delivery(settings: Settings, month: str) -> Path:
+    return settings.home / "deliveries" / f"{month}.json"
+
+
+def year(
+    instance: dg.DagsterInstance,
+    assets: Sequence[dg.AssetsDefinition] = (sacks,),
+    *,
+    first: str = MONTHS[0],
+    last: str = MONTHS[-1],
+) -> dg.ExecuteInProcessResult:
+    """Materialize these months in one run, without raising on failure."""
+    made = {definition.key for definition in assets}
+    stubs = [dg.AssetSpec(each.key, partitions_def=_YEAR) for each in (SACKS, FLOUR, STOCK) if each.key not in made]
+    job = dg.Definitions(assets=[*assets, *stubs]).resolve_implicit_global_asset_job_def()
+    tags = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+    return job.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+
+
+def hashes(contract: Contract) -> Mapping[str | None, str]:
+    """For each month that is published its content hash."""
+    with LakeSession(Settings.load()) as session:
+        return {
+            key: entry.record.content_hash for key, entry in ledger.current(session, contract, list(MONTHS)).items()
+        }
+
+
+def kilos(contract: Contract) -> dict[str, float]:
+    """For each month that a reader sees the kilos in it."""
+    with LakeSession(Settings.load()) as session:
+        table = current_table(session, contract)
+        found = table.group_by("month").aggregate(kilos=table.kilos.sum()).order_by("month")
+        return {row["month"]: row["kilos"] for row in found.to_pyarrow().to_pylist()}
+
+
+def year_and_send(window: str, sent: signal.Signals) -> int:
+    """Materialize the year in a process of its own, which gets the signal in that window; its exit code."""
+    process = subprocess.run(
+        [sys.executable, "-m", __name__, window, sent.name],
+        check=False,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    return process.returncode
+
+
+def _main(window: str, signal_name: str) -> None:
+    from mlops_assets.platform.assets import making, step  # noqa: PLC0415
+    from mlops_assets.platform.lake import ledger, publish  # noqa: PLC0415
+
+    # The second group of two, so that one is published and told.
+    vars(step)["TOGETHER"] = 6
+    module, name, turn = {
+        "while staging": (making, "stage", 8),
+        "before the commit": (publish, "_mark", 7),
+        "after the commit": (ledger, "find", 2),
+        "among the events": (step, "materialization", 9),
+        "among the checks": (step, "check_evaluation", 50),
+    }[window]
+    original = getattr(module, name)
+    turns = 0
+
+    def patched(*arguments: object, **named: object) -> object:
+        nonlocal turns
+        turns += 1
+        if turns == turn:
+            signal.raise_signal(signal.Signals[signal_name])
+        return original(*arguments, **named)
+
+    setattr(module, name, patched)
+    with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:
+        year(instance)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
