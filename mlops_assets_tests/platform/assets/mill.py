@@ -25,6 +25,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import Lake
@@ -110,6 +111,12 @@ def stock(partition: Partition, flour: ir.Table, before: ir.Table) -> pa.Table:
     """What is in store: that of the month before, and what was ground."""
     kilos = sum(table.kilos.sum().to_pyarrow().as_py() or 0.0 for table in (flour, before))
     return pa.table({"month": [partition.key], "kilos": [kilos]})
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What a code location of the mill has."""
+    return build_defs([sacks, flour], name="mill")
 
 
 def deliver(months: Sequence[str] = MONTHS, *, sacks: int = 3, kilos: float = 50.0) -> None:
