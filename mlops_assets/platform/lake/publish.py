@@ -270,7 +270,8 @@ def _replace(
     if staged is not None:
         session.connection.execute(
             f"CALL ducklake_add_data_files({literal(contract.lake.name)}, {literal(table)}, "
-            f"{literal(str(staged.path))}, schema => {literal(contract.layer)}, allow_missing => true)"
+            f"{literal(str(staged.path))}, schema => {literal(contract.layer)}, allow_missing => true, "
+            "hive_partitioning => false)"
         )
 
 
