@@ -21,6 +21,7 @@ from mlops_assets.platform.contracts.schemas import as_stored
 from mlops_assets.platform.contracts.volume import worded
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import literal
+from mlops_assets.platform.lake.files import parquet_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -179,15 +180,19 @@ class Audit:
 
 
 def shape_problem(contract: Contract, actual: Mapping[str, dt.DataType]) -> str | None:
-    """What is wrong with a table's columns and types, in words; ``None`` when nothing is."""
+    """What is wrong with a table's columns and types, in words; ``None`` when nothing is.
+
+    Of a contract with personal columns only the contract's own names are told. Others may be values: those of a first
+    row, where a file has no header, or the keys of what became a struct.
+    """
     expected = rules.columns_of(contract)
     words: list[str] = []
     if missing := [name for name in expected if name not in actual]:
         words.append(f"missing: {', '.join(missing)}")
     if extra := [name for name in actual if name not in expected]:
-        words.append(f"unexpected: {', '.join(extra)}")
+        words.append(f"unexpected: {len(extra)}, not named" if contract.personal else f"unexpected: {', '.join(extra)}")
     wrong = [
-        f"{name} is {actual[name].copy(nullable=True)}, not {kind}"
+        f"{name} is {_told(contract, actual[name])}, not {kind}"
         for name, kind in expected.items()
         if name in actual and not _same(actual[name], kind)
     ]
@@ -199,6 +204,10 @@ def shape_problem(contract: Contract, actual: Mapping[str, dt.DataType]) -> str 
         f"The table has {len(actual)} columns, contract {contract.layer}/{contract.table} expects {len(expected)} "
         f"({'. '.join(words)})."
     )
+
+
+def _told(contract: Contract, kind: dt.DataType) -> str:
+    return type(kind).__name__.lower() if contract.personal and kind.is_nested() else str(kind.copy(nullable=True))
 
 
 def _same(actual: dt.DataType, expected: dt.DataType) -> bool:
@@ -284,9 +293,7 @@ def audit(
         partition: for each partition column, the value that every row must hold.
         reference: what the number of rows is judged beside.
     """
-    session.connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW {_VIEW} AS SELECT * FROM read_parquet({literal(str(staged.path))})"
-    )
+    session.connection.execute(f"CREATE OR REPLACE TEMP VIEW {_VIEW} AS SELECT * FROM {parquet_rows(staged.path)}")
     row_rules = rules.row_rules(contract)
     names, query = _measures(session, contract)
     for number, value in enumerate(partition.values()):
