@@ -7,9 +7,7 @@ about are gone through. Keep out how each of them is done.
 from __future__ import annotations
 
 import getpass
-import re
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -18,6 +16,7 @@ import typer
 
 from mlops_assets import cli_lake
 from mlops_assets.cli_definitions import ModulesOption, known
+from mlops_assets.platform import scratch
 from mlops_assets.platform.errors import PlatformError, SettingsError
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ app = typer.Typer()
 
 _STANDARD_INPUT: Final = "-"
 _MODELS: Final = "models/"
-# Of sessions whose process was killed; tempfile makes the end of the name.
-_SCRATCH: Final = re.compile(r"mlops-assets-[a-z0-9_]{8}")
 
 _Keys = dict[str, set[str]]
 
@@ -230,6 +227,7 @@ def _what_is_left(work: _Work, lakes: Iterable[str]) -> list[str]:
     from mlops_assets.platform.lake.remains import remains  # noqa: PLC0415
     from mlops_assets.platform.leftovers import files_with  # noqa: PLC0415
 
+    scratch.remove_abandoned()
     found: list[str] = []
     for lake in lakes:
         left = remains(work.session, lake, work.contracts, work.keys)
@@ -241,12 +239,7 @@ def _what_is_left(work: _Work, lakes: Iterable[str]) -> list[str]:
         for catalog in map(work.settings.lake_catalog_path, lakes)
         for suffix in ("", "-wal", "-shm")
     ]
-    scratch = [
-        folder
-        for folder in Path(tempfile.gettempdir()).glob("mlops-assets-*")
-        if _SCRATCH.fullmatch(folder.name) and folder != work.session.scratch
-    ]
-    for folder in (work.settings.home.absolute(), *scratch):
+    for folder in (work.settings.home.absolute(), *scratch.of_others()):
         found += [f"{file} names them." for file in files_with(folder, work.words, but=looked_at)]
     return found
 

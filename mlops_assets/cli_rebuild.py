@@ -5,18 +5,18 @@ Put here its arguments and what it prints. Keep out the work, which is `mlops_as
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import nullcontext
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
+from pathlib import Path  # noqa: TC003  Typer looks it up
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlops_assets.cli_definitions import ModulesOption, found_instance, known
+from mlops_assets.platform import scratch
 from mlops_assets.platform.errors import SettingsError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from mlops_assets.platform.assets.rebuild import Rebuilt
 
@@ -51,7 +51,7 @@ def rebuild(
             version=version,
             instance=instance,
             settings=tables.settings,
-            home=Path(home).absolute(),
+            home=home.absolute(),
         )
     _tell(found)
     if not found.equal:
@@ -82,15 +82,21 @@ def _tell(found: Rebuilt) -> None:
     )
 
 
-def _folder(into: Path | None) -> AbstractContextManager[str]:
+@contextmanager
+def _folder(into: Path | None) -> Iterator[Path]:
     """The folder that becomes a home; what is in it may be personal.
 
     Raises:
         SettingsError: the folder that was named is not empty.
     """
     if into is None:
-        return tempfile.TemporaryDirectory(prefix="mlops-assets-rebuild-")
+        folder = scratch.make("rebuild-")
+        try:
+            yield folder
+        finally:
+            scratch.remove(folder)
+        return
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(into.iterdir()):
         raise SettingsError(source=f"Folder {into}", culprit="it is not empty.", remedy="Name a new one.")
-    return nullcontext(str(into))
+    yield into

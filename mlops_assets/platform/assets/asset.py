@@ -166,6 +166,12 @@ def asset(
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
         declared = _contract(function, given)
         source = f"Asset {declared.key.to_user_string()}"
+        if declared.table.endswith(rules.QUARANTINE):
+            raise ContractError(
+                source=source,
+                culprit=f"its table is called like the quarantine of {declared.table.removesuffix(rules.QUARANTINE)}.",
+                remedy=f"Rename it: the names that end in {rules.QUARANTINE} are those of quarantines.",
+            )
         _refuse_what_contradicts(source, given)
         for each, read in (ins or {}).items():
             if not isinstance(read, In | dg.AssetIn):

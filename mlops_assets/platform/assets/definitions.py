@@ -6,6 +6,7 @@ Put here what every code location shares. Keep out any pipeline's own assets, sc
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -19,7 +20,7 @@ from mlops_assets.platform.assets.reconciler import reconciler
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.contracts.lake import Lake
@@ -60,7 +61,8 @@ def build_defs(
             one.
 
     Raises:
-        ContractError: an input names a table that is not there, or two declarations of a lake differ.
+        ContractError: what is given are no assets, an input names a table that is not there, or two declarations of a
+            lake differ.
 
     Example:
         >>> import dagster as dg
@@ -71,7 +73,7 @@ def build_defs(
         >>> sorted(sensor.name for sensor in defs.sensors)
         ['sales_alerts', 'sales_automation', 'sales_reconciler']
     """
-    listed = list(assets)
+    listed = _listed(assets, name)
     made = [each for each in listed if isinstance(each, dg.AssetsDefinition)]
     own = {key for each in made for key in each.keys}
     contracts = [contract for each in made if (contract := contract_of(each)) is not None]
@@ -99,6 +101,24 @@ def build_defs(
             *sensors,
         ],
     )
+
+
+def _listed(assets: object, name: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """What was given as assets.
+
+    Raises:
+        ContractError: it is something else.
+    """
+    listed = list(assets) if isinstance(assets, Iterable) else [assets]
+    found = [each for each in listed if isinstance(each, dg.AssetsDefinition | dg.AssetSpec) and each is not assets]
+    if len(found) < len(listed):
+        [wrong, *_] = [each for each in listed if each not in found]
+        raise ContractError(
+            source=f"Definitions {name}",
+            culprit=f"among their assets is {getattr(wrong, '__name__', type(wrong).__name__)}, or they are no list.",
+            remedy="List what @ma.asset or @dg.asset have made: build_defs([orders], name=...).",
+        )
+    return found
 
 
 def _upstream(assets: Sequence[dg.AssetsDefinition | dg.AssetSpec], by_hand: Sequence[Contract]) -> list[Contract]:

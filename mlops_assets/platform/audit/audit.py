@@ -17,10 +17,11 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.contracts.schemas import as_stored
 from mlops_assets.platform.contracts.volume import worded
-from mlops_assets.platform.lake.catalog import literal
+from mlops_assets.platform.lake.files import parquet_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import dagster as dg
     import ibis.expr.datatypes as dt
@@ -42,15 +43,19 @@ _COMPILED: Final[dict[dg.AssetKey, tuple[Contract, list[str], str]]] = {}
 
 
 def shape_problem(contract: Contract, actual: Mapping[str, dt.DataType]) -> str | None:
-    """What is wrong with a table's columns and types, in words; ``None`` when nothing is."""
+    """What is wrong with a table's columns and types, in words; ``None`` when nothing is.
+
+    Of a contract with personal columns only the contract's own names are told. Others may be values: those of a first
+    row, where a file has no header, or the keys of what became a struct.
+    """
     expected = rules.columns_of(contract)
     words: list[str] = []
     if missing := [name for name in expected if name not in actual]:
         words.append(f"missing: {', '.join(missing)}")
     if extra := [name for name in actual if name not in expected]:
-        words.append(f"unexpected: {', '.join(extra)}")
+        words.append(f"unexpected: {len(extra)}, not named" if contract.personal else f"unexpected: {', '.join(extra)}")
     wrong = [
-        f"{name} is {actual[name].copy(nullable=True)}, not {kind}"
+        f"{name} is {_told(contract, actual[name])}, not {kind}"
         for name, kind in expected.items()
         if name in actual and not _same(actual[name], kind)
     ]
@@ -62,6 +67,10 @@ def shape_problem(contract: Contract, actual: Mapping[str, dt.DataType]) -> str 
         f"The table has {len(actual)} columns, contract {contract.layer}/{contract.table} expects {len(expected)} "
         f"({'. '.join(words)})."
     )
+
+
+def _told(contract: Contract, kind: dt.DataType) -> str:
+    return type(kind).__name__.lower() if contract.personal and kind.is_nested() else str(kind.copy(nullable=True))
 
 
 def _same(actual: dt.DataType, expected: dt.DataType) -> bool:
@@ -133,14 +142,13 @@ def audit(session: LakeSession, contract: Contract, candidates: Sequence[Candida
     Returns:
         For each of them what was found.
     """
-    paths = [str(candidate.file.path) for candidate in candidates]
-    _show(session, paths)
+    _show(session, [candidate.file.path for candidate in candidates])
     names, query = _measures(session, contract)
     measured = {path: values for path, *values in session.connection.execute(query).fetchall()}
     nothing = [0] * len(names)
     return [
-        _judged(session, contract, candidate, dict(zip(names, measured.get(path, nothing), strict=True)))
-        for path, candidate in zip(paths, candidates, strict=True)
+        _judged(session, contract, each, dict(zip(names, measured.get(str(each.file.path), nothing), strict=True)))
+        for each in candidates
     ]
 
 
@@ -176,22 +184,20 @@ def _judged(session: LakeSession, contract: Contract, candidate: Candidate, foun
         ]
         sample: tuple[Mapping[str, str | None], ...] = ()
         if broken:
-            _show(session, [str(candidate.file.path)])
+            _show(session, [candidate.file.path])
             sample = _sample(session, contract, _failing(_view(contract), contract, name, partition))
         outcomes.append(CheckOutcome(name=name, blocking=blocking, broken=tuple(broken), sample=sample))
     return Audit(rows=rows, content_hash=format_hash(rows, int(found["hash"])), outcomes=tuple(outcomes))
 
 
-def _show(session: LakeSession, paths: Sequence[str]) -> None:
+def _show(session: LakeSession, paths: Sequence[Path]) -> None:
     """Let the view of staged rows show those of these files."""
-    listed = ", ".join(map(literal, paths))
-    session.connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW {_VIEW} AS SELECT * FROM read_parquet([{listed}], filename = {literal(_FILE)})"
-    )
+    rows = parquet_rows(*paths, file=_FILE)
+    session.connection.execute(f"CREATE OR REPLACE TEMP VIEW {_VIEW} AS SELECT * FROM {rows}")
 
 
 def _count(session: LakeSession, candidate: Candidate, rows: ir.Table) -> int:
-    _show(session, [str(candidate.file.path)])
+    _show(session, [candidate.file.path])
     return int(session.connection.execute(str(session.ibis.compile(rows.count().name("rows")))).fetchall()[0][0])
 
 

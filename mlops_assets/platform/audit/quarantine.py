@@ -17,7 +17,7 @@ from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, kep
 from mlops_assets.platform.audit.outcomes import CheckOutcome
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
-from mlops_assets.platform.lake.catalog import literal
+from mlops_assets.platform.lake.files import parquet_rows
 from mlops_assets.platform.lake.ledger import QuarantineRecord
 from mlops_assets.platform.lake.stage import stage
 
@@ -69,7 +69,7 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
     if any(outcome.name in whole for outcome in stopping) or not any(outcome.broken for outcome in stopping):
         return None
     path, partition = candidate.file.path, candidate.partition
-    table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(path))})")
+    table = session.ibis.sql(f"SELECT * FROM {parquet_rows(path)}")
     judged = _judgements(table, contract, partition)
     good = functools.reduce(operator.and_, judged.values())
     share = session.connection.execute(str(session.ibis.compile(good.mean().name("share")))).fetchall()[0][0]
@@ -110,7 +110,7 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
 
 
 def _recorded(session: LakeSession, contract: Contract, bad: StagedFile) -> QuarantineRecord:
-    table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(bad.path))})")
+    table = session.ibis.sql(f"SELECT * FROM {parquet_rows(bad.path)}")
     totals = table.aggregate(rows=table.count(), total=hash_total(table, rules.quarantine_columns_of(contract)))
     [(rows, total)] = session.connection.execute(str(session.ibis.compile(totals))).fetchall()
     return QuarantineRecord(rows=rows, content_hash=format_hash(rows, int(total)))

@@ -129,10 +129,17 @@ class Contract:
         """Refuse what could not be enforced, now and not in the step that would be the first to see it.
 
         Raises:
-            ContractError: a name is not an identifier, a partition dimension has no column of its own, a column, check
-                or lake that is named does not exist, the schema or a rule is unusable, or the lake is not for personal
-                data.
+            ContractError: a name is not an identifier, volume or quarantine is something else, a partition dimension
+                has no column of its own, a column, check or lake that is named does not exist, the schema or a rule is
+                unusable, the lake is not for personal data, or a partition column is personal.
         """
+        for option, kind in (("volume", Volume), ("quarantine", Quarantine | None)):
+            if not isinstance(getattr(self, option), kind):
+                raise ContractError(
+                    source=f"Contract {self.layer}/{self.table}",
+                    culprit=f"its {option} is {getattr(self, option)!r:.60}.",
+                    remedy=f"Give {option}=ma.{option.capitalize()}(...).",
+                )
         for name in (self.layer, self.table, *self.judged, *self.subject):
             if not is_identifier(name):
                 raise ContractError(

@@ -41,6 +41,7 @@ def require_known_names(contract: Contract) -> None:
             remedy="Declare one by Lake(name), and name it here.",
         )
     columns = rules.columns_of(contract)
+    _require_tellable(source, columns)
     for place, names in _columns_named(contract).items():
         _require_known(source, place, names, columns, kind="column")
     for name in contract.partition_columns.values():
@@ -69,7 +70,29 @@ def require_known_names(contract: Contract) -> None:
             "for personal data.",
             remedy="Leave them out (a pseudonym may stay), or put the table into a lake for personal data.",
         )
+    if told := sorted(contract.personal.intersection(contract.partition_columns.values())):
+        raise ContractError(
+            source=source,
+            culprit=f"its partition columns {', '.join(told)} are personal, and a partition's key stands in events, "
+            "tags of runs and catalogs.",
+            remedy="Partition it by something else, such as the month in which the rows came.",
+        )
     _require_usable_rules(contract, source, columns)
+
+
+def _require_tellable(source: str, columns: Iterable[str]) -> None:
+    """Refuse columns that the engine or a quarantine could not tell apart."""
+    known: dict[str, str] = {}
+    for name in columns:
+        other = known.setdefault(name.lower(), name)
+        if other == name and name.lower() not in {rules.QUARANTINE_REASON, rules.QUARANTINE_PARTITION}:
+            continue
+        raise ContractError(
+            source=source,
+            culprit=f"its column {name!r} is called like {'one of a quarantine' if other == name else repr(other)}; "
+            "upper and lower case are one to the engine.",
+            remedy="Rename it.",
+        )
 
 
 def _columns_named(contract: Contract) -> Mapping[str, Iterable[str]]:

@@ -5,6 +5,8 @@ Put here the translation from pandera and the grouping. Keep out running them (t
 
 from __future__ import annotations
 
+import functools
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,8 +61,22 @@ def _isfinite(value: object) -> object:
     """DuckDB's answer whether a number is neither NaN nor infinite, and whether a date or time is not infinite."""
 
 
+def _finite(value: ir.Value) -> ir.BooleanValue:
+    """Whether a value, and whatever is nested in it, is finite; what is NULL is."""
+    kind = value.type()
+    if kind.is_array():
+        return value.filter(lambda each: ~_finite(each)).length().fill_null(0) == 0
+    if kind.is_map():
+        parts = [value.keys(), value.values()]
+    elif kind.is_struct():
+        parts = [value[name] for name in kind.names]
+    else:
+        return _isfinite(value).fill_null(True)  # noqa: FBT003
+    return functools.reduce(operator.and_, [_finite(part) for part in parts if may_be_infinite(part.type())])
+
+
 # DuckDB orders NaN above every number and takes neither it nor an infinity for NULL: no other rule would see them.
-_FINITE: Final = pa.Check(lambda data: _isfinite(data.table[data.key]), error="is finite")
+_FINITE: Final = pa.Check(lambda data: _finite(data.table[data.key]), error="is finite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +152,13 @@ def key_columns(contract: Contract) -> tuple[str, ...]:
 
 
 def may_be_infinite(kind: dt.DataType) -> bool:
-    """Whether a column of that type can hold infinities or NaN."""
+    """Whether a column of that type can hold infinities or NaN, be it nested."""
+    if kind.is_array():
+        return may_be_infinite(kind.value_type)
+    if kind.is_map():
+        return may_be_infinite(kind.key_type) or may_be_infinite(kind.value_type)
+    if kind.is_struct():
+        return any(may_be_infinite(of) for of in kind.types)
     return bool(kind.is_floating() or kind.is_date() or kind.is_timestamp())
 
 

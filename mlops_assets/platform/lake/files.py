@@ -126,7 +126,7 @@ def is_broken(session: LakeSession, file: DataFile) -> str | None:
     try:
         # The hash makes DuckDB read every value.
         [(rows, _)] = session.connection.execute(
-            f"SELECT count(*), bit_xor(hash(found)) FROM read_parquet([{literal(plain(file.path))}]) AS found"
+            f"SELECT count(*), bit_xor(hash(found)) FROM {parquet_rows(file.path)} AS found"
         ).fetchall()
     except duckdb.Error as error:
         return f"it cannot be read ({reason(error)})"
@@ -136,6 +136,19 @@ def is_broken(session: LakeSession, file: DataFile) -> str | None:
 def plain(path: Path) -> str:
     """The path as a pattern that only it matches."""
     return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in str(path))
+
+
+def parquet_rows(*paths: Path, file: str = "") -> str:
+    """The DuckDB table of the rows of Parquet files, with the columns that any of them has; ``file`` names one more.
+
+    That one holds the path of the row's file.
+
+    A folder above them may be called ``country=US``; without a word DuckDB takes that for the value of a column, also
+    of one that the files hold.
+    """
+    listed = ", ".join(literal(plain(path)) for path in paths)
+    named = f", filename = {literal(file)}" if file else ""
+    return f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false{named})"
 
 
 def _data_file(root: Path, row: tuple[Any, ...]) -> DataFile:

@@ -28,7 +28,7 @@ from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import first_line, literal, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     import ibis.expr.datatypes as dt
 
@@ -104,7 +104,7 @@ def _as_arrow(frame: Frame, columns: Mapping[str, dt.DataType]) -> pa.Table | pa
     if isinstance(frame, pa.Table):
         return frame
     if hasattr(frame, "__arrow_c_stream__"):
-        _refuse_objects(frame)
+        _refuse_objects(frame, columns)
         try:
             return pa.RecordBatchReader.from_stream(frame)
         except pa.ArrowInvalid as error:
@@ -146,19 +146,24 @@ def _from_pandas(frame: pd.DataFrame, columns: Mapping[str, dt.DataType]) -> pa.
     levels = [level for level in frame.index.names if level in columns and level not in frame.columns]
     if levels:
         frame = frame.reset_index(level=levels)
-    _refuse_repeated(map(str, frame.columns))
+    _refuse_repeated(map(str, frame.columns), columns)
     try:
         arrow = pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         # Its text quotes a value.
-        raise _without_type(frame) from None
+        raise _without_type(frame, columns) from None
     for name, column in frame.items():
         if column.dtype == object and pa.types.is_temporal(arrow.schema.field(str(name)).type):
-            _refuse_lost_times(str(name), column)
+            _refuse_lost_times(_called(name, columns), column)
     return arrow
 
 
-def _refuse_lost_times(name: str, column: pd.Series[Any]) -> None:
+def _called(name: object, columns: Collection[str]) -> str:
+    """A column in words; the name of one that the contract lacks may be a value of a file without header."""
+    return f"the column {name}" if name in columns else "a column that the schema lacks"
+
+
+def _refuse_lost_times(called: str, column: pd.Series[Any]) -> None:
     """Refuse dates and times as objects of which Arrow would drop a part without a word.
 
     Raises:
@@ -172,28 +177,28 @@ def _refuse_lost_times(name: str, column: pd.Series[Any]) -> None:
     if len(kinds) > 1 or any("nanoseconds" in kind or kind == "time with a zone" for kind in kinds):
         raise FrameError(
             source=_SOURCE,
-            culprit=f"the column {name} (object) holds values of {', '.join(sorted(kinds))}, for which Arrow has no "
-            "one type.",
+            culprit=f"{called} (object) holds values of {', '.join(sorted(kinds))}, for which Arrow has no one type.",
             remedy="Convert all of them to one type.",
         )
 
 
-def _refuse_repeated(names: Iterable[str]) -> None:
+def _refuse_repeated(names: Iterable[str], columns: Iterable[str]) -> None:
     """Refuse columns that the engine, to which upper and lower case are one, could not tell apart.
 
     Raises:
         FrameError: there are some.
     """
     counted = collections.Counter(name.lower() for name in names)
-    if twice := [name for name, times in counted.items() if times > 1]:
+    if twice := {name for name, times in counted.items() if times > 1}:
+        known = [name for name in columns if name.lower() in twice]
         raise FrameError(
             source=_SOURCE,
-            culprit=f"it has more than one column {', '.join(twice)}.",
+            culprit=f"it has more than one column {', '.join(known) or 'of a name that the schema lacks'}.",
             remedy="Rename the columns, or leave them out.",
         )
 
 
-def _without_type(frame: pd.DataFrame) -> FrameError:
+def _without_type(frame: pd.DataFrame, columns: Collection[str]) -> FrameError:
     """Which column of the frame is no column of Arrow, and why."""
     for name, column in frame.items():
         try:
@@ -202,8 +207,8 @@ def _without_type(frame: pd.DataFrame) -> FrameError:
             kinds = sorted({type(value).__name__ for value in column.dropna()})
             return FrameError(
                 source=_SOURCE,
-                culprit=f"the column {name} ({column.dtype}) holds values of {', '.join(kinds[:5])}, for which Arrow "
-                "has no one type.",
+                culprit=f"{_called(name, columns)} ({column.dtype}) holds values of {', '.join(kinds[:5])}, for which "
+                "Arrow has no one type.",
                 remedy="Convert all of them to one type.",
             )
     return FrameError(source=_SOURCE, culprit="it is no table of Arrow.", remedy="Look at its columns' types.")
@@ -217,7 +222,7 @@ def _unknown_type(said: str) -> FrameError:
     )
 
 
-def _refuse_objects(frame: object) -> None:
+def _refuse_objects(frame: object, columns: Collection[str]) -> None:
     """Refuse Polars' columns of Python objects, whose stream would give the objects' addresses.
 
     Raises:
@@ -228,7 +233,7 @@ def _refuse_objects(frame: object) -> None:
         if str(kind) == "Object":
             raise FrameError(
                 source=_SOURCE,
-                culprit=f"the column {name} ({kind}) holds Python objects, for which Arrow has no one type.",
+                culprit=f"{_called(name, columns)} ({kind}) holds Python objects, for which Arrow has no one type.",
                 remedy="Convert all of them to one type.",
             )
 
@@ -243,10 +248,10 @@ def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns:
                 "know.",
                 remedy=f"Cast it to {columns[field.name]}.",
             )
-    _refuse_repeated(arrow.schema.names)
+    _refuse_repeated(arrow.schema.names, columns)
     if not arrow.schema.names:
         raise FrameError(source=_SOURCE, culprit="it has no columns.", remedy=f"Give it {', '.join(columns)}.")
-    arrow, zoned = _without_zones(arrow)
+    arrow, zoned = _without_zones(arrow, columns)
     name = _fresh_name()
     try:
         session.connection.register(name, arrow)
@@ -284,7 +289,7 @@ def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns:
 
 
 def _without_zones(
-    arrow: pa.Table | pa.RecordBatchReader,
+    arrow: pa.Table | pa.RecordBatchReader, columns: Collection[str]
 ) -> tuple[pa.Table | pa.RecordBatchReader, dict[str, pa.DataType]]:
     """The table with its times of nanoseconds with a zone as those of UTC without one, and what they were.
 
@@ -298,8 +303,8 @@ def _without_zones(
         if field.name not in zoned and _holds_zoned_ns(field.type):
             raise FrameError(
                 source=_SOURCE,
-                culprit=f"the column {field.name} ({field.type}) holds times of nanoseconds with a zone, which the "
-                "engine does not know.",
+                culprit=f"{_called(field.name, columns)} holds times of nanoseconds with a zone, which the engine does "
+                "not know.",
                 remedy="Cast them to microseconds.",
             )
     if not zoned:

@@ -313,7 +313,8 @@ def _replace(
     for file in files:
         session.connection.execute(
             f"CALL ducklake_add_data_files({literal(contract.lake.name)}, {literal(table)}, "
-            f"{literal(str(file.path))}, schema => {literal(contract.layer)}, allow_missing => true)"
+            f"{literal(str(file.path))}, schema => {literal(contract.layer)}, allow_missing => true, "
+            "hive_partitioning => false)"
         )
 
 

@@ -15,7 +15,7 @@ from mlops_assets.platform.contracts.content_hash import format_hash
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger, tombstones
 from mlops_assets.platform.lake.catalog import literal, quote
-from mlops_assets.platform.lake.files import partition_files
+from mlops_assets.platform.lake.files import parquet_rows, partition_files
 from mlops_assets.platform.lake.inspection import measured, partition_texts
 from mlops_assets.platform.lake.ledger import InputRecord
 from mlops_assets.platform.lake.stage import StagedFile
@@ -169,7 +169,7 @@ def differing_rows(session: LakeSession, contract: Contract, entry: Entry, other
     query, version = rows_of(session, contract, entry)
     if not version:
         return {}
-    file = f"read_parquet({literal(str(other))})"
+    file = parquet_rows(other)
     there = [row[0] for row in session.connection.execute(f"DESCRIBE FROM {file}").fetchall()]
     columns = [name for name in entry.record.columns if name in there]
     keys = [name for name in rules.key_columns(contract) if name in columns] or columns

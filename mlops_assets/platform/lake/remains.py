@@ -11,8 +11,7 @@ import duckdb
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake import matching
-from mlops_assets.platform.lake.catalog import literal
-from mlops_assets.platform.lake.files import plain
+from mlops_assets.platform.lake.files import parquet_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +51,7 @@ def remains(session: LakeSession, lake: str, contracts: Mapping[str, Contract], 
 
 
 def _rows(session: LakeSession, file: Path, contract: Contract | None, theirs: Matching) -> int:
-    source = f"read_parquet([{literal(plain(file))}], hive_partitioning = false)"
+    source = parquet_rows(file)
     columns = [row[0] for row in session.connection.execute(f"DESCRIBE FROM {source}").fetchall()]
     conditions = [theirs.rows_naming(contract, columns)]
     if contract is not None:

@@ -24,7 +24,7 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import ContractError, LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, publish_lock, quote
-from mlops_assets.platform.lake.files import data_files, is_broken
+from mlops_assets.platform.lake.files import data_files, is_broken, parquet_rows
 from mlops_assets.platform.lake.inspection import measured, partition_texts
 from mlops_assets.platform.lake.ledger import LOST, PublishRecord
 from mlops_assets.platform.lake.stage import FILE_NAME, lease
@@ -160,8 +160,7 @@ def _plan_table(
 def _counted(session: LakeSession, contract: Contract, files: Sequence[Path]) -> dict[tuple[str, ...], int]:
     if not files:
         return {}
-    listed = ", ".join(literal(str(file)) for file in files)
-    found = measured(session, contract, f"SELECT * FROM read_parquet([{listed}], union_by_name => true)")
+    found = measured(session, contract, f"SELECT * FROM {parquet_rows(*files)}")
     return {texts: rows for texts, (rows, _) in found.items()}
 
 
@@ -218,7 +217,8 @@ def _replace_files(session: LakeSession, planned: TableRepair, links: Sequence[P
     for link in links:
         connection.execute(
             f"CALL ducklake_add_data_files({literal(contract.lake.name)}, {literal(planned.table)}, "
-            f"{literal(str(link))}, schema => {literal(contract.layer)}, allow_missing => true)"
+            f"{literal(str(link))}, schema => {literal(contract.layer)}, allow_missing => true, "
+            "hive_partitioning => false)"
         )
     for key in planned.lost:
         # A partition of several files, of which some are left.

@@ -25,7 +25,7 @@ from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger, matching
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.lake.erasure_record import ErasedPublish
-from mlops_assets.platform.lake.files import FILES, data_files, listed, plain
+from mlops_assets.platform.lake.files import FILES, data_files, listed, parquet_rows, plain
 from mlops_assets.platform.lake.stage import FILE_NAME, lease, unbounded, write_parquet
 from mlops_assets.platform.withheld import reason
 
@@ -52,8 +52,11 @@ _STATISTICS: Final = (
     "contains_nan",
     "extra_stats",
 )
+_COLUMNS: Final = "SELECT DISTINCT column_id, column_name, parent_column FROM {}ducklake_column"
 Removed = dict[str, tuple[int, int]]
 """For each partition how many rows were removed, and the sum of their numbers in the content hash."""
+_Place = tuple[str, ...]
+"""A column's name, after the names of what it is nested in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +76,11 @@ class Rewritten:
 
 @dataclass(frozen=True, kw_only=True)
 class _Statistics:
-    """What DuckLake says of files: of each by its number, and of all together by column."""
+    """What DuckLake says of files: of each by its number, and of all together by column, which may be nested."""
 
     counts: dict[int, tuple[int, int, int]]
-    columns: dict[int, dict[str, tuple[Any, ...]]]
-    table: dict[str, tuple[Any, Any]]
+    columns: dict[int, dict[_Place, tuple[Any, ...]]]
+    table: dict[_Place, tuple[Any, Any]]
 
 
 @contextmanager
@@ -168,11 +171,11 @@ class Rewriter:
         for rewritten in self.affected():
             self._replace(run, rewritten)
         for table_id, statistics in self._statistics.items():
-            for column_id, name in _column_ids(run, table_id):
+            for column_id, place in _columns_of(run, table_id).items():
                 run(
                     "UPDATE ducklake_table_column_stats SET min_value = ?, max_value = ?"
                     " WHERE table_id = ? AND column_id = ?",
-                    *statistics.table.get(name, (None, None)),
+                    *statistics.table.get(place, (None, None)),
                     table_id,
                     column_id,
                 )
@@ -200,7 +203,7 @@ class Rewriter:
             return None
         contract = self.tables[file.layer, file.table]
         connection = self.session.connection
-        source = f"read_parquet([{literal(plain(file.path))}], hive_partitioning = false)"
+        source = parquet_rows(file.path)
         columns = [row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()]
         theirs = self.matching.rows_of(contract, columns)
         aside = file.table != contract.table
@@ -257,14 +260,13 @@ class Rewriter:
             f"ATTACH {literal(f'ducklake:{folder}/catalog.ducklake')} AS {_SCRATCH} (DATA_PATH {literal(f'{folder}/')})"
         )
         try:
-            every = ", ".join(literal(plain(path)) for _, path in kept)
-            source = f"read_parquet([{every}], union_by_name = true, hive_partitioning = false)"
+            source = parquet_rows(*(path for _, path in kept))
             connection.execute(f"CREATE TABLE {_SCRATCH}.files AS FROM {source} LIMIT 0")
             connection.execute("BEGIN TRANSACTION")
             for _, path in kept:
                 connection.execute(
                     f"CALL ducklake_add_data_files({literal(_SCRATCH)}, 'files', {literal(plain(path))}, "
-                    "allow_missing => true)"
+                    "allow_missing => true, hive_partitioning => false)"
                 )
             connection.execute("COMMIT")
             return self._statistics_of([number for number, _ in kept])
@@ -288,19 +290,17 @@ class Rewriter:
             " ORDER BY data_file_id"
         )
         number_of = {row[0]: number for row, number in zip(files, numbers, strict=True)}
-        columns: dict[int, dict[str, tuple[Any, ...]]] = {}
-        named = (
-            "JOIN (SELECT column_id, column_name FROM @ducklake_column WHERE parent_column IS NULL) USING (column_id)"
-        )
-        for file, name, *found in rows(
-            f"SELECT data_file_id, column_name, {', '.join(_STATISTICS)} FROM @ducklake_file_column_stats {named}"
+        place_of = _places(rows(_COLUMNS.format("@")))
+        columns: dict[int, dict[_Place, tuple[Any, ...]]] = {}
+        for file, column_id, *found in rows(
+            f"SELECT data_file_id, column_id, {', '.join(_STATISTICS)} FROM @ducklake_file_column_stats"
         ):
-            columns.setdefault(number_of[file], {})[name] = tuple(found)
-        table = rows(f"SELECT column_name, min_value, max_value FROM @ducklake_table_column_stats {named}")
+            columns.setdefault(number_of[file], {})[place_of[column_id]] = tuple(found)
+        table = rows("SELECT column_id, min_value, max_value FROM @ducklake_table_column_stats")
         return _Statistics(
             counts={number_of[row[0]]: row[1:] for row in files},
             columns=columns,
-            table={name: (least, greatest) for name, least, greatest in table},
+            table={place_of[column_id]: (least, greatest) for column_id, least, greatest in table},
         )
 
     def _replace(self, run: Run, rewritten: Rewritten) -> None:
@@ -324,11 +324,11 @@ class Rewriter:
                 footer,
                 file.number,
             )
-            for column_id, name in _column_ids(run, file.table_id):
+            for column_id, place in _columns_of(run, file.table_id).items():
                 run(
                     f"UPDATE ducklake_file_column_stats SET {', '.join(f'{what} = ?' for what in _STATISTICS)}"
                     " WHERE data_file_id = ? AND column_id = ?",
-                    *statistics.columns[file.number].get(name, (None,) * len(_STATISTICS)),
+                    *statistics.columns[file.number].get(place, (None,) * len(_STATISTICS)),
                     file.number,
                     column_id,
                 )
@@ -417,8 +417,17 @@ def _overlaps(file: DataFile, begin: int, end: int | None) -> bool:
     return (end is None or file.begin < end) and (file.end is None or file.end > begin)
 
 
-def _column_ids(run: Run, table_id: int) -> list[tuple[Any, ...]]:
-    return run(
-        "SELECT DISTINCT column_id, column_name FROM ducklake_column WHERE table_id = ? AND parent_column IS NULL",
-        table_id,
-    )
+def _columns_of(run: Run, table_id: int) -> dict[int, _Place]:
+    """The place of each column of a table, of now or before, by its id."""
+    return _places(run(f"{_COLUMNS.format('')} WHERE table_id = ?", table_id))
+
+
+def _places(columns: Sequence[tuple[Any, ...]]) -> dict[int, _Place]:
+    """The place of each column by its id, from ids, names, and the ids of what they are nested in."""
+    known = {int(number): (name, parent) for number, name, parent in columns}
+
+    def place(number: int) -> _Place:
+        name, parent = known[number]
+        return (*(place(int(parent)) if parent is not None else ()), name)
+
+    return {number: place(number) for number in known}

@@ -8,9 +8,7 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import os
-import shutil
 import sqlite3
-import tempfile
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import duckdb
 import ibis
 
+from mlops_assets.platform import scratch
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake.catalog import (
     BUSY_SECONDS,
@@ -86,15 +85,16 @@ class _Engine:
 
     @staticmethod
     def _open() -> duckdb.DuckDBPyConnection:
-        spill = tempfile.mkdtemp(prefix="mlops-assets-spill-")
-        atexit.register(shutil.rmtree, spill, ignore_errors=True)
+        scratch.remove_abandoned()
+        spill = scratch.make("spill-")
+        atexit.register(scratch.remove, spill)
         connection = duckdb.connect(
             config={
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 # A table name never means a Python variable.
                 "python_enable_replacements": "false",
-                "temp_directory": spill,
+                "temp_directory": str(spill),
             }
         )
         for name in _EXTENSIONS:
@@ -128,12 +128,12 @@ class LakeSession:
         if "connection" in self.__dict__:
             self.connection.close()
         if "scratch" in self.__dict__:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            scratch.remove(self.scratch)
 
     @cached_property
     def scratch(self) -> Path:
         """A folder for temporary files, removed with the session."""
-        return Path(tempfile.mkdtemp(prefix="mlops-assets-"))
+        return scratch.make()
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:

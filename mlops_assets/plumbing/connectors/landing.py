@@ -161,7 +161,7 @@ class Landing:
         layout = recognise_layout(large_text.header(text), manifest.snapshot_date, source)
         large_text.to_parquet(connection, text, parquet, columns=LAYOUTS[layout], source=source)
         text.unlink()
-        rows = connection.read_parquet(str(parquet), file_row_number=True)
+        rows = connection.read_parquet(str(parquet), file_row_number=True, hive_partitioning=False)
         _refuse_other_count(rows, manifest, source)
         _refuse_other_states(rows, state, source)
         return VoterFile(

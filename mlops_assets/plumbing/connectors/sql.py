@@ -127,7 +127,7 @@ class VotingHistoryDatabase:
                 culprit=f"it holds no row of state {state} and election day {label}.",
                 remedy="Has the office recorded this election yet? Check election_lbl (MM/DD/YYYY) and state.",
             )
-        return connection.read_parquet(str(copy)).select(
+        return connection.read_parquet(str(copy), hive_partitioning=False).select(
             StarExpression(), ConstantExpression(election).cast("VARCHAR").alias("election")
         )
 

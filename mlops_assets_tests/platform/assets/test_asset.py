@@ -133,6 +133,7 @@ REFUSED: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
     "no schema": ({"schema": None}, "it has no schema"),
     "no lake": ({"lake": None}, "it has no lake"),
     "a key of one part": ({"key": "sales"}, "there are two"),
+    "the name of a quarantine": ({"key": "raw/sales_quarantine"}, "called like the quarantine of sales"),
     "a name beside a key": ({"name": "sold"}, "a name or key_prefix beside it"),
     "a contract beside its parts": ({"contract": orchard.YIELDS}, "beside its contract"),
     "an I/O manager": ({"io_manager_key": "files"}, "go to the lake"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import ibis
@@ -16,6 +16,7 @@ from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.errors import ContractError
+from mlops_assets_tests.platform.assets import shop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +50,20 @@ def test_a_lake_lies_where_the_variable_that_it_names_says(
     assert dg.materialize([sales_in(Lake("shop", data_path=dg.EnvVar("SHOP_DATA")))]).success
     assert files(tmp_path / "elsewhere")
     assert not files(home)
+
+
+def test_a_folder_that_is_named_like_a_column_and_a_value_says_nothing_of_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path / "till=south" / "tax=7"))
+
+    @asset(key="raw/sales", schema=shop.Sales, lake=shop.SHOP)
+    def sales() -> ir.Table:
+        return shop.sold("2024-01-01", "north")
+
+    for _ in ("published", "adopted"):
+        assert dg.materialize([sales]).success
+        assert shop.rows(sales) == [{"day": "2024-01-01", "till": "north", "amount": 1.0}]
 
 
 def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,3 +186,9 @@ def test_a_catalog_that_was_made_for_data_elsewhere_says_so(tmp_path: Path) -> N
     assert told is not None
     assert "made for data in another folder" in str(told.description)
     assert "MLOPS_ASSETS_HOME" in str(told.description)
+
+
+@pytest.mark.parametrize("given", [sales_in(Lake("shop")), [sales_in], ["raw/sales"]])
+def test_what_are_no_assets_are_refused_with_how_to_list_them(given: Any) -> None:  # noqa: ANN401  what people try
+    with pytest.raises(ContractError, match=r"Definitions shop: among their assets is .*build_defs\(\[orders\]"):
+        build_defs(given, name="shop")

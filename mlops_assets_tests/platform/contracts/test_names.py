@@ -93,3 +93,28 @@ def test_a_contract_in_a_lake_that_is_not_declared_is_refused() -> None:
     lake: Any = "bronze"
     with pytest.raises(ContractError, match="its lake is 'bronze', which is no declared lake"):
         dataclasses.replace(orchard.HARVEST, lake=lake)
+
+
+@pytest.mark.parametrize(
+    ("column", "like"),
+    [("Picker", "'picker'"), ("quarantined_from", "a quarantine"), ("Quarantined_Because", "a quarantine")],
+)
+def test_a_column_that_the_engine_takes_for_another_one_is_refused(column: str, like: str) -> None:
+    schema = orchard.HARVEST.schema.add_columns({column: pandera.Column(dt.String)})
+    with pytest.raises(ContractError, match=f"its column '{column}' is called like (one of )?{like}"):
+        dataclasses.replace(orchard.HARVEST, model=schema)
+
+
+def test_a_personal_column_that_would_be_in_every_partition_key_is_refused() -> None:
+    with pytest.raises(ContractError, match="its partition columns picker are personal"):
+        dataclasses.replace(orchard.HARVEST, partition_columns={"week": "picker"})
+
+
+@pytest.mark.parametrize(("option", "given"), [("volume", {"max_loss": 0.1}), ("quarantine", 0.9)])
+def test_what_is_no_volume_or_quarantine_is_refused_with_how_to_give_it(
+    option: str,
+    given: Any,  # noqa: ANN401  what people try
+) -> None:
+    options: dict[str, Any] = {option: given}
+    with pytest.raises(ContractError, match=rf"its {option} is .*Give {option}=ma\.{option.capitalize()}"):
+        dataclasses.replace(orchard.HARVEST, **options)

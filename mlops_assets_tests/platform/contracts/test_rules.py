@@ -12,6 +12,7 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pandera
 import pyarrow as pa
 import pytest
+from pandera.engines import ibis_engine
 
 from mlops_assets.platform.audit.audit import Candidate, audit
 from mlops_assets.platform.contracts import rules
@@ -127,6 +128,30 @@ def test_a_time_without_end_is_counted(settings: Settings) -> None:
         staged = stage(session, timed, session.ibis.sql(query), attempt=uuid.uuid4().hex)
         (found,) = audit(session, timed, [Candidate(file=staged, partition={"part": "a"}, reference=Reference())])
     assert [outcome.name for outcome in found.outcomes if not outcome.passed] == ["values"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fine", "odd"),
+    [
+        ("array<float64>", "[1.0, NULL]", "[1.0, 'nan'::DOUBLE]"),
+        ("struct<a: string, b: float64>", "{'a': 'nan', 'b': NULL}", "{'a': '', 'b': 'inf'::DOUBLE}"),
+        ("map<string, date>", "MAP {'infinity': DATE '2024-01-01'}", "MAP {'a': 'infinity'::DATE}"),
+        ("array<struct<a: array<float32>>>", "[{'a': [1.0]}]", "[{'a': [1.0, '-inf'::FLOAT]}]"),
+    ],
+)
+def test_what_is_not_finite_is_counted_wherever_it_is_nested(
+    kind: str, fine: str, odd: str, settings: Settings
+) -> None:
+    nested = contract(note=pandera.Column(ibis_engine.DataType(dt.dtype(kind)), nullable=True))
+    columns = rules.columns_of(nested)
+    rows = " UNION ALL ".join(
+        f"SELECT 'a' AS part, {number} AS id, 'red' AS word, 5.0 AS number, {value} AS note"
+        for number, value in enumerate((fine, odd, "NULL"))
+    )
+    with LakeSession(settings) as session:
+        staged = stage(session, nested, rows, columns=columns, attempt=uuid.uuid4().hex)
+        (found,) = audit(session, nested, [Candidate(file=staged, partition={"part": "a"}, reference=Reference())])
+    assert {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed} == {"values": 1}
 
 
 def test_a_repeated_key_counts_the_surplus_rows(settings: Settings) -> None:

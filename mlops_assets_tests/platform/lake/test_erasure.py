@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import duckdb
+import polars as pl
 import psycopg2
 import pyarrow as pa
 import pytest
+from pandera import polars
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import LakeError
@@ -86,6 +89,17 @@ class TestWhatIsThere:
         assert places_with_him() == set()
         assert crowd.versions() == before
         assert crowd.versions(with_canary=True) == before
+
+    def test_what_the_catalog_knows_of_nested_columns_goes_too(self) -> None:
+        kept = {"week": polars.Column(str), "token": polars.Column(str), "kilos": polars.Column(float)}
+        tagged = polars.DataFrameSchema({**kept, "tags": polars.Column(pl.List(pl.Struct({"of": pl.String})))})
+        tokens = ["Ann", crowd.CANARY]
+        tags = [[{"of": f"{token}'s"}] for token in tokens]
+        rows: dict[str, list[Any]] = {"week": ["w1"] * 2, "token": tokens, "kilos": [1.0, 2.0], "tags": tags}
+        upkeep.publish_table(replace(crowd.CROWD, model=tagged), "w1", rows)
+        assert places_with_him()
+        crowd.forget()
+        assert places_with_him() == set()
 
     def test_the_lake_is_sound_and_says_what_was_erased(self) -> None:
         crowd.some_weeks()
