@@ -4,13 +4,12 @@ Put here the one place that changes DuckLake's own tables by hand. Keep out why 
 
 No statement of DuckLake's reaches what old versions name. So a file that holds such rows is written anew beside the old
 one, and the rows of the catalog that name the old file come to name the new one, with its counts and statistics. What
-these would be DuckLake says itself: the files are added to a scratch lake, whose catalog is copied from. The old file's
-id, the versions that name it and every other row stay.
+these would be DuckLake says itself (``file_statistics``). The old file's id, the versions that name it and every other
+row stay.
 """
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -25,6 +24,7 @@ from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger, matching
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.lake.erasure_record import ErasedPublish
+from mlops_assets.platform.lake.file_statistics import STATISTICS, FileStatistics, file_statistics
 from mlops_assets.platform.lake.files import FILES, data_files, listed, plain
 from mlops_assets.platform.lake.stage import FILE_NAME, lease, unbounded, write_parquet
 from mlops_assets.platform.withheld import reason
@@ -40,18 +40,8 @@ if TYPE_CHECKING:
     from mlops_assets.platform.lake.matching import Matching
     from mlops_assets.platform.lake.session import LakeSession
 
-_SCRATCH: Final = "erasure_scratch"
 _REMOVED: Final = "rows_to_erase"
 _PARTITION: Final = "erased_from"
-_STATISTICS: Final = (
-    "column_size_bytes",
-    "value_count",
-    "null_count",
-    "min_value",
-    "max_value",
-    "contains_nan",
-    "extra_stats",
-)
 Removed = dict[str, tuple[int, int]]
 """For each partition how many rows were removed, and the sum of their numbers in the content hash."""
 
@@ -69,15 +59,6 @@ class Rewritten:
     file: DataFile
     removed: Removed
     left: Path | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Statistics:
-    """What DuckLake says of files: of each by its number, and of all together by column."""
-
-    counts: dict[int, tuple[int, int, int]]
-    columns: dict[int, dict[str, tuple[Any, ...]]]
-    table: dict[str, tuple[Any, Any]]
 
 
 @contextmanager
@@ -116,7 +97,7 @@ class Rewriter:
     _looked_at: dict[tuple[int, str], Rewritten | None] = field(default_factory=dict)
     _files: list[DataFile] = field(default_factory=list)
     _history: dict[str, list[Entry]] = field(default_factory=dict)
-    _statistics: dict[int, _Statistics] = field(default_factory=dict)
+    _statistics: dict[int, FileStatistics] = field(default_factory=dict)
 
     def look(self) -> None:
         """Write each file anew that holds rows of the persons; those looked at before are known.
@@ -130,7 +111,9 @@ class Rewriter:
                 if (file.number, file.stored) not in self._looked_at:
                     self._looked_at[file.number, file.stored] = self._rewritten(file)
             for number in self._table_ids() if self.writes else ():
-                self._statistics[number] = self._measured([file for file in self._files if file.table_id == number])
+                of_table = [file for file in self._files if file.table_id == number]
+                kept = {file.number: path for file in of_table if (path := self._as_will_be(file)) is not None}
+                self._statistics[number] = file_statistics(self.session, kept)
         except duckdb.Error as error:
             raise LakeError(
                 source=f"Lake {self.lake}",
@@ -244,64 +227,10 @@ class Rewriter:
                 "it again.",
             )
 
-    def _measured(self, files: Sequence[DataFile]) -> _Statistics:
-        """What a scratch lake says of the files of one table as they will be."""
-        connection = self.session.connection
-        kept = [(file.number, path) for file in files if (path := self._as_will_be(file)) is not None]
-        folder = self.session.scratch / _SCRATCH
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        if not kept:
-            return _Statistics(counts={}, columns={}, table={})
-        connection.execute(
-            f"ATTACH {literal(f'ducklake:{folder}/catalog.ducklake')} AS {_SCRATCH} (DATA_PATH {literal(f'{folder}/')})"
-        )
-        try:
-            every = ", ".join(literal(plain(path)) for _, path in kept)
-            source = f"read_parquet([{every}], union_by_name = true, hive_partitioning = false)"
-            connection.execute(f"CREATE TABLE {_SCRATCH}.files AS FROM {source} LIMIT 0")
-            connection.execute("BEGIN TRANSACTION")
-            for _, path in kept:
-                connection.execute(
-                    f"CALL ducklake_add_data_files({literal(_SCRATCH)}, 'files', {literal(plain(path))}, "
-                    "allow_missing => true)"
-                )
-            connection.execute("COMMIT")
-            return self._statistics_of([number for number, _ in kept])
-        finally:
-            self.session.rollback()
-            connection.execute(f"DETACH {_SCRATCH}")
-
     def _as_will_be(self, file: DataFile) -> Path | None:
         rewritten = self._looked_at[file.number, file.stored]
         path = file.path if rewritten is None else rewritten.left
         return path if path is not None and path.exists() else None
-
-    def _statistics_of(self, numbers: Sequence[int]) -> _Statistics:
-        def rows(statement: str) -> list[tuple[Any, ...]]:
-            return self.session.connection.execute(
-                statement.replace("@", f"__ducklake_metadata_{_SCRATCH}.")
-            ).fetchall()
-
-        files = rows(
-            "SELECT data_file_id, record_count, file_size_bytes, footer_size FROM @ducklake_data_file"
-            " ORDER BY data_file_id"
-        )
-        number_of = {row[0]: number for row, number in zip(files, numbers, strict=True)}
-        columns: dict[int, dict[str, tuple[Any, ...]]] = {}
-        named = (
-            "JOIN (SELECT column_id, column_name FROM @ducklake_column WHERE parent_column IS NULL) USING (column_id)"
-        )
-        for file, name, *found in rows(
-            f"SELECT data_file_id, column_name, {', '.join(_STATISTICS)} FROM @ducklake_file_column_stats {named}"
-        ):
-            columns.setdefault(number_of[file], {})[name] = tuple(found)
-        table = rows(f"SELECT column_name, min_value, max_value FROM @ducklake_table_column_stats {named}")
-        return _Statistics(
-            counts={number_of[row[0]]: row[1:] for row in files},
-            columns=columns,
-            table={name: (least, greatest) for name, least, greatest in table},
-        )
 
     def _replace(self, run: Run, rewritten: Rewritten) -> None:
         """Let the catalog name the new file, or none, where it named the old one."""
@@ -326,9 +255,9 @@ class Rewriter:
             )
             for column_id, name in _column_ids(run, file.table_id):
                 run(
-                    f"UPDATE ducklake_file_column_stats SET {', '.join(f'{what} = ?' for what in _STATISTICS)}"
+                    f"UPDATE ducklake_file_column_stats SET {', '.join(f'{what} = ?' for what in STATISTICS)}"
                     " WHERE data_file_id = ? AND column_id = ?",
-                    *statistics.columns[file.number].get(name, (None,) * len(_STATISTICS)),
+                    *statistics.columns[file.number].get(name, (None,) * len(STATISTICS)),
                     file.number,
                     column_id,
                 )
