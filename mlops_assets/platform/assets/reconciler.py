@@ -22,7 +22,7 @@ from dagster._core.instance.utils import RUNLESS_JOB_NAME
 
 from mlops_assets.platform.assets.failures import told_plainly
 from mlops_assets.platform.assets.lakes import initialised
-from mlops_assets.platform.assets.step import check_severity, materialization_metadata
+from mlops_assets.platform.assets.step import materialization_metadata
 from mlops_assets.platform.audit.outcomes import CheckOutcome
 from mlops_assets.platform.contracts.lake import placed
 from mlops_assets.platform.errors import LakeError
@@ -206,7 +206,7 @@ def report(instance: dg.DagsterInstance, contract: Contract, entry: Entry) -> No
             asset_key=contract.key,
             check_name=outcome.name,
             passed=outcome.passed,
-            severity=check_severity(outcome),
+            severity=outcome.severity,
             blocking=outcome.blocking,
             metadata=outcome.metadata(contract, record.partition),
             partition=record.partition,

@@ -19,7 +19,7 @@ from dagster._core.definitions.utils import NoValueSentinel
 
 from mlops_assets.platform import provenance
 from mlops_assets.platform.assets.failures import told_plainly
-from mlops_assets.platform.assets.inputs import resolved
+from mlops_assets.platform.assets.inputs import resolved_in
 from mlops_assets.platform.assets.lakes import lakes_of
 from mlops_assets.platform.assets.reading import read_inputs
 from mlops_assets.platform.audit import audit
@@ -101,7 +101,7 @@ def column_schema(contract: Contract) -> dg.TableSchema:
         columns=[
             dg.TableColumn(
                 name,
-                str(kind.copy(nullable=True)),
+                str(kind),
                 description=schema.columns[name].description,
                 constraints=dg.TableColumnConstraints(
                     nullable=bool(schema.columns[name].nullable),
@@ -135,8 +135,9 @@ def _stage_audit_publish(step: Step, context: dg.AssetExecutionContext, given: M
     key = context.partition_key if context.has_partition_key else None
     partition = Partition(key, contract.partition_values(key))
     # The session is closed before the events, so that a step that is killed there leaves nothing open.
-    task = _Task(step=step, context=context, given=given, partition=partition, reads=_reads(step, context))
-    lakes = lakes_of(context, {contract.lake, *(read.contract.lake for read in task.reads.values())})
+    reads = resolved_in(context.job_def, step.ins, f"Asset {contract.key.to_user_string()}")
+    task = _Task(step=step, context=context, given=given, partition=partition, reads=reads)
+    lakes = lakes_of(context, {contract.lake, *(read.contract.lake for read in reads.values())})
     with LakeSession(placed(Settings.load(), lakes)) as session:
         try:
             done = _until_not_overtaken(task, session)
@@ -305,13 +306,6 @@ def _call(task: _Task, session: LakeSession, inputs: Mapping[str, Input]) -> dg.
     return result
 
 
-def _reads(step: Step, context: dg.AssetExecutionContext) -> dict[str, Read]:
-    """The step's inputs, each with its contract, looked up in the code location where it is named by its key."""
-    graph = context.job_def.asset_layer.asset_graph
-    known = {key: graph.get(key).metadata for key in graph.get_all_asset_keys()}
-    return resolved(step.ins, known, f"Asset {step.contract.key.to_user_string()}")
-
-
 def materialization_metadata(entry: Entry) -> dict[str, Any]:
     """What a materialization says of its publish: enough to find it in the lake and to rebuild it."""
     record = entry.record
@@ -343,16 +337,11 @@ def _told(origin: CodeOrigin | None) -> dict[str, Any]:
     return {name: value for name, value in words.items() if value is not None}
 
 
-def check_severity(outcome: CheckOutcome) -> dg.AssetCheckSeverity:
-    """Error for an outcome that blocks when it fails, else warning."""
-    return dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN
-
-
 def _check_result(outcome: CheckOutcome, contract: Contract, partition_key: str | None) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=contract.key,
         check_name=outcome.name,
         passed=outcome.passed,
-        severity=check_severity(outcome),
+        severity=outcome.severity,
         metadata=outcome.metadata(contract, partition_key),
     )

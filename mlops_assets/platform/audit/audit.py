@@ -213,11 +213,17 @@ def _failing(table: ir.Table, contract: Contract, check: str, partition: Mapping
         keys = list(rules.key_columns(contract))
         repeated = table.group_by(keys).having(table.count() > 1).agg()
         return table.semi_join(repeated, keys).order_by(keys)
-    if check == rules.MEMBERSHIP:
-        judged = [kept(table[column] == value) for column, value in partition.items()]
-    else:
-        judged = [kept(rule.holds(table)) for rule in rules.row_rules(contract) if rule.group == check]
-    return table.filter(~functools.reduce(operator.and_, judged))
+    return table.filter(~kept_by_check(table, contract, partition)[check])
+
+
+def kept_by_check(table: ir.Table, contract: Contract, partition: Mapping[str, str]) -> dict[str, ir.BooleanValue]:
+    """For each check of single rows whether a row of the table is known to pass it, never NULL."""
+    holding: dict[str, list[ir.BooleanValue]] = {}
+    for column, value in partition.items():
+        holding.setdefault(rules.MEMBERSHIP, []).append(kept(table[column] == value))
+    for rule in rules.row_rules(contract):
+        holding.setdefault(rule.group, []).append(kept(rule.holds(table)))
+    return {check: functools.reduce(operator.and_, holds) for check, holds in holding.items()}
 
 
 def _sample(session: LakeSession, contract: Contract, failing: ir.Table) -> tuple[dict[str, str | None], ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import SAMPLE_ROWS, audit, kept
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, audit, kept_by_check
 from mlops_assets.platform.audit.outcomes import CheckOutcome
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
@@ -23,8 +23,6 @@ from mlops_assets.platform.lake.stage import stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import ibis.expr.types as ir
 
     from mlops_assets.platform.audit.outcomes import Audit
     from mlops_assets.platform.contracts.contract import Contract
@@ -72,8 +70,9 @@ def set_aside(
     if any(outcome.name in whole for outcome in stopping) or not any(outcome.broken for outcome in stopping):
         return None
     table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(staged.path))})")
-    judged = _judgements(table, contract, partition)
-    good = functools.reduce(operator.and_, judged.values())
+    blocking = rules.check_names(contract)
+    kept = {check: holds for check, holds in kept_by_check(table, contract, partition).items() if blocking[check]}
+    good = functools.reduce(operator.and_, kept.values())
     share = session.connection.execute(str(session.ibis.compile(good.mean().name("share")))).fetchall()[0][0]
     if share < contract.quarantine.floor:
         return None
@@ -84,7 +83,7 @@ def set_aside(
         good_file.remove()
         return None
     reasons = functools.reduce(
-        operator.add, (ibis.ifelse(holds, "", f"{name} ") for name, holds in judged.items())
+        operator.add, (ibis.ifelse(holds, "", f"{name} ") for name, holds in kept.items())
     ).strip()
     came_in = {column: ibis.literal(value) for column, value in contract.quarantine_values(partition).items()}
     bad = table.filter(~good).mutate(**{rules.QUARANTINE_REASON: reasons}, **came_in)
@@ -116,15 +115,3 @@ def _recorded(session: LakeSession, contract: Contract, bad: StagedFile) -> Quar
     totals = table.aggregate(rows=table.count(), total=hash_total(table, rules.quarantine_columns_of(contract)))
     [(rows, total)] = session.connection.execute(str(session.ibis.compile(totals))).fetchall()
     return QuarantineRecord(rows=rows, content_hash=format_hash(rows, int(total)))
-
-
-def _judgements(table: ir.Table, contract: Contract, partition: Mapping[str, str]) -> dict[str, ir.BooleanValue]:
-    judged: dict[str, ir.BooleanValue] = {}
-    for column, value in partition.items():
-        holds = kept(table[column] == value)
-        judged[rules.MEMBERSHIP] = judged[rules.MEMBERSHIP] & holds if rules.MEMBERSHIP in judged else holds
-    for rule in rules.row_rules(contract):
-        if not rule.warn:
-            holds = kept(rule.holds(table))
-            judged[rule.group] = judged[rule.group] & holds if rule.group in judged else holds
-    return judged

@@ -91,8 +91,10 @@ class Matching:
         """
         text = f"upper(concat_ws(chr(31), {', '.join(f'{quote(column)}::VARCHAR' for column in columns)}))"
         scopes = ""
-        for kind in contract.subject if contract is not None else ():
-            *leading, _ = subjects.columns_of(contract, kind) if contract is not None else ()
+        columns_of = (
+            {} if contract is None else {kind: subjects.columns_of(contract, kind) for kind in contract.subject}
+        )
+        for kind, (*leading, _) in columns_of.items():
             if leading and set(leading) <= set(columns):
                 identity = subjects.identity_sql(map(quote, leading), leading=True)
                 scopes += f" WHEN one.kind = {literal(kind)} THEN coalesce({identity} = one.scope, false)"

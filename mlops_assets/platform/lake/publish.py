@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import duckdb
+from ibis.backends.sql.datatypes import DuckDBType
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import CatalogAwayError, LakeError
 from mlops_assets.platform.lake import ledger, tombstones
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, publish_lock, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
+from mlops_assets.platform.lake.tables import EVERY_VALUE, sql_name
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
@@ -198,10 +200,9 @@ def _readable(session: LakeSession, contract: Contract, partition: Mapping[str, 
         aside = record.quarantined.rows if record.quarantined is not None else 0
         expected.append((contract.table + rules.QUARANTINE, contract.quarantine_values(partition), aside))
     try:
-        # The hash makes DuckDB read every value; a mere count is answered from the catalog.
         counted = [
             session.connection.execute(
-                f"SELECT count(*), bit_xor(hash(found)) FROM {_name(contract, table)} AS found{_condition(columns)}"
+                f"SELECT count(*), {EVERY_VALUE} FROM {sql_name(contract, table)} AS found{_condition(columns)}"
             ).fetchall()[0][0]
             for table, columns, _ in expected
         ]
@@ -232,7 +233,7 @@ def _commit(
         _replace(session, contract, contract.table + rules.QUARANTINE, columns, quarantined, record)
     if not record.rows:
         # A transaction that changes nothing would leave no version, and so no record of the empty partition.
-        connection.execute(f"COMMENT ON TABLE {_name(contract, contract.table)} IS {literal(record.publish_id)}")
+        connection.execute(f"COMMENT ON TABLE {sql_name(contract, contract.table)} IS {literal(record.publish_id)}")
     connection.execute(
         f"CALL {quote(contract.lake.name)}.set_commit_message({literal(AUTHOR)}, "
         f"{literal(f'publish {record.asset}')}, extra_info => {literal(ledger.recorded([record]))})"
@@ -255,7 +256,7 @@ def _replace(
     Raises:
         LakeError: a file with those rows cannot be read, so the lake cannot tell which rows of it to delete.
     """
-    name = _name(contract, table)
+    name = sql_name(contract, table)
     try:
         session.connection.execute(f"DELETE FROM {name}{_condition(partition)}")
     except duckdb.Error as error:
@@ -281,10 +282,8 @@ def _prepare_table(session: LakeSession, contract: Contract, table: str, columns
         LakeError: a column has another type than the contract now says.
     """
     connection = session.connection
-    types = session.ibis.compiler.type_mapper
-    wanted = {name: kind.copy(nullable=True) for name, kind in columns.items()}
     existing = {
-        row[0]: types.from_string(row[1])
+        row[0]: DuckDBType.from_string(row[1])
         for row in connection.execute(
             "SELECT column_name, data_type FROM duckdb_columns() "
             "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
@@ -293,12 +292,14 @@ def _prepare_table(session: LakeSession, contract: Contract, table: str, columns
     }
     if not existing:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(contract.lake.name)}.{quote(contract.layer)}")
-        listed = ", ".join(f"{quote(name)} {types.to_string(kind)}" for name, kind in wanted.items())
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {_name(contract, table)} ({listed})")
+        listed = ", ".join(f"{quote(name)} {DuckDBType.to_string(kind)}" for name, kind in columns.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {sql_name(contract, table)} ({listed})")
         return
-    for name, kind in wanted.items():
+    for name, kind in columns.items():
         if name not in existing:
-            connection.execute(f"ALTER TABLE {_name(contract, table)} ADD COLUMN {quote(name)} {types.to_string(kind)}")
+            connection.execute(
+                f"ALTER TABLE {sql_name(contract, table)} ADD COLUMN {quote(name)} {DuckDBType.to_string(kind)}"
+            )
         elif existing[name] != kind:
             raise LakeError(
                 source=f"Lake {contract.lake.name}, table {contract.layer}/{table}",
@@ -315,7 +316,3 @@ def _condition(partition: Mapping[str, str]) -> str:
 def _source(contract: Contract, table: str, record: PublishRecord) -> str:
     partition = f", partition {record.partition}" if record.partition is not None else ""
     return f"Lake {contract.lake.name}, table {contract.layer}/{table}{partition}"
-
-
-def _name(contract: Contract, table: str) -> str:
-    return f"{quote(contract.lake.name)}.{quote(contract.layer)}.{quote(table)}"
