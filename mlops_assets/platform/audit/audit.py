@@ -228,10 +228,9 @@ def kept_by_check(table: ir.Table, contract: Contract, partition: Mapping[str, s
 
 def _sample(session: LakeSession, contract: Contract, failing: ir.Table) -> tuple[dict[str, str | None], ...]:
     columns = list(rules.columns_of(contract))
-    cursor = session.connection.execute(str(session.ibis.compile(failing.select(columns).limit(SAMPLE_ROWS))))
     return tuple(
         {column: _shown(contract, column, value) for column, value in zip(columns, row, strict=True)}
-        for row in cursor.fetchall()
+        for row in session.rows(failing.select(columns).limit(SAMPLE_ROWS))
     )
 
 

@@ -73,7 +73,7 @@ def set_aside(
     blocking = rules.check_names(contract)
     kept = {check: holds for check, holds in kept_by_check(table, contract, partition).items() if blocking[check]}
     good = functools.reduce(operator.and_, kept.values())
-    share = session.connection.execute(str(session.ibis.compile(good.mean().name("share")))).fetchall()[0][0]
+    [(share,)] = session.rows(good.mean().name("share"))
     if share < contract.quarantine.floor:
         return None
     attempt = staged.path.parent.name
@@ -113,5 +113,5 @@ def set_aside(
 def _recorded(session: LakeSession, contract: Contract, bad: StagedFile) -> QuarantineRecord:
     table = session.ibis.sql(f"SELECT * FROM read_parquet({literal(str(bad.path))})")
     totals = table.aggregate(rows=table.count(), total=hash_total(table, rules.quarantine_columns_of(contract)))
-    [(rows, total)] = session.connection.execute(str(session.ibis.compile(totals))).fetchall()
+    [(rows, total)] = session.rows(totals)
     return QuarantineRecord(rows=rows, content_hash=format_hash(rows, int(total)))

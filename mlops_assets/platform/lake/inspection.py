@@ -154,11 +154,11 @@ def measured(
         keys = [table[contract.partition_columns[dimension]].cast("string") for dimension in contract.dimensions]
         grouped = table.group_by(**{f"key_{number}": key for number, key in enumerate(keys)}) if keys else table
         total = hash_total(table, columns)
-        compiled = session.ibis.compile(grouped.aggregate(found_rows=table.count(), found_total=total))
+        rows = session.rows(grouped.aggregate(found_rows=table.count(), found_total=total))
     else:
         listed = ", ".join([*texts, "count(*)", EVERY_VALUE])
-        compiled = f"SELECT {listed} FROM ({query}) AS found{' GROUP BY ALL' if texts else ''}"
-    rows = session.connection.execute(str(compiled)).fetchall()
+        grouping = " GROUP BY ALL" if texts else ""
+        rows = session.connection.execute(f"SELECT {listed} FROM ({query}) AS found{grouping}").fetchall()
     return {
         tuple(row[:-2]): (int(row[-2]), format_hash(int(row[-2]), int(row[-1])) if columns else None) for row in rows
     }

@@ -28,7 +28,7 @@ _KEYS: Final = "keys_to_erase"
 _EDGE: Final = "[^0-9A-Z]"
 
 
-def word_of(identifier: str) -> tuple[str, str]:
+def _word_of(identifier: str) -> tuple[str, str]:
     """What a text has in it that names the person: the last part of the identifier; and the parts before it."""
     scope, _, word = identifier.rpartition(subjects.SEPARATOR)
     return word, scope
@@ -36,7 +36,7 @@ def word_of(identifier: str) -> tuple[str, str]:
 
 def words_of(given: Subjects) -> set[str]:
     """What texts have in them that name these persons."""
-    return {word_of(text)[0] for texts in given.values() for text in texts}
+    return {_word_of(text)[0] for texts in given.values() for text in texts}
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def registered(session: LakeSession, given: Subjects) -> Iterator[Matching]:
     rows = []
     for kind, texts in given.items():
         for text in sorted(texts):
-            word, scope = word_of(text)
+            word, scope = _word_of(text)
             searched = word if len(word) >= SHORTEST_WORD else None
             pattern = f"(^|{_EDGE}){re.escape(word)}({_EDGE}|$)"
             rows.append({"kind": kind, "identifier": text, "word": searched, "pattern": pattern, "scope": scope})

@@ -203,7 +203,7 @@ class Rewriter:
         )
         table = self.session.ibis.sql(f"SELECT * FROM {_REMOVED}")
         grouped = table.group_by(_PARTITION).aggregate(rows=table.count(), total=hash_total(table, columns))
-        rows = connection.execute(str(self.session.ibis.compile(grouped))).fetchall()
+        rows = self.session.rows(grouped)
         connection.execute(f"DROP TABLE {_REMOVED}")
         if not rows:
             return None

@@ -155,6 +155,7 @@ def write_parquet(session: LakeSession, query: str, path: Path, *, unbounded: Co
 def _query(session: LakeSession, table: ir.Table) -> str:
     session.ibis._run_pre_execute_hooks(table)  # noqa: SLF001  registers memtables, as to_parquet does
     # Merging nested selects takes Ibis longer than a small partition takes DuckDB, whose optimiser merges them anyway.
+    # It is a global option alone. What another thread compiles meanwhile is nested too, and means the same.
     fuse = ibis.options.sql.fuse_selects
     ibis.options.sql.fuse_selects = False
     try:
