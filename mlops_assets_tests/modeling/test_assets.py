@@ -42,7 +42,7 @@ from mlops_assets.platform.exports.export import open_export
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.publish import Replacement, publish
-from mlops_assets.platform.lake.recorded import read_as_recorded
+from mlops_assets.platform.lake.recorded import recorded_contents
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.lake.tables import published_table
@@ -300,7 +300,12 @@ def test_a_model_can_be_rebuilt_byte_by_byte_from_the_snapshots_it_names_after_l
         materialize([districts], "2020", lake)
     with LakeSession(Settings.load()) as session:
         contracts = {"districts": features.DISTRICT_ELECTION, "results": wrangled.HOUSE_RESULTS}
-        then = {n: read_as_recorded(session, contracts[n], read) for n, read in made.record.inputs.items()}
+        then = {
+            name: published_table(
+                session, contract, recorded_contents(session, contract, made.record.inputs[name].partitions), version=0
+            )
+            for name, contract in contracts.items()
+        }
         rebuilt = ibis.memtable(district_elections(then["districts"], then["results"], "2022").to_pyarrow())
         now = published_table(
             session, wrangled.HOUSE_RESULTS, ledger.current(session, wrangled.HOUSE_RESULTS, ["2020"]), version=0

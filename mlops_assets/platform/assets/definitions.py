@@ -14,7 +14,7 @@ from dagster._utils.warnings import BetaWarning
 
 from mlops_assets.platform.assets.alerts import alert_sensor
 from mlops_assets.platform.assets.automation import automation_sensor
-from mlops_assets.platform.assets.inputs import contract_of, ins_of, resolved
+from mlops_assets.platform.assets.inputs import contract_of, ins_of, resolved, specs_of
 from mlops_assets.platform.assets.io_manager import LakeIOManager
 from mlops_assets.platform.assets.reconciler import reconciler
 from mlops_assets.platform.errors import ContractError
@@ -123,18 +123,14 @@ def _listed(assets: object, name: str) -> list[dg.AssetsDefinition | dg.AssetSpe
 
 def _upstream(assets: Sequence[dg.AssetsDefinition | dg.AssetSpec], by_hand: Sequence[Contract]) -> list[Contract]:
     """The contracts of all tables that are read."""
-    known = {spec.key: spec.metadata for each in assets for spec in _specs(each)}
+    known = {spec.key: spec.metadata for each in assets for spec in specs_of(each)}
     known |= {contract.key: contract.spec().metadata for contract in by_hand}
     return [
         read.contract
         for each in assets
         if isinstance(each, dg.AssetsDefinition)
-        for read in resolved(ins_of(each), known, f"Asset {_specs(each)[0].key.to_user_string()}").values()
+        for read in resolved(ins_of(each), known, f"Asset {specs_of(each)[0].key.to_user_string()}").values()
     ]
-
-
-def _specs(asset: dg.AssetsDefinition | dg.AssetSpec) -> list[dg.AssetSpec]:
-    return [asset] if isinstance(asset, dg.AssetSpec) else list(asset.specs)
 
 
 def _lakes(contracts: Iterable[Contract], given: Iterable[Lake]) -> dict[str, Lake]:

@@ -79,7 +79,7 @@ def check_result(contract: Contract, partition: str | None, outcome: CheckOutcom
         asset_key=contract.key,
         check_name=outcome.name,
         passed=outcome.passed,
-        severity=_severity(outcome),
+        severity=outcome.severity,
         metadata=outcome.metadata(contract, partition),
     )
 
@@ -103,16 +103,12 @@ def check_evaluation(
         asset_key=contract.key,
         check_name=outcome.name,
         passed=outcome.passed,
-        severity=_severity(outcome),
+        severity=outcome.severity,
         blocking=outcome.blocking,
         metadata=outcome.metadata(contract, partition),
         partition=partition,
         target_materialization_data=target,
     )
-
-
-def _severity(outcome: CheckOutcome) -> dg.AssetCheckSeverity:
-    return dg.AssetCheckSeverity.ERROR if outcome.blocking else dg.AssetCheckSeverity.WARN
 
 
 def latest_materializations(

@@ -99,9 +99,7 @@ class In:
         """The table's contract, if it has been given or found."""
         if isinstance(self.table, Contract):
             return self.table
-        if isinstance(self.table, dg.AssetsDefinition | dg.AssetSpec):
-            return contract_of(self.table)
-        return None
+        return contract_of(self.table)
 
     @property
     def mapping(self) -> dg.PartitionMapping | None:
@@ -154,15 +152,22 @@ def as_key(table: Contract | dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | 
     return dg.AssetKey.from_coercible(table)
 
 
-def contract_of(definition: dg.AssetsDefinition | dg.AssetSpec) -> Contract | None:
-    """The contract of a published asset or of a spec of one; ``None`` for any other."""
-    specs = [definition] if isinstance(definition, dg.AssetSpec) else list(definition.specs)
+def specs_of(asset: object) -> list[dg.AssetSpec]:
+    """The specs of an asset, or a spec alone; none of anything else."""
+    if isinstance(asset, dg.AssetSpec):
+        return [asset]
+    return list(asset.specs) if isinstance(asset, dg.AssetsDefinition) else []
+
+
+def contract_of(asset: object) -> Contract | None:
+    """The contract of a published asset or of a spec of one; ``None`` for anything else."""
+    specs = specs_of(asset)
     return contract_in(specs[0].metadata) if len(specs) == 1 else None
 
 
 def ins_of(definition: dg.AssetsDefinition) -> Mapping[str, In]:
     """The upstream tables that a published asset reads, by the name of the parameter; none for any other asset."""
-    specs = list(definition.specs)
+    specs = specs_of(definition)
     declared = specs[0].metadata.get(INS) if len(specs) == 1 else None
     return declared.instance if isinstance(declared, ObjectMetadataValue) else {}  # type: ignore[return-value]
 
@@ -189,6 +194,12 @@ def resolved(ins: Mapping[str, In], graph: Mapping[dg.AssetKey, Mapping[str, obj
                 remedy="Give partition_mapping.",
             )
     return reads
+
+
+def resolved_in(job: dg.JobDefinition, ins: Mapping[str, In], source: str) -> dict[str, Read]:
+    """The same, where the code location is that of a run's job."""
+    graph = job.asset_layer.asset_graph
+    return resolved(ins, {key: graph.get(key).metadata for key in graph.get_all_asset_keys()}, source)
 
 
 def _found(name: str, read: In, graph: Mapping[dg.AssetKey, Mapping[str, object]], source: str) -> Contract:

@@ -12,7 +12,7 @@ import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
 
 from mlops_assets.platform.assets.failures import told_plainly
-from mlops_assets.platform.assets.inputs import In, resolved
+from mlops_assets.platform.assets.inputs import In, resolved_in
 from mlops_assets.platform.assets.lakes import lakes_of
 from mlops_assets.platform.assets.reading import never_published, pinned_version, seen_by_run
 from mlops_assets.platform.contracts.lake import placed
@@ -71,11 +71,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def _table(self, context: dg.InputContext, stack: ExitStack) -> ir.Table:
         step = context.step_context
-        graph = step.job_def.asset_layer.asset_graph
-        known = {key: graph.get(key).metadata for key in graph.get_all_asset_keys()}
-        contract = resolved({context.name: In(context.asset_key)}, known, f"Step {step.step.key}")[
-            context.name
-        ].contract
+        ins = {context.name: In(context.asset_key)}
+        contract = resolved_in(step.job_def, ins, f"Step {step.step.key}")[context.name].contract
         [lake] = lakes_of(step, [contract.lake])
         session = stack.enter_context(LakeSession(placed(Settings.load(), [lake])))
         with partition_loading_context(dynamic_partitions_store=context.instance):

@@ -148,7 +148,7 @@ def read_inputs(
     instance: dg.DagsterInstance,
     run_id: str,
 ) -> dict[str, Input]:
-    """The inputs of one partition by name, as ``read_input`` finds them.
+    """Find the partitions that one step needs of its upstream tables, and give those of each as one lazy table.
 
     Args:
         session: a session that may read the lakes of the inputs.
@@ -164,50 +164,25 @@ def read_inputs(
     """
     with partition_loading_context(dynamic_partitions_store=instance):
         return {
-            name: read_input(session, read, own, own_key, version=versions[read.contract.lake.name], run_id=run_id)
+            name: _read(session, read, own, own_key, version=versions[read.contract.lake.name], run_id=run_id)
             for name, read in reads.items()
         }
 
 
-def read_input(
-    session: LakeSession,
-    read: Read,
-    own: Contract,
-    own_key: str | None,
-    *,
-    version: int,
-    run_id: str,
-) -> Input:
-    """Find the partitions that one step needs of an upstream table and give them as one lazy table.
-
-    Args:
-        session: a session that may read the table's lake.
-        read: what is read.
-        own: the table that the step makes.
-        own_key: the partition that it makes.
-        version: the version of the lake to read.
-        run_id: the run, whose own publishes since are read instead.
-
-    Raises:
-        MissingInputError: a needed partition has never been published.
-    """
+def _read(session: LakeSession, read: Read, own: Contract, own_key: str | None, *, version: int, run_id: str) -> Input:
     contract = read.contract
     needed = upstream_keys(read, own, own_key)
     order = in_order(contract.partitions_def) if contract.partitions_def is not None else str
     wanted = sorted({*needed, *_further_keys(read, own, own_key)}, key=order)
     entries = seen_by_run(session, contract, wanted, version=version, run_id=run_id)
     chosen = _chosen(read, own_key, needed, wanted, entries)
+    found = {key: entries[key] for key in chosen if key in entries}
     record = InputRecord(
         lake=contract.lake.name,
         asset=contract.key.to_user_string(),
-        partitions={key or "": entries[key].record.content_hash for key in chosen if key in entries},
+        partitions={key or "": entry.record.content_hash for key, entry in found.items()},
     )
-    found = {key: entries[key] for key in chosen if key in entries}
-    return Input(
-        table=published_table(session, contract, found, version=version),
-        record=record,
-        snapshot=version,
-    )
+    return Input(table=published_table(session, contract, found, version=version), record=record, snapshot=version)
 
 
 def seen_by_run(

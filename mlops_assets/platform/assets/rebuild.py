@@ -19,7 +19,7 @@ import dagster as dg
 from dagster._config import ConfigTypeKind
 from dagster._core.errors import DagsterAssetCheckFailedError
 
-from mlops_assets.platform.assets.inputs import as_key, contract_of, ins_of, resolved
+from mlops_assets.platform.assets.inputs import as_key, contract_of, ins_of, resolved, specs_of
 from mlops_assets.platform.assets.reading import seen_by_run
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG
@@ -163,7 +163,7 @@ def _asset(definitions: Iterable[dg.Definitions], table: str) -> _Asset:
     """
     key = as_key(table)
     for defs in definitions:
-        specs = {spec.key: spec for each in defs.assets or () for spec in _specs(each)}
+        specs = {spec.key: spec for each in defs.assets or () for spec in specs_of(each)}
         for each in defs.assets or ():
             contract = contract_of(each) if isinstance(each, dg.AssetsDefinition) and key in each.keys else None
             if isinstance(each, dg.AssetsDefinition) and contract is not None:
@@ -180,12 +180,6 @@ def _asset(definitions: Iterable[dg.Definitions], table: str) -> _Asset:
         culprit="no asset of these definitions publishes it.",
         remedy="Name the module or file with its asset (-m). What people add by hand cannot be rebuilt.",
     )
-
-
-def _specs(asset: object) -> Iterable[dg.AssetSpec]:
-    if isinstance(asset, dg.AssetSpec):
-        return [asset]
-    return asset.specs if isinstance(asset, dg.AssetsDefinition) else []
 
 
 def _published(session: LakeSession, contract: Contract, partition: str | None, version: int | None) -> Entry:

@@ -23,7 +23,7 @@ from mlops_assets.platform.assets.events import (
     target_of,
 )
 from mlops_assets.platform.assets.failures import PartitionsError, told_plainly
-from mlops_assets.platform.assets.inputs import resolved
+from mlops_assets.platform.assets.inputs import resolved_in
 from mlops_assets.platform.assets.lakes import lakes_of
 from mlops_assets.platform.assets.making import Made, Task, make
 from mlops_assets.platform.assets.reading import in_order
@@ -35,7 +35,7 @@ from mlops_assets.platform.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mlops_assets.platform.assets.inputs import In, Read
+    from mlops_assets.platform.assets.inputs import In
     from mlops_assets.platform.assets.making import Result
     from mlops_assets.platform.contracts.contract import Contract
 
@@ -94,7 +94,7 @@ def column_schema(contract: Contract) -> dg.TableSchema:
         columns=[
             dg.TableColumn(
                 name,
-                str(kind.copy(nullable=True)),
+                str(kind),
                 description=schema.columns[name].description,
                 constraints=dg.TableColumnConstraints(
                     nullable=bool(schema.columns[name].nullable),
@@ -118,8 +118,9 @@ def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, objec
     Raises:
         dg.Failure: a partition was not published; no row can be read from it.
     """
-    with told_plainly(f"Asset {step.contract.key.to_user_string()}", owners=step.contract.owners):
-        task = Task(step=step, context=context, given=given, reads=_reads(step, context))
+    source = f"Asset {step.contract.key.to_user_string()}"
+    with told_plainly(source, owners=step.contract.owners):
+        task = Task(step=step, context=context, given=given, reads=resolved_in(context.job_def, step.ins, source))
         lakes = lakes_of(context, {step.contract.lake, *(read.contract.lake for read in task.reads.values())})
         settings = placed(Settings.load(), lakes)
         partitions = _partitions(step.contract, context)
@@ -236,10 +237,3 @@ def _not_all(contract: Contract, failed: Mapping[str | None, Result], asked_for:
     )
     told.__cause__ = errors[0] if errors else None
     return told
-
-
-def _reads(step: Step, context: dg.AssetExecutionContext) -> dict[str, Read]:
-    """The step's inputs, each with its contract, looked up in the code location where it is named by its key."""
-    graph = context.job_def.asset_layer.asset_graph
-    known = {key: graph.get(key).metadata for key in graph.get_all_asset_keys()}
-    return resolved(step.ins, known, f"Asset {step.contract.key.to_user_string()}")

@@ -198,7 +198,8 @@ def _show(session: LakeSession, paths: Sequence[Path]) -> None:
 
 def _count(session: LakeSession, candidate: Candidate, rows: ir.Table) -> int:
     _show(session, [candidate.file.path])
-    return int(session.connection.execute(str(session.ibis.compile(rows.count().name("rows")))).fetchall()[0][0])
+    [(number,)] = session.rows(rows.count().name("rows"))
+    return int(number)
 
 
 def _distinct(
@@ -269,8 +270,17 @@ def _failing(table: ir.Table, contract: Contract, check: str, partition: Mapping
         return table.semi_join(repeated, keys).order_by(keys)
     if check == rules.MEMBERSHIP:
         return _elsewhere(table, partition)
-    judged = [kept(rule.holds(table)) for rule in rules.row_rules(contract) if rule.group == check]
-    return table.filter(~functools.reduce(operator.and_, judged))
+    return table.filter(~kept_by_check(table, contract, partition)[check])
+
+
+def kept_by_check(table: ir.Table, contract: Contract, partition: Mapping[str, str]) -> dict[str, ir.BooleanValue]:
+    """For each check of single rows whether a row of the table is known to pass it, never NULL."""
+    holding: dict[str, list[ir.BooleanValue]] = {}
+    for column, value in partition.items():
+        holding.setdefault(rules.MEMBERSHIP, []).append(kept(table[column] == value))
+    for rule in rules.row_rules(contract):
+        holding.setdefault(rule.group, []).append(kept(rule.holds(table)))
+    return {check: functools.reduce(operator.and_, holds) for check, holds in holding.items()}
 
 
 def _elsewhere(table: ir.Table, partition: Mapping[str, str]) -> ir.Table:
@@ -282,10 +292,9 @@ def _elsewhere(table: ir.Table, partition: Mapping[str, str]) -> ir.Table:
 
 def _sample(session: LakeSession, contract: Contract, failing: ir.Table) -> tuple[dict[str, str | None], ...]:
     columns = list(rules.columns_of(contract))
-    cursor = session.connection.execute(str(session.ibis.compile(failing.select(columns).limit(SAMPLE_ROWS))))
     return tuple(
         {column: _shown(contract, column, value) for column, value in zip(columns, row, strict=True)}
-        for row in cursor.fetchall()
+        for row in session.rows(failing.select(columns).limit(SAMPLE_ROWS))
     )
 
 

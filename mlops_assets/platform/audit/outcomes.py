@@ -79,6 +79,11 @@ class CheckOutcome:
         return self.blocking and not self.passed
 
     @property
+    def severity(self) -> dg.AssetCheckSeverity:
+        """Error for an outcome that blocks when it fails, else warning."""
+        return dg.AssetCheckSeverity.ERROR if self.blocking else dg.AssetCheckSeverity.WARN
+
+    @property
     def failing_rows(self) -> int:
         """Rows that break the check's rules; a row that breaks two counts twice."""
         return sum(broken.rows for broken in self.broken)
@@ -149,7 +154,7 @@ class Audit:
 
     rows: int | None
     content_hash: str | None
-    outcomes: Sequence[CheckOutcome] = field(default_factory=tuple)
+    outcomes: Sequence[CheckOutcome]
 
     @property
     def stops(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, kept
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, kept_by_check
 from mlops_assets.platform.audit.outcomes import CheckOutcome
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
@@ -22,10 +22,6 @@ from mlops_assets.platform.lake.ledger import QuarantineRecord
 from mlops_assets.platform.lake.stage import stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import ibis.expr.types as ir
-
     from mlops_assets.platform.audit.outcomes import Audit
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
@@ -68,11 +64,13 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
     stopping = [outcome for outcome in found.outcomes if outcome.stops]
     if any(outcome.name in whole for outcome in stopping) or not any(outcome.broken for outcome in stopping):
         return None
-    path, partition = candidate.file.path, candidate.partition
+    path = candidate.file.path
     table = session.ibis.sql(f"SELECT * FROM {parquet_rows(path)}")
-    judged = _judgements(table, contract, partition)
-    good = functools.reduce(operator.and_, judged.values())
-    share = session.connection.execute(str(session.ibis.compile(good.mean().name("share")))).fetchall()[0][0]
+    blocking = rules.check_names(contract)
+    rules_kept = kept_by_check(table, contract, candidate.partition)
+    kept = {check: holds for check, holds in rules_kept.items() if blocking[check]}
+    good = functools.reduce(operator.and_, kept.values())
+    [(share,)] = session.rows(good.mean().name("share"))
     if share < contract.quarantine.floor:
         return None
     attempt = path.parent.name
@@ -82,9 +80,9 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
         good_file.remove()
         return None
     reasons = functools.reduce(
-        operator.add, (ibis.ifelse(holds, "", f"{name} ") for name, holds in judged.items())
+        operator.add, (ibis.ifelse(holds, "", f"{name} ") for name, holds in kept.items())
     ).strip()
-    came_in = {column: ibis.literal(value) for column, value in contract.quarantine_values(partition).items()}
+    came_in = {column: ibis.literal(value) for column, value in contract.quarantine_values(candidate.partition).items()}
     bad = table.filter(~good).mutate(**{rules.QUARANTINE_REASON: reasons}, **came_in)
     bad_file = stage(
         session,
@@ -112,17 +110,5 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
 def _recorded(session: LakeSession, contract: Contract, bad: StagedFile) -> QuarantineRecord:
     table = session.ibis.sql(f"SELECT * FROM {parquet_rows(bad.path)}")
     totals = table.aggregate(rows=table.count(), total=hash_total(table, rules.quarantine_columns_of(contract)))
-    [(rows, total)] = session.connection.execute(str(session.ibis.compile(totals))).fetchall()
+    [(rows, total)] = session.rows(totals)
     return QuarantineRecord(rows=rows, content_hash=format_hash(rows, int(total)))
-
-
-def _judgements(table: ir.Table, contract: Contract, partition: Mapping[str, str]) -> dict[str, ir.BooleanValue]:
-    judged: dict[str, ir.BooleanValue] = {}
-    for column, value in partition.items():
-        holds = kept(table[column] == value)
-        judged[rules.MEMBERSHIP] = judged[rules.MEMBERSHIP] & holds if rules.MEMBERSHIP in judged else holds
-    for rule in rules.row_rules(contract):
-        if not rule.warn:
-            holds = kept(rule.holds(table))
-            judged[rule.group] = judged[rule.group] & holds if rule.group in judged else holds
-    return judged

@@ -6,7 +6,6 @@ that needs the lake or the orchestrator: the service's request path imports this
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import sqlite3
@@ -22,6 +21,7 @@ from mlops_assets.platform.durable_files import (
     staged_path,
     sync_file,
     sync_folder,
+    taking_turns,
 )
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.history import EXPORT_ID, POINTER, note_move
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     Trusted = Mapping[str, Ed25519PublicKey]
 
 DEFAULT_KEEP: Final = 5
-_LOCK: Final = ".lock"
 _DATA: Final = "data.sqlite"
 _MANIFEST: Final = "manifest.json"
 
@@ -152,7 +151,7 @@ def write_export(
     for name, table in tables.items():
         check_table(name, table, keyed[name])
     folder.mkdir(parents=True, exist_ok=True)
-    with _writing(folder), _staging(folder) as staged:
+    with taking_turns(folder), _staging(folder) as staged:
         written = _write(staged, tables, keyed, provenance)
         export_id = written.export_id
         adopted = _adoptable(folder, export_id, signing_key)
@@ -220,7 +219,7 @@ def discard_exports(folder: Path, export_ids: Iterable[str]) -> None:
     Raises:
         ArtifactError: one of them is the current one; none is deleted.
     """
-    with _writing(folder):
+    with taking_turns(folder):
         _sweep(folder)
         found = sorted({export_id for export_id in export_ids if (folder / export_id).is_dir()})
         if current := [export_id for export_id in found if _is_current(folder, export_id)]:
@@ -231,14 +230,6 @@ def discard_exports(folder: Path, export_ids: Iterable[str]) -> None:
             )
         for export_id in found:
             _discard(folder, folder / export_id)
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Hold the writers' lock; the kernel releases it when its holder dies."""
-    with (folder / _LOCK).open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextmanager

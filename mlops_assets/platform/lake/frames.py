@@ -23,6 +23,7 @@ import duckdb
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
+from ibis.backends.sql.datatypes import DuckDBType
 
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import first_line, literal, quote
@@ -259,7 +260,6 @@ def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns:
         raise _unknown_type(first_line(error)) from None
     seen = session.ibis.table(name).schema()
     stored = dict(session.connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE {name})").fetchall())
-    mapper = session.ibis.compiler.type_mapper
     chosen = []
     for column, kind in seen.items():
         wanted, quoted = columns.get(column), quote(column)
@@ -272,12 +272,12 @@ def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns:
             )
             continue
         if wanted is not None and pa.types.is_null(arrow.schema.field(column).type):
-            chosen.append(f"NULL::{mapper.to_string(wanted)} AS {quoted}")
+            chosen.append(f"NULL::{DuckDBType.to_string(wanted)} AS {quoted}")
             continue
         if wanted is None or kind.copy(nullable=True) == wanted or not _akin(stored[column], kind, wanted):
             chosen.append(quoted)
             continue
-        to = mapper.to_string(wanted)
+        to = DuckDBType.to_string(wanted)
         # The engine casts no time back to one of nanoseconds; their texts are equal if they are.
         back = "VARCHAR" if stored[column] == _TIME_NS else stored[column]
         words = literal(f"{_MISFIT}the column {column} ({stored[column]}) holds values that are no {wanted}.")

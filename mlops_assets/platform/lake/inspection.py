@@ -22,7 +22,7 @@ from mlops_assets.platform.lake.catalog import AUTHOR, literal, quote
 from mlops_assets.platform.lake.erasure_record import records as erasure_records
 from mlops_assets.platform.lake.files import data_files, is_gone_or_cut, partition_files
 from mlops_assets.platform.lake.stage import abandoned
-from mlops_assets.platform.lake.tables import where
+from mlops_assets.platform.lake.tables import EVERY_VALUE, sql_name, where
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
@@ -154,12 +154,11 @@ def measured(
         keys = [table[contract.partition_columns[dimension]].cast("string") for dimension in contract.dimensions]
         grouped = table.group_by(**{f"key_{number}": key for number, key in enumerate(keys)}) if keys else table
         total = hash_total(table, columns)
-        compiled = session.ibis.compile(grouped.aggregate(found_rows=table.count(), found_total=total))
+        rows = session.rows(grouped.aggregate(found_rows=table.count(), found_total=total))
     else:
-        # The hash makes DuckDB read every value; a mere count is answered from the catalog.
-        listed = ", ".join([*texts, "count(*)", "bit_xor(hash(found))"])
-        compiled = f"SELECT {listed} FROM ({query}) AS found{' GROUP BY ALL' if texts else ''}"
-    rows = session.connection.execute(str(compiled)).fetchall()
+        listed = ", ".join([*texts, "count(*)", EVERY_VALUE])
+        grouping = " GROUP BY ALL" if texts else ""
+        rows = session.connection.execute(f"SELECT {listed} FROM ({query}) AS found{grouping}").fetchall()
     return {
         tuple(row[:-2]): (int(row[-2]), format_hash(int(row[-2]), int(row[-1])) if columns else None) for row in rows
     }
@@ -210,7 +209,7 @@ def _of_table(
 def _of_quarantine(session: LakeSession, contract: Contract, *, version: int) -> Iterator[Fault]:
     try:
         session.connection.execute(
-            f"SELECT bit_xor(hash(found)) FROM ({_at(contract, version, rules.QUARANTINE)}) AS found"
+            f"SELECT {EVERY_VALUE} FROM ({_at(contract, version, rules.QUARANTINE)}) AS found"
         ).fetchall()
     except duckdb.Error as error:
         name = f"{contract.layer}/{contract.table}{rules.QUARANTINE}"
@@ -343,8 +342,7 @@ def _of_commits(session: LakeSession, lake: str, records: Iterable[Entry]) -> It
 
 
 def _at(contract: Contract, version: int, suffix: str = "") -> str:
-    name = f"{quote(contract.lake.name)}.{quote(contract.layer)}.{quote(contract.table + suffix)}"
-    return f"SELECT * FROM {name} AT (VERSION => {version})"
+    return f"SELECT * FROM {sql_name(contract, contract.table + suffix)} AT (VERSION => {version})"
 
 
 def _held_by(session: LakeSession, contract: Contract, entry: Entry, version: int) -> str:

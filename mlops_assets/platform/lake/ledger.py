@@ -175,7 +175,7 @@ def current(
         f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key AND version = newest"
         f" AND content_hash <> '{LOST}'",
     )
-    return _by_partition(rows)
+    return {entry.record.partition: entry for entry in (_entry(*row) for row in rows)}
 
 
 def current_version(session: LakeSession, contract: Contract, partition_key: str | None) -> int:
@@ -331,11 +331,6 @@ def _keys(session: LakeSession, contract: Contract, partition_keys: Sequence[str
     if is_embedded(session.settings, contract.lake.name):
         return f"(SELECT value AS key FROM json_each({listed}))"
     return f"(SELECT json_array_elements_text({listed}::json) AS key)"
-
-
-def _by_partition(rows: Sequence[tuple[int, str]]) -> dict[str | None, Entry]:
-    entries = [_entry(*row) for row in rows]
-    return {entry.record.partition: entry for entry in entries}
 
 
 def _entry(version: int, record: str) -> Entry:

@@ -28,7 +28,7 @@ _KEYS: Final = "keys_to_erase"
 _EDGE: Final = "[^0-9A-Z]"
 
 
-def word_of(identifier: str) -> tuple[str, str]:
+def _word_of(identifier: str) -> tuple[str, str]:
     """What a text has in it that names the person: the last part of the identifier; and the parts before it."""
     scope, _, word = identifier.rpartition(subjects.SEPARATOR)
     return word, scope
@@ -36,7 +36,7 @@ def word_of(identifier: str) -> tuple[str, str]:
 
 def words_of(given: Subjects) -> set[str]:
     """What texts have in them that name these persons."""
-    return {word_of(text)[0] for texts in given.values() for text in texts}
+    return {_word_of(text)[0] for texts in given.values() for text in texts}
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def registered(session: LakeSession, given: Subjects) -> Iterator[Matching]:
     rows = []
     for kind, texts in given.items():
         for text in sorted(texts):
-            word, scope = word_of(text)
+            word, scope = _word_of(text)
             searched = word if len(word) >= SHORTEST_WORD else None
             pattern = f"(^|{_EDGE}){re.escape(word)}({_EDGE}|$)"
             rows.append({"kind": kind, "identifier": text, "word": searched, "pattern": pattern, "scope": scope})
@@ -91,8 +91,10 @@ class Matching:
         """
         text = f"upper(concat_ws(chr(31), {', '.join(f'{quote(column)}::VARCHAR' for column in columns)}))"
         scopes = ""
-        for kind in contract.subject if contract is not None else ():
-            *leading, _ = subjects.columns_of(contract, kind) if contract is not None else ()
+        columns_of = (
+            {} if contract is None else {kind: subjects.columns_of(contract, kind) for kind in contract.subject}
+        )
+        for kind, (*leading, _) in columns_of.items():
             if leading and set(leading) <= set(columns):
                 identity = subjects.identity_sql(map(quote, leading), leading=True)
                 scopes += f" WHEN one.kind = {literal(kind)} THEN coalesce({identity} = one.scope, false)"

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import duckdb
+from ibis.backends.sql.datatypes import DuckDBType
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import CatalogAwayError, LakeError
 from mlops_assets.platform.lake import ledger, tombstones
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, publish_lock, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
+from mlops_assets.platform.lake.tables import EVERY_VALUE, sql_name
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
@@ -247,10 +249,9 @@ def _readable(session: LakeSession, contract: Contract, replacement: Replacement
         aside = record.quarantined.rows if record.quarantined is not None else 0
         expected.append((contract.table + rules.QUARANTINE, contract.quarantine_values(replacement.partition), aside))
     try:
-        # The hash makes DuckDB read every value; a mere count is answered from the catalog.
         counted = [
             session.connection.execute(
-                f"SELECT count(*), bit_xor(hash(found)) FROM {_name(contract, table)} AS found{_condition([columns])}"
+                f"SELECT count(*), {EVERY_VALUE} FROM {sql_name(contract, table)} AS found{_condition([columns])}"
             ).fetchall()[0][0]
             for table, columns, _ in expected
         ]
@@ -273,7 +274,7 @@ def _commit(session: LakeSession, contract: Contract, replacements: Sequence[Rep
     empty = next((record.publish_id for record in records if not record.rows), None)
     if empty is not None:
         # A transaction that changes nothing would leave no version, and so no record of the empty partition.
-        connection.execute(f"COMMENT ON TABLE {_name(contract, contract.table)} IS {literal(empty)}")
+        connection.execute(f"COMMENT ON TABLE {sql_name(contract, contract.table)} IS {literal(empty)}")
     connection.execute(
         f"CALL {quote(contract.lake.name)}.set_commit_message({literal(AUTHOR)}, "
         f"{literal(f'publish {contract.key.to_user_string()}')}, extra_info => {literal(ledger.recorded(records))})"
@@ -296,7 +297,7 @@ def _replace(
     Raises:
         LakeError: a file with those rows cannot be read, so the lake cannot tell which rows of it to delete.
     """
-    name = _name(contract, table)
+    name = sql_name(contract, table)
     aside = table != contract.table
     partitions = [contract.quarantine_values(each.partition) if aside else each.partition for each in replacements]
     try:
@@ -325,10 +326,8 @@ def _prepare_table(session: LakeSession, contract: Contract, table: str, columns
         LakeError: a column has another type than the contract now says.
     """
     connection = session.connection
-    types = session.ibis.compiler.type_mapper
-    wanted = {name: kind.copy(nullable=True) for name, kind in columns.items()}
     existing = {
-        row[0]: types.from_string(row[1])
+        row[0]: DuckDBType.from_string(row[1])
         for row in connection.execute(
             "SELECT column_name, data_type FROM duckdb_columns() "
             "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
@@ -337,12 +336,14 @@ def _prepare_table(session: LakeSession, contract: Contract, table: str, columns
     }
     if not existing:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(contract.lake.name)}.{quote(contract.layer)}")
-        listed = ", ".join(f"{quote(name)} {types.to_string(kind)}" for name, kind in wanted.items())
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {_name(contract, table)} ({listed})")
+        listed = ", ".join(f"{quote(name)} {DuckDBType.to_string(kind)}" for name, kind in columns.items())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {sql_name(contract, table)} ({listed})")
         return
-    for name, kind in wanted.items():
+    for name, kind in columns.items():
         if name not in existing:
-            connection.execute(f"ALTER TABLE {_name(contract, table)} ADD COLUMN {quote(name)} {types.to_string(kind)}")
+            connection.execute(
+                f"ALTER TABLE {sql_name(contract, table)} ADD COLUMN {quote(name)} {DuckDBType.to_string(kind)}"
+            )
         elif existing[name] != kind:
             raise LakeError(
                 source=f"Lake {contract.lake.name}, table {contract.layer}/{table}",
@@ -366,7 +367,3 @@ def _source(contract: Contract, table: str, replacements: Sequence[Replacement])
         f", partition {keys[0]}" if len(keys) == 1 else f", {len(keys)} partitions from {keys[0]} on" if keys else ""
     )
     return f"Lake {contract.lake.name}, table {contract.layer}/{table}{which}"
-
-
-def _name(contract: Contract, table: str) -> str:
-    return f"{quote(contract.lake.name)}.{quote(contract.layer)}.{quote(table)}"

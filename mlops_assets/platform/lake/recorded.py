@@ -19,14 +19,12 @@ from mlops_assets.platform.lake.files import parquet_rows, partition_files
 from mlops_assets.platform.lake.inspection import measured, partition_texts
 from mlops_assets.platform.lake.ledger import InputRecord
 from mlops_assets.platform.lake.stage import StagedFile
-from mlops_assets.platform.lake.tables import published_table, where
+from mlops_assets.platform.lake.tables import sql_name, where
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry
@@ -49,22 +47,6 @@ def recorded_contents(session: LakeSession, contract: Contract, contents: Mappin
         if (key or None) not in found:
             raise _gone(session, contract, key or None, content)
     return found
-
-
-def read_as_recorded(session: LakeSession, contract: Contract, record: InputRecord) -> ir.Table:
-    """The rows that a step read once, as its record names them, whatever has been published since.
-
-    Args:
-        session: a session that may read the contract's lake.
-        contract: the table that was read.
-        record: what was read of it.
-
-    Raises:
-        LakeError: a content has expired, was lost, was erased in part, or is not on record.
-        MissingInputError: a partition was published before the contract had a column that must hold a value.
-    """
-    found = recorded_contents(session, contract, record.partitions)
-    return published_table(session, contract, found, version=0)
 
 
 def _gone(session: LakeSession, contract: Contract, key: str | None, content: str) -> LakeError:
@@ -137,7 +119,7 @@ def verified_copy(session: LakeSession, contract: Contract, entry: Entry, file: 
 def rows_of(session: LakeSession, contract: Contract, entry: Entry) -> tuple[str, int]:
     """The query of the rows of a publish, and the version of the lake that still holds them; 0 if none does."""
     version = ledger.readable_version(session, contract, entry.record.partition, entry.version) or 0
-    name = f"{quote(contract.lake.name)}.{quote(contract.layer)}.{quote(contract.table)}"
+    name = sql_name(contract, contract.table)
     listed = ", ".join(map(quote, entry.record.columns))
     condition = where(contract, [entry.record.partition])
     return f"SELECT {listed} FROM {name} AT (VERSION => {version}){condition}", version

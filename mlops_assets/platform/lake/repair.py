@@ -28,7 +28,7 @@ from mlops_assets.platform.lake.files import data_files, is_broken, parquet_rows
 from mlops_assets.platform.lake.inspection import measured, partition_texts
 from mlops_assets.platform.lake.ledger import LOST, PublishRecord
 from mlops_assets.platform.lake.stage import FILE_NAME, lease
-from mlops_assets.platform.lake.tables import where
+from mlops_assets.platform.lake.tables import sql_name, where
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _link(session: LakeSession, planned: TableRepair, attempt: str) -> list[Path
 def _replace_files(session: LakeSession, planned: TableRepair, links: Sequence[Path]) -> None:
     """Everything but the COMMIT."""
     contract, connection = planned.contract, session.connection
-    name = f"{quote(contract.lake.name)}.{quote(contract.layer)}.{quote(planned.table)}"
+    name = sql_name(contract, planned.table)
     columns = connection.execute(
         "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? AND schema_name = ? "
         "AND table_name = ? ORDER BY column_index",

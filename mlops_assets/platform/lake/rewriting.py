@@ -4,17 +4,16 @@ Put here the one place that changes DuckLake's own tables by hand. Keep out why 
 
 No statement of DuckLake's reaches what old versions name. So a file that holds such rows is written anew beside the old
 one, and the rows of the catalog that name the old file come to name the new one, with its counts and statistics. What
-these would be DuckLake says itself: the files are added to a scratch lake, whose catalog is copied from. The old file's
-id, the versions that name it and every other row stay.
+these would be DuckLake says itself (``file_statistics``). The old file's id, the versions that name it and every other
+row stay.
 """
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
@@ -23,9 +22,17 @@ from mlops_assets.platform.contracts.content_hash import hash_total, without
 from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger, matching
-from mlops_assets.platform.lake.catalog import literal, quote
+from mlops_assets.platform.lake.catalog import quote
 from mlops_assets.platform.lake.erasure_record import ErasedPublish
-from mlops_assets.platform.lake.files import FILES, data_files, listed, parquet_rows, plain
+from mlops_assets.platform.lake.file_statistics import (
+    COLUMNS,
+    STATISTICS,
+    FileStatistics,
+    Place,
+    file_statistics,
+    places,
+)
+from mlops_assets.platform.lake.files import FILES, data_files, listed, parquet_rows
 from mlops_assets.platform.lake.stage import FILE_NAME, lease, unbounded, write_parquet
 from mlops_assets.platform.withheld import reason
 
@@ -40,23 +47,10 @@ if TYPE_CHECKING:
     from mlops_assets.platform.lake.matching import Matching
     from mlops_assets.platform.lake.session import LakeSession
 
-_SCRATCH: Final = "erasure_scratch"
 _REMOVED: Final = "rows_to_erase"
 _PARTITION: Final = "erased_from"
-_STATISTICS: Final = (
-    "column_size_bytes",
-    "value_count",
-    "null_count",
-    "min_value",
-    "max_value",
-    "contains_nan",
-    "extra_stats",
-)
-_COLUMNS: Final = "SELECT DISTINCT column_id, column_name, parent_column FROM {}ducklake_column"
 Removed = dict[str, tuple[int, int]]
 """For each partition how many rows were removed, and the sum of their numbers in the content hash."""
-_Place = tuple[str, ...]
-"""A column's name, after the names of what it is nested in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +66,6 @@ class Rewritten:
     file: DataFile
     removed: Removed
     left: Path | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Statistics:
-    """What DuckLake says of files: of each by its number, and of all together by column, which may be nested."""
-
-    counts: dict[int, tuple[int, int, int]]
-    columns: dict[int, dict[_Place, tuple[Any, ...]]]
-    table: dict[_Place, tuple[Any, Any]]
 
 
 @contextmanager
@@ -119,7 +104,7 @@ class Rewriter:
     _looked_at: dict[tuple[int, str], Rewritten | None] = field(default_factory=dict)
     _files: list[DataFile] = field(default_factory=list)
     _history: dict[str, list[Entry]] = field(default_factory=dict)
-    _statistics: dict[int, _Statistics] = field(default_factory=dict)
+    _statistics: dict[int, FileStatistics] = field(default_factory=dict)
 
     def look(self) -> None:
         """Write each file anew that holds rows of the persons; those looked at before are known.
@@ -133,7 +118,9 @@ class Rewriter:
                 if (file.number, file.stored) not in self._looked_at:
                     self._looked_at[file.number, file.stored] = self._rewritten(file)
             for number in self._table_ids() if self.writes else ():
-                self._statistics[number] = self._measured([file for file in self._files if file.table_id == number])
+                of_table = [file for file in self._files if file.table_id == number]
+                kept = {file.number: path for file in of_table if (path := self._as_will_be(file)) is not None}
+                self._statistics[number] = file_statistics(self.session, kept)
         except duckdb.Error as error:
             raise LakeError(
                 source=f"Lake {self.lake}",
@@ -223,7 +210,7 @@ class Rewriter:
         )
         table = self.session.ibis.sql(f"SELECT * FROM {_REMOVED}")
         grouped = table.group_by(_PARTITION).aggregate(rows=table.count(), total=hash_total(table, columns))
-        rows = connection.execute(str(self.session.ibis.compile(grouped))).fetchall()
+        rows = self.session.rows(grouped)
         connection.execute(f"DROP TABLE {_REMOVED}")
         if not rows:
             return None
@@ -247,61 +234,10 @@ class Rewriter:
                 "it again.",
             )
 
-    def _measured(self, files: Sequence[DataFile]) -> _Statistics:
-        """What a scratch lake says of the files of one table as they will be."""
-        connection = self.session.connection
-        kept = [(file.number, path) for file in files if (path := self._as_will_be(file)) is not None]
-        folder = self.session.scratch / _SCRATCH
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        if not kept:
-            return _Statistics(counts={}, columns={}, table={})
-        connection.execute(
-            f"ATTACH {literal(f'ducklake:{folder}/catalog.ducklake')} AS {_SCRATCH} (DATA_PATH {literal(f'{folder}/')})"
-        )
-        try:
-            source = parquet_rows(*(path for _, path in kept))
-            connection.execute(f"CREATE TABLE {_SCRATCH}.files AS FROM {source} LIMIT 0")
-            connection.execute("BEGIN TRANSACTION")
-            for _, path in kept:
-                connection.execute(
-                    f"CALL ducklake_add_data_files({literal(_SCRATCH)}, 'files', {literal(plain(path))}, "
-                    "allow_missing => true, hive_partitioning => false)"
-                )
-            connection.execute("COMMIT")
-            return self._statistics_of([number for number, _ in kept])
-        finally:
-            self.session.rollback()
-            connection.execute(f"DETACH {_SCRATCH}")
-
     def _as_will_be(self, file: DataFile) -> Path | None:
         rewritten = self._looked_at[file.number, file.stored]
         path = file.path if rewritten is None else rewritten.left
         return path if path is not None and path.exists() else None
-
-    def _statistics_of(self, numbers: Sequence[int]) -> _Statistics:
-        def rows(statement: str) -> list[tuple[Any, ...]]:
-            return self.session.connection.execute(
-                statement.replace("@", f"__ducklake_metadata_{_SCRATCH}.")
-            ).fetchall()
-
-        files = rows(
-            "SELECT data_file_id, record_count, file_size_bytes, footer_size FROM @ducklake_data_file"
-            " ORDER BY data_file_id"
-        )
-        number_of = {row[0]: number for row, number in zip(files, numbers, strict=True)}
-        place_of = _places(rows(_COLUMNS.format("@")))
-        columns: dict[int, dict[_Place, tuple[Any, ...]]] = {}
-        for file, column_id, *found in rows(
-            f"SELECT data_file_id, column_id, {', '.join(_STATISTICS)} FROM @ducklake_file_column_stats"
-        ):
-            columns.setdefault(number_of[file], {})[place_of[column_id]] = tuple(found)
-        table = rows("SELECT column_id, min_value, max_value FROM @ducklake_table_column_stats")
-        return _Statistics(
-            counts={number_of[row[0]]: row[1:] for row in files},
-            columns=columns,
-            table={place_of[column_id]: (least, greatest) for column_id, least, greatest in table},
-        )
 
     def _replace(self, run: Run, rewritten: Rewritten) -> None:
         """Let the catalog name the new file, or none, where it named the old one."""
@@ -326,9 +262,9 @@ class Rewriter:
             )
             for column_id, place in _columns_of(run, file.table_id).items():
                 run(
-                    f"UPDATE ducklake_file_column_stats SET {', '.join(f'{what} = ?' for what in _STATISTICS)}"
+                    f"UPDATE ducklake_file_column_stats SET {', '.join(f'{what} = ?' for what in STATISTICS)}"
                     " WHERE data_file_id = ? AND column_id = ?",
-                    *statistics.columns[file.number].get(place, (None,) * len(_STATISTICS)),
+                    *statistics.columns[file.number].get(place, (None,) * len(STATISTICS)),
                     file.number,
                     column_id,
                 )
@@ -417,17 +353,6 @@ def _overlaps(file: DataFile, begin: int, end: int | None) -> bool:
     return (end is None or file.begin < end) and (file.end is None or file.end > begin)
 
 
-def _columns_of(run: Run, table_id: int) -> dict[int, _Place]:
-    """The place of each column of a table, of now or before, by its id."""
-    return _places(run(f"{_COLUMNS.format('')} WHERE table_id = ?", table_id))
-
-
-def _places(columns: Sequence[tuple[Any, ...]]) -> dict[int, _Place]:
-    """The place of each column by its id, from ids, names, and the ids of what they are nested in."""
-    known = {int(number): (name, parent) for number, name, parent in columns}
-
-    def place(number: int) -> _Place:
-        name, parent = known[number]
-        return (*(place(int(parent)) if parent is not None else ()), name)
-
-    return {number: place(number) for number in known}
+def _columns_of(run: Run, table_id: int) -> dict[int, Place]:
+    """The place of each column that the table has or had, by its id."""
+    return places(run(f"{COLUMNS.format('')} WHERE table_id = ?", table_id))

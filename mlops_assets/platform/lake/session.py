@@ -35,6 +35,7 @@ from mlops_assets.platform.withheld import reason
 if TYPE_CHECKING:
     from types import TracebackType
 
+    import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
     from mlops_assets.platform.settings import Settings
@@ -199,6 +200,10 @@ class LakeSession:
         """The rows that the database of the lake's catalog gives for a statement in its own SQL."""
         self.attach(lake)
         return query(self.connection, self.settings, lake, statement)
+
+    def rows(self, expression: ir.Expr) -> list[tuple[Any, ...]]:
+        """The rows of an Ibis expression, as the engine gives them."""
+        return self.connection.execute(str(self.ibis.compile(expression))).fetchall()
 
     def _identity(self, lake: str) -> str:
         catalog = self.settings.lake(lake).catalog

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import ibis
+from ibis.backends.sql.datatypes import DuckDBType
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.durable_files import sync_file
@@ -108,10 +109,9 @@ def stage(
     folder = session.settings.lake_data_path(contract.lake.name) / contract.layer / contract.table / attempt
     folder.mkdir(parents=True)
     path = folder / FILE_NAME
-    types = session.ibis.compiler.type_mapper
     # Cast, because an engine's own type may be wider than Ibis says (a DuckDB sum of BIGINT is a HUGEINT).
     chosen = ", ".join(
-        f"{_rounded(contract, column)}::{types.to_string(kind.copy(nullable=True))} AS {quote(column)}"
+        f"{_rounded(contract, column)}::{DuckDBType.to_string(kind)} AS {quote(column)}"
         for column, kind in columns.items()
     )
     try:
@@ -155,6 +155,7 @@ def write_parquet(session: LakeSession, query: str, path: Path, *, unbounded: Co
 def _query(session: LakeSession, table: ir.Table) -> str:
     session.ibis._run_pre_execute_hooks(table)  # noqa: SLF001  registers memtables, as to_parquet does
     # Merging nested selects takes Ibis longer than a small partition takes DuckDB, whose optimiser merges them anyway.
+    # It is a global option alone. What another thread compiles meanwhile is nested too, and means the same.
     fuse = ibis.options.sql.fuse_selects
     ibis.options.sql.fuse_selects = False
     try:

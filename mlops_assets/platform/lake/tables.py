@@ -5,7 +5,9 @@ Put here reading published rows. Keep out which of them a step needs (``assets.r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from ibis.backends.sql.datatypes import DuckDBType
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import MissingInputError
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry
     from mlops_assets.platform.lake.session import LakeSession
+
+EVERY_VALUE: Final = "bit_xor(hash(found))"
+"""An SQL aggregate for which DuckDB reads every value of the rows ``found``; a mere count reads none."""
 
 
 def current_table(
@@ -54,13 +59,13 @@ def quarantined_table(session: LakeSession, contract: Contract, partition_key: s
     ).fetchone()
     if there is None:
         return _nothing(session, columns)
-    name = f"{quote(catalog)}.{quote(contract.layer)}.{quote(contract.table + rules.QUARANTINE)}"
+    name = sql_name(contract, contract.table + rules.QUARANTINE)
     found = session.ibis.sql(f"SELECT {', '.join(map(quote, columns))} FROM {name}")
     return found if partition_key is None else found.filter(found[rules.QUARANTINE_PARTITION] == partition_key)
 
 
 def _nothing(session: LakeSession, columns: Mapping[str, dt.DataType]) -> ir.Table:
-    listed = ", ".join(f"NULL::{_type(session, kind)} AS {quote(name)}" for name, kind in columns.items())
+    listed = ", ".join(f"NULL::{DuckDBType.to_string(kind)} AS {quote(name)}" for name, kind in columns.items())
     return session.ibis.sql(f"SELECT {listed} WHERE false")
 
 
@@ -87,7 +92,7 @@ def published_table(
         MissingInputError: a partition was published before the contract had a column that must hold a value and has no
             default; or every version of the lake with its rows has expired.
     """
-    catalog = session.attach(contract.lake.name)
+    session.attach(contract.lake.name)
     columns = rules.columns_of(contract)
     if not entries:
         return _nothing(session, columns)
@@ -103,11 +108,12 @@ def published_table(
         listed = ", ".join(
             quote(name)
             if name in published
-            else f"{_absent(contract, name, keys)}::{_type(session, kind)} AS {quote(name)}"
+            else f"{_absent(contract, name, keys)}::{DuckDBType.to_string(kind)} AS {quote(name)}"
             for name, kind in columns.items()
         )
-        table = f"{quote(catalog)}.{quote(contract.layer)}.{quote(contract.table)}"
-        parts.append(f"SELECT {listed} FROM {table} AT (VERSION => {at}){where(contract, keys)}")
+        parts.append(
+            f"SELECT {listed} FROM {sql_name(contract, contract.table)} AT (VERSION => {at}){where(contract, keys)}"
+        )
     return session.ibis.sql(" UNION ALL ".join(parts))
 
 
@@ -123,10 +129,6 @@ def _readable_version(session: LakeSession, contract: Contract, key: str | None,
     return readable
 
 
-def _type(session: LakeSession, kind: dt.DataType) -> str:
-    return str(session.ibis.compiler.type_mapper.to_string(kind.copy(nullable=True)))
-
-
 def _absent(contract: Contract, column: str, keys: Sequence[str | None]) -> str:
     """What a column holds in partitions that were published without it."""
     if column in contract.defaults:
@@ -139,6 +141,11 @@ def _absent(contract: Contract, column: str, keys: Sequence[str | None]) -> str:
         culprit=f"{which} was published before the contract had the column {column}, which must hold a value.",
         remedy="Materialize it again, or say in the field's metadata what earlier partitions hold: {'default': ...}.",
     )
+
+
+def sql_name(contract: Contract, table: str) -> str:
+    """The SQL name of a table, the contract's or its quarantine's, in the attached lake."""
+    return f"{quote(contract.lake.name)}.{quote(contract.layer)}.{quote(table)}"
 
 
 def where(contract: Contract, keys: Sequence[str | None]) -> str:

@@ -13,10 +13,9 @@ import pytest
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake import ledger
-from mlops_assets.platform.lake.ledger import InputRecord
-from mlops_assets.platform.lake.recorded import read_as_recorded
+from mlops_assets.platform.lake.recorded import recorded_contents
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.lake.tables import current_table
+from mlops_assets.platform.lake.tables import current_table, published_table
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 
@@ -112,7 +111,7 @@ def test_what_was_read_before_the_column_came_is_read_again_as_recorded(instance
     with LakeSession(Settings.load()) as session:
         content = ledger.current(session, PLAIN, ["w1"])["w1"].record.content_hash
     publish(DEFAULTED, "w1", instance)
-    read = InputRecord(lake=PLAIN.lake.name, asset=PLAIN.key.to_user_string(), partitions={"w1": content})
     with LakeSession(Settings.load()) as session:
-        [row] = read_as_recorded(session, DEFAULTED, read).to_pyarrow().to_pylist()
+        found = recorded_contents(session, DEFAULTED, {"w1": content})
+        [row] = published_table(session, DEFAULTED, found, version=0).to_pyarrow().to_pylist()
     assert row["kind"] == "Boskoop"

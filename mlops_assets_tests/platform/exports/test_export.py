@@ -270,7 +270,7 @@ def test_a_writer_killed_before_any_file_operation_leaves_a_whole_export_current
         new = killed_writer.write_new(case)
         assert new != old.export_id
         assert current_export_id(case) == new
-        assert {path.name for path in case.iterdir()} == {".lock", "current", "history.jsonl", new}
+        assert {path.name for path in case.iterdir()} == {"current", "history.jsonl", new}
         assert [move.export_id for move in pointer_history(case)] == [old.export_id, new]
     before, after = left.count(old.export_id), len(left) - left.count(old.export_id)
     assert left == [old.export_id] * before + [new] * after

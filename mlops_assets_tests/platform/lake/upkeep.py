@@ -25,9 +25,10 @@ from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.inspection import inspect
 from mlops_assets.platform.lake.ledger import InputRecord, PublishRecord
 from mlops_assets.platform.lake.publish import Replacement, publish
-from mlops_assets.platform.lake.recorded import read_as_recorded
+from mlops_assets.platform.lake.recorded import recorded_contents
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, stage
+from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 
@@ -122,13 +123,10 @@ def season(kilos: float, **inputs: Entry) -> Entry:
 
 def as_recorded(entry: Entry, contract: Contract = orchard.YIELDS) -> list[dict[str, Any]]:
     """The rows of a publish, read as a record names them that was made from it."""
-    record = InputRecord(
-        lake=contract.lake.name,
-        asset=entry.record.asset,
-        partitions={entry.record.partition or "": entry.record.content_hash},
-    )
     with LakeSession(Settings.load()) as session:
-        rows: list[dict[str, Any]] = read_as_recorded(session, contract, record).to_pyarrow().to_pylist()
+        contents = {entry.record.partition or "": entry.record.content_hash}
+        found = recorded_contents(session, contract, contents)
+        rows: list[dict[str, Any]] = published_table(session, contract, found, version=0).to_pyarrow().to_pylist()
         return rows
 
 
