@@ -74,7 +74,7 @@ def show(
     csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
     modules: ModulesOption = None,
 ) -> None:
-    """Show rows of a table as they are visible now, sorted by their key; personal values are masked."""
+    """Show rows of a table as they are visible now, sorted by their key; values of persons are masked."""
     import ibis  # noqa: PLC0415  --help needs no lake
     from pyarrow.csv import write_csv  # noqa: PLC0415
 
@@ -93,7 +93,8 @@ def show(
             else current_table(session, contract, None if partition is None else [partition])
         )
         ordered = found.order_by(key_columns(contract) or found.columns)
-        shown = ordered.mutate(**dict.fromkeys(contract.personal, ibis.literal(MASK)))
+        hidden = contract.masked if quarantine else contract.personal
+        shown = ordered.mutate(**dict.fromkeys(hidden, ibis.literal(MASK)))
         taken = shown.limit(rows or (None if csv else _ROWS)).to_pyarrow()
         total = found.count().to_pyarrow().as_py()
     if csv:

@@ -301,7 +301,7 @@ def _sample(session: LakeSession, contract: Contract, failing: ir.Table) -> tupl
 def _shown(contract: Contract, column: str, value: object) -> str | None:
     if value is None:
         return None
-    if column in contract.personal:
+    if column in contract.masked:
         return MASK
     text = str(value)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"

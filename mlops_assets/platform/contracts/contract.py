@@ -164,8 +164,19 @@ class Contract:
 
     @cached_property
     def personal(self) -> frozenset[str]:
-        """Columns whose values are masked in samples and never reach metadata."""
+        """Columns that hold values of persons, which never leave the table's rows."""
         return frozenset(name for name, said in declared(self.schema, "personal").items() if said)
+
+    @cached_property
+    def masked(self) -> frozenset[str]:
+        """Columns whose values are masked where rows are shown.
+
+        Beside a personal column that is every one of text, bytes or nested values: in a row whose columns have slipped
+        a name stands where a code should.
+        """
+        kinds = {name: column.dtype.type for name, column in self.schema.columns.items()}
+        telling = {name for name, kind in kinds.items() if kind.is_string() or kind.is_binary() or kind.is_nested()}
+        return self.personal | telling if self.personal else frozenset()
 
     @cached_property
     def non_finite(self) -> frozenset[str]:

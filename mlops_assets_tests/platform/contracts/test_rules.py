@@ -143,13 +143,12 @@ def test_what_is_not_finite_is_counted_wherever_it_is_nested(
     kind: str, fine: str, odd: str, settings: Settings
 ) -> None:
     nested = contract(note=pandera.Column(ibis_engine.DataType(dt.dtype(kind)), nullable=True))
-    columns = rules.columns_of(nested)
     rows = " UNION ALL ".join(
         f"SELECT 'a' AS part, {number} AS id, 'red' AS word, 5.0 AS number, {value} AS note"
         for number, value in enumerate((fine, odd, "NULL"))
     )
     with LakeSession(settings) as session:
-        staged = stage(session, nested, rows, columns=columns, attempt=uuid.uuid4().hex)
+        staged = stage(session, nested, session.ibis.sql(rows), attempt=uuid.uuid4().hex)
         (found,) = audit(session, nested, [Candidate(file=staged, partition={"part": "a"}, reference=Reference())])
     assert {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed} == {"values": 1}
 

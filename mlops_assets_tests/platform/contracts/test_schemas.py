@@ -154,7 +154,8 @@ def test_an_asset_may_have_a_model_and_a_frame_of_pandas(instance: dg.DagsterIns
     assert set(failed) == {"keys", "values"}
     sample = str(failed["values"].metadata["sample"].value)
     assert "'picker': '***'" in sample
-    assert "'kind': 'Pear'" in sample
+    # Beside a personal column a text may be a name that has slipped into another.
+    assert "Pear" not in sample
     assert "Bob" not in json.dumps([str(entry) for entry in instance.all_logs(result.run_id)])
 
 
