@@ -140,7 +140,6 @@ REFUSED: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
     "a type": ({"dagster_type": dg.Nothing}, "schema says what it holds"),
     "no output": ({"output_required": False}, "publishes nothing"),
     "a virtual asset": ({"is_virtual": True}, "a table is made"),
-    "several partitions in a run": ({"backfill_policy": dg.BackfillPolicy.single_run()}, "several partitions"),
     "an input that the function does not take": (
         {"ins": {"orders": In("raw/orders")}},
         "no parameters of the function",
