@@ -20,8 +20,9 @@ from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger, tombstones
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, quote
 from mlops_assets.platform.lake.erasure_record import records as erasure_records
+from mlops_assets.platform.lake.file_statistics import COLUMNS, places
 from mlops_assets.platform.lake.files import data_files, is_gone_or_cut, partition_files
-from mlops_assets.platform.lake.stage import abandoned
+from mlops_assets.platform.lake.stage import abandoned, unbounded
 from mlops_assets.platform.lake.tables import EVERY_VALUE, sql_name, where
 from mlops_assets.platform.withheld import reason
 
@@ -108,7 +109,7 @@ def inspect(session: LakeSession, lake: str, contracts: Mapping[str, Contract], 
         rows = sum(record.rows for record in published)
         tables.append(TableState(asset=asset, partitions=len(published), rows=rows, faults=len(found)))
         faults += found
-    faults += [*_of_files(session, lake), *_of_commits(session, lake, records)]
+    faults += [*_of_files(session, lake), *_of_commits(session, lake, records), *_of_bounds(session, lake, contracts)]
     erasures = erasure_records(session, lake)
     faults += [
         Fault(
@@ -120,6 +121,36 @@ def inspect(session: LakeSession, lake: str, contracts: Mapping[str, Contract], 
         if record.finished_at is None
     ]
     return Inspection(version=version, tables=tables, faults=faults, erasures=erasures)
+
+
+def _of_bounds(session: LakeSession, lake: str, contracts: Mapping[str, Contract]) -> Iterator[Fault]:
+    """Columns that are personal now, and whose least and greatest values the catalog learned before they were."""
+    told = session.query(
+        lake,
+        "SELECT DISTINCT schema_name, table_name, told.table_id, column_id FROM"
+        " (SELECT table_id, column_id, min_value, max_value FROM ducklake_file_column_stats UNION ALL"
+        " SELECT table_id, column_id, min_value, max_value FROM ducklake_table_column_stats) AS told"
+        " JOIN ducklake_table AS t ON t.table_id = told.table_id JOIN ducklake_schema AS s ON s.schema_id = t.schema_id"
+        " WHERE coalesce(min_value, max_value) IS NOT NULL",
+    )
+    known: dict[str, set[str]] = {}
+    for layer, table, table_id, column_id in told:
+        contract = contracts.get(f"{layer}/{table.removesuffix(rules.QUARANTINE)}")
+        if contract is not None and contract.personal:
+            aside = table != contract.table
+            columns = rules.quarantine_columns_of(contract) if aside else rules.columns_of(contract)
+            place = places(session.query(lake, f"{COLUMNS.format('')} WHERE table_id = {int(table_id)}"))[
+                int(column_id)
+            ]
+            if place[0] in unbounded(contract, columns):
+                known.setdefault(f"{layer}/{table}", set()).add(place[0])
+    for table, names in sorted(known.items()):
+        yield Fault(
+            source=f"Lake {lake}, table {table}",
+            culprit=f"the catalog knows the least and greatest value of {', '.join(sorted(names))}, which became "
+            "personal after they were published.",
+            remedy="Materialize its partitions again, and let the old versions expire (mlops-assets lake expire).",
+        )
 
 
 def partition_texts(contract: Contract, key: str | None) -> tuple[str, ...]:

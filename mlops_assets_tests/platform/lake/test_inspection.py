@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
+import ibis.expr.datatypes as dt  # noqa: TC002  pandera reads the annotation
+import pandera.ibis as pandera
 import pyarrow as pa
 import pytest
 
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.expiry import expire
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.inspection import inspect
 from mlops_assets.platform.lake.session import LakeSession
@@ -125,3 +130,20 @@ def test_a_column_that_the_contract_has_gained_changes_no_earlier_hash() -> None
     upkeep.publish_table(upkeep.NARROW_YIELDS, "w1", {"week": ["w1"], "tree": [1]})
     upkeep.week("w2", [1])
     assert upkeep.faults(hashes=True) == []
+
+
+class OpenHarvestModel(orchard.HarvestModel):
+    """The harvest before anybody minded that pickers are persons."""
+
+    picker: dt.String = pandera.Field(nullable=True)
+
+
+def test_a_column_that_became_personal_is_named_until_its_old_versions_have_expired(on_each_catalog: Settings) -> None:
+    rows: dict[str, list[object]] = {"week": ["w1"], "tree": [1], "picker": ["Ann"], "kilos": [1.0]}
+    upkeep.publish_table(dataclasses.replace(orchard.HARVEST, model=OpenHarvestModel), "w1", rows)
+    with LakeSession(on_each_catalog) as session:
+        [fault] = inspect(session, "restricted", upkeep.CONTRACTS).faults
+        assert "the least and greatest value of picker, which became personal" in str(fault)
+        upkeep.publish_table(orchard.HARVEST, "w1", {**rows, "kilos": [2.0]})
+        expire(session, "restricted", range(1, ledger.latest_version(session, "restricted")))
+        assert inspect(session, "restricted", upkeep.CONTRACTS).faults == []
