@@ -83,13 +83,16 @@ FLOUR: Final = _contract("flour", SackModel)
 STOCK: Final = _contract("stock", StockModel)
 
 
-@asset(contract=SACKS, retry_policy=dg.RetryPolicy(max_retries=1))
-def sacks(partition: Partition, settings: Settings) -> pa.Table:
+def _sacks(partition: Partition, settings: Settings) -> pa.Table:
     """What was delivered."""
     delivery = _delivery(settings, str(partition.key))
     if not delivery.exists():
         raise SourceUnavailableError(source=delivery.name, culprit="it has not come.", remedy="Wait.")
     return pa.Table.from_pylist(json.loads(delivery.read_text(encoding="utf-8")))
+
+
+sacks: Final = asset(contract=SACKS)(_sacks)
+sacks_tried_twice: Final = asset(contract=SACKS, retry_policy=dg.RetryPolicy(max_retries=1))(_sacks)
 
 
 @asset(contract=FLOUR, ins={"sacks": In(SACKS)}, automation_condition=on_new_data())
