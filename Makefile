@@ -53,7 +53,7 @@ validate: $(READY) ## load the three code locations as Dagster will
 	env -u DAGSTER_HOME $(BIN)/dagster definitions validate -w workspace.yaml
 	env -u DAGSTER_HOME $(BIN)/dg check defs
 
-chaos: $(READY) ## break things at random: make chaos NAME=demo|lake|runs|schema|serve
+chaos: $(READY) ## break things at random: make chaos NAME=demo|lake|plans|runs|schema|serve
 	$(BIN)/python chaos/$(NAME).py
 
 bench: $(READY) ## measure: make bench NAME=demo|ledger|publish|spine|events|drift|runs|train|serve
