@@ -3,7 +3,8 @@
 A plan is some runs over the mill's year: of one month or of a range, of one table or of both, alone or beside another,
 ended by themselves, by a kill or by a cancellation in some window, in any order and as often as it comes. Then what is
 still missing is made in one more run. Whatever came before, each month of each table must have the content hash that
-plain runs of single months give, no row twice, Dagster's data version must be that hash, and no staged file may be left.
+plain runs of single months give, no row twice, Dagster's data version must be that hash, and no staged file may be
+left.
 
 ``make chaos NAME=plans``; PLANS (200), SEED (1) are read from the environment. Prints one line of JSON; exits with 1 if
 anything is wrong.
