@@ -228,7 +228,8 @@ def _not_all(contract: Contract, failed: Mapping[str | None, Result], asked_for:
         if isinstance(error, dg.RetryRequested):
             return error
     names = ", ".join(str(key) for key in list(failed)[:_MOST_NAMED]) + (" …" if len(failed) > _MOST_NAMED else "")
-    why = "their checks failed" if not errors else f"{len(failed) - len(errors)} failed their checks, others an error"
+    stopped = {"checks": len(failed) - len(errors), "errors": len(errors)}
+    why = ", ".join(f"{number} by {what}" for what, number in stopped.items() if number)
     told = PartitionsError(
         source=f"Asset {contract.key.to_user_string()}",
         culprit=f"{len(failed)} of {asked_for} partitions were not published: {names} ({why}).",
