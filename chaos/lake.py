@@ -17,6 +17,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -24,6 +25,7 @@ import time
 import traceback
 from collections import Counter
 from contextlib import ExitStack, suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -395,7 +397,7 @@ def main() -> int:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-assets-chaos-")))
             (folder / "dagster").mkdir()
-            (folder / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+            shutil.copy(str(files("mlops_assets.demo") / "instance.yaml"), folder / "dagster" / "dagster.yaml")
             os.environ.update(MLOPS_ASSETS_HOME=str(folder), DAGSTER_HOME=str(folder / "dagster"))
             server = None
             if catalog == "postgresql":

@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,7 +64,7 @@ CONTRACTS: Final = (mill.SACKS, mill.FLOUR)
 def settings_of(folder: Path) -> None:
     """Give this process a home and an instance of its own there."""
     (folder / "dagster").mkdir(parents=True)
-    (folder / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    shutil.copy(str(files("mlops_assets.demo") / "instance.yaml"), folder / "dagster" / "dagster.yaml")
     os.environ.update(MLOPS_ASSETS_HOME=str(folder), DAGSTER_HOME=str(folder / "dagster"))
 
 
