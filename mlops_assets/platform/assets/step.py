@@ -124,7 +124,8 @@ def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, objec
         lakes = lakes_of(context, {step.contract.lake, *(read.contract.lake for read in task.reads.values())})
         settings = placed(Settings.load(), lakes)
         partitions = _partitions(step.contract, context)
-        if len(partitions) == 1:
+        # Dagster knows the partition of a check's result by itself only where the run is not of a range.
+        if len(partitions) == 1 and not context.has_partition_key_range:
             yield from _one(task, settings, partitions[0])
         else:
             yield from _many(task, settings, partitions)
@@ -197,20 +198,22 @@ def _groups(task: Task, partitions: Sequence[Partition]) -> Iterator[Sequence[Pa
 
 
 def _events(task: Task, made: Mapping[str | None, Result]) -> Iterator[Any]:
-    """The events of partitions that were made together: materializations first, to which the checks' results refer."""
+    """The events of partitions that were made together, of each its materialization and then its checks' results.
+
+    A step that is killed between the two leaves a partition whose consumers wait for its checks: so of one at most.
+    """
     contract = task.contract
-    published = [key for key, each in made.items() if isinstance(each, Made) and each.published is not None]
-    for each in made.values():
-        if isinstance(each, Made) and each.published is not None:
+    for key, each in made.items():
+        if not isinstance(each, Made):
+            continue
+        target = None
+        if each.published is not None:
             measured = _measured(adopted=each.published.adopted, seconds=each.seconds)
             told = {**each.metadata, **measured}
             yield materialization(contract, each.published.entry, metadata=told, tags=each.tags)
-    targets = latest_materializations(task.context.instance, contract.key, published) if published else {}
-    for key, each in made.items():
-        if isinstance(each, Made):
-            target = target_of(targets[key]) if key in published else None
-            for outcome in each.audit.outcomes:
-                yield check_evaluation(contract, key, outcome, target)
+            target = target_of(latest_materializations(task.context.instance, contract.key, [key])[key])
+        for outcome in each.audit.outcomes:
+            yield check_evaluation(contract, key, outcome, target)
 
 
 def _measured(*, adopted: bool, seconds: float) -> dict[str, Any]:
@@ -227,12 +230,16 @@ def _not_all(contract: Contract, failed: Mapping[str | None, Result], asked_for:
     for error in errors:
         if isinstance(error, dg.RetryRequested):
             return error
+    if errors and asked_for == 1:
+        return errors[0]
     names = ", ".join(str(key) for key in list(failed)[:_MOST_NAMED]) + (" …" if len(failed) > _MOST_NAMED else "")
-    why = "their checks failed" if not errors else f"{len(failed) - len(errors)} failed their checks, others an error"
+    checked = len(failed) - len(errors)
+    why = f"{checked} failed their checks, {len(errors)} met an error" if errors else "their checks failed"
+    others = "The others were. " if len(failed) < asked_for else ""
     told = PartitionsError(
         source=f"Asset {contract.key.to_user_string()}",
         culprit=f"{len(failed)} of {asked_for} partitions were not published: {names} ({why}).",
-        remedy="The others were. Look at the checks of these, and materialize them again when it is mended.",
+        remedy=f"{others}Look at the checks of these, and materialize them again when it is mended.",
         errors=errors,
     )
     told.__cause__ = errors[0] if errors else None
