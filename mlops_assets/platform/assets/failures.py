@@ -53,18 +53,21 @@ def told_plainly(source: str, *, owners: Sequence[str] = ()) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, DagsterExecutionInterruptedError, GeneratorExit) as end:
-        raise _alone(end) from None
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            raise _alone(end) from None
-        raise _failure(end, source, owners) from None
     except dg.RetryRequested as request:
         cause = _origin(request)
         # Dagster tells the cause when no attempt is left.
         raise request from _failure(cause, source, owners) if cause is not None else None
     except BaseException as error:  # noqa: BLE001  an engine's panic is no Exception
+        if is_end(error):
+            raise _alone(error) from None
         raise _failure(error, source, owners) from None
+
+
+def is_end(error: BaseException) -> bool:
+    """Whether it ends the process or its work, an interrupt or an exit, instead of telling of a fault."""
+    if isinstance(error, SystemExit):
+        return error.code is None or isinstance(error.code, int)
+    return isinstance(error, KeyboardInterrupt | DagsterExecutionInterruptedError | GeneratorExit)
 
 
 def _failure(error: BaseException, source: str, owners: Sequence[str]) -> dg.Failure:
@@ -91,6 +94,8 @@ def _may_be_retried(error: BaseException) -> bool:
         return any(_may_be_retried(each) for each in error.errors)
     if isinstance(error, PlatformError):
         return isinstance(error, SourceUnavailableError | CatalogAwayError)
+    if isinstance(error, dg.Failure):
+        return error.allow_retries
     # As Dagster does with the exception itself.
     return isinstance(error, Exception) and not isinstance(error, dg.DagsterError)
 

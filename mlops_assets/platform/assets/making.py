@@ -12,26 +12,30 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import time
+import traceback
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+import duckdb
 from dagster._core.definitions.utils import NoValueSentinel
 
 from mlops_assets.platform import provenance
+from mlops_assets.platform.assets.failures import is_end
 from mlops_assets.platform.assets.reading import pinned_versions, read_inputs
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.audit.outcomes import judged_outcomes
 from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG, Reference
-from mlops_assets.platform.errors import CatalogAwayError, ContractError, LakeError
+from mlops_assets.platform.errors import CatalogAwayError, ContractError, PlatformError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.frames import FrameError, as_ibis, framed
 from mlops_assets.platform.lake.ledger import PublishRecord
 from mlops_assets.platform.lake.publish import Outcome, OvertakenError, Replacement, publish_all
 from mlops_assets.platform.lake.stage import lease, stage
+from mlops_assets.platform.withheld import withhold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,12 +99,14 @@ Result = Made | Exception
 
 @dataclass(kw_only=True)
 class _Draft:
-    """A partition whose rows are staged."""
+    """A partition whose rows are staged; the frame that they came in is let go."""
 
     partition: Partition
     before: Entry | None
     inputs: Mapping[str, Input]
-    result: dg.MaterializeResult[Any]
+    check_results: Sequence[dg.AssetCheckResult]
+    metadata: Mapping[str, Any]
+    tags: Mapping[str, str]
     file: StagedFile
     seconds: float
 
@@ -158,7 +164,13 @@ def _attempt(
                 except CatalogAwayError:
                     raise
                 except Exception as error:  # noqa: BLE001  told with the others'
+                    _let_go(error)
                     done[partition.key] = error
+                    continue
+                except BaseException as error:  # an engine's panic is no Exception
+                    if is_end(error):
+                        raise
+                    done[partition.key] = withhold(error, source=f"Asset {contract.key.to_user_string()}")
                     continue
                 if isinstance(made, Made):
                     done[partition.key] = made
@@ -169,6 +181,13 @@ def _attempt(
         finally:
             for file in files:
                 file.remove()
+
+
+def _let_go(error: BaseException) -> None:
+    """Let go of what the functions that the error came through had in their hands, such as frames."""
+    for each in (error, error.__cause__, error.__context__):
+        if each is not None:
+            traceback.clear_frames(each.__traceback__)
 
 
 def _draft(
@@ -202,7 +221,9 @@ def _draft(
         partition=partition,
         before=before,
         inputs=inputs,
-        result=result,
+        check_results=result.check_results or [],
+        metadata=result.metadata or {},
+        tags=result.tags or {},
         file=file,
         seconds=time.perf_counter() - began,
     )
@@ -219,16 +240,20 @@ def _published(
     ]
     done: dict[str | None, Result] = {}
     passed: dict[str | None, tuple[Made, Replacement]] = {}
-    for draft, candidate, found in zip(
-        drafts, candidates, audit.audit(session, task.contract, candidates), strict=True
-    ):
+    audits = _audited(session, task.contract, candidates)
+    for draft, candidate, found in zip(drafts, candidates, audits, strict=True):
+        if isinstance(found, Exception):
+            done[draft.partition.key] = found
+            continue
         try:
-            judged = judged_outcomes(task.contract, draft.result.check_results)
-        except ContractError as error:
+            judged = judged_outcomes(task.contract, draft.check_results)
+            whole = dataclasses.replace(found, outcomes=(*found.outcomes, *judged))
+            made, replacement = _settled(task, session, draft, candidate, whole)
+        except CatalogAwayError:
+            raise
+        except Exception as error:  # noqa: BLE001  told with the others'
             done[draft.partition.key] = error
             continue
-        whole = dataclasses.replace(found, outcomes=(*found.outcomes, *judged))
-        made, replacement = _settled(task, session, draft, candidate, whole)
         if replacement is None:
             done[draft.partition.key] = made
         else:
@@ -241,11 +266,23 @@ def _published(
     return done
 
 
+def _audited(
+    session: LakeSession, contract: Contract, candidates: Sequence[audit.Candidate]
+) -> list[Audit | duckdb.Error]:
+    """Audit them together; one by one, where a rule raises on some value, so that one alone is the culprit."""
+    try:
+        return [*audit.audit(session, contract, candidates)]
+    except duckdb.Error as error:
+        if len(candidates) == 1:
+            return [error]
+        return [found for each in candidates for found in _audited(session, contract, [each])]
+
+
 def _settled(
     task: Task, session: LakeSession, draft: _Draft, candidate: audit.Candidate, found: Audit
 ) -> tuple[Made, Replacement | None]:
     """What is to be published of a draft: all of it, the rows that pass, or nothing."""
-    made = Made(audit=found, metadata=draft.result.metadata or {}, tags=draft.result.tags or {}, seconds=draft.seconds)
+    made = Made(audit=found, metadata=draft.metadata, tags=draft.tags, seconds=draft.seconds)
     good, bad, aside = draft.file, None, None
     if found.stops:
         settled = set_aside(session, task.contract, candidate, found=found)
@@ -264,18 +301,18 @@ def _settled(
 
 def _publish(
     session: LakeSession, contract: Contract, replacements: Mapping[str | None, Replacement]
-) -> dict[str | None, Outcome | LakeError]:
-    """Publish them together; one by one, where the lake refuses that, so that one alone is the culprit."""
+) -> dict[str | None, Outcome | PlatformError]:
+    """Publish them together; one by one, where that is refused, so that one alone is the culprit."""
     if not replacements:
         return {}
     try:
         return dict(zip(replacements, publish_all(session, contract, list(replacements.values())), strict=True))
     except CatalogAwayError:
         raise
-    except LakeError as error:
+    except PlatformError as error:
         if len(replacements) == 1:
             return dict.fromkeys(replacements, error)
-        done: dict[str | None, Outcome | LakeError] = {}
+        done: dict[str | None, Outcome | PlatformError] = {}
         for key, each in replacements.items():
             done |= _publish(session, contract, {key: each})
         return done

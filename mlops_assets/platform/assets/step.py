@@ -29,6 +29,7 @@ from mlops_assets.platform.assets.making import Made, Task, make
 from mlops_assets.platform.assets.reading import in_order
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.lake import placed
+from mlops_assets.platform.errors import MissingInputError
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 
@@ -124,7 +125,11 @@ def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, objec
         lakes = lakes_of(context, {step.contract.lake, *(read.contract.lake for read in task.reads.values())})
         settings = placed(Settings.load(), lakes)
         partitions = _partitions(step.contract, context)
-        if len(partitions) == 1:
+        if _reads_itself(task) and step.contract.partitions_def is not None:
+            order = in_order(step.contract.partitions_def)
+            partitions.sort(key=lambda partition: order(partition.key))
+        # Dagster knows the partition of a check's result by itself only where the run is not of a range.
+        if len(partitions) == 1 and not context.has_partition_key_range:
             yield from _one(task, settings, partitions[0])
         else:
             yield from _many(task, settings, partitions)
@@ -177,6 +182,9 @@ def _many(task: Task, settings: Settings, partitions: Sequence[Partition]) -> It
             made = make(task, session, together)
         yield from _events(task, made)
         failed |= {key: each for key, each in made.items() if not isinstance(each, Made) or each.published is None}
+        if failed and _reads_itself(task):
+            failed |= dict.fromkeys(_after(partitions, together), _made_from_a_failed_one(contract))
+            break
     for check in task.context.selected_asset_check_keys:
         yield dg.Output(None, output_name=task.context.assets_def.get_output_name_for_asset_check_key(check))
     if failed:
@@ -186,31 +194,46 @@ def _many(task: Task, settings: Settings, partitions: Sequence[Partition]) -> It
 
 def _groups(task: Task, partitions: Sequence[Partition]) -> Iterator[Sequence[Partition]]:
     """The partitions that are made together: one after the other where one may be made from another."""
-    size = TOGETHER
-    definition = task.contract.partitions_def
-    if definition is not None and any(read.contract.key == task.contract.key for read in task.reads.values()):
-        size = 1
-        order = in_order(definition)
-        partitions = sorted(partitions, key=lambda partition: order(partition.key))
+    size = 1 if _reads_itself(task) else TOGETHER
     for start in range(0, len(partitions), size):
         yield partitions[start : start + size]
 
 
+def _reads_itself(task: Task) -> bool:
+    return any(read.contract.key == task.contract.key for read in task.reads.values())
+
+
+def _after(partitions: Sequence[Partition], group: Sequence[Partition]) -> list[str | None]:
+    """The keys of the partitions behind the group."""
+    keys = [partition.key for partition in partitions]
+    return keys[keys.index(group[-1].key) + 1 :]
+
+
+def _made_from_a_failed_one(contract: Contract) -> MissingInputError:
+    return MissingInputError(
+        source=f"Asset {contract.key.to_user_string()}",
+        culprit="a partition before it, which it is made from, was not published.",
+        remedy="Mend that one first.",
+    )
+
+
 def _events(task: Task, made: Mapping[str | None, Result]) -> Iterator[Any]:
-    """The events of partitions that were made together: materializations first, to which the checks' results refer."""
+    """The events of partitions that were made together, of each its materialization and then its checks' results.
+
+    A step that is killed between the two leaves a partition whose consumers wait for its checks: so of one at most.
+    """
     contract = task.contract
-    published = [key for key, each in made.items() if isinstance(each, Made) and each.published is not None]
-    for each in made.values():
-        if isinstance(each, Made) and each.published is not None:
+    for key, each in made.items():
+        if not isinstance(each, Made):
+            continue
+        target = None
+        if each.published is not None:
             measured = _measured(adopted=each.published.adopted, seconds=each.seconds)
             told = {**each.metadata, **measured}
             yield materialization(contract, each.published.entry, metadata=told, tags=each.tags)
-    targets = latest_materializations(task.context.instance, contract.key, published) if published else {}
-    for key, each in made.items():
-        if isinstance(each, Made):
-            target = target_of(targets[key]) if key in published else None
-            for outcome in each.audit.outcomes:
-                yield check_evaluation(contract, key, outcome, target)
+            target = target_of(latest_materializations(task.context.instance, contract.key, [key])[key])
+        for outcome in each.audit.outcomes:
+            yield check_evaluation(contract, key, outcome, target)
 
 
 def _measured(*, adopted: bool, seconds: float) -> dict[str, Any]:
@@ -227,13 +250,16 @@ def _not_all(contract: Contract, failed: Mapping[str | None, Result], asked_for:
     for error in errors:
         if isinstance(error, dg.RetryRequested):
             return error
+    if errors and asked_for == 1:
+        return errors[0]
     names = ", ".join(str(key) for key in list(failed)[:_MOST_NAMED]) + (" …" if len(failed) > _MOST_NAMED else "")
     stopped = {"checks": len(failed) - len(errors), "errors": len(errors)}
     why = ", ".join(f"{number} by {what}" for what, number in stopped.items() if number)
+    others = "The others were. " if len(failed) < asked_for else ""
     told = PartitionsError(
         source=f"Asset {contract.key.to_user_string()}",
         culprit=f"{len(failed)} of {asked_for} partitions were not published: {names} ({why}).",
-        remedy="The others were. Look at the checks of these, and materialize them again when it is mended.",
+        remedy=f"{others}Look at the checks of these, and materialize them again when it is mended.",
         errors=errors,
     )
     told.__cause__ = errors[0] if errors else None

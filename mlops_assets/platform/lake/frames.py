@@ -55,6 +55,8 @@ Frame: TypeAlias = ir.Table | duckdb.DuckDBPyRelation | pd.DataFrame | ArrowStre
 
 _SOURCE: Final = "The asset's frame"
 _MISSING: Final = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
+# One for all: the frame before is let go, of which there may be as many as partitions.
+_HANDED_OVER: Final = "returned_frame"
 # Marks our own words in what the engine raises.
 _MISFIT: Final = "frame does not fit: "
 # What Arrow says of a stream whose items are no rows.
@@ -68,7 +70,7 @@ class FrameError(ContractError):
 
 
 def as_ibis(session: LakeSession, frame: Frame, columns: Mapping[str, dt.DataType]) -> ir.Table:
-    """Whatever an asset returned, as an Ibis table on the session's connection.
+    """Whatever an asset returned, as an Ibis table on the session's connection, to be read before the next one is.
 
     Of a pandas frame those levels of the index become columns that the contract has and the frame lacks; the others are
     left out, as DuckDB does.
@@ -89,7 +91,7 @@ def as_ibis(session: LakeSession, frame: Frame, columns: Mapping[str, dt.DataTyp
         if all(getattr(backend, "con", None) is session.connection for backend in backends):
             return frame
     if isinstance(frame, duckdb.DuckDBPyRelation) and _is_of(session, frame):
-        name = _fresh_name()
+        name = f"returned_{uuid.uuid4().hex}"
         frame.create_view(name)
         return session.ibis.table(name)
     return _cast(session, _as_arrow(frame, columns), columns)
@@ -128,10 +130,6 @@ def misfit(error: BaseException) -> FrameError | None:
         culprit=str(error).partition(_MISFIT)[2].splitlines()[0],
         remedy="Change the values, or the type in the schema.",
     )
-
-
-def _fresh_name() -> str:
-    return f"returned_{uuid.uuid4().hex}"
 
 
 def _is_of(session: LakeSession, relation: duckdb.DuckDBPyRelation) -> bool:
@@ -253,7 +251,7 @@ def _cast(session: LakeSession, arrow: pa.Table | pa.RecordBatchReader, columns:
     if not arrow.schema.names:
         raise FrameError(source=_SOURCE, culprit="it has no columns.", remedy=f"Give it {', '.join(columns)}.")
     arrow, zoned = _without_zones(arrow, columns)
-    name = _fresh_name()
+    name = _HANDED_OVER
     try:
         session.connection.register(name, arrow)
     except duckdb.NotImplementedException as error:

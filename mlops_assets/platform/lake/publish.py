@@ -13,7 +13,7 @@ import duckdb
 from ibis.backends.sql.datatypes import DuckDBType
 
 from mlops_assets.platform.contracts import rules
-from mlops_assets.platform.errors import CatalogAwayError, LakeError
+from mlops_assets.platform.errors import CatalogAwayError, LakeError, PlatformError
 from mlops_assets.platform.lake import ledger, tombstones
 from mlops_assets.platform.lake.catalog import AUTHOR, literal, publish_lock, quote
 from mlops_assets.platform.lake.stage import FILE_NAME
@@ -82,6 +82,7 @@ def publish(session: LakeSession, contract: Contract, replacement: Replacement) 
         OvertakenError: see there.
         CatalogAwayError: see there.
         LakeError: see there.
+        ContractError: see there.
     """
     [done] = publish_all(session, contract, [replacement])
     if isinstance(done, OvertakenError):
@@ -113,6 +114,7 @@ def publish_all(
     Raises:
         CatalogAwayError: the catalog did not answer in any attempt.
         LakeError: the lake refused the publish in every attempt, or what it replaces cannot be read.
+        ContractError: a record cannot be kept.
     """
     session.attach(contract.lake.name)
     refusals: list[duckdb.Error | CatalogAwayError] = []
@@ -125,7 +127,7 @@ def publish_all(
         except (duckdb.Error, CatalogAwayError) as error:
             session.rollback()
             refusals.append(error)
-        except LakeError:
+        except PlatformError:
             session.rollback()
             raise
     if isinstance(refusals[-1], CatalogAwayError):

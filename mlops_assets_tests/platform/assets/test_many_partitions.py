@@ -131,6 +131,15 @@ def test_a_table_that_reads_itself_is_made_in_the_order_of_time(instance: dg.Dag
     assert mill.kilos(mill.STOCK)["2024-12"] == pytest.approx(sum(mill.kilos(mill.FLOUR).values()))
 
 
+def test_a_table_that_reads_itself_stops_at_the_first_that_cannot_be_made(instance: dg.DagsterInstance) -> None:
+    mill.deliver([month for month in MONTHS if month != BAD])
+    mill.year(instance, [mill.sacks])
+    mill.year(instance, [mill.flour])
+    result = mill.year(instance, [mill.stock])
+    assert "8 of 12 partitions were not published: 2024-05, 2024-06" in failure(result)
+    assert list(mill.kilos(mill.STOCK)) == list(MONTHS[:4])
+
+
 @pytest.mark.parametrize(
     "window", ["while staging", "before the commit", "after the commit", "among the events", "among the checks"]
 )
