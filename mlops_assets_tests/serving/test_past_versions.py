@@ -187,7 +187,8 @@ def test_an_export_that_fails_when_nobody_waits_any_more_is_logged_once_and_not_
     asyncio.run(ask_and_go_away())
     gc.collect()
     assert lost == []
-    assert [record.message for record in caplog.records] == ["past export refused"]
+    # Threads of other tests may yet have something to say.
+    assert [message for message in caplog.messages if "export" in message] == ["past export refused"]
 
 
 def test_a_past_version_is_not_answered_once_the_key_that_signed_it_was_withdrawn(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ def refusal(verifier: TokenVerifier, token: str) -> Refusal | None:
 
 
 def test_tokens_of_a_provider_are_verified_and_its_rotation_is_followed(provider: Provider) -> None:
-    address = KeyAddress(provider.url, ALL, authority=provider.authority, refresh_seconds=0.2)
+    # Keys are valid for ten of these: on a busy machine a handshake may take longer than a short one.
+    address = KeyAddress(provider.url, ALL, authority=provider.authority, refresh_seconds=2.0)
     verifier = TokenVerifier(keys=address, issuer=ISSUER, audience=AUDIENCE)
     with pytest.raises(KeyFileError, match="not known"):
         verifier.verify(signed(RSA, "RS256", "first"))
