@@ -68,7 +68,7 @@ RUN python3 /build/slim.py \
         dagster._core.system_config.composite_descent \
         upath.implementations.local fsspec.implementations.local \
         dagster_docker dagster_postgres sqlalchemy.dialects.postgresql psycopg2 duckdb ibis ibis.backends.duckdb ibis.formats.pyarrow \
-        pyarrow pyarrow.pandas_compat pyarrow.parquet pyarrow_hotfix pandas pandera.ibis pandera.backends.ibis.builtin_checks \
+        pyarrow pyarrow.pandas_compat pyarrow.vendored.version pyarrow.parquet pyarrow_hotfix pandas pandera.ibis pandera.backends.ibis.builtin_checks \
         pandera.strategies.base_strategies httpx jwt cryptography.x509 onnx onnxruntime skl2onnx \
         matplotlib.figure matplotlib.backends.backend_agg matplotlib.backends.backend_svg \
         sklearn.linear_model sklearn.ensemble sklearn.isotonic scipy.optimize scipy.stats scipy.sparse threadpoolctl \
