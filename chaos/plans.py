@@ -76,18 +76,7 @@ def run(first: str, last: str, assets: Sequence[dg.AssetsDefinition]) -> bool:
 
 def interrupted(work: Callable[[], bool], window: str, turn: int, sent: signal.Signals) -> bool:
     """Do that, and send this process a signal when that window comes for that time."""
-    module, name = WINDOWS[window]
-    original = getattr(module, name)
-    turns = 0
-
-    def patched(*arguments: object, **named: object) -> object:
-        nonlocal turns
-        turns += 1
-        if turns == turn:
-            signal.raise_signal(sent)
-        return original(*arguments, **named)
-
-    setattr(module, name, patched)
+    mill.send_at(*WINDOWS[window], turn, sent)
     return work()
 
 

@@ -177,6 +177,21 @@ def year_and_send(window: str, sent: signal.Signals) -> int:
     return process.returncode
 
 
+def send_at(module: Any, name: str, turn: int, sent: signal.Signals) -> None:  # noqa: ANN401  a module
+    """Let this process send itself that signal when the module's function is called for that time."""
+    original = getattr(module, name)
+    turns = 0
+
+    def patched(*arguments: object, **named: object) -> object:
+        nonlocal turns
+        turns += 1
+        if turns == turn:
+            signal.raise_signal(sent)
+        return original(*arguments, **named)
+
+    setattr(module, name, patched)
+
+
 def _main(window: str, signal_name: str) -> None:
     from mlops_assets.platform.assets import making, step  # noqa: PLC0415
     from mlops_assets.platform.lake import ledger, publish  # noqa: PLC0415
@@ -190,17 +205,7 @@ def _main(window: str, signal_name: str) -> None:
         "among the events": (step, "materialization", 9),
         "among the checks": (step, "check_evaluation", 50),
     }[window]
-    original = getattr(module, name)
-    turns = 0
-
-    def patched(*arguments: object, **named: object) -> object:
-        nonlocal turns
-        turns += 1
-        if turns == turn:
-            signal.raise_signal(signal.Signals[signal_name])
-        return original(*arguments, **named)
-
-    setattr(module, name, patched)
+    send_at(module, name, turn, signal.Signals[signal_name])
     with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:
         year(instance)
 
