@@ -34,6 +34,11 @@ def street_line(text: ir.StringValue) -> ir.StringValue:
     return plain.split(" ").map(lambda word: word.cases(*ABBREVIATIONS.items(), else_=word)).join(" ")
 
 
+def has_street(text: ir.StringValue) -> ir.BooleanValue:
+    """Whether anything is left of a street address as a street line; never NULL."""
+    return text.fill_null("").re_search(r"[^\s\v.,]")
+
+
 def address_text(rows: ir.Table) -> ir.StringValue:
     """Street, city, state and five-digit postal code, separated by ``|``; starts with ``|`` where there is no street.
 

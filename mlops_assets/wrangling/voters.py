@@ -21,7 +21,7 @@ import ibis
 from mlops_assets.contracts import codes
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.wrangling import classes
-from mlops_assets.wrangling.addresses import address_text
+from mlops_assets.wrangling.addresses import address_text, has_street
 from mlops_assets.wrangling.pseudonyms import pads, person_text, token
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def voters(voter_file: ir.Table, *, pseudonym_key: str) -> ir.Table:
     )
 
 
-def _normalised(voter_file: ir.Table) -> ir.Table:
-    """The columns that wrangling reads, normalised and still personal; one row per raw row."""
+def _normalised(voter_file: ir.Table, **further: ir.Value) -> ir.Table:
+    """The columns that wrangling reads, normalised and still personal, and further ones; one row per raw row."""
     snapshot_year = voter_file.month.left(4).cast("int64")
     birth_year = classes.within(
         classes.birth_year(voter_file.birth_year), _FIRST_COHORT_YEAR, ibis.least(_LAST_BIRTH_YEAR, snapshot_year)
@@ -113,7 +113,6 @@ def _normalised(voter_file: ir.Table) -> ir.Table:
         "state",
         "month",
         person=person_text(voter_file.state, voter_file.ncid),
-        address=address_text(voter_file),
         district=classes.district_number(voter_file.cong_dist_abbrv),
         county=classes.normalised(voter_file.county_desc).nullif("").fill_null(codes.UNRECOGNISED),
         status=classes.STATUS.classes(voter_file.status_cd),
@@ -130,11 +129,12 @@ def _normalised(voter_file: ir.Table) -> ir.Table:
         ethnic_code=classes.ETHNICITY.kept(voter_file.ethnic_code),
         gender_code=classes.GENDER.kept(voter_file.gender_code),
         party_code=classes.PARTY.kept(voter_file.party_cd),
+        **further,
     )
 
 
 def _registered(voter_file: ir.Table) -> ir.Table:
-    rows = _normalised(voter_file)
+    rows = _normalised(voter_file, address=address_text(voter_file))
     return rows.filter(rows.status.notin(NOT_REGISTERED), rows.district.notnull())
 
 
@@ -150,7 +150,7 @@ def mended(voter_file: ir.Table) -> ir.Table:
         ``_gender``, ``_party``, ``_status`` and ``without_birth_year``, ``without_registration_year`` and
         ``without_address`` among the registered.
     """
-    rows = _normalised(voter_file)
+    rows = _normalised(voter_file, has_street=has_street(voter_file.res_street_address))
     registered = rows.status.notin(NOT_REGISTERED)
     placed = registered & rows.district.notnull()
     measures = {
@@ -164,7 +164,7 @@ def mended(voter_file: ir.Table) -> ir.Table:
         },
         "without_birth_year": rows.count(where=registered & rows.birth_cohort.isnull()),
         "without_registration_year": rows.count(where=registered & rows.registered_year.isnull()),
-        "without_address": rows.count(where=registered & rows.address.startswith("|")),
+        "without_address": rows.count(where=registered & ~rows.has_street),
     }
     return rows.aggregate(**measures)
 

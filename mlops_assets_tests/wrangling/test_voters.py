@@ -182,6 +182,14 @@ def test_same_number_in_another_state_is_another_person() -> None:
     assert _voters({}, state="GA")[0]["person_token"] != _voter()["person_token"]
 
 
+@pytest.mark.parametrize("text", [None, "", " ", ". ,", "\t\v\f", "#", "#1", ".5 OAK", "\u00a0", "-"])
+def test_an_address_without_street_is_counted_as_none(text: str | None) -> None:
+    alone = _voter(ncid="AA1", res_street_address=text)
+    elsewhere = _voter(ncid="AA1", res_street_address=text, res_city_desc="ELON")
+    shared = alone["address_token"] == elsewhere["address_token"]
+    assert _counts({"ncid": "AA1", "res_street_address": text})["without_address"] == shared
+
+
 def test_metadata_counts_what_was_mended() -> None:
     counts = _counts(
         {"ncid": "AA1"},

@@ -15,6 +15,7 @@ import time
 import traceback
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -216,7 +217,8 @@ def _draft(
     problem = audit.shape_problem(contract, table.schema())
     if problem is not None:
         return Made(audit=audit.not_evaluated(contract, problem))
-    file = stage(session, contract, table, attempt=attempt)
+    written = result.value if isinstance(result.value, Path) else None
+    file = stage(session, contract, table, written=written, attempt=attempt)
     return _Draft(
         partition=partition,
         before=before,

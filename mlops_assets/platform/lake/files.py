@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
 
+COMPRESSION: Final = "zstd"
+"""Of a lake's files."""
+
+ROW_GROUP: Final = 32_768
+"""Rows in a row group of theirs; so few that several threads read a partition of a hundred thousand rows."""
+
 # A table or schema that was renamed has several rows; the newest is the last.
 FILES: Final = """
 SELECT data_file_id, s.schema_name, t.table_name, f.path AS path, f.path_is_relative AS is_relative,

@@ -3,13 +3,13 @@
 Put here how a frame of each library reaches the engine, and what is asked of its types. Keep out the writing of its
 rows (``stage``) and any judgement of what they hold (the audit).
 
-An Ibis table or DuckDB relation of the session's connection stays a query, whose types must be the contract's. All else
-is handed over as Arrow, without a copy where its library allows. Libraries have habits (pandas makes a float of a whole
-number that may be missing, and has no dates), so a column whose type is akin to the contract's is cast, and each value
-must come back equal from the contract's type: 2.0 becomes 2 and midnight a date, while 2.5, an overflow, a time of day
-or a nanosecond is refused by the column's name. Akin are numbers of all types, times with a zone, and dates with times
-without one; text is never read as something else. A float column of pandas tells a missing value by NaN, which becomes
-NULL; everywhere else NaN stays what it is.
+An Ibis table or DuckDB relation of the session's connection stays a query, whose types must be the contract's, and so
+does a Parquet file, which an asset returns by its path. All else is handed over as Arrow, without a copy where its
+library allows. Libraries have habits (pandas makes a float of a whole number that may be missing, and has no dates), so
+a column whose type is akin to the contract's is cast, and each value must come back equal from the contract's type: 2.0
+becomes 2 and midnight a date, while 2.5, an overflow, a time of day or a nanosecond is refused by the column's name.
+Akin are numbers of all types, times with a zone, and dates with times without one; text is never read as something
+else. A float column of pandas tells a missing value by NaN, which becomes NULL; everywhere else NaN stays what it is.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import collections
 import uuid
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 import duckdb
@@ -27,6 +28,7 @@ from ibis.backends.sql.datatypes import DuckDBType
 
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.catalog import first_line, literal, quote
+from mlops_assets.platform.lake.files import parquet_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -50,8 +52,9 @@ class LazyFrame(Protocol):
         """The frame."""
 
 
-Frame: TypeAlias = ir.Table | duckdb.DuckDBPyRelation | pd.DataFrame | ArrowStream | LazyFrame
-"""What an asset may return."""
+_Rows: TypeAlias = ir.Table | duckdb.DuckDBPyRelation | pd.DataFrame | ArrowStream | LazyFrame
+Frame: TypeAlias = _Rows | Path
+"""What an asset may return; a path is that of a Parquet file."""
 
 _SOURCE: Final = "The asset's frame"
 _MISSING: Final = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
@@ -77,8 +80,9 @@ def as_ibis(session: LakeSession, frame: Frame, columns: Mapping[str, dt.DataTyp
 
     Args:
         session: whose connection reads the frame.
-        frame: an Ibis table or DuckDB relation of any connection, a pandas frame, a Polars frame, lazy or not, or
-            whatever offers an Arrow stream. A stream is read once, when the rows are staged.
+        frame: an Ibis table or DuckDB relation of any connection, a pandas frame, a Polars frame, lazy or not,
+            whatever offers an Arrow stream, or the path of a Parquet file. A stream is read once, when the rows are
+            staged.
         columns: the contract's columns with their types, to which columns of akin types are cast.
 
     Raises:
@@ -90,14 +94,26 @@ def as_ibis(session: LakeSession, frame: Frame, columns: Mapping[str, dt.DataTyp
         backends, _ = frame._find_backends()  # noqa: SLF001  get_backend refuses tables in memory, which have none
         if all(getattr(backend, "con", None) is session.connection for backend in backends):
             return frame
-    if isinstance(frame, duckdb.DuckDBPyRelation) and _is_of(session, frame):
+    rows = _relation(session, frame) if isinstance(frame, Path) else frame
+    if isinstance(rows, duckdb.DuckDBPyRelation) and _is_of(session, rows):
         name = f"returned_{uuid.uuid4().hex}"
-        frame.create_view(name)
+        rows.create_view(name)
         return session.ibis.table(name)
-    return _cast(session, _as_arrow(frame, columns), columns)
+    return _cast(session, _as_arrow(rows, columns), columns)
 
 
-def _as_arrow(frame: Frame, columns: Mapping[str, dt.DataType]) -> pa.Table | pa.RecordBatchReader:
+def _relation(session: LakeSession, path: Path) -> duckdb.DuckDBPyRelation:
+    try:
+        return session.connection.sql(f"FROM {parquet_rows(path)}")
+    except duckdb.Error as error:
+        raise ContractError(
+            source="The asset's function",
+            culprit=f"the file whose path it returned cannot be read as Parquet ({type(error).__name__}).",
+            remedy="Return the path of one whole Parquet file.",
+        ) from None
+
+
+def _as_arrow(frame: _Rows, columns: Mapping[str, dt.DataType]) -> pa.Table | pa.RecordBatchReader:
     if isinstance(frame, pd.DataFrame):
         return _from_pandas(frame, columns)
     if isinstance(frame, ir.Table):
@@ -117,7 +133,8 @@ def _as_arrow(frame: Frame, columns: Mapping[str, dt.DataType]) -> pa.Table | pa
     raise ContractError(
         source="The asset's function",
         culprit=f"it returned {type(frame).__qualname__}, which is no frame.",
-        remedy="Return an Ibis table, a DuckDB relation, a pandas or Polars frame, an Arrow table or reader.",
+        remedy="Return an Ibis table, a DuckDB relation, a pandas or Polars frame, an Arrow table or reader, or the "
+        "path of a Parquet file.",
     )
 
 

@@ -21,6 +21,7 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.durable_files import sync_file
 from mlops_assets.platform.lake import tombstones
 from mlops_assets.platform.lake.catalog import literal, publish_lock, quote
+from mlops_assets.platform.lake.files import COMPRESSION, ROW_GROUP, parquet_rows, plain
 from mlops_assets.platform.lake.frames import misfit
 from mlops_assets.platform.lake.parquet_footer import without_bounds
 
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 _LEASES: Final = "_leases"
 # The reaper sweeps too, and has containers to look after.
 _SWEEP_LOCK_SECONDS: Final = 10.0
-# Row groups small enough that a partition of a hundred thousand rows is read by several threads.
-_FORMAT: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768)"
+_FORMAT: Final = f"(FORMAT parquet, COMPRESSION {COMPRESSION}, ROW_GROUP_SIZE {ROW_GROUP})"
+_WRITER: Final = "DuckDB"
 
 FILE_NAME: Final = "part-0.parquet"
 
@@ -88,35 +89,41 @@ def stage(
     table: ir.Table,
     *,
     columns: Mapping[str, dt.DataType] | None = None,
+    written: Path | None = None,
     attempt: str,
 ) -> StagedFile:
     """Write the table's rows to a fresh path under the lake's data path, float columns rounded as the contract says.
 
-    Rows of persons who were erased from the lake are left out, whatever the source delivers.
+    Rows of persons who were erased from the lake are left out, whatever the source delivers. A file in the session's
+    scratch folder that holds the rows as they are to be is not written once more: it is moved there.
 
     Args:
         session: the session on whose connection the table is, unless it is in memory.
         contract: gives lake, layer, table and decimals.
         table: the rows, with at least these columns.
         columns: the columns to write, in order; the contract's when not given.
+        written: the Parquet file that the table reads, if there is one and nobody else needs it.
         attempt: id of the attempt, which names the path.
 
     Raises:
         FrameError: a value of the frame that the asset returned does not fit the contract's type.
     """
     columns = rules.columns_of(contract) if columns is None else columns
-    query = _query(session, table)
     folder = session.settings.lake_data_path(contract.lake.name) / contract.layer / contract.table / attempt
     folder.mkdir(parents=True)
     path = folder / FILE_NAME
-    # Cast, because an engine's own type may be wider than Ibis says (a DuckDB sum of BIGINT is a HUGEINT).
-    chosen = ", ".join(
-        f"{_rounded(contract, column)}::{DuckDBType.to_string(kind)} AS {quote(column)}"
-        for column, kind in columns.items()
-    )
     try:
         known, erased = tombstones.erased_rows(session, contract)
-        staged = f"SELECT {chosen} FROM ({query})"
+        if written is not None and not erased and not contract.decimals and _is_as_staged(session, written, columns):
+            shutil.move(written, path)
+            _settle(path, unbounded=unbounded(contract, columns))
+            return StagedFile(path, path.stat().st_size, erasures=known)
+        # Cast, because an engine's own type may be wider than Ibis says (a DuckDB sum of BIGINT is a HUGEINT).
+        chosen = ", ".join(
+            f"{_rounded(contract, column)}::{DuckDBType.to_string(kind)} AS {quote(column)}"
+            for column, kind in columns.items()
+        )
+        staged = f"SELECT {chosen} FROM ({_query(session, table)})"
         kept = f"SELECT * FROM ({staged}) WHERE NOT ({erased})" if erased else staged
         write_parquet(session, kept, path, unbounded=unbounded(contract, columns))
     except BaseException as error:
@@ -147,9 +154,25 @@ def write_parquet(session: LakeSession, query: str, path: Path, *, unbounded: Co
         unbounded: columns whose least and greatest values the file does not tell beside its rows.
     """
     session.connection.execute(f"COPY ({query}) TO {literal(str(path))} {_FORMAT}")
+    _settle(path, unbounded=unbounded)
+
+
+def _settle(path: Path, *, unbounded: Collection[str]) -> None:
     if unbounded:
         without_bounds(path, unbounded)
     sync_file(path)
+
+
+def _is_as_staged(session: LakeSession, path: Path, columns: Mapping[str, dt.DataType]) -> bool:
+    """Whether a file is the session's own, and DuckDB would write it for these columns as it is."""
+    if path.parent.resolve() != session.scratch.resolve() or path.is_symlink():
+        return False
+    [(writer,)] = session.connection.execute(
+        f"SELECT created_by FROM parquet_file_metadata({literal(plain(path))})"
+    ).fetchall()
+    described = session.connection.execute(f"DESCRIBE FROM {parquet_rows(path)}").fetchall()
+    held = [(name, DuckDBType.from_string(kind)) for name, kind, *_ in described]
+    return writer.startswith(_WRITER) and held == list(columns.items())
 
 
 def _query(session: LakeSession, table: ir.Table) -> str:

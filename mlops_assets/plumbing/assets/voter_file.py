@@ -33,7 +33,7 @@ def voter_file(partition: Partition, settings: Settings, session: LakeSession) -
         month=partition.values["month"],
     )
     return dg.MaterializeResult(
-        value=delivered.rows,
+        value=delivered.file,
         metadata={
             "file_rows": delivered.manifest.rows,
             "file_bytes": delivered.manifest.size,

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from duckdb import ColumnExpression, ConstantExpression, FunctionExpression
+from duckdb import ColumnExpression, ConstantExpression, FunctionExpression, SQLExpression
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlops_assets.contracts.layouts import LAYOUTS, VOTER_FILE_COLUMNS, layout_in_force
@@ -63,12 +63,14 @@ class VoterFile:
 
     Attributes:
         rows: one row per line of the file: exactly the columns of ``contracts.raw.VOTER_FILE``, those that the file's
-            layout lacks NULL. It reads a Parquet file in the scratch folder, so it lives as long as that.
+            layout lacks NULL.
+        file: the Parquet file in the scratch folder that holds them.
         layout: the layout that the header line shows, a key of ``contracts.layouts.LAYOUTS``.
         manifest: the manifest that the file agrees with.
     """
 
     rows: duckdb.DuckDBPyRelation
+    file: Path
     layout: str
     manifest: Manifest
 
@@ -159,16 +161,13 @@ class Landing:
             _compare_with_manifest(delivered, manifest, source)
             large_text.latin1_to_utf8(archive.read_only_member(delivered, source), text, source)
         layout = recognise_layout(large_text.header(text), manifest.snapshot_date, source)
-        large_text.to_parquet(connection, text, parquet, columns=LAYOUTS[layout], source=source)
+        select = _contract_columns(layout, state=state, month=month, source_file=name)
+        large_text.to_parquet(connection, text, parquet, columns=LAYOUTS[layout], select=select, source=source)
         text.unlink()
-        rows = connection.read_parquet(str(parquet), file_row_number=True, hive_partitioning=False)
+        rows = connection.read_parquet(str(parquet), hive_partitioning=False)
         _refuse_other_count(rows, manifest, source)
         _refuse_other_states(rows, state, source)
-        return VoterFile(
-            rows=rows.select(*_contract_columns(layout, state=state, month=month, source_file=name)),
-            layout=layout,
-            manifest=manifest,
-        )
+        return VoterFile(rows=rows, file=parquet, layout=layout, manifest=manifest)
 
 
 def recognise_layout(header: tuple[str, ...], day: dt.date, source: str) -> str:
@@ -262,11 +261,11 @@ def _refuse_other_count(rows: duckdb.DuckDBPyRelation, manifest: Manifest, sourc
 def _refuse_other_states(rows: duckdb.DuckDBPyRelation, state: str, source: str) -> None:
     written = FunctionExpression("upper", FunctionExpression("trim", ColumnExpression("state_cd")))
     others = rows.filter(written.isnotin(ConstantExpression(""), ConstantExpression(state)))
-    count, first = others.aggregate("count(*), min(file_row_number)").fetchall()[0]
+    count, first = others.aggregate("count(*), min(source_row)").fetchall()[0]
     if count:
         raise SourceError(
             source=source,
-            culprit=f"{count} of its rows are of another state than {state} by state_cd; the first is row {first + 1}.",
+            culprit=f"{count} of its rows are of another state than {state} by state_cd; the first is row {first}.",
             remedy="Find out whose file this is. " + _DELIVER_AGAIN,
         )
 
@@ -276,7 +275,9 @@ def _contract_columns(layout: str, *, state: str, month: str, source_file: str) 
     absent = [column for column in VOTER_FILE_COLUMNS if column not in LAYOUTS[layout]]
     return [
         *(ConstantExpression(value).cast("VARCHAR").alias(name) for name, value in constants.items()),
-        (ColumnExpression("file_row_number") + ConstantExpression(1)).cast("BIGINT").alias("source_row"),
-        *(ColumnExpression(column) for column in LAYOUTS[layout]),
-        *(ConstantExpression(None).cast("VARCHAR").alias(column) for column in absent),
+        SQLExpression("row_number() OVER ()").alias("source_row"),
+        *(
+            ConstantExpression(None).cast("VARCHAR").alias(column) if column in absent else ColumnExpression(column)
+            for column in VOTER_FILE_COLUMNS
+        ),
     ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 
 from mlops_assets.platform.errors import SourceError
+from mlops_assets.platform.lake.files import COMPRESSION, ROW_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 DELIMITER: Final = "\t"
 QUOTE: Final = '"'
 
-# Small enough that a file of a hundred thousand rows is read back by several threads.
-_ROW_GROUP: Final = 32_768
 _MOST_HEADER_BYTES: Final = 2**16
 _ASCII_TO_BLANKS: Final = b" " * 0x80 + bytes(range(0x80, 0x100))
 _NEVER_LAST: Final = bytes(range(0x80, 0x100)) + b"\r"
@@ -120,17 +119,25 @@ def header(text: Path) -> tuple[str, ...]:
 
 
 def to_parquet(
-    connection: duckdb.DuckDBPyConnection, text: Path, target: Path, *, columns: Sequence[str], source: str
+    connection: duckdb.DuckDBPyConnection,
+    text: Path,
+    target: Path,
+    *,
+    columns: Sequence[str],
+    select: Sequence[duckdb.Expression],
+    source: str,
 ) -> None:
     """Parse UTF-8 text with a header line strictly, into a Parquet file with its rows in the order of the lines.
 
-    A quoted empty field becomes an empty string, an unquoted one NULL.
+    The file is written as the lakes' are, so that it can become one of theirs. A quoted empty field becomes an empty
+    string, an unquoted one NULL.
 
     Args:
         connection: where DuckDB runs; its memory and thread limits apply.
         text: the file to parse.
-        target: the Parquet file to write: the columns, all text.
-        columns: the columns in the order of the file.
+        target: the Parquet file to write.
+        columns: the columns in the order of the text, all text.
+        select: the columns of the file, as expressions of them.
         source: how error messages name the text.
 
     Raises:
@@ -139,7 +146,8 @@ def to_parquet(
     kept_order = connection.sql("SELECT current_setting('preserve_insertion_order')").fetchone() == (True,)
     connection.execute("SET preserve_insertion_order = true")
     try:
-        _parse(connection, text, columns).write_parquet(str(target), compression="snappy", row_group_size=_ROW_GROUP)
+        rows = _parse(connection, text, columns).select(*select)
+        rows.write_parquet(str(target), compression=COMPRESSION, row_group_size=ROW_GROUP)
     except duckdb.InvalidInputException:
         # DuckDB's message quotes the line, and its line number is wrong when it reads in parallel.
         culprit = _first_bad_line(text, columns)

@@ -23,10 +23,12 @@ import pytest
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.contracts.contract import contract_in
 from mlops_assets.platform.contracts.lake import Lake
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mlops_assets.platform.lake.session import LakeSession
 
@@ -116,6 +118,19 @@ def registered(session: LakeSession) -> str:
     return "apples_here"
 
 
+def written(session: LakeSession, columns: str = "*", folder: Path | None = None) -> Path:
+    """A Parquet file of the apples, as DuckDB writes it, in the session's scratch folder."""
+    target = (folder or session.scratch) / "apples.parquet"
+    session.connection.table(registered(session)).project(columns).write_parquet(str(target))
+    return target
+
+
+def of_another_library(session: LakeSession) -> Path:
+    target = session.scratch / "apples.parquet"
+    pl.DataFrame(EXACT).write_parquet(target)
+    return target
+
+
 FRAMES: dict[str, Callable[[LakeSession], Any]] = {
     "arrow table": lambda _: EXACT,
     "arrow reader": lambda _: EXACT.to_reader(max_chunksize=1),
@@ -134,6 +149,9 @@ FRAMES: dict[str, Callable[[LakeSession], Any]] = {
     "ibis of another engine": lambda _: ibis.polars.connect({"apples": as_polars()}).table("apples"),
     "relation": lambda session: session.connection.from_arrow(EXACT),
     "relation of another connection": lambda _: of_another_connection().table("apples"),
+    "path": written,
+    "path of a file of another order": lambda session: written(session, "boxes, * EXCLUDE (boxes)"),
+    "path of a file of another library": of_another_library,
 }
 
 
@@ -312,6 +330,45 @@ def test_what_is_no_frame_is_refused_by_its_type_and_told_what_may_be_returned(
     assert f"returned {type(returned).__name__}, which is no frame. Return an Ibis" in str(
         failed.user_failure_data.description
     )
+
+
+def test_a_file_of_the_scratch_folder_becomes_the_tables_and_any_other_is_copied(tmp_path: Path) -> None:
+    inode: dict[str, int] = {}
+
+    def made_in(folder: Path | None) -> Callable[[LakeSession], Path]:
+        def make(session: LakeSession) -> Path:
+            path = written(session, folder=folder)
+            inode["written"] = path.stat().st_ino
+            return path
+
+        return make
+
+    assert len(published(made_in(None))) == 2
+    [staged] = Settings.load().lake_data_path("curated").glob("raw/apples/*/*.parquet")
+    assert staged.stat().st_ino == inode["written"]
+    assert len(published(made_in(tmp_path))) == 2
+    assert (tmp_path / "apples.parquet").stat().st_ino == inode["written"]
+
+
+def test_values_of_a_written_file_are_rounded_as_the_contract_says() -> None:
+    schema = pandera.DataFrameSchema({"kilos": pandera.Column(dt.Float64, nullable=True, metadata={"decimals": 0})})
+    assert published(lambda session: written(session, "kilos + 0.1 AS kilos"), schema) == [(2.0,), (None,)]
+
+
+def giving(path: Path) -> Callable[[LakeSession], Path]:
+    return lambda _: path
+
+
+def test_a_written_file_that_is_none_is_refused_by_what_is_wrong(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    (tmp_path / "torn.parquet").write_bytes(CANARY.encode())
+    for path in (tmp_path / "torn.parquet", tmp_path / "gone.parquet"):
+        result = dg.materialize([apples(giving(path))], instance=instance, raise_on_error=False)
+        failed = result.failure_data_for_node("raw__apples")
+        assert failed is not None
+        assert failed.user_failure_data is not None
+        told = str(failed.user_failure_data.description)
+        assert "the file whose path it returned cannot be read as Parquet" in told
+        assert CANARY not in told
 
 
 FIRST_ROW: dict[str, Any] = {
