@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Never
 
 import dagster as dg
@@ -21,11 +21,12 @@ from mlops_assets.platform.assets.inputs import INS, In, as_key
 from mlops_assets.platform.assets.signature import annotation, computed
 from mlops_assets.platform.assets.step import Step, column_schema
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.arguments import require
 from mlops_assets.platform.contracts.contract import CONTRACT, Contract
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from collections.abc import Set as AbstractSet
 
     from mlops_assets.platform.contracts.contract import Quarantine
@@ -156,6 +157,12 @@ def asset(
     """
     given = {**locals()}
     _refuse_unknown(unknown)
+    for option, kind, remedy in (
+        ("ins", Mapping[str, Any] | None, "Give a mapping from parameter to input."),
+        ("metadata", Mapping[str, Any] | None, "Give a mapping from name to value."),
+        ("owners", Sequence[str] | None, "Give a list: owners=['team:sales']."),
+    ):
+        require("The decorator of an asset", option, given[option], kind, remedy)
     if function is not None:
         raise ContractError(
             source=f"Asset {getattr(function, '__name__', function)}",
@@ -345,9 +352,15 @@ def _partition_columns(
     Raises:
         ContractError: it does not say.
     """
-    if partitions_def is None:
-        return {}
     said = metadata.get(PARTITION_EXPR)
+    if partitions_def is None:
+        if said is not None:
+            raise ContractError(
+                source=f"Asset {asset}",
+                culprit=f"its partition_expr is {repr(said)[:60]}, and it has no partitions.",
+                remedy="Give partitions_def=, or take it out.",
+            )
+        return {}
     if isinstance(partitions_def, dg.MultiPartitionsDefinition):
         dimensions = [dimension.name for dimension in partitions_def.partitions_defs]
         if said is not None and not isinstance(said, Mapping):

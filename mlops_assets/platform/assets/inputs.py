@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import warnings
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -15,11 +16,12 @@ import dagster as dg
 from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
 from dagster._utils.warnings import BetaWarning
 
+from mlops_assets.platform.contracts.arguments import require
 from mlops_assets.platform.contracts.contract import Contract, contract_in
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 INS: Final = "mlops_assets/ins"
 """The entry of an asset's metadata with the tables that it reads, by the name of the function's parameter."""
@@ -66,6 +68,9 @@ class In:
             ContractError: the partitions are named in more than one way, or counted from below 1.
         """
         source = f"Input {self.key.to_user_string()}"
+        require(source, "back", self.back, int, "Give how many partitions: back=3.")
+        for option in ("partition_mapping", "also"):
+            require(source, option, getattr(self, option), dg.PartitionMapping | None, "Give one of Dagster's.")
         if self.window not in {None, "latest", "all"}:
             raise ContractError(
                 source=source, culprit=f"window is {self.window!r}.", remedy="Say 'latest' or 'all', or leave it out."
@@ -147,6 +152,7 @@ def as_key(table: Contract | dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey | 
     """The asset key of whatever names a table; text has its parts between slashes."""
     if isinstance(table, Contract | dg.AssetsDefinition | dg.AssetSpec):
         return table.key
+    require("A table's name", "key", table, dg.AssetKey | str | Sequence[str], "Give its key: 'raw/orders'.")
     if isinstance(table, str):
         return dg.AssetKey.from_user_string(table)
     return dg.AssetKey.from_coercible(table)

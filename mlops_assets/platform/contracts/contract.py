@@ -6,13 +6,16 @@ contract (those are the domain's) and the enforcement (that is the audit).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
+from pydantic import InstanceOf
 
+from mlops_assets.platform.contracts.arguments import require
 from mlops_assets.platform.contracts.names import require_known_names
 from mlops_assets.platform.contracts.rules import QUARANTINE_PARTITION
 from mlops_assets.platform.contracts.schemas import declared, enforced
@@ -21,8 +24,6 @@ from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import pandera.ibis as pa
 
     from mlops_assets.platform.contracts.lake import Lake
@@ -54,12 +55,29 @@ class Quarantine:
         Raises:
             ContractError: the floor is not a share.
         """
+        require("Quarantine", "floor", self.floor, float | int, "Give a number from 0 to 1.")
         if not 0.0 <= self.floor <= 1.0:
             raise ContractError(
                 source="Quarantine",
                 culprit=f"the floor is {self.floor}, not a share of rows.",
                 remedy="Give a number from 0 to 1.",
             )
+
+
+_KINDS: Final[Mapping[str, tuple[object, str]]] = {
+    "layer": (str, "Give the name of the lake's schema."),
+    "table": (str, "Give the table's name."),
+    "description": (str, "Say in a sentence what the table holds."),
+    "owners": (Sequence[str], "Give a list: owners=['team:sales']."),
+    "partitions_def": (dg.PartitionsDefinition | None, "Give one of Dagster's, or leave it out."),
+    "partition_columns": (Mapping[str, str], "Give the column of each dimension: {'month': 'month'}."),
+    "subject": (Mapping[str, str | tuple[str, ...]], "Give the column, or a tuple of columns: {'customer': 'email'}."),
+    "volume": (InstanceOf[Volume], "Give volume=ma.Volume(...)."),
+    "quarantine": (InstanceOf[Quarantine] | None, "Give quarantine=ma.Quarantine(...)."),
+    "judged": (Mapping[str, str], "Give what each check asks, by its name."),
+    "tags": (Mapping[str, str], "Give texts by their names."),
+}
+"""What each argument must be, and what to give instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,17 +147,12 @@ class Contract:
         """Refuse what could not be enforced, now and not in the step that would be the first to see it.
 
         Raises:
-            ContractError: a name is not an identifier, volume or quarantine is something else, a partition dimension
+            ContractError: a name is not an identifier, an argument is of another kind, a partition dimension
                 has no column of its own, a column, check or lake that is named does not exist, the schema or a rule is
                 unusable, the lake is not for personal data, or a partition column is personal.
         """
-        for option, kind in (("volume", Volume), ("quarantine", Quarantine | None)):
-            if not isinstance(getattr(self, option), kind):
-                raise ContractError(
-                    source=f"Contract {self.layer}/{self.table}",
-                    culprit=f"its {option} is {getattr(self, option)!r:.60}.",
-                    remedy=f"Give {option}=ma.{option.capitalize()}(...).",
-                )
+        for option, (kind, remedy) in _KINDS.items():
+            require(f"Contract {self.layer}/{self.table}", option, getattr(self, option), kind, remedy)
         for name in (self.layer, self.table, *self.judged, *self.subject):
             if not is_identifier(name):
                 raise ContractError(

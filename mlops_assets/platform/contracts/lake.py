@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 
+from mlops_assets.platform.contracts.arguments import require
 from mlops_assets.platform.errors import ContractError, SettingsError
 from mlops_assets.platform.identifiers import is_identifier
 
@@ -62,6 +63,7 @@ class Lake(dg.ConfigurableResource[Any]):
                 culprit="there is no such field.",
                 remedy=f"Did you mean {near[0]}?" if near else f"There are {', '.join(type(self).model_fields)}.",
             )
+        require("A lake", "name", name, str, "Give a text: Lake('curated').")
         catalog = fields.get("catalog")
         # A dg.EnvVar is a text, too: its name.
         written = "" if isinstance(catalog, dg.EnvVar) else str(catalog or "")
@@ -77,7 +79,15 @@ class Lake(dg.ConfigurableResource[Any]):
                 culprit="its name is not made of lower-case letters, digits and underscores.",
                 remedy="Rename it.",
             )
-        super().__init__(**{"name": name, **fields})
+        try:
+            super().__init__(**{"name": name, **fields})
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]
+            raise ContractError(
+                source=f"Lake {name}, {found['loc'][0]}=",
+                culprit=f"it is {repr(found['input'])[:60]}.",
+                remedy=f"{found['msg']}.",
+            ) from None
 
     def __str__(self) -> str:
         """The lake's name."""

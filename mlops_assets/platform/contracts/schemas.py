@@ -62,6 +62,8 @@ DECLARATIONS: Final[Mapping[str, tuple[type, ...]]] = {
 Other entries are other people's, unless they look like one of these misspelt.
 """
 
+# More than a float has.
+_MOST_DECIMALS: Final = 15
 _OF_ROWS: Final = {
     "drop_invalid_rows": "Declare quarantine=Quarantine(floor=...), which publishes the rows that pass.",
     "parsers": "Change the values in the asset's function.",
@@ -176,7 +178,7 @@ def _column(source: str, name: str, column: Any, kind: Any, *, own: bool) -> pa.
     )
 
 
-def _require_known(source: str, place: str, metadata: Mapping[str, object]) -> None:
+def _require_known(source: str, place: str, metadata: Mapping[str, Any]) -> None:
     for entry, value in metadata.items():
         kinds = DECLARATIONS.get(entry)
         if kinds is None:
@@ -187,11 +189,12 @@ def _require_known(source: str, place: str, metadata: Mapping[str, object]) -> N
                     culprit=f"{place} has the metadata {entry!r}, which says nothing to the platform.",
                     remedy=f"Did you mean {near[0]!r}? Rename it if it means something else.",
                 )
-        elif type(value) not in kinds:
+        elif type(value) not in kinds or (entry == "decimals" and not 0 <= value <= _MOST_DECIMALS):
             raise ContractError(
                 source=source,
-                culprit=f"{place} has the metadata {entry!r} of type {type(value).__name__}.",
-                remedy=f"Give it {' or '.join(kind.__name__ for kind in kinds)}.",
+                culprit=f"{place} has the metadata {entry!r}, which is {repr(value)[:60]}.",
+                remedy=f"Give it {' or '.join(kind.__name__ for kind in kinds)}"
+                f"{f' from 0 to {_MOST_DECIMALS}' if entry == 'decimals' else ''}.",
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mlops_assets.platform.contracts.arguments import require
 from mlops_assets.platform.errors import ContractError
 
 ACCEPTED_TAG: Final = "mlops_assets/accept_rows"
@@ -51,8 +52,13 @@ class Volume:
         """Refuse bounds that nothing or everything is within.
 
         Raises:
-            ContractError: the loss is no share, the least number is below 1 or above the most.
+            ContractError: the loss is no share, what is given for bounds are none, the least number is below 1 or
+                above the most.
         """
+        bounds = "Give the least, from 1, and the most or None; allow_empty=True lets a partition have no rows."
+        require("Volume", "expect_rows", self.expect_rows, tuple[int, int | None], bounds)
+        require("Volume", "max_loss", self.max_loss, float | int, "Give a share, 0 to 1.")
+        require("Volume", "allow_empty", self.allow_empty, bool, "Give True or False.")
         least, most = self.expect_rows
         if not 0.0 <= self.max_loss <= 1.0:
             raise ContractError(
@@ -62,7 +68,7 @@ class Volume:
             raise ContractError(
                 source="Volume",
                 culprit=f"expect_rows is {self.expect_rows}, which are no bounds.",
-                remedy="Give the least, from 1, and the most or None; allow_empty=True lets a partition have no rows.",
+                remedy=bounds,
             )
 
     @property

@@ -369,10 +369,10 @@ def test_metadata_of_other_people_is_left_alone() -> None:
 
 @pytest.mark.parametrize(
     ("entry", "value", "said"),
-    [("personal", "yes", "type str.*Give it bool"), ("decimals", True, "type bool"), ("default", [1], "type list")],
+    [("personal", "yes", "'yes'. Give it bool"), ("decimals", True, "True. Give it int"), ("default", [1], r"\[1\]")],
 )
 def test_metadata_of_the_wrong_type_is_refused(entry: str, value: object, said: str) -> None:
-    with pytest.raises(ContractError, match=f"the metadata '{entry}' of {said}"):
+    with pytest.raises(ContractError, match=f"the metadata '{entry}', which is {said}"):
         contract(with_metadata({entry: value}))
 
 
