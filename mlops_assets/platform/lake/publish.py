@@ -263,11 +263,17 @@ def _readable(session: LakeSession, contract: Contract, replacement: Replacement
 
 
 def _commit(session: LakeSession, contract: Contract, replacements: Sequence[Replacement]) -> None:
-    _prepare_table(session, contract, contract.table, rules.columns_of(contract))
+    tables = {contract.table: rules.columns_of(contract)}
     if contract.quarantine is not None:
-        _prepare_table(session, contract, contract.table + rules.QUARANTINE, rules.quarantine_columns_of(contract))
+        tables[contract.table + rules.QUARANTINE] = rules.quarantine_columns_of(contract)
     connection = session.connection
     connection.execute("BEGIN TRANSACTION")
+    # Asked in the transaction, which reads the catalog for the rest of it anyway; alone it costs as much as a commit.
+    if not all(columns.items() <= _columns(session, contract, table).items() for table, columns in tables.items()):
+        connection.execute("ROLLBACK")
+        for table, columns in tables.items():
+            _prepare_table(session, contract, table, columns)
+        connection.execute("BEGIN TRANSACTION")
     _replace(session, contract, contract.table, replacements, [each.staged for each in replacements])
     if contract.quarantine is not None:
         aside = [each.quarantined for each in replacements if each.quarantined is not None]
@@ -328,14 +334,7 @@ def _prepare_table(session: LakeSession, contract: Contract, table: str, columns
         LakeError: a column has another type than the contract now says.
     """
     connection = session.connection
-    existing = {
-        row[0]: DuckDBType.from_string(row[1])
-        for row in connection.execute(
-            "SELECT column_name, data_type FROM duckdb_columns() "
-            "WHERE database_name = ? AND schema_name = ? AND table_name = ?",
-            [contract.lake.name, contract.layer, table],
-        ).fetchall()
-    }
+    existing = _columns(session, contract, table)
     if not existing:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(contract.lake.name)}.{quote(contract.layer)}")
         listed = ", ".join(f"{quote(name)} {DuckDBType.to_string(kind)}" for name, kind in columns.items())
@@ -352,6 +351,15 @@ def _prepare_table(session: LakeSession, contract: Contract, table: str, columns
                 culprit=f"column {name} is {existing[name]} there, and {kind} in the contract.",
                 remedy="Publish the new type under a new column or table name, so that old versions stay readable.",
             )
+
+
+def _columns(session: LakeSession, contract: Contract, table: str) -> dict[str, dt.DataType]:
+    """The columns of the lake's table with their types, in their order; none where there is no such table."""
+    try:
+        described = session.connection.execute(f"DESCRIBE {sql_name(contract, table)}").fetchall()
+    except duckdb.CatalogException:
+        return {}
+    return {name: DuckDBType.from_string(kind) for name, kind, *_ in described}
 
 
 def _condition(partitions: Sequence[Mapping[str, str]]) -> str:
