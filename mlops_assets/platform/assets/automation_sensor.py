@@ -123,8 +123,7 @@ def _as_if_made_here(contract: Contract) -> dg.AssetsDefinition:
         checks = rules.check_specs(contract)
 
     @dg.asset(key=contract.key, partitions_def=contract.partitions_def, check_specs=checks)
-    def made_elsewhere() -> dg.MaterializeResult[Any]:
+    def made_elsewhere():  # type: ignore[no-untyped-def]  # noqa: ANN202  Dagster reads the annotation
         """Never called."""
-        return dg.MaterializeResult()
 
     return made_elsewhere
