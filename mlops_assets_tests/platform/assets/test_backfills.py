@@ -91,6 +91,6 @@ def test_it_is_one_run_of_which_the_bad_partition_stops_alone_and_consumers_foll
     following = [run for run in instance.get_runs() if mill.FLOUR.key in (run.asset_selection or ())]
     # Two at best, one on each side of the gap; a tick may fall among the events of the backfill.
     assert 2 <= len(following) < len(good)
-    assert {run.tags["dagster/automation_condition"] for run in following} == {"true"}
+    assert {run.tags["dagster/from_automation_condition"] for run in following} == {"true"}
     assert sum(RANGE_START in run.tags for run in following) > 0
     assert len(instance.fetch_materializations(mill.FLOUR.key, limit=100).records) == len(good)
