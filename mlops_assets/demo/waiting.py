@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, DagsterRunStatus
 
+from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -283,11 +284,11 @@ class WorkWatch:
 
 
 def title_of(run: dg.DagsterRun) -> str:
-    """What a run makes: its first asset, how many more, and the partition."""
+    """What a run makes: its first asset, how many more, and the partition or the first and the last one."""
     assets: Sequence[str] = sorted(key.to_user_string() for key in run.asset_selection or ())
     more = f" and {len(assets) - 1} more" if len(assets) > 1 else ""
-    partition = run.tags.get("dagster/partition")
-    return f"{assets[0] if assets else run.job_name}{more}{f' ({partition})' if partition else ''}"
+    partitions = " to ".join(run.tags[tag] for tag in ("dagster/partition", RANGE_START, RANGE_END) if tag in run.tags)
+    return f"{assets[0] if assets else run.job_name}{more}{f' ({partitions})' if partitions else ''}"
 
 
 def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

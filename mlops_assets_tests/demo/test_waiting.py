@@ -12,7 +12,16 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from mlops_assets.demo.waiting import StalledError, WorkWatch, patience, wait_for, wait_for_process, wait_until
+from mlops_assets.demo.waiting import (
+    StalledError,
+    WorkWatch,
+    patience,
+    title_of,
+    wait_for,
+    wait_for_process,
+    wait_until,
+)
+from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +133,12 @@ def test_the_rest_is_waited_for_while_a_run_is_under_way(instance: dg.DagsterIns
     run_of(instance, "cider", STARTED)
     with pytest.raises(StalledError, match=r"The feast: nothing has moved .*working on cider"):
         watch(instance).wait_for_rest(what="The feast")
+
+
+def test_a_run_of_many_partitions_is_told_by_the_first_and_the_last() -> None:
+    tags = {RANGE_START: "2024-01", RANGE_END: "2024-12"}
+    run = dg.DagsterRun("feast", asset_selection=frozenset({dg.AssetKey("cider"), dg.AssetKey("ale")}), tags=tags)
+    assert title_of(run) == "ale and 1 more (2024-01 to 2024-12)"
 
 
 def test_what_is_told_changes_when_runs_do_and_only_then(instance: dg.DagsterInstance) -> None:

@@ -6,9 +6,10 @@ Put here behaviour of Dagster, DuckLake, Ibis and pandera that the design relies
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import duckdb
@@ -19,6 +20,7 @@ import pandera.ibis as pandera
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from dagster._utils.warnings import BetaWarning
 from pandera.api.ibis.types import IbisData
 from pandera.backends.ibis import builtin_checks
 
@@ -66,6 +68,54 @@ def test_dagster_fails_a_step_that_yields_failed_checks_and_no_output_and_does_n
     assert result.asset_materializations_for_node("table") == []
     assert len(result.get_asset_check_evaluations()) == 2
     assert len(attempts) == 1
+
+
+def test_dagster_evaluates_automation_in_the_code_location_and_resolves_a_run_for_each_partition_there() -> None:
+    """Hence our sensor puts them together in ``resolve_run_requests``."""
+    days = dg.StaticPartitionsDefinition(["mo", "tu", "we"])
+
+    @dg.asset(
+        partitions_def=days,
+        automation_condition=dg.AutomationCondition.missing(),
+        backfill_policy=dg.BackfillPolicy.multi_run(100),
+    )
+    def table() -> None: ...
+
+    class Sensor(dg.AutomationConditionSensorDefinition):
+        def resolve_run_requests(self, run_requests: Any, *rest: Any) -> Any:  # noqa: ANN401
+            resolved = super().resolve_run_requests(run_requests, *rest)
+            return [resolved[0].with_replaced_attrs(partition_key=None, tags={"days": str(len(resolved))})]
+
+    with warnings.catch_warnings(action="ignore", category=BetaWarning):
+        sensor = Sensor("automation", target=[table], use_user_code_server=True, emit_backfills=False)
+    defs = dg.Definitions(assets=[table], sensors=[sensor])
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance=instance, repository_def=defs.get_repository_def()) as context,
+    ):
+        found = sensor.evaluate_tick(context)
+    [request] = found.run_requests or []
+    assert request.asset_selection == [table.key]
+    assert {name: request.tags[name] for name in ("days", "dagster/sensor_name")} == {
+        "days": "3",
+        "dagster/sensor_name": "automation",
+    }
+    assert [evaluation.true_subset.size for evaluation in found.automation_condition_evaluations] == [3]
+    assert found.cursor
+
+
+def test_dagster_reads_a_range_of_combined_partitions_as_a_product_of_each_dimensions_range() -> None:
+    states = dg.StaticPartitionsDefinition(["nc", "oh", "wa"])
+    days = dg.StaticPartitionsDefinition(["mo", "tu", "we"])
+    combined = dg.MultiPartitionsDefinition({"day": days, "state": states})
+    keys = combined.get_partition_keys_in_range(dg.PartitionKeyRange("mo|oh", "tu|wa"))
+    assert [str(key) for key in keys] == ["mo|oh", "mo|wa", "tu|oh", "tu|wa"]
+
+
+def test_dagster_knows_no_checks_of_a_table_that_is_a_spec_in_the_code_location() -> None:
+    """Hence our sensor stands in an asset with the contract's checks for a table that another location makes."""
+    defs = dg.Definitions(assets=[dg.AssetSpec("table")])
+    assert defs.resolve_asset_graph().get(dg.AssetKey("table")).check_keys == set()
 
 
 def test_dagster_carries_static_mappings_only_between_static_partitions() -> None:

@@ -1,18 +1,17 @@
 """Automation: the condition under which an asset follows its inputs by itself.
 
-Put here conditions that every pipeline shares. Keep out schedules and sensors of a domain.
+Put here conditions that every pipeline shares. Keep out who evaluates them (``automation_sensor``), and schedules and
+sensors of a domain.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-TICK_SECONDS: Final = 5
 
 
 def on_new_data(
@@ -81,17 +80,3 @@ def _since_asked_for(happened: dg.AutomationCondition[Any]) -> dg.AutomationCond
     """
     asked_for = dg.AutomationCondition.newly_requested() & ~happened
     return happened.since(asked_for).with_label("not yet followed")
-
-
-def automation_sensor(name: str, assets: Sequence[dg.AssetKey]) -> dg.AutomationConditionSensorDefinition:
-    """The running sensor that evaluates the conditions of those assets; Dagster's own starts stopped.
-
-    It launches runs itself: backfills would wait for another daemon's half-minute loop.
-    """
-    return dg.AutomationConditionSensorDefinition(
-        name,
-        target=dg.AssetSelection.assets(*assets),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=TICK_SECONDS,
-        emit_backfills=False,
-    )

@@ -5,15 +5,13 @@ Put here what every code location shares. Keep out any pipeline's own assets, sc
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-from dagster._utils.warnings import BetaWarning
 
 from mlops_assets.platform.assets.alerts import alert_sensor
-from mlops_assets.platform.assets.automation import automation_sensor
+from mlops_assets.platform.assets.automation_sensor import AutomationSensor
 from mlops_assets.platform.assets.inputs import contract_of, ins_of, resolved, specs_of
 from mlops_assets.platform.assets.io_manager import LakeIOManager
 from mlops_assets.platform.assets.reconciler import reconciler
@@ -81,11 +79,8 @@ def build_defs(
     chosen = _lakes([*contracts, *by_hand, *upstream], lakes)
     described = {contract.key: contract.described_spec() for contract in by_hand}
     specs = {each.key: each for each in listed if isinstance(each, dg.AssetSpec)}
-    foreign = {contract.key: contract.spec() for contract in upstream if contract.key not in {*own, *specs}}
-    with warnings.catch_warnings():
-        # Automation sensors with a name of their own are in beta; Dagster's default one would start stopped.
-        warnings.simplefilter("ignore", BetaWarning)
-        automation = automation_sensor(f"{name}_automation", sorted(own))
+    elsewhere = [contract for contract in upstream if contract.key not in {*own, *described}]
+    foreign = {contract.key: contract.spec() for contract in elsewhere if contract.key not in specs}
     resources: dict[str, Any] = {**chosen, IO_MANAGER: _READER}
     return dg.Definitions(
         assets=[*made, *{**specs, **foreign, **described}.values()],
@@ -95,7 +90,7 @@ def build_defs(
         schedules=list(schedules),
         jobs=list(jobs),
         sensors=[
-            automation,
+            AutomationSensor(f"{name}_automation", made, elsewhere),
             reconciler(f"{name}_reconciler", [*contracts, *by_hand], list(chosen.values())),
             alert_sensor(f"{name}_alerts", [spec for each in made for spec in each.specs]),
             *sensors,

@@ -13,7 +13,8 @@ import dagster as dg
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.execution.api import execute_run
 
-from mlops_assets.platform.assets.automation import TICK_SECONDS, on_new_data
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.automation_sensor import TICK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

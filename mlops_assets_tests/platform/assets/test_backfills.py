@@ -1,4 +1,4 @@
-"""A backfill that somebody asks the running web server for: one run, and each partition's own end."""
+"""A backfill that somebody asks the running web server for, and what follows it: few runs, each partition's own end."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from mlops_assets.demo.waiting import wait_for_process
 from mlops_assets.platform.assets.alerts import tell
+from mlops_assets.platform.assets.ranges import RANGE_START
 from mlops_assets_tests.platform.assets import mill
 from mlops_assets_tests.platform.assets.mill import MONTHS
 from mlops_assets_tests.platform.assets.test_many_partitions import BAD, checks, versions
@@ -87,3 +88,9 @@ def test_it_is_one_run_of_which_the_bad_partition_stops_alone_and_consumers_foll
         assert "PLANNED" not in found.values()
     assert tell(instance, "alerts", {mill.SACKS.key: ("team:mill",)}, settings, now=time.time()) == 1
     assert list(mill.kilos(mill.FLOUR)) == good
+    following = [run for run in instance.get_runs() if mill.FLOUR.key in (run.asset_selection or ())]
+    # Two at best, one on each side of the gap; a tick may fall among the events of the backfill.
+    assert 2 <= len(following) < len(good)
+    assert {run.tags["dagster/from_automation_condition"] for run in following} == {"true"}
+    assert sum(RANGE_START in run.tags for run in following) > 0
+    assert len(instance.fetch_materializations(mill.FLOUR.key, limit=100).records) == len(good)
