@@ -6,12 +6,14 @@ sensors of a domain.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
+from dagster._utils.schedules import is_valid_cron_string
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from mlops_assets.platform.contracts.arguments import require
+from mlops_assets.platform.errors import ContractError
 
 
 def on_new_data(
@@ -44,12 +46,22 @@ def on_new_data(
         after: inputs by which the step is judged, automated in the same location, made in runs of their own from what
             it reads too: it waits until they have followed the same news.
 
+    Raises:
+        ContractError: an argument is of another kind, or no cron expression.
+
     Example:
         >>> import mlops_assets as ma
         >>> ma.on_new_data().get_label()
         'follow new data'
         >>> weekly = ma.on_new_data(at_most="0 6 * * 1")
     """
+    source = "on_new_data"
+    require(source, "last_good", last_good, Sequence[dg.AssetKey], "Give a list of asset keys.")
+    require(source, "after", after, Sequence[dg.AssetKey], "Give a list of asset keys.")
+    if at_most is not None and not is_valid_cron_string(at_most):
+        raise ContractError(
+            source=source, culprit=f"its at_most is {at_most!r:.60}.", remedy="Give a cron expression: '0 6 * * 1'."
+        )
     condition = dg.AutomationCondition
     # Also what one run made of both: it may have made another partition, or failed before this asset.
     news = condition.any_deps_match(condition.data_version_changed()).with_label("the data of an input changed")

@@ -52,6 +52,8 @@ WRONG: dict[str, tuple[Callable[..., object], str]] = {
         lambda: table(metadata={"partition_expr": "shop"}),
         "partition_expr is 'shop', and it has no partitions",
     ),
+    "no cron expression": (lambda: ma.on_new_data(at_most="every day"), "at_most is 'every day'. Give a cron"),
+    "no asset keys": (lambda: ma.on_new_data(last_good="raw/orders"), "last_good is"),  # type: ignore[arg-type]
     "decimals of text": (lambda: table(schema=priced("2")), "'decimals', which is '2'. Give it int from 0 to 15"),
     "decimals below none": (lambda: table(schema=priced(-400)), "'decimals', which is -400"),
 }
