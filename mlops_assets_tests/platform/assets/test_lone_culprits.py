@@ -161,7 +161,7 @@ def test_no_frame_outlives_the_partition_it_was_made_for(instance: dg.DagsterIns
 def test_a_range_of_one_partition_leaves_no_check_planned(instance: dg.DagsterInstance) -> None:
     mill.deliver()
     assert mill.year(instance, first=BAD, last=BAD).success
-    assert checks(instance, mill.SACKS, "values") == {BAD: "SUCCEEDED"}
+    assert checks(instance, mill.SACKS, "contract") == {BAD: "SUCCEEDED"}
 
 
 @pytest.mark.parametrize("window", ["among the events", "among the checks"])
@@ -176,4 +176,4 @@ def test_a_kill_leaves_no_more_than_one_partition_told_whose_checks_are_not(
     with LakeSession(settings) as session:
         reconcile(session, instance, [mill.SACKS], {}, now=time.time())
     assert list(versions(instance, mill.SACKS)) == list(MONTHS)
-    assert list(checks(instance, mill.SACKS, "values").values()).count("PLANNED") <= 1
+    assert list(checks(instance, mill.SACKS, "contract").values()).count("PLANNED") <= 1
