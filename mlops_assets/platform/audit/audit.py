@@ -158,7 +158,8 @@ def _judged(session: LakeSession, contract: Contract, candidate: Candidate, foun
         if rows and (found[f"null_{column}"] or {found[f"least_{column}"], found[f"most_{column}"]} != {value}):
             outside[column] = _count(session, candidate, _elsewhere(_view(contract), {column: value}))
     volume = _judged_volume(contract, rows, candidate.reference)
-    broken: dict[str, list[Broken]] = {name: [] for name in rules.check_names(contract) if name not in contract.judged}
+    checks = {name: blocks for name, blocks in rules.check_names(contract).items() if name not in contract.judged}
+    broken: dict[str, list[Broken]] = {name: [] for name in checks}
     if volume is not None and not volume.passed:
         broken[rules.CONTRACT].append(Broken(rules.VOLUME, None, volume.reason, None))
     keys = rules.key_columns(contract)
@@ -176,13 +177,12 @@ def _judged(session: LakeSession, contract: Contract, candidate: Candidate, foun
     outcomes = tuple(
         CheckOutcome(
             name=name,
-            blocking=blocking,
+            blocking=blocks,
             broken=tuple(broken[name]),
             samples=_samples(session, contract, candidate, name, broken[name]),
             judgement=volume if name == rules.CONTRACT else None,
         )
-        for name, blocking in rules.check_names(contract).items()
-        if name in broken
+        for name, blocks in checks.items()
     )
     return Audit(rows=rows, content_hash=format_hash(rows, int(found["hash"])), outcomes=outcomes)
 

@@ -49,7 +49,7 @@ def test_rules_of_a_partition_that_are_broken_together_are_one_alert(
     harvest(instance, "w1", rotten("w1"), rotten("w1", tree=8, kilos=None))
     watch.tick()
     [alert] = receiver.alerts
-    assert alert["rules"] == ["values", "nulls"]
+    assert alert["rules"] == ["nulls", "values"]
     assert alert["rows"] == 2
     assert (
         "values: kilos greater_than_or_equal_to(0), broken by 1 rows; nulls: kilos is not null, broken by 1 rows"
