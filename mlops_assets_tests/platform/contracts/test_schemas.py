@@ -152,7 +152,7 @@ def test_an_asset_may_have_a_model_and_a_frame_of_pandas(instance: dg.DagsterIns
     result = dg.materialize([apples], instance=instance, tags={"bad": "yes"}, raise_on_error=False)
     assert orchard.visible(declared) == good
     [failed] = [each for each in result.get_asset_check_evaluations() if not each.passed]
-    assert told_by([failed]) == {"contract": {"keys": 1, "values": 1}}
+    assert told_by([failed]) == {"contract": {"keys": 1, "values": 3}}
     sample = str(failed.metadata["sample"].value)
     assert "'picker': '***'" in sample
     # Beside a personal column a text may be a name that has slipped into another.
