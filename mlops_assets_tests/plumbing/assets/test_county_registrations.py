@@ -58,7 +58,7 @@ def test_a_county_that_comes_twice_blocks_the_month(mirror: LoopbackServer) -> N
     result = materialize(county_registrations, "1996-02")
 
     assert not result.success
-    assert told_by(result.get_asset_check_evaluations()) == {"contract": {"keys": 1}}
+    assert told_by(result.get_asset_check_evaluations()) == {"contract": {"keys": 2}}
 
 
 @pytest.mark.real_data
