@@ -90,7 +90,7 @@ def test_an_asset_shows_its_partitions(server: WebServer, page: Page) -> None:
 
 def test_an_asset_shows_its_checks(server: WebServer, page: Page) -> None:
     page.open(f"{server.url}/assets/raw/voter_file?view=checks")
-    page.wait_for("partition_membership", "known_codes", "shape")
+    page.wait_for("contract", "contract_warnings", "known_codes")
     page.picture(PICTURES / "checks.png")
 
 

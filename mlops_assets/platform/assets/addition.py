@@ -111,11 +111,7 @@ def _add(
 
 
 def _require_kept(contract: Contract, found: Audit) -> None:
-    broken = "; ".join(
-        f"{outcome.name}: {outcome.problem or ', '.join(rule.text for rule in outcome.broken)}"
-        for outcome in found.outcomes
-        if outcome.stops
-    )
+    broken = "; ".join(str(outcome.description) for outcome in found.outcomes if outcome.stops)
     if broken:
         raise LakeError(
             source=f"Table {contract.layer}/{contract.table}",

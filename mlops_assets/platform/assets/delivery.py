@@ -54,7 +54,7 @@ class Alert(BaseModel):
         severity: ``error`` when nothing was published, ``warning`` when the data flowed on.
         asset: asset key as text; for a run that ended without a word, all assets it was to make.
         partition: partition key, if any; several are separated by commas.
-        rules: the failed checks; for a run, the failed step.
+        rules: the kinds of rules that were broken, and judged checks that failed; for a run, the failed step.
         rows: rows that break the rules, where known.
         owner: who is asked to act.
         message: what happened, and what follows from it.

@@ -80,6 +80,7 @@ def check_result(contract: Contract, partition: str | None, outcome: CheckOutcom
         check_name=outcome.name,
         passed=outcome.passed,
         severity=outcome.severity,
+        description=outcome.description,
         metadata=outcome.metadata(contract, partition),
     )
 
@@ -104,6 +105,7 @@ def check_evaluation(
         check_name=outcome.name,
         passed=outcome.passed,
         severity=outcome.severity,
+        description=outcome.description,
         blocking=outcome.blocking,
         metadata=outcome.metadata(contract, partition),
         partition=partition,

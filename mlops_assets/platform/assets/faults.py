@@ -4,11 +4,12 @@ Put here what counts as one fault, and its wording. Keep out whom it is told to 
 what makes a check fail (that is the contracts' part).
 
 A fault has no values of rows in it: no samples, no names of columns that somebody delivered, no text of an unexpected
-exception.
+exception. What a broken rule says is the contract's own wording.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 from collections import defaultdict
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import dagster as dg
 
+from mlops_assets.platform.audit.outcomes import Broken, broken_in
 from mlops_assets.platform.contracts import rules
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ Severity = Literal["warning", "error"]
 Subject = tuple[str, str | None]
 """An asset key as text, and a partition key."""
 
+_MOST_TOLD: Final = 10
 _OF_A_PLATFORM_ERROR: Final = {"source", "culprit", "remedy"}
 
 
@@ -41,7 +44,7 @@ class Fault:
         kind: ``check_failed`` or ``run_failed``.
         severity: ``error`` when nothing was published, ``warning`` when the data flowed on.
         subjects: the partitions that it befell, each with when.
-        rules: the failed checks, or the failed step.
+        rules: the kinds of rules that were broken, and judged checks that failed; or the failed step.
         rows: rows that break the rules, where known.
         what: what happened, to follow the name of its table.
         run_id: the run.
@@ -100,10 +103,10 @@ def faults_of(instance: dg.DagsterInstance, record: dg.RunRecord, assets: Abstra
             failed[evaluation.asset_key.to_user_string(), evaluation.partition].append(evaluation)
     alike: defaultdict[tuple[str, Severity, tuple[str, ...]], list[Subject]] = defaultdict(list)
     for subject, evaluations in failed.items():
-        alike[subject[0], _severity(evaluations), tuple(e.check_name for e in _evaluated(evaluations))].append(subject)
+        alike[subject[0], _severity(evaluations), _kinds(evaluations)].append(subject)
     faults = [
-        _check_fault(run_id, severity, rules_broken, {subject: at[subject] for subject in subjects}, failed)
-        for (_, severity, rules_broken), subjects in alike.items()
+        _check_fault(run_id, severity, kinds, {subject: at[subject] for subject in subjects}, failed)
+        for (_, severity, kinds), subjects in alike.items()
     ]
     if record.dagster_run.is_failure:
         faults += _run_faults(instance, record, assets, told=failed.keys())
@@ -131,10 +134,17 @@ def has_passed(instance: dg.DagsterInstance, subject: Subject, at: float, ended:
     return run is None or run.dagster_run.run_id in ended or (run.end_time is not None and run.end_time < since)
 
 
-def _evaluated(evaluations: Sequence[AssetCheckEvaluation]) -> list[AssetCheckEvaluation]:
-    """The failed checks without those that failed only because the shape did."""
-    evaluated = [e for e in evaluations if _value(e, "evaluated") is not False]
-    return evaluated or list(evaluations)
+def _broken(evaluation: AssetCheckEvaluation) -> list[Broken]:
+    """The rules that a failed check found broken; the check itself with its reason, where it tells of none."""
+    reason = evaluation.metadata.get("reason")
+    told = str(reason.value) if reason is not None else "see its page"
+    return broken_in(evaluation.metadata) or [Broken(evaluation.check_name, None, told, None)]
+
+
+def _kinds(evaluations: Iterable[AssetCheckEvaluation]) -> tuple[str, ...]:
+    """The kinds of rules that are broken; of a wrong shape that alone, since nothing else was judged then."""
+    kinds = tuple(dict.fromkeys(broken.kind for evaluation in evaluations for broken in _broken(evaluation)))
+    return (rules.SHAPE,) if rules.SHAPE in kinds else kinds
 
 
 def _severity(evaluations: Iterable[AssetCheckEvaluation]) -> Severity:
@@ -144,49 +154,39 @@ def _severity(evaluations: Iterable[AssetCheckEvaluation]) -> Severity:
 def _check_fault(
     run_id: str,
     severity: Severity,
-    broken: tuple[str, ...],
+    kinds: tuple[str, ...],
     subjects: Mapping[Subject, float],
     failed: Mapping[Subject, Sequence[AssetCheckEvaluation]],
 ) -> Fault:
-    counts = _failing_rows(e for subject in subjects for e in failed[subject])
+    found = [each for subject in subjects for evaluation in failed[subject] for each in _broken(evaluation)]
+    told = [broken for broken in found if broken.kind in kinds]
+    counts = [broken.rows for broken in told if broken.rows is not None]
     consequence = (
         "nothing was published, the last good data stands, and what is made from it waits until it passes"
         if severity == "error"
         else "the data flowed on"
     )
-    said = "; ".join(_wording([e for s in subjects for e in failed[s] if e.check_name == name]) for name in broken)
     return Fault(
-        id=_id(run_id, *broken, *_texts(subjects)),
+        id=_id(run_id, *kinds, *_texts(subjects)),
         kind="check_failed",
         severity=severity,
         subjects=subjects,
-        rules=broken,
+        rules=kinds,
         rows=sum(counts) if counts else None,
-        what=f"failed its checks ({said}); {consequence}.",
+        what=f"failed its checks ({_wording(told)}); {consequence}.",
         run_id=run_id,
     )
 
 
-def _wording(evaluations: Sequence[AssetCheckEvaluation]) -> str:
-    """What one check found, in all partitions."""
-    name = evaluations[0].check_name
-    if (reason := _value(evaluations[0], "reason")) is not None:
-        return f"{name}: {reason}"
-    if counts := _failing_rows(evaluations):
-        return f"{name}: broken by {sum(counts)} rows"
-    if name == rules.SHAPE:
-        # Its text lists the columns that were delivered: rows, where a file has no header.
-        return f"{name}: other columns or types than the contract's"
-    return f"{name}: see its page"
-
-
-def _failing_rows(evaluations: Iterable[AssetCheckEvaluation]) -> list[int]:
-    return [rows for evaluation in evaluations if isinstance(rows := _value(evaluation, "failing_rows"), int)]
-
-
-def _value(evaluation: AssetCheckEvaluation, name: str) -> object:
-    value = evaluation.metadata.get(name)
-    return value.value if value is not None else None
+def _wording(told: Iterable[Broken]) -> str:
+    """Which rules are broken, each with its rows in all partitions."""
+    rows: dict[Broken, int | None] = {}
+    for each in told:
+        rule = dataclasses.replace(each, rows=None)
+        rows[rule] = each.rows if each.rows is None else each.rows + (rows.get(rule) or 0)
+    words = [dataclasses.replace(rule, rows=number).words for rule, number in rows.items()]
+    more = [f"and {len(words) - _MOST_TOLD} more"] if len(words) > _MOST_TOLD else []
+    return "; ".join([*words[:_MOST_TOLD], *more])
 
 
 def _run_faults(

@@ -161,7 +161,7 @@ def _attempt(
                     before = current.get(partition.key)
                     made = _draft(task, session, partition, before, versions, attempt=f"{attempt}-{number}")
                 except FrameError as error:
-                    made = Made(audit=audit.not_evaluated(contract, str(error)))
+                    made = Made(audit=audit.of_wrong_shape(contract, str(error)))
                 except CatalogAwayError:
                     raise
                 except Exception as error:  # noqa: BLE001  told with the others'
@@ -216,7 +216,7 @@ def _draft(
     table = as_ibis(session, result.value, rules.columns_of(contract))
     problem = audit.shape_problem(contract, table.schema())
     if problem is not None:
-        return Made(audit=audit.not_evaluated(contract, problem))
+        return Made(audit=audit.of_wrong_shape(contract, problem))
     written = result.value if isinstance(result.value, Path) else None
     file = stage(session, contract, table, written=written, attempt=attempt)
     return _Draft(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
 
+    from mlops_assets.platform.audit.outcomes import Sample
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.contracts.volume import Reference
     from mlops_assets.platform.lake.session import LakeSession
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 SAMPLE_ROWS: Final = 5
 _LONGEST_VALUE: Final = 60
 MASK: Final = "***"
+_NOT_EVALUATED: Final = "Not evaluated: the table does not have the right shape."
 _STORED_SCALE: Final = 6
 _VIEW: Final = "staged_rows"
 # No contract has a column of that name.
@@ -79,38 +81,33 @@ def _same(actual: dt.DataType, expected: dt.DataType) -> bool:
     return bool((as_stored(actual) if open_ended else actual.copy(nullable=True)) == expected)
 
 
-def not_evaluated(contract: Contract, problem: str) -> Audit:
-    """The audit of a table whose shape is wrong: ``shape`` failed, everything else could not be judged.
+def of_wrong_shape(contract: Contract, problem: str) -> Audit:
+    """The audit of a table whose shape is wrong: nothing else of it could be judged.
 
-    Dagster wants a result for every check that a step declares. That of a check that was not evaluated has not passed,
-    has the severity of a warning and the metadata ``evaluated: false``, by which it is told from a failure.
+    Dagster wants a result for every check that a step declares: the others have not passed, and warn of that.
     """
+    broken = Broken(rules.SHAPE, None, "other columns or types than the contract's", None)
+    others = [name for name in rules.check_names(contract) if name != rules.CONTRACT]
     return Audit(
         rows=None,
         content_hash=None,
-        outcomes=tuple(
-            CheckOutcome(
-                name=name,
-                blocking=name == rules.SHAPE,
-                problem=problem if name == rules.SHAPE else "Not evaluated: the table does not have the right shape.",
-                evaluated=name == rules.SHAPE,
-            )
-            for name in rules.check_names(contract)
+        outcomes=(
+            CheckOutcome(name=rules.CONTRACT, blocking=True, broken=(broken,), problem=problem),
+            *(CheckOutcome(name=name, blocking=False, problem=_NOT_EVALUATED) for name in others),
         ),
     )
 
 
-def _volume_outcome(contract: Contract, rows: int, reference: Reference) -> CheckOutcome:
-    """The outcome for that number of rows; one that a person accepts passes, and its reason tells of the bound."""
+def _judged_volume(contract: Contract, rows: int, reference: Reference) -> Judgement | None:
+    """What is found of that number of rows; one that a person accepts passes, and its reason tells of the bound."""
+    if not contract.volume.bounded:
+        return None
     bound = contract.volume.broken_bound(rows, reference.rows)
-    reason = worded(rows, reference, bound)
-    # One that failed as a warning would be published, and hold back the consumers that Dagster makes by itself.
-    passed = bound is None or rows in reference.accepted
-    return CheckOutcome(
-        name=rules.VOLUME,
-        blocking=True,
-        problem=None if passed else reason,
-        judgement=Judgement(passed=passed, reason=reason, measured={"rows": rows, "rows_before": reference.rows}),
+    return Judgement(
+        # One that failed as a warning would be published, and hold back the consumers that Dagster makes by itself.
+        passed=bound is None or rows in reference.accepted,
+        reason=worded(rows, reference, bound),
+        measured={"rows": rows, "rows_before": reference.rows},
     )
 
 
@@ -132,7 +129,7 @@ class Candidate:
 def audit(session: LakeSession, contract: Contract, candidates: Sequence[Candidate]) -> list[Audit]:
     """Check the staged rows of partitions against their contract: all counts, keys and content hashes in one query.
 
-    Failing rows are read again for a sample of at most five for each failed check, and only then.
+    Failing rows are read again for a sample of at most five for each kind of rule that is broken, and only then.
 
     Args:
         session: a session that can read the staged files.
@@ -160,34 +157,34 @@ def _judged(session: LakeSession, contract: Contract, candidate: Candidate, foun
     for column, value in partition.items():
         if rows and (found[f"null_{column}"] or {found[f"least_{column}"], found[f"most_{column}"]} != {value}):
             outside[column] = _count(session, candidate, _elsewhere(_view(contract), {column: value}))
+    volume = _judged_volume(contract, rows, candidate.reference)
+    checks = {name: blocks for name, blocks in rules.check_names(contract).items() if name not in contract.judged}
+    broken: dict[str, list[Broken]] = {name: [] for name in checks}
+    if volume is not None and not volume.passed:
+        broken[rules.CONTRACT].append(Broken(rules.VOLUME, None, volume.reason, None))
     keys = rules.key_columns(contract)
-    outcomes = []
-    for name, blocking in rules.check_names(contract).items():
-        if name in contract.judged:
-            continue
-        if name == rules.VOLUME:
-            outcomes.append(_volume_outcome(contract, rows, candidate.reference))
-            continue
-        broken: list[Broken] = []
-        if name == rules.KEYS and (repeated := rows - _distinct(session, contract, candidate, found, outside)):
-            broken.append(Broken(", ".join(keys), "no two rows have the same key", repeated))
-        elif name == rules.MEMBERSHIP:
-            broken += [
-                Broken(column, f"equals {value!r}", outside[column])
-                for column, value in partition.items()
-                if outside[column]
-            ]
-        broken += [
-            Broken(rule.column, rule.text, int(found[f"r{number}"]))
-            for number, rule in enumerate(rules.row_rules(contract))
-            if rule.group == name and found[f"r{number}"]
-        ]
-        sample: tuple[Mapping[str, str | None], ...] = ()
-        if broken:
-            _show(session, [candidate.file.path])
-            sample = _sample(session, contract, _failing(_view(contract), contract, name, partition))
-        outcomes.append(CheckOutcome(name=name, blocking=blocking, broken=tuple(broken), sample=sample))
-    return Audit(rows=rows, content_hash=format_hash(rows, int(found["hash"])), outcomes=tuple(outcomes))
+    if keys and (repeated := rows - _distinct(session, contract, candidate, found, outside)):
+        told = Broken(rules.KEYS, ", ".join(keys), "no two rows have the same key", repeated)
+        broken[rules.check_of_keys(contract)].append(told)
+    broken[rules.CONTRACT] += [
+        Broken(rules.MEMBERSHIP, column, f"equals {value!r}", outside[column])
+        for column, value in partition.items()
+        if outside[column]
+    ]
+    for number, rule in enumerate(rules.row_rules(contract)):
+        if breaking := int(found[f"r{number}"]):
+            broken[rule.reported_by].append(Broken(rule.kind, rule.column, rule.text, breaking))
+    outcomes = tuple(
+        CheckOutcome(
+            name=name,
+            blocking=blocks,
+            broken=tuple(broken[name]),
+            samples=_samples(session, contract, candidate, name, broken[name]),
+            judgement=volume if name == rules.CONTRACT else None,
+        )
+        for name, blocks in checks.items()
+    )
+    return Audit(rows=rows, content_hash=format_hash(rows, int(found["hash"])), outcomes=outcomes)
 
 
 def _show(session: LakeSession, paths: Sequence[Path]) -> None:
@@ -263,24 +260,16 @@ def _keys(contract: Contract, table: ir.Table) -> ir.Scalar:
     return ibis.struct({key: table[key] for key in keys}).nunique()
 
 
-def _failing(table: ir.Table, contract: Contract, check: str, partition: Mapping[str, str]) -> ir.Table:
-    if check == rules.KEYS:
-        keys = list(rules.key_columns(contract))
-        repeated = table.group_by(keys).having(table.count() > 1).agg()
-        return table.semi_join(repeated, keys).order_by(keys)
-    if check == rules.MEMBERSHIP:
-        return _elsewhere(table, partition)
-    return table.filter(~kept_by_check(table, contract, partition)[check])
-
-
-def kept_by_check(table: ir.Table, contract: Contract, partition: Mapping[str, str]) -> dict[str, ir.BooleanValue]:
-    """For each check of single rows whether a row of the table is known to pass it, never NULL."""
-    holding: dict[str, list[ir.BooleanValue]] = {}
+def kept_by_kind(
+    table: ir.Table, contract: Contract, partition: Mapping[str, str]
+) -> dict[tuple[str, str], ir.BooleanValue]:
+    """For each check and kind of rules over single rows whether a row is known to keep them all, never NULL."""
+    holding: dict[tuple[str, str], list[ir.BooleanValue]] = {}
     for column, value in partition.items():
-        holding.setdefault(rules.MEMBERSHIP, []).append(kept(table[column] == value))
+        holding.setdefault((rules.CONTRACT, rules.MEMBERSHIP), []).append(kept(table[column] == value))
     for rule in rules.row_rules(contract):
-        holding.setdefault(rule.group, []).append(kept(rule.holds(table)))
-    return {check: functools.reduce(operator.and_, holds) for check, holds in holding.items()}
+        holding.setdefault((rule.reported_by, rule.kind), []).append(kept(rule.holds(table)))
+    return {each: functools.reduce(operator.and_, holds) for each, holds in holding.items()}
 
 
 def _elsewhere(table: ir.Table, partition: Mapping[str, str]) -> ir.Table:
@@ -290,7 +279,32 @@ def _elsewhere(table: ir.Table, partition: Mapping[str, str]) -> ir.Table:
     )
 
 
-def _sample(session: LakeSession, contract: Contract, failing: ir.Table) -> tuple[dict[str, str | None], ...]:
+def _samples(
+    session: LakeSession, contract: Contract, candidate: Candidate, check: str, broken: Sequence[Broken]
+) -> dict[str, Sample]:
+    """Some failing rows for each kind of rule of the check that rows break."""
+    kinds = dict.fromkeys(each.kind for each in broken if each.rows is not None)
+    if not kinds:
+        return {}
+    _show(session, [candidate.file.path])
+    table = _view(contract)
+    keeping = kept_by_kind(table, contract, candidate.partition)
+    return {
+        kind: _sample(
+            session, contract, _repeated(table, contract) if kind == rules.KEYS else table.filter(~keeping[check, kind])
+        )
+        for kind in kinds
+    }
+
+
+def _repeated(table: ir.Table, contract: Contract) -> ir.Table:
+    """The rows whose key is another's too."""
+    keys = list(rules.key_columns(contract))
+    repeated = table.group_by(keys).having(table.count() > 1).agg()
+    return table.semi_join(repeated, keys).order_by(keys)
+
+
+def _sample(session: LakeSession, contract: Contract, failing: ir.Table) -> Sample:
     columns = list(rules.columns_of(contract))
     return tuple(
         {column: _shown(contract, column, value) for column, value in zip(columns, row, strict=True)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import dagster as dg
 
@@ -20,13 +20,31 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
 
 
+Sample: TypeAlias = "tuple[Mapping[str, str | None], ...]"
+"""Rows as they are shown."""
+
+
 @dataclass(frozen=True)
 class Broken:
-    """One rule that rows break: its column, its wording, and how many rows."""
+    """One rule that is broken.
 
+    Attributes:
+        kind: the rule's kind, such as ``values``; the name of one that has a name.
+        column: the column concerned, if it is one.
+        text: the rule in words.
+        rows: how many rows break it; ``None`` where the table as a whole does.
+    """
+
+    kind: str
     column: str | None
     text: str
-    rows: int
+    rows: int | None
+
+    @property
+    def words(self) -> str:
+        """All of it in one line."""
+        broken_by = "" if self.rows is None else f", broken by {self.rows} rows"
+        return f"{self.kind}: {f'{self.column} ' if self.column else ''}{self.text}{broken_by}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,24 +71,22 @@ class CheckOutcome:
     Attributes:
         name: the check.
         blocking: whether a failure blocks the publish.
-        broken: the rules that rows break; empty when the check passed.
-        problem: what is wrong when no row can be named, such as a missing column.
-        sample: failing rows, personal values masked.
+        broken: the rules that are broken; empty when the check passed.
+        problem: what is wrong where rows are not at fault, such as a missing column.
+        samples: failing rows by the kind of rule that they break, personal values masked.
         judgement: what was found of the table as a whole, by the step or in its number of rows.
-        evaluated: whether the check could be judged at all; if not, it has neither passed nor failed.
     """
 
     name: str
     blocking: bool
     broken: tuple[Broken, ...] = ()
     problem: str | None = None
-    sample: tuple[Mapping[str, str | None], ...] = ()
+    samples: Mapping[str, Sample] = field(default_factory=dict)
     judgement: Judgement | None = None
-    evaluated: bool = True
 
     @property
     def passed(self) -> bool:
-        """Whether no row breaks any rule of the check."""
+        """Whether no rule of the check is broken."""
         return not self.broken and self.problem is None
 
     @property
@@ -86,7 +102,12 @@ class CheckOutcome:
     @property
     def failing_rows(self) -> int:
         """Rows that break the check's rules; a row that breaks two counts twice."""
-        return sum(broken.rows for broken in self.broken)
+        return sum(broken.rows or 0 for broken in self.broken)
+
+    @property
+    def description(self) -> str | None:
+        """What is wrong, in one line; ``None`` when the check passed."""
+        return self.problem or "; ".join(broken.words for broken in self.broken) or None
 
     def as_record(self) -> dict[str, Any]:
         """The outcome as plain JSON values, from which its event can be rebuilt."""
@@ -95,51 +116,68 @@ class CheckOutcome:
             "passed": self.passed,
             "blocking": self.blocking,
             "problem": self.problem,
-            "broken": [[broken.column, broken.text, broken.rows] for broken in self.broken],
+            "broken": [dataclasses.astuple(broken) for broken in self.broken],
             **({"judgement": dataclasses.asdict(self.judgement)} if self.judgement is not None else {}),
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> CheckOutcome:
-        """The outcome that ``as_record`` described, without its sample."""
+        """The outcome that ``as_record`` described, without its samples."""
         return cls(
             name=record["name"],
             blocking=record["blocking"],
             problem=record["problem"],
-            broken=tuple(Broken(column, text, rows) for column, text, rows in record["broken"]),
+            broken=tuple(Broken(*each) for each in record["broken"]),
             judgement=Judgement(**record["judgement"]) if "judgement" in record else None,
         )
 
     def metadata(self, contract: Contract, partition_key: str | None) -> dict[str, Any]:
-        """Dagster metadata: counts, rules and the masked sample; who owns the table and which partition it is."""
+        """Dagster metadata: counts, rules and masked samples; who owns the table and which partition it is."""
         metadata: dict[str, Any] = {"owners": ", ".join(contract.owners)}
         if partition_key is not None:
             metadata["partition"] = partition_key
-        if not self.evaluated:
-            metadata["evaluated"] = False
         if self.problem is not None:
             metadata["problem"] = self.problem
         if self.judgement is not None:
             metadata["reason"] = self.judgement.reason
             metadata["measured"] = dg.MetadataValue.json(dict(self.judgement.measured))
-        if self.broken:
+        if self.failing_rows:
             metadata["failing_rows"] = self.failing_rows
-            metadata["broken_rules"] = dg.TableMetadataValue(
-                records=[
-                    dg.TableRecord({"column": b.column or "", "rule": b.text[:300], "rows": b.rows})
-                    for b in self.broken
-                ],
-                schema=dg.TableSchema(
-                    columns=[
-                        dg.TableColumn("column", "string"),
-                        dg.TableColumn("rule", "string"),
-                        dg.TableColumn("rows", "int"),
-                    ]
-                ),
+        if self.broken:
+            metadata["broken_rules"] = _table(self.broken)
+        if self.samples:
+            metadata["sample"] = dg.MetadataValue.json(
+                {kind: [dict(row) for row in rows] for kind, rows in self.samples.items()}
             )
-        if self.sample:
-            metadata["sample"] = dg.MetadataValue.json([dict(row) for row in self.sample])
         return metadata
+
+
+_BROKEN_RULES: Final = ("kind", "column", "rule", "rows")
+"""The columns of the table of broken rules in a check's metadata."""
+
+
+def _table(broken: Iterable[Broken]) -> dg.TableMetadataValue:
+    rows = [(each.kind, each.column or "", each.text, each.rows) for each in broken]
+    return dg.TableMetadataValue(
+        records=[dg.TableRecord(dict(zip(_BROKEN_RULES, row, strict=True))) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name, "int" if name == "rows" else "string") for name in _BROKEN_RULES]),
+    )
+
+
+def broken_in(metadata: Mapping[str, dg.MetadataValue[Any]]) -> list[Broken]:
+    """The rules that a check's metadata, as ``CheckOutcome`` words it, says to be broken; none of any other's."""
+    table = metadata.get("broken_rules")
+    if not isinstance(table, dg.TableMetadataValue) or tuple(c.name for c in table.schema.columns) != _BROKEN_RULES:
+        return []
+    return [
+        Broken(
+            kind=str(record.data["kind"]),
+            column=str(record.data["column"]) or None,
+            text=str(record.data["rule"]),
+            rows=rows if isinstance(rows := record.data["rows"], int) else None,
+        )
+        for record in table.records
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

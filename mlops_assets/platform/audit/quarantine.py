@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, kept_by_check
-from mlops_assets.platform.audit.outcomes import CheckOutcome
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, kept_by_kind
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.lake.files import parquet_rows
@@ -22,7 +21,9 @@ from mlops_assets.platform.lake.ledger import QuarantineRecord
 from mlops_assets.platform.lake.stage import stage
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.audit.outcomes import Audit
+    from collections.abc import Sequence
+
+    from mlops_assets.platform.audit.outcomes import Audit, CheckOutcome
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.lake.stage import StagedFile
@@ -33,7 +34,7 @@ class Settled:
     """Good and failing rows in files of their own.
 
     Attributes:
-        audit: that of the good rows; its check ``quarantine`` tells what the others broke.
+        audit: that of the good rows; its warnings tell also what the others broke.
         good: the rows to publish.
         bad: the rows set aside.
         record: their number and content hash.
@@ -60,15 +61,15 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
     """
     if contract.quarantine is None or not found.rows:
         return None
-    whole = {rules.SHAPE, rules.KEYS, *contract.judged}
     stopping = [outcome for outcome in found.outcomes if outcome.stops]
-    if any(outcome.name in whole for outcome in stopping) or not any(outcome.broken for outcome in stopping):
+    kinds = {broken.kind for outcome in stopping for broken in outcome.broken} - {rules.VOLUME}
+    if not kinds or rules.KEYS in kinds or any(outcome.name in contract.judged for outcome in stopping):
         return None
     path = candidate.file.path
     table = session.ibis.sql(f"SELECT * FROM {parquet_rows(path)}")
     blocking = rules.check_names(contract)
-    rules_kept = kept_by_check(table, contract, candidate.partition)
-    kept = {check: holds for check, holds in rules_kept.items() if blocking[check]}
+    rules_kept = kept_by_kind(table, contract, candidate.partition)
+    kept = {kind: holds for (check, kind), holds in rules_kept.items() if blocking[check]}
     good = functools.reduce(operator.and_, kept.values())
     [(share,)] = session.rows(good.mean().name("share"))
     if share < contract.quarantine.floor:
@@ -80,7 +81,7 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
         good_file.remove()
         return None
     reasons = functools.reduce(
-        operator.add, (ibis.ifelse(holds, "", f"{name} ") for name, holds in kept.items())
+        operator.add, (ibis.ifelse(holds, "", f"{kind} ") for kind, holds in kept.items())
     ).strip()
     came_in = {column: ibis.literal(value) for column, value in contract.quarantine_values(candidate.partition).items()}
     bad = table.filter(~good).mutate(**{rules.QUARANTINE_REASON: reasons}, **came_in)
@@ -91,19 +92,26 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
         columns=rules.quarantine_columns_of(contract),
         attempt=f"{attempt}-bad",
     )
-    told = CheckOutcome(
-        name=rules.SET_ASIDE,
-        blocking=False,
-        broken=tuple(broken for outcome in stopping for broken in outcome.broken),
-        sample=tuple(row for outcome in stopping for row in outcome.sample)[:SAMPLE_ROWS],
-    )
-    of_good_rows = {outcome.name: outcome for outcome in (*again.outcomes, told)}
+    of_good_rows = {outcome.name: outcome for outcome in again.outcomes}
+    of_good_rows[rules.CONTRACT_WARNINGS] = _warning(of_good_rows[rules.CONTRACT_WARNINGS], stopping)
     outcomes = tuple(of_good_rows.get(outcome.name, outcome) for outcome in found.outcomes)
     return Settled(
         audit=dataclasses.replace(again, outcomes=outcomes),
         good=good_file,
         bad=bad_file,
         record=_recorded(session, contract, bad_file),
+    )
+
+
+def _warning(warnings: CheckOutcome, stopping: Sequence[CheckOutcome]) -> CheckOutcome:
+    """The warnings of the good rows, and what those set aside broke."""
+    broken = [broken for outcome in stopping for broken in outcome.broken if broken.kind != rules.VOLUME]
+    sample = [row for outcome in stopping for rows in outcome.samples.values() for row in rows]
+    told = [dataclasses.replace(each, kind=rules.SET_ASIDE, text=f"{each.text} ({each.kind})") for each in broken]
+    return dataclasses.replace(
+        warnings,
+        broken=(*warnings.broken, *told),
+        samples={**warnings.samples, rules.SET_ASIDE: tuple(sample[:SAMPLE_ROWS])},
     )
 
 

@@ -85,10 +85,10 @@ class Contract:
     """A published table: its pandera schema, its lake, its partitions and its owners.
 
     The schema is a pandera model for Ibis, pandas or Polars. Its fields give columns, types and whether they may be
-    null; a field's or frame's check with a ``name`` becomes a named business rule, one without falls under ``values``;
-    a check with ``raise_warning=True`` warns instead of blocking; ``Config.unique`` names the key, or ``unique=True``
-    that of one column; a field's ``metadata`` may say ``personal``, ``decimals``, ``non_finite`` and ``default`` (see
-    ``schemas``).
+    null; a field's or frame's check with a ``name`` becomes a named business rule and a check of Dagster, one without
+    is a part of the check ``contract``; a check with ``raise_warning=True`` warns instead of blocking, without a name
+    as a part of ``contract_warnings``; ``Config.unique`` names the key, or ``unique=True`` that of one column; a
+    field's ``metadata`` may say ``personal``, ``decimals``, ``non_finite`` and ``default`` (see ``schemas``).
 
     Attributes:
         layer: the lake schema, and the first part of the asset key.

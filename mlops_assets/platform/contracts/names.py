@@ -125,9 +125,9 @@ def _require_usable_rules(contract: Contract, source: str, columns: Mapping[str,
                 asked = [error.name or ""] if isinstance(error.obj, ir.Table) else []
             else:
                 asked = _NO_SUCH_COLUMN.findall(str(error))
-            _require_known(source, f"the rule {rule.group}", asked, columns, kind="column")
+            _require_known(source, f"the rule {rule.kind}", asked, columns, kind="column")
             raise ContractError(
                 source=source,
-                culprit=f"the rule {rule.group} is no expression over its columns ({str(error).splitlines()[0]}).",
+                culprit=f"the rule {rule.kind} is no expression over its columns ({str(error).splitlines()[0]}).",
                 remedy="Correct the check.",
             ) from error

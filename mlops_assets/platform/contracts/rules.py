@@ -1,12 +1,17 @@
-"""Rules: a contract's pandera checks as boolean expressions, grouped into a few named Dagster checks.
+"""Rules: a contract's pandera checks as boolean expressions, and the few Dagster checks that report them.
 
-Put here the translation from pandera and the grouping. Keep out running them (that is the audit).
+Put here the translation from pandera, and which check reports what. Keep out running them (that is the audit).
+
+Every rule has a kind. Those without a name of their own are reported together: what blocks by the check ``contract``,
+what warns by ``contract_warnings``, because each check of Dagster costs a run three events. A rule with a name is a
+check of its own, and the name is its kind.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,32 +30,33 @@ from mlops_assets.platform.identifiers import is_identifier
 if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
 
+CONTRACT: Final = "contract"
+"""The check that holds every blocking rule without a name of its own."""
+
+CONTRACT_WARNINGS: Final = "contract_warnings"
+"""The check that holds what only warns and has no name of its own."""
+
 SHAPE: Final = "shape"
 VOLUME: Final = "volume"
-NULLS: Final = "nulls"
 KEYS: Final = "keys"
 MEMBERSHIP: Final = "partition_membership"
+NULLS: Final = "nulls"
 VALUES: Final = "values"
 SET_ASIDE: Final = "quarantine"
+
+_TAKEN: Final = frozenset({CONTRACT, CONTRACT_WARNINGS, SHAPE, VOLUME, KEYS, MEMBERSHIP, NULLS, VALUES, SET_ASIDE})
+"""The two checks and the kinds, which no rule and no judged check may be called."""
 
 QUARANTINE: Final = "_quarantine"
 """What a quarantine's table is called, after its own table's name."""
 
 QUARANTINE_REASON: Final = "quarantined_because"
-"""The column of a quarantine's table that names the checks its rows failed."""
+"""The column of a quarantine's table that names the kinds of the rules that its rows break."""
 
 QUARANTINE_PARTITION: Final = "quarantined_from"
 """The column of a quarantine's table that holds the partition its rows came in; they may name another, or none."""
 
-_DESCRIPTIONS: Final = {
-    SHAPE: "The table has the contract's columns and types, no more and no less.",
-    VOLUME: "The partition has as many rows as expected",
-    NULLS: "Columns that must hold a value do.",
-    KEYS: "No two rows have the same key.",
-    MEMBERSHIP: "Every row belongs to the partition that is written.",
-    SET_ASIDE: "Warns of rows that were set aside in the table's quarantine; those published break no blocking rule.",
-    VALUES: "Values are within the ranges, lists and patterns of the contract; numbers and times are finite.",
-}
+_LONGEST_TEXT: Final = 300
 # Names that pandera gives its built-in checks when the contract gives none.
 _BUILTIN_CHECKS: Final = frozenset(pa.Check.CHECK_FUNCTION_REGISTRY)
 
@@ -81,21 +87,28 @@ _FINITE: Final = pa.Check(lambda data: _finite(data.table[data.key]), error="is 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One row rule: which check it belongs to, which column, and how the contract words it.
+    """One row rule: its kind, which column, and how the contract words it.
 
     Attributes:
-        group: the Dagster check that reports it.
+        kind: ``nulls`` or ``values``; its name, if the contract gives it one.
         column: the column concerned; ``None`` for a rule across columns.
         text: the rule in words, such as ``isin(['GA', 'NC'])``.
-        check: the pandera check; ``None`` for the built-in rule of that group.
+        check: the pandera check; ``None`` for the built-in rule of that kind.
         warn: whether a failure warns instead of blocking.
     """
 
-    group: str
+    kind: str
     column: str | None
     text: str
     check: pa.Check | None
     warn: bool
+
+    @property
+    def reported_by(self) -> str:
+        """The Dagster check that reports it."""
+        if self.kind not in _TAKEN:
+            return self.kind
+        return CONTRACT_WARNINGS if self.warn else CONTRACT
 
     def holds(self, table: ir.Table) -> ir.BooleanValue:
         """An expression that is true for every row that keeps the rule, false or NULL for one that breaks it.
@@ -116,7 +129,7 @@ class Rule:
             outcome = _projected(outcome, table)
         if not isinstance(outcome, ir.BooleanValue):
             raise ContractError(
-                source=f"Rule {self.group} ({self.text})",
+                source=f"Rule {self.kind} ({self.text})",
                 culprit=f"it returns {type(outcome).__name__}, not one boolean for each row.",
                 remedy="Return a boolean expression over data.table.",
             )
@@ -166,45 +179,44 @@ def row_rules(contract: Contract) -> list[Rule]:
     """Every rule that a single row can keep or break, in the contract's order.
 
     Raises:
-        ContractError: a rule's name is unusable, or a warning has no name of its own.
+        ContractError: a rule's name is unusable, or means a warning and a blocking rule.
     """
     schema = contract.schema
     rules: list[Rule] = []
     for name, column in schema.columns.items():
         if not column.nullable:
-            rules.append(Rule(group=NULLS, column=name, text="is not null", check=None, warn=False))
+            rules.append(Rule(kind=NULLS, column=name, text="is not null", check=None, warn=False))
         if may_be_infinite(column.dtype.type) and name not in contract.non_finite:
-            rules.append(Rule(group=VALUES, column=name, text=str(_FINITE.error), check=_FINITE, warn=False))
+            rules.append(Rule(kind=VALUES, column=name, text=str(_FINITE.error), check=_FINITE, warn=False))
         rules.extend(_rule(contract, check, name) for check in column.checks)
     rules.extend(_rule(contract, check, None) for check in schema.checks)
     warnings: dict[str, bool] = {}
     for rule in rules:
-        if warnings.setdefault(rule.group, rule.warn) != rule.warn:
+        if warnings.setdefault(rule.reported_by, rule.warn) != rule.warn:
             raise ContractError(
                 source=f"Contract {contract.layer}/{contract.table}",
-                culprit=f"the rule {rule.group} both warns and blocks.",
+                culprit=f"the rule {rule.kind} both warns and blocks.",
                 remedy="Give the warning a name of its own.",
             )
     return rules
 
 
 def _rule(contract: Contract, check: pa.Check, column: str | None) -> Rule:
-    name = check.name or VALUES
-    named = name not in _BUILTIN_CHECKS and name != VALUES
-    group = name if named else VALUES
-    if not is_identifier(group) or (named and group in _DESCRIPTIONS):
+    kind = VALUES if check.name is None or check.name in _BUILTIN_CHECKS else check.name
+    if check.name == kind and (not is_identifier(kind) or kind in _TAKEN):
         raise ContractError(
             source=f"Contract {contract.layer}/{contract.table}",
-            culprit=f"the rule name {group!r} is taken or not made of lower-case letters, digits and underscores.",
+            culprit=f"the rule name {kind!r} is taken or not made of lower-case letters, digits and underscores.",
             remedy="Rename the check.",
         )
     if check.element_wise:
         raise ContractError(
             source=f"Contract {contract.layer}/{contract.table}",
-            culprit=f"the rule {group!r} works on single Python values and would leave the engine.",
+            culprit=f"the rule {kind!r} works on single Python values and would leave the engine.",
             remedy="Write it as an expression over data.table.",
         )
-    return Rule(group=group, column=column, text=str(check.error or name), check=check, warn=bool(check.raise_warning))
+    text = str(check.error or check.name or VALUES)[:_LONGEST_TEXT]
+    return Rule(kind=kind, column=column, text=text, check=check, warn=bool(check.raise_warning))
 
 
 def check_names(contract: Contract) -> dict[str, bool]:
@@ -213,24 +225,23 @@ def check_names(contract: Contract) -> dict[str, bool]:
     Raises:
         ContractError: a rule is unusable, or a judged check has the name of a rule.
     """
-    names = {SHAPE: True}
-    if contract.volume.bounded:
-        names[VOLUME] = True
-    if key_columns(contract):
-        names[KEYS] = not contract.duplicate_keys_warn
-    if contract.partition_columns:
-        names[MEMBERSHIP] = True
-    for rule in row_rules(contract):
-        names.setdefault(rule.group, not rule.warn)
-    if contract.quarantine is not None:
-        names[SET_ASIDE] = False
-    if taken := sorted(set(names).intersection(contract.judged)):
+    rules = row_rules(contract)
+    names = {CONTRACT: True}
+    if _held(contract, CONTRACT_WARNINGS, rules):
+        names[CONTRACT_WARNINGS] = False
+    names |= {rule.reported_by: not rule.warn for rule in rules}
+    if taken := sorted(_TAKEN.union(names).intersection(contract.judged)):
         raise ContractError(
             source=f"Contract {contract.layer}/{contract.table}",
             culprit=f"{', '.join(taken)} are both rules and judged checks.",
             remedy="Rename the judged ones.",
         )
     return {**names, **{name: name not in contract.judged_warnings for name in contract.judged}}
+
+
+def check_of_keys(contract: Contract) -> str:
+    """The check that reports a repeated key."""
+    return CONTRACT_WARNINGS if contract.duplicate_keys_warn else CONTRACT
 
 
 def check_specs(contract: Contract) -> list[dg.AssetCheckSpec]:
@@ -249,10 +260,28 @@ def check_specs(contract: Contract) -> list[dg.AssetCheckSpec]:
 
 
 def _describe(contract: Contract, name: str, rules: list[Rule]) -> str:
-    if name == VOLUME:
-        return f"{_DESCRIPTIONS[VOLUME]}: {contract.volume.text}."
-    if name in _DESCRIPTIONS:
-        return _DESCRIPTIONS[name]
-    words = [f"{rule.column}: {rule.text}" if rule.column else rule.text for rule in rules if rule.group == name]
-    severity = "Warns when broken. " if any(rule.warn for rule in rules if rule.group == name) else ""
+    if held := _held(contract, name, rules):
+        follows = "nothing is published" if name == CONTRACT else "the data flows on"
+        return f"Where one is broken, {follows}. {'; '.join(f'{kind}: {words}' for kind, words in held.items())}."
+    own = [rule for rule in rules if rule.kind == name]
+    words = [f"{rule.column}: {rule.text}" if rule.column else rule.text for rule in own]
+    severity = "Warns when broken. " if any(rule.warn for rule in own) else ""
     return f"{severity}{'; '.join(words)}"[:500]
+
+
+def _held(contract: Contract, name: str, rules: list[Rule]) -> dict[str, str]:
+    """What one of the two checks without a rule's name holds, in words by kind; nothing for any other check."""
+    held: dict[str, str] = {}
+    if name == CONTRACT:
+        held[SHAPE] = "columns and types, no more and no less"
+        if contract.volume.bounded:
+            held[VOLUME] = contract.volume.text
+        if contract.partition_columns:
+            held[MEMBERSHIP] = f"each row's {', '.join(contract.partition_columns.values())}"
+    if name == check_of_keys(contract) and key_columns(contract):
+        held[KEYS] = f"no two rows with the same {', '.join(key_columns(contract))}"
+    for kind, number in Counter(rule.kind for rule in rules if rule.reported_by == name and rule.kind != name).items():
+        held[kind] = f"{number} {'columns' if kind == NULLS else 'rules'}"
+    if name == CONTRACT_WARNINGS and contract.quarantine is not None:
+        held[SET_ASIDE] = f"rows set aside in {contract.table}{QUARANTINE}"
+    return held

@@ -57,6 +57,12 @@ class SackModel(pandera.DataFrameModel):
 
         unique = ("month", "sack")
 
+    @pandera.dataframe_check(name="can_be_lifted")
+    @classmethod
+    def can_be_lifted(cls, data: pandera.IbisData) -> ir.BooleanValue:
+        """Nobody lifts a ton."""
+        return data.table.kilos < 1000.0
+
 
 class StockModel(pandera.DataFrameModel):
     """One row."""
@@ -203,7 +209,7 @@ def _main(window: str, signal_name: str) -> None:
         "before the commit": (publish, "_mark", 7),
         "after the commit": (ledger, "find", 2),
         "among the events": (step, "materialization", 9),
-        "among the checks": (step, "check_evaluation", 50),
+        "among the checks": (step, "check_evaluation", 18),
     }[window]
     send_at(module, name, turn, signal.Signals[signal_name])
     with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:

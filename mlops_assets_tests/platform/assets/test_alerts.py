@@ -35,18 +35,24 @@ def test_a_failed_check_is_told_once_with_asset_partition_rule_count_and_owner(
     assert alert["kind"] == "check_failed"
     assert (alert["asset"], alert["partition"], alert["rules"]) == ("raw/harvest", "w1", ["values"])
     assert (alert["rows"], alert["owner"], alert["severity"]) == (1, "team:pickers", "error")
-    assert "the last good data stands, and what is made from it waits" in alert["message"]
+    assert alert["message"] == (
+        "raw/harvest in partition w1 failed its checks (values: kilos greater_than_or_equal_to(0), broken by 1 rows); "
+        "nothing was published, the last good data stands, and what is made from it waits until it passes."
+    )
     assert "Secret Name" not in json.dumps(alert)
     assert logged() == [alert]
 
 
-def test_checks_of_a_partition_that_fail_together_are_one_alert(
+def test_rules_of_a_partition_that_are_broken_together_are_one_alert(
     receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
 ) -> None:
     harvest(instance, "w1", rotten("w1"), rotten("w1", tree=8, kilos=None))
     watch.tick()
     [alert] = receiver.alerts
     assert alert["rules"] == ["nulls", "values"]
+    assert alert["rows"] == 2
+    told = "nulls: kilos is not null, broken by 1 rows; values: kilos greater_than_or_equal_to(0), broken by 1 rows"
+    assert told in alert["message"]
 
 
 def test_a_wrong_shape_is_one_alert_that_names_nothing_delivered(
@@ -56,7 +62,8 @@ def test_a_wrong_shape_is_one_alert_that_names_nothing_delivered(
     orchard.pick("w1", instance=instance)
     watch.tick()
     [alert] = receiver.alerts
-    assert alert["rules"] == ["shape"]
+    assert (alert["rules"], alert["rows"]) == (["shape"], None)
+    assert "failed its checks (shape: other columns or types than the contract's)" in alert["message"]
     assert "Secret Name" not in json.dumps(alert)
 
 
@@ -67,6 +74,35 @@ def test_a_warning_is_told_as_such(receiver: Receiver, watch: Watch, instance: d
     [alert] = receiver.alerts
     assert (alert["rules"], alert["severity"]) == (["no_windfall"], "warning")
     assert "the data flowed on" in alert["message"]
+
+
+def test_an_empty_partition_is_told_with_both_numbers_and_the_remedy(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    harvest(instance, "w1")
+    orchard.weigh("w1", [])
+    orchard.pick("w1", [orchard.harvest], instance=instance)
+    watch.tick()
+    [alert] = receiver.alerts
+    assert (alert["rules"], alert["rows"], alert["severity"]) == (["volume"], None, "error")
+    assert "volume: 0 rows, 4 in the last good publish; there must be some" in alert["message"]
+    assert "mlops_assets/accept_rows=0" in alert["message"]
+
+
+def test_rows_that_were_set_aside_are_a_warning_and_news_after_an_error_of_the_same_rule(
+    receiver: Receiver, instance: dg.DagsterInstance
+) -> None:
+    sensor = alerts.alert_sensor("sorting", orchard.sorted_harvest.specs)
+    for rejects in (9, 1):
+        rows = [rotten("w1", tree=tree) for tree in range(10, 10 + rejects)]
+        orchard.weigh("w1", [*orchard.good_rows("w1"), *rows])
+        orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
+        sensor(dg.build_sensor_context(instance=instance))
+    stopped, flowed = receiver.alerts
+    assert (stopped["severity"], stopped["rules"], stopped["rows"]) == ("error", ["values"], 9)
+    assert (flowed["severity"], flowed["rules"], flowed["rows"]) == ("warning", ["quarantine"], 1)
+    assert "quarantine: kilos greater_than_or_equal_to(0) (values), broken by 1 rows" in flowed["message"]
+    assert flowed["fault"] == stopped["fault"]
 
 
 def test_a_run_that_fails_otherwise_is_told_once_with_its_reason(

@@ -15,6 +15,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from mlops_assets.demo.waiting import wait_for_process
 from mlops_assets.platform.assets.alerts import tell
 from mlops_assets.platform.assets.ranges import RANGE_START
+from mlops_assets.platform.contracts import rules
 from mlops_assets_tests.platform.assets import mill
 from mlops_assets_tests.platform.assets.mill import MONTHS
 from mlops_assets_tests.platform.assets.test_many_partitions import BAD, checks, versions
@@ -82,7 +83,7 @@ def test_it_is_one_run_of_which_the_bad_partition_stops_alone_and_consumers_foll
     assert run.status in FINISHED_STATUSES
     assert list(versions(instance, mill.SACKS)) == good
     assert versions(instance, mill.SACKS) == mill.hashes(mill.SACKS)
-    for name in ("shape", "volume", "keys", "partition_membership", "nulls", "values"):
+    for name in rules.check_names(mill.SACKS):
         found = checks(instance, mill.SACKS, name)
         assert set(found) == set(MONTHS)
         assert "PLANNED" not in found.values()

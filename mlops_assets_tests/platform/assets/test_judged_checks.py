@@ -76,9 +76,10 @@ def test_a_step_that_does_not_judge_what_its_contract_asks_is_refused(results: l
         judged_outcomes(JUDGED, results)
 
 
-def test_a_judged_check_cannot_have_the_name_of_a_rule() -> None:
+@pytest.mark.parametrize("name", ["contract", "contract_warnings", "keys", "no_windfall"])
+def test_a_judged_check_cannot_have_the_name_of_a_rule(name: str) -> None:
     with pytest.raises(ContractError, match="both rules and judged"):
-        rules.check_names(dataclasses.replace(JUDGED, judged={"keys": "Taken by a rule."}))
+        rules.check_names(dataclasses.replace(orchard.HARVEST, judged={name: "Taken by a rule."}))
 
 
 def _asked_for_after_a_failed_candidate(instance: dg.DagsterInstance, contract: Contract) -> set[str | None]:

@@ -86,7 +86,7 @@ def test_a_bad_one_stops_alone_is_named_and_told_of_once(instance: dg.DagsterIns
     assert f"1 of 12 partitions were not published: {BAD} (1 by checks)" in failure(result)
     assert list(mill.kilos(mill.SACKS)) == [month for month in MONTHS if month != BAD]
     assert versions(instance, mill.SACKS) == mill.hashes(mill.SACKS)
-    assert checks(instance, mill.SACKS, "values") == {
+    assert checks(instance, mill.SACKS, "contract") == {
         month: "FAILED" if month == BAD else "SUCCEEDED" for month in MONTHS
     }
     assert tell(instance, "alerts", {mill.SACKS.key: ("team:mill",)}, settings, now=time.time()) == 1
@@ -160,7 +160,7 @@ def test_a_run_killed_anywhere_and_tried_again_ends_as_one_that_was_not(
     assert mill.year(instance).success
     assert versions(instance, mill.SACKS) == mill.hashes(mill.SACKS)
     assert list(mill.kilos(mill.SACKS)) == list(MONTHS)
-    assert checks(instance, mill.SACKS, "values") == dict.fromkeys(MONTHS, "SUCCEEDED")
+    assert checks(instance, mill.SACKS, "contract") == dict.fromkeys(MONTHS, "SUCCEEDED")
 
 
 def test_a_cancelled_run_leaves_no_partition_half_made(instance: dg.DagsterInstance, settings: Settings) -> None:

@@ -21,6 +21,7 @@ from mlops_assets.platform.contracts.volume import ANY_VOLUME
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests.broken_rules import told_by
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ def materialized(instance: dg.DagsterInstance, key: dg.AssetKey, week: str) -> l
 
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
+
+
+def sample_of(evaluation: dg.AssetCheckEvaluation) -> dict[str, list[dict[str, str | None]]]:
+    """Failing rows by kind of rule."""
+    sample = evaluation.metadata["sample"]
+    assert isinstance(sample, dg.JsonMetadataValue)
+    assert isinstance(sample.data, dict)
+    return sample.data
 
 
 def test_good_rows_are_visible_reported_and_passed_on(instance: dg.DagsterInstance) -> None:
@@ -115,17 +124,21 @@ def test_last_good_partition_stays_when_a_blocking_rule_fails(
     assert len(materialized(instance, orchard.HARVEST.key, "w1")) == 1
     evaluations = checks(result)
     assert set(evaluations) == set(rules.check_names(orchard.HARVEST))
-    assert [name for name, evaluation in evaluations.items() if not evaluation.passed] == [rule]
-    assert int(str(evaluations[rule].metadata["failing_rows"].value)) >= 1
-    assert "Secret Name" not in json.dumps([str(value) for value in evaluations[rule].metadata.values()])
+    check = rule if rule in evaluations else "contract"
+    assert told_by(evaluations.values()) == {check: {rule: 1}}
+    told = evaluations[check]
+    assert told.severity is dg.AssetCheckSeverity.ERROR
+    assert told.metadata["failing_rows"].value == 1
+    assert list(sample_of(told)) == [rule]
+    assert "Secret Name" not in json.dumps([told.description, *(str(value) for value in told.metadata.values())])
     assert len((home / "attempts").read_text(encoding="utf-8").splitlines()) == 1, "a failed check is never retried"
     assert "wrangled__yields" not in {event.step_key for event in result.all_events if event.is_step_start}
 
 
 def test_a_failing_sample_masks_personal_columns_and_shows_the_others(instance: dg.DagsterInstance) -> None:
     orchard.weigh("w1", [ROTTEN["values"]])
-    sample = checks(orchard.pick("w1", instance=instance))["values"].metadata["sample"].value
-    assert sample == [{"week": "***", "tree": "9", "picker": "***", "kilos": "-1.0"}]
+    sample = sample_of(checks(orchard.pick("w1", instance=instance))["contract"])
+    assert sample == {"values": [{"week": "***", "tree": "9", "picker": "***", "kilos": "-1.0"}]}
 
 
 def test_a_wrong_shape_fails_once_and_publishes_nothing(instance: dg.DagsterInstance) -> None:
@@ -136,14 +149,13 @@ def test_a_wrong_shape_fails_once_and_publishes_nothing(instance: dg.DagsterInst
     evaluations = checks(result)
     assert set(evaluations) == set(rules.check_names(orchard.HARVEST))
     failed = [name for name, evaluation in evaluations.items() if evaluation.severity is dg.AssetCheckSeverity.ERROR]
-    assert failed == ["shape"]
-    assert not any(evaluation.passed for evaluation in evaluations.values())
-    assert {name for name, evaluation in evaluations.items() if "evaluated" not in evaluation.metadata} == {"shape"}
-    assert evaluations["keys"].metadata["evaluated"].value is False
-    problem = str(evaluations["shape"].metadata["problem"].value)
+    assert failed == ["contract"]
+    assert told_by(evaluations.values()) == {"contract": {"shape": 0}, "no_windfall": {}, "picked_by_somebody": {}}
+    assert "failing_rows" not in evaluations["contract"].metadata
+    problem = str(evaluations["contract"].metadata["problem"].value)
     assert "missing: picker" in problem
     assert "tree is string, not int64" in problem
-    assert str(evaluations["keys"].metadata["problem"].value).startswith("Not evaluated")
+    assert str(evaluations["picked_by_somebody"].metadata["problem"].value).startswith("Not evaluated")
 
 
 def test_good_rows_above_the_floor_are_published_and_bad_ones_set_aside(instance: dg.DagsterInstance) -> None:
@@ -152,20 +164,40 @@ def test_good_rows_above_the_floor_are_published_and_bad_ones_set_aside(instance
     assert result.success
     assert len(orchard.visible(orchard.SORTED_HARVEST)) == 4
     evaluations = checks(result)
-    assert [name for name, each in evaluations.items() if not each.passed] == ["quarantine"]
-    told = evaluations["quarantine"]
+    assert told_by(evaluations.values()) == {"contract_warnings": {"quarantine": 2}}
+    told = evaluations["contract_warnings"]
     assert told.severity is dg.AssetCheckSeverity.WARN
     assert not told.blocking
     broken = told.metadata["broken_rules"]
     assert isinstance(broken, dg.TableMetadataValue)
-    assert {record.data["column"] for record in broken.records} == {"week", "kilos"}
+    assert [(record.data["column"], record.data["rule"]) for record in broken.records] == [
+        ("week", "equals 'w1' (partition_membership)"),
+        ("kilos", "greater_than_or_equal_to(0) (values)"),
+    ]
     assert told.metadata["failing_rows"].value == 2
+    assert {kind: {row["tree"] for row in rows} for kind, rows in sample_of(told).items()} == {"quarantine": {"8", "9"}}
     with LakeSession(Settings.load()) as session:
         session.attach("restricted")
         aside = session.connection.execute(
             "SELECT tree, quarantined_because FROM restricted.raw.sorted_harvest_quarantine ORDER BY tree"
         ).fetchall()
     assert aside == [(8, "partition_membership"), (9, "values")]
+
+
+def test_a_row_is_set_aside_because_of_the_kinds_of_rules_or_the_named_rules_that_it_breaks(
+    instance: dg.DagsterInstance,
+) -> None:
+    rejects = [
+        {"week": "w1", "tree": 7, "picker": None, "kilos": 1.0},
+        {"week": "w1", "tree": 8, "picker": None, "kilos": -1.0},
+        {"week": "w2", "tree": 9, "picker": "x", "kilos": None},
+    ]
+    orchard.weigh("w1", [*orchard.good_rows("w1"), *rejects])
+    assert orchard.pick("w1", [orchard.sorted_harvest], instance=instance).success
+    because = {row[1]: str(row[4]).split() for row in orchard.visible(QUARANTINE)}
+    assert because[7] == ["picked_by_somebody"]
+    assert set(because[8]) == {"values", "picked_by_somebody"}
+    assert set(because[9]) == {"partition_membership", "nulls"}
 
 
 def test_a_rerun_that_sets_other_rows_aside_is_not_taken_for_the_same(instance: dg.DagsterInstance) -> None:
@@ -209,8 +241,7 @@ def test_too_few_good_rows_keep_the_last_good_partition(instance: dg.DagsterInst
     result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
     assert not result.success
     assert orchard.visible(orchard.SORTED_HARVEST) == good
-    failed = [name for name, each in checks(result).items() if not each.passed]
-    assert failed == ["nulls", "values"]
+    assert told_by(result.get_asset_check_evaluations()) == {"contract": {"values": 1, "nulls": 1}}
 
 
 def test_what_follows_new_data_follows_a_partition_of_which_rows_were_set_aside(instance: dg.DagsterInstance) -> None:

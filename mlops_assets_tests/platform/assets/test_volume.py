@@ -12,6 +12,7 @@ import pytest
 
 from mlops_assets.platform.contracts.contract import Quarantine
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG, ANY_VOLUME, Volume
+from mlops_assets_tests.broken_rules import told_by
 from mlops_assets_tests.platform import orchard
 
 
@@ -28,15 +29,15 @@ def pick(
     return dg.materialize([asset], partition_key="w1", raise_on_error=False, tags=tags)
 
 
-def volume(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
-    [check] = [check for check in result.get_asset_check_evaluations() if check.check_name == "volume"]
+def contract(result: dg.ExecuteInProcessResult) -> dg.AssetCheckEvaluation:
+    [check] = [check for check in result.get_asset_check_evaluations() if check.check_name == "contract"]
     return check
 
 
 def test_a_first_publish_without_rows_is_refused() -> None:
     result = pick(0)
     assert not result.success
-    assert "0 rows, none published before; there must be some" in str(volume(result).metadata["problem"].value)
+    assert "0 rows, none published before; there must be some" in str(contract(result).metadata["reason"].value)
 
 
 def test_an_empty_partition_does_not_replace_a_full_one() -> None:
@@ -50,14 +51,14 @@ def test_a_loss_of_half_is_published_and_more_is_not() -> None:
     assert pick(10).success
     result = pick(4)
     assert not result.success
-    assert [check.check_name for check in result.get_asset_check_evaluations() if not check.passed] == ["volume"]
+    assert told_by(result.get_asset_check_evaluations()) == {"contract": {"volume": 0}}
     assert len(orchard.visible(orchard.HARVEST)) == 10
 
 
 def test_the_message_names_rows_now_and_before_the_bound_and_the_remedy() -> None:
     pick(10)
-    check = volume(pick(4))
-    assert check.metadata["problem"].value == (
+    check = contract(pick(4))
+    assert check.metadata["reason"].value == (
         "4 rows, 10 in the last good publish; at most 50 % of them may be lost (max_loss). Is the source whole? If 4 "
         "rows are right, run it with the tag mlops_assets/accept_rows=4, or declare another volume in the contract."
     )
@@ -69,7 +70,7 @@ def test_a_run_whose_tag_accepts_that_number_of_rows_publishes_them_and_says_so(
     result = pick(4, tags={ACCEPTED_TAG: "7, 4"})
     assert result.success
     assert len(orchard.visible(orchard.HARVEST)) == 4
-    check = volume(result)
+    check = contract(result)
     assert check.passed, "a check that declares to block and fails as a warning would hold automated consumers back"
     assert check.metadata["reason"].value == (
         "4 rows, 10 in the last good publish; at most 50 % of them may be lost (max_loss). Accepted by the run's tag "
@@ -99,16 +100,29 @@ def test_a_contract_may_allow_empty_partitions_and_still_bound_the_loss() -> Non
 def test_a_contract_may_bound_the_rows_of_a_partition_on_both_sides() -> None:
     asset = orchard.publishing(dataclasses.replace(orchard.HARVEST, volume=Volume(expect_rows=(3, 5), max_loss=1.0)))
     assert pick(5, asset).success
-    assert "at most 5 may be there (expect_rows)" in str(volume(pick(6, asset)).metadata["problem"].value)
-    assert "at least 3 must be there (expect_rows)" in str(volume(pick(2, asset)).metadata["problem"].value)
+    assert "at most 5 may be there (expect_rows)" in str(contract(pick(6, asset)).metadata["reason"].value)
+    assert "at least 3 must be there (expect_rows)" in str(contract(pick(2, asset)).metadata["reason"].value)
     assert pick(3, asset).success
 
 
-def test_a_contract_that_allows_any_volume_has_no_such_check() -> None:
+def test_a_contract_that_allows_any_volume_has_no_such_rule() -> None:
     asset = orchard.publishing(dataclasses.replace(orchard.HARVEST, volume=ANY_VOLUME))
-    assert "volume" not in {check.name for check in asset.check_specs}
+    [said] = [str(check.description) for check in asset.check_specs if check.name == "contract"]
+    assert "volume" not in said
     assert pick(4, asset).success
-    assert pick(0, asset).success
+    result = pick(0, asset)
+    assert result.success
+    assert not {"reason", "measured"} & set(contract(result).metadata)
+
+
+def test_what_else_is_broken_is_told_beside_the_volume() -> None:
+    pick(10)
+    result = pick(4, rotten=2)
+    assert told_by(result.get_asset_check_evaluations()) == {"contract": {"volume": 0, "values": 2}}
+    told = contract(result)
+    assert told.metadata["measured"].value == {"rows": 4, "rows_before": 10}
+    assert str(told.description).startswith("volume: 4 rows, 10 in the last good publish")
+    assert str(told.description).endswith("; values: kilos greater_than_or_equal_to(0), broken by 2 rows")
 
 
 def test_the_volume_of_a_quarantined_partition_is_that_of_its_good_rows() -> None:
@@ -117,4 +131,4 @@ def test_the_volume_of_a_quarantined_partition_is_that_of_its_good_rows() -> Non
     assert not pick(20, asset, rotten=11).success
     result = pick(20, asset, rotten=8)
     assert result.success
-    assert volume(result).metadata["measured"].value == {"rows": 12, "rows_before": 20}
+    assert contract(result).metadata["measured"].value == {"rows": 12, "rows_before": 20}

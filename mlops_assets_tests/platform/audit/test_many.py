@@ -25,6 +25,7 @@ from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import stage
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests.broken_rules import found_by
 
 if TYPE_CHECKING:
     from mlops_assets.platform.audit.outcomes import Audit
@@ -92,7 +93,7 @@ def test_whatever_rows_come_many_are_found_to_be_what_each_is_alone_and_keys_are
         alone = [found for each in candidates for found in audit(session, declared, [each])]
     assert [worded(found) for found in together] == [worded(found) for found in alone]
     for found, (part, shop, rows) in zip(together, partitions, strict=True):
-        broken = {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed}
+        broken = found_by(found).get("contract", {})
         if unique is not None:
             keys = {tuple(str(abs(v) if v == 0 else v) for v in (row[column] for column in unique)) for row in rows}
             assert broken.get("keys", 0) == len(rows) - len(keys)
@@ -110,5 +111,4 @@ def test_a_lone_null_in_a_key_is_no_repeated_key(unique: list[str], nulls: int, 
         rows = as_ibis(session, table, rules.columns_of(declared))
         staged = stage(session, declared, rows, attempt=uuid.uuid4().hex)
         (found,) = audit(session, declared, [Candidate(file=staged, partition={"part": "a"}, reference=Reference())])
-    broken = {outcome.name: outcome.failing_rows for outcome in found.outcomes if not outcome.passed}
-    assert broken == ({"nulls": 1} if nulls == 1 else {"nulls": 2, "keys": 1})
+    assert found_by(found) == {"contract": {"nulls": 1} if nulls == 1 else {"keys": 1, "nulls": 2}}
