@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,6 +68,21 @@ def test_values_do_not_run_into_each_other() -> None:
     assert content_hash([{**empty, "name": "~"}]) != content_hash([empty])
     assert content_hash([{**empty, "name": ""}]) != content_hash([empty])
     assert content_hash([{**empty, "name": "1:2"}]) != content_hash([{**empty, "name": "1", "count": 2}])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [((None, "x"), ("\x1e", "x")), (("x", "y\x1fz"), ("x\x1fy", "z"))], ids=["null", "separator"]
+)
+def test_texts_that_hold_the_signs_do_not_run_into_each_other(
+    one: tuple[str | None, str], other: tuple[str | None, str]
+) -> None:
+    backend = ibis.duckdb.connect()
+
+    def total(row: tuple[str | None, str]) -> object:
+        table = ibis.memtable(pa.table({"a": pa.array(row[:1], pa.string()), "b": pa.array(row[1:], pa.string())}))
+        return backend.execute(hash_total(table, table.columns))
+
+    assert total(one) != total(other)
 
 
 def test_minus_zero_is_zero() -> None:
