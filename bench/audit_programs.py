@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -85,7 +84,7 @@ def ours(path: Path) -> Callable[[], tuple[Counts, str]]:
     from mlops_assets.platform.lake.stage import StagedFile  # noqa: PLC0415
     from mlops_assets.platform.settings import Settings  # noqa: PLC0415
 
-    session = LakeSession(Settings(home=Path(tempfile.mkdtemp())))
+    session = LakeSession(Settings(home=path.parent))
     session.connection.execute("SELECT 1")
     candidate = Candidate(file=StagedFile(path, path.stat().st_size), partition={}, reference=Reference())
     words = {

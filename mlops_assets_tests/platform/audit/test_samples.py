@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import ibis.expr.datatypes as dt
 import pandera.ibis as pandera
+import pytest
 
 from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit
 from mlops_assets.platform.contracts.contract import Contract
@@ -52,6 +53,19 @@ def test_rows_of_the_least_repeated_keys_are_shown_whatever_keys_are_missing(set
     missing = "SELECT NULL, 'a', 1.0 FROM range(9) UNION ALL SELECT 0, NULL, 1.0 FROM range(9)"
     found = samples(f"{rows} UNION ALL {missing}", settings)
     assert found == {"keys": [(str(number), "a", "1.0") for number in (0, 0, 1, 1, 2)]}
+
+
+def test_of_many_repeated_keys_some_are_shown(settings: Settings) -> None:
+    found = samples("SELECT i // 2 AS id, 'a' AS part, 1.0 AS number FROM range(2000) r(i)", settings)
+    assert list(found) == ["keys"]
+    assert len(found["keys"]) == SAMPLE_ROWS
+    assert [row[0] for row in found["keys"][:4:2]] == [row[0] for row in found["keys"][1:4:2]]
+
+
+@pytest.mark.parametrize("key", range(3))
+def test_one_key_that_is_repeated_often_is_shown_wherever_it_lies(key: int, settings: Settings) -> None:
+    found = samples("SELECT 0 AS id, 'a' AS part, 1.0 AS number FROM range(2000)".replace("0", str(key), 1), settings)
+    assert found == {"keys": [(str(key), "a", "1.0")] * SAMPLE_ROWS}
 
 
 def test_the_few_bad_rows_among_many_are_found(settings: Settings) -> None:
