@@ -262,7 +262,7 @@ def _keys(contract: Contract, table: ir.Table) -> ir.Scalar:
         return (table.count() > 0).cast("int64") if rules.key_columns(contract) else table.count()
     # A NULL is not counted, except in a struct; alone it is no repeated key.
     if len(keys) == 1 and not contract.schema.columns[keys[0]].nullable:
-        return table[keys[0]].nunique() + table[keys[0]].isnull().any().cast("int64")
+        return table[keys[0]].nunique() + table[keys[0]].isnull().any().cast("int64").fill_null(0)
     return ibis.struct({key: table[key] for key in keys}).nunique()
 
 
