@@ -40,11 +40,20 @@ def _text(value: ir.Value) -> ir.StringValue:
     return (value + 0.0 if value.type().is_floating() else value).cast("string")
 
 
-def _row_text(texts: Sequence[ir.StringValue]) -> ir.StringValue:
+def _may_hold_signs(kind: dt.DataType) -> bool:
+    """Whether the text of a value of that type may hold one of the two signs."""
+    return not (kind.is_numeric() or kind.is_boolean() or kind.is_temporal())
+
+
+def _row_text(columns: Sequence[ir.Value]) -> ir.StringValue:
+    texts = [_text(column) for column in columns]
     # One variadic join: a chain of binary concatenations would copy the growing text once for each column.
     plain = ibis.literal(_SEPARATOR).join([text.fill_null(_NULL) for text in texts])
+    looked_at = [text for column, text in zip(columns, texts, strict=True) if _may_hold_signs(column.type())]
+    if not looked_at:
+        return plain
     # Looking for the two signs in all values at once takes a quarter of the time of counting them in the row's text.
-    values = ibis.literal("").join([text.fill_null("") for text in texts])
+    values = ibis.literal("").join([text.fill_null("") for text in looked_at])
     ambiguous = values.contains(_SEPARATOR) | values.contains(_NULL)
     measured = [(text.length().cast("string") + ":" + text).fill_null("~") for text in texts]
     return ibis.ifelse(ambiguous, ibis.literal(_SEPARATOR + _SEPARATOR).join(["", *measured]), plain)
@@ -52,8 +61,9 @@ def _row_text(texts: Sequence[ir.StringValue]) -> ir.StringValue:
 
 def hash_total(table: ir.Table, columns: Iterable[str]) -> ir.Scalar:
     """The sum of the rows' 64-bit numbers over those columns, as a decimal without places; 0 for no rows."""
-    text = _row_text([_text(table[column]) for column in columns])
-    return _md5_number_lower(text).cast(dt.Decimal(38, 0)).sum().fill_null(0)
+    text = _row_text([table[column] for column in columns])
+    # The engine adds 64-bit numbers up in 128 bits, whatever Ibis calls the sum.
+    return _md5_number_lower(text).sum().cast(dt.Decimal(38, 0)).fill_null(0)
 
 
 def without(content_hash: str, rows: int, total: int) -> str:

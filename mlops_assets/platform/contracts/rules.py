@@ -121,7 +121,8 @@ class Rule:
         # Calling the check's function itself gives an expression over the table's own columns; calling the check would
         # add a positional join for each rule, and with it one more scan.
         function = self.check._check_fn  # noqa: SLF001
-        if isinstance(function, Dispatcher):
+        built_in = isinstance(function, Dispatcher)
+        if built_in:
             # A check made before the built-in checks knew Ibis keeps a dispatcher that does not.
             function = pa.Check.get_builtin_check_fn(function.__name__)
         outcome = function(IbisData(table, self.column), **self.check._check_kwargs)  # noqa: SLF001
@@ -135,7 +136,8 @@ class Rule:
             )
         if self.column is not None and self.check.ignore_na:
             return outcome | table[self.column].isnull()
-        return outcome
+        # None of them knows what is NULL. Of a list without values Ibis makes one answer, for whatever row.
+        return outcome & table[self.column].notnull() if built_in and self.column is not None else outcome
 
 
 def _projected(outcome: ir.Table, table: ir.Table) -> object:

@@ -76,6 +76,7 @@ _OF_COLUMNS: Final = {
     "says metadata={'default': ...}.",
 }
 _PATTERN: Final = "pattern"
+_LISTS: Final = frozenset({"allowed_values", "forbidden_values"})
 # Importing this module is what makes the built-in checks know Ibis tables.
 _REGISTERED: Final = builtin_checks
 
@@ -278,11 +279,18 @@ def _check(source: str, place: str, check: Any, *, own: bool) -> pa.Check:  # no
         )
     if check.groupby is not None:
         raise _refusal(source, place, "groupby", "Write the check with pandera.ibis, as an expression over data.table.")
-    pattern = check._check_kwargs.get(_PATTERN)  # noqa: SLF001
-    if pattern is None or not _is_built_in(check):
+    if not _is_built_in(check):
         return check  # type: ignore[no-any-return]
     known = copy.copy(check)
-    known._check_kwargs = {**check._check_kwargs, _PATTERN: _pattern(source, place, pattern)}  # noqa: SLF001
+    known._check_kwargs = {  # noqa: SLF001
+        name: _pattern(source, place, value)
+        if name == _PATTERN
+        # To the engine nothing is known to be outside a list with a NULL. Whether one may be there says ``nullable``.
+        else [each for each in value if each is not None]
+        if name in _LISTS
+        else value
+        for name, value in check._check_kwargs.items()  # noqa: SLF001
+    }
     return known  # type: ignore[no-any-return]
 
 

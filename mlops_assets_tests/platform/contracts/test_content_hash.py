@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,7 +52,8 @@ def test_the_order_of_rows_does_not_matter(rows: list[dict[str, object]], seed: 
 def test_other_rows_give_another_hash(rows: list[dict[str, object]], other: list[dict[str, object]]) -> None:
     def plain(table: list[dict[str, object]]) -> list[str]:
         # Minus zero equals zero; everything else is told apart.
-        return sorted(repr([v + 0.0 if isinstance(v, float) else v for v in row.values()]) for row in table)
+        rows = ([row[name] for name in SCHEMA.names] for row in table)
+        return sorted(repr([v + 0.0 if isinstance(v, float) else v for v in row]) for row in rows)
 
     backend = ibis.duckdb.connect()
     assert (content_hash(rows, backend) == content_hash(other, backend)) == (plain(rows) == plain(other))
@@ -67,6 +69,21 @@ def test_values_do_not_run_into_each_other() -> None:
     assert content_hash([{**empty, "name": "~"}]) != content_hash([empty])
     assert content_hash([{**empty, "name": ""}]) != content_hash([empty])
     assert content_hash([{**empty, "name": "1:2"}]) != content_hash([{**empty, "name": "1", "count": 2}])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [((None, "x"), ("\x1e", "x")), (("x", "y\x1fz"), ("x\x1fy", "z"))], ids=["null", "separator"]
+)
+def test_texts_that_hold_the_signs_do_not_run_into_each_other(
+    one: tuple[str | None, str], other: tuple[str | None, str]
+) -> None:
+    backend = ibis.duckdb.connect()
+
+    def total(row: tuple[str | None, str]) -> object:
+        table = ibis.memtable(pa.table({"a": pa.array(row[:1], pa.string()), "b": pa.array(row[1:], pa.string())}))
+        return backend.execute(hash_total(table, table.columns))
+
+    assert total(one) != total(other)
 
 
 def test_minus_zero_is_zero() -> None:

@@ -283,3 +283,21 @@ def test_an_element_wise_rule_is_refused() -> None:
 def test_a_rule_without_one_boolean_for_each_row_is_refused() -> None:
     with pytest.raises(ContractError, match="one boolean for each row"):
         contract(word=pandera.Column(dt.String, pandera.Check(lambda data: data.table.count(), name="count_it")))
+
+
+def test_a_null_in_a_list_neither_forbids_other_values_nor_allows_them(settings: Settings) -> None:
+    listed = contract(
+        word=pandera.Column(dt.String, pandera.Check.notin(["blue", None]), nullable=True),
+        number=pandera.Column(dt.Float64, pandera.Check.isin([5.0, None]), nullable=True),
+    )
+    rows = [GOOD, {**GOOD, "id": 2, "word": "blue", "number": 4.0}, {**GOOD, "id": 3, "word": None, "number": None}]
+    assert failing(listed, rows, settings) == {"contract": {"values": 2}}
+
+
+@pytest.mark.parametrize(("check", "broken"), [("isin", 2), ("notin", 1)])
+def test_a_list_without_values_is_a_rule_like_others_and_says_nothing_of_a_null(
+    check: str, broken: int, settings: Settings
+) -> None:
+    empty = getattr(pandera.Check, check)([], ignore_na=False)
+    listed = contract(word=pandera.Column(dt.String, empty, nullable=True))
+    assert failing(listed, [GOOD, {**GOOD, "id": 2, "word": None}], settings) == {"contract": {"values": broken}}
