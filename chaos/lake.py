@@ -43,7 +43,7 @@ from mlops_assets.platform.audit import audit
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.lake import ledger, publish
+from mlops_assets.platform.lake import expiry, ledger, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
 from mlops_assets.platform.settings import Settings
@@ -61,7 +61,7 @@ WEEKS: Final = ("w1", "w2", "w3")
 ROWS: Final = 2000
 READERS: Final = 1
 PAUSE: Final = 0.03
-EXPIRE: Final = "INTERVAL 10 SECOND"
+EXPIRE_SECONDS: Final = 30.0
 """Longer than any read here takes: expiry breaks whoever still reads what expires."""
 
 
@@ -160,9 +160,8 @@ def on_a_full_disk(week: str, most_bytes: int) -> bool:
 def tidy() -> bool:
     """Expire what is old, remove its files, and sweep what no snapshot names."""
     with LakeSession(Settings.load()) as session:
-        session.attach("curated")
-        for call in ("ducklake_expire_snapshots", "ducklake_cleanup_old_files"):
-            session.connection.execute(f"CALL {call}('curated', older_than => now() - {EXPIRE})")
+        old = expiry.expirable(session, "curated", older_than_seconds=EXPIRE_SECONDS, pins=lambda _: {})
+        expiry.expire(session, "curated", old)
         sweep(session, "curated", older_than_seconds=0)
     return True
 
@@ -173,7 +172,14 @@ def settle() -> bool:
         for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
             instance.report_run_failed(run, "Its process is gone.")
         tell(instance, "campaign", {DELIVERIES.key: DELIVERIES.owners}, Settings.load(), now=time.time())
+        with _looked_at().open("a", encoding="utf-8") as out:
+            out.write(f"{time.time()}\n")
     return True
+
+
+def _looked_at() -> Path:
+    """The times at which the alerts were looked at."""
+    return Settings.load().home / "looked-at"
 
 
 def in_a_process(work: Callable[[], bool], log: Path) -> int:
@@ -298,13 +304,22 @@ def fault(
 
 
 def failures(instance: dg.DagsterInstance, week: str) -> int:
-    """How often the week began to fail: failed runs after none, or after it was published."""
+    """How often the week was found to fail that had not failed before, or was published since.
+
+    A failure that is over when somebody looks, as of the first of two writers, is none to be told of.
+    """
     runs = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
     failed = [(run.end_time or 0.0, True) for run in runs if run.dagster_run.tags["dagster/partition"] == week]
     wanted = dg.AssetRecordsFilter(DELIVERIES.key, asset_partitions=[week])
     published = [(record.timestamp, False) for record in instance.fetch_materializations(wanted, limit=10_000).records]
-    history = [fails for _, fails in sorted([*failed, *published])]
-    return sum(fails and not before for before, fails in zip([False, *history], history, strict=False))
+    history = sorted([*failed, *published])
+    begun, failing, since = 0, False, 0.0
+    for look in map(float, _looked_at().read_text(encoding="utf-8").split()):
+        news = [fails for at, fails in history if since < at <= look]
+        failed_before, failing = failing, news[-1] if news else failing
+        begun += failing and (not failed_before or False in news)
+        since = look
+    return begun
 
 
 def wrong_alerts(instance: dg.DagsterInstance) -> list[str]:

@@ -186,7 +186,10 @@ def repair(lakes: _LakesArgument = None, *, yes: _YesOption = False, modules: Mo
 @app.command()
 def expire(
     lakes: _LakesArgument = None,
-    older_than: Annotated[float, typer.Option(help="Keep versions younger than so many days.", min=0)] = 30.0,
+    older_than: Annotated[
+        float,
+        typer.Option(help="Keep versions that were current within so many days; 0 takes them from readers.", min=0),
+    ] = 30.0,
     *,
     yes: _YesOption = False,
     modules: ModulesOption = None,
@@ -213,7 +216,9 @@ def expire(
             for lake in chosen
         }
         for lake, versions in found.items():
-            typer.echo(f"{lake}: {len(versions)} versions that nothing needs are older than {older_than:g} days.")
+            typer.echo(
+                f"{lake}: {len(versions)} versions that nothing needs were replaced over {older_than:g} days ago."
+            )
         if any(found.values()):
             ask("Let them go for good?", yes=yes)
         for lake, versions in found.items():

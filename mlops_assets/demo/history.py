@@ -19,6 +19,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from mlops_assets.definitions import definitions
 from mlops_assets.demo.waiting import reason_of
+from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START, key_ranges, partitions_in_a_run
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -30,19 +31,21 @@ _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class Batch:
-    """Partitions of some assets, one run for each.
+    """Partitions of some assets, each run with as many as the assets take at once.
 
     Attributes:
         title: what a person sees while it runs.
         assets: keys of the assets of each run, as text.
         partitions: partition keys, in order; ``(None,)`` for unpartitioned assets.
         before: called with a partition key before its run, one run ahead in a thread of its own.
+        at_once: how many partitions a run may have at most, so that a person sees how far it is.
     """
 
     title: str
     assets: Sequence[str]
     partitions: Sequence[str | None]
     before: Callable[[str], None] | None = None
+    at_once: int = 100
 
 
 class LoadError(PlatformError):
@@ -84,25 +87,33 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
         for batch in batches:
             job = _job(batch, assets, by_hand)
             total = len(batch.partitions)
-            prepared = _prepare(batch, 0, ahead)
-            for done, partition in enumerate(batch.partitions):
+            ranges = _ranges(batch, [assets[dg.AssetKey.from_user_string(name)] for name in batch.assets])
+            prepared = _prepare(batch, ranges, 0, ahead)
+            done = 0
+            for number, keys in enumerate(ranges):
                 progress(batch.title, done, total)
                 prepared.result()
-                prepared = _prepare(batch, done + 1, ahead)
+                prepared = _prepare(batch, ranges, number + 1, ahead)
                 result = job.execute_in_process(
-                    partition_key=partition, instance=instance, raise_on_error=False, run_config=_QUIET
+                    partition_key=keys[0] if len(keys) == 1 else None,
+                    tags={RANGE_START: str(keys[0]), RANGE_END: str(keys[-1])} if len(keys) > 1 else None,
+                    instance=instance,
+                    raise_on_error=False,
+                    run_config=_QUIET,
                 )
                 if told_to_end():
                     # Dagster makes a failed run of it, or nothing at all.
                     raise KeyboardInterrupt
                 if not result.success:
+                    which = str(keys[0]) if len(keys) == 1 else f"{keys[0]} to {keys[-1]}"
                     raise LoadError(
-                        source=f"Run {result.run_id} of {', '.join(batch.assets)} ({partition})",
+                        source=f"Run {result.run_id} of {', '.join(batch.assets)} ({which})",
                         culprit=reason_of(result.all_events),
                         remedy="Look at the run in the Dagster UI (make dev).",
                     )
+                done += len(keys)
             progress(batch.title, total, total)
-            runs += total
+            runs += len(ranges)
     return runs
 
 
@@ -134,11 +145,30 @@ def _signals_seen() -> Iterator[Callable[[], bool]]:
             signal.set_wakeup_fd(before)
 
 
-def _prepare(batch: Batch, number: int, ahead: ThreadPoolExecutor) -> Future[None]:
-    partition = batch.partitions[number] if number < len(batch.partitions) else None
-    if batch.before is None or partition is None:
-        return ahead.submit(lambda: None)
-    return ahead.submit(batch.before, partition)
+def _ranges(batch: Batch, assets: Sequence[dg.AssetsDefinition]) -> list[Sequence[str | None]]:
+    """The partitions of each run."""
+    keys = [key for key in batch.partitions if key is not None]
+    at_most = min(batch.at_once, *(partitions_in_a_run(asset) for asset in assets))
+    partitions_def = assets[0].partitions_def
+    if partitions_def is None or at_most == 1 or not keys:
+        return [[key] for key in batch.partitions]
+    return [
+        partitions_def.get_partition_keys_in_range(dg.PartitionKeyRange(start, end))
+        for start, end in key_ranges(partitions_def, keys, at_most=at_most)
+    ]
+
+
+def _prepare(
+    batch: Batch, ranges: Sequence[Sequence[str | None]], number: int, ahead: ThreadPoolExecutor
+) -> Future[None]:
+    keys = ranges[number] if number < len(ranges) and batch.before is not None else []
+
+    def prepare() -> None:
+        for key in keys:
+            if batch.before is not None and key is not None:
+                batch.before(key)
+
+    return ahead.submit(prepare)
 
 
 def _job(

@@ -43,7 +43,7 @@ def snapshots(systems: SourceSystems, settings: Settings, state: str, months: in
         systems.drop(state, partition.split("|", maxsplit=1)[0], settings.landing)
 
     partitions = [f"{month}|{state}" for month in systems.months[:months]]
-    return Batch("voter files, month by month, states side by side", SNAPSHOT_ASSETS, partitions, before=drop)
+    return Batch("voter files, states side by side", SNAPSHOT_ASSETS, partitions, before=drop, at_once=6)
 
 
 @contextmanager

@@ -65,9 +65,14 @@ def _at_most(request: dg.RunRequest, assets: Mapping[dg.AssetKey, dg.AssetsDefin
 
 
 def _of_one_asset(definition: dg.AssetsDefinition, chosen: Collection[dg.AssetKey]) -> int:
-    policy = definition.backfill_policy
     follows = {dep.asset_key for spec in definition.specs for dep in spec.deps}
-    if policy is None or contract_of(definition) is None or not follows.isdisjoint(chosen):
+    return partitions_in_a_run(definition) if follows.isdisjoint(chosen) else 1
+
+
+def partitions_in_a_run(definition: dg.AssetsDefinition) -> int:
+    """How many partitions of an asset a run can make, each with an end of its own."""
+    policy = definition.backfill_policy
+    if policy is None or contract_of(definition) is None:
         return 1
     return policy.max_partitions_per_run or sys.maxsize
 
@@ -89,16 +94,32 @@ def _together(
     if partitions_def is None:
         yield from requests
         return
-    cells = dict(
-        zip(_cells(partitions_def, [str(each.partition_key) for each in requests], instance), requests, strict=True)
-    )
-    for (top, bottom), (left, right) in _blocks(cells, _at_most(first, assets)):
-        start, end = cells[top, left], cells[bottom, right]
-        if start is end:
-            yield start
-            continue
-        tags = {**_tags(first), RANGE_START: str(start.partition_key), RANGE_END: str(end.partition_key)}
-        yield first.with_replaced_attrs(partition_key=None, tags=tags)
+    by_key = {str(each.partition_key): each for each in requests}
+    for start, end in key_ranges(partitions_def, list(by_key), at_most=_at_most(first, assets), instance=instance):
+        if start == end:
+            yield by_key[start]
+        else:
+            tags = {**_tags(first), RANGE_START: start, RANGE_END: end}
+            yield first.with_replaced_attrs(partition_key=None, tags=tags)
+
+
+def key_ranges(
+    partitions_def: dg.PartitionsDefinition[str],
+    keys: Sequence[str],
+    *,
+    at_most: int,
+    instance: dg.DagsterInstance | None = None,
+) -> list[tuple[str, str]]:
+    """Few ranges that hold these partitions and no others, each by its first and last key.
+
+    Args:
+        partitions_def: the partitions, with two dimensions at most.
+        keys: different ones.
+        at_most: how many a range may hold.
+        instance: knows partitions that are added as it goes.
+    """
+    cells = dict(zip(_cells(partitions_def, keys, instance), keys, strict=True))
+    return [(cells[top, left], cells[bottom, right]) for (top, bottom), (left, right) in _blocks(cells, at_most)]
 
 
 def _cells(

@@ -2,10 +2,10 @@
 
 Put here the rule of what is needed, and its doing. Keep out files that no version names (``stage.sweep``).
 
-A version is kept if it is the newest, or younger than asked for, or a run under way reads it; and for each content that
-is needed, the newest version that holds it. Needed is what is current in any lake, and what it was made from, and that
-was made from, by their records: so every current table, model and prediction can be rebuilt. What a superseded publish
-alone was made from may go.
+A version is kept if it is the newest, or was so less long ago than asked for, or a run under way reads it; and for each
+content that is needed, the newest version that holds it. Needed is what is current in any lake, and what it was made
+from, and that was made from, by their records: so every current table, model and prediction can be rebuilt. What a
+superseded publish alone was made from may go.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def expirable(
     Args:
         session: a session that may read all lakes.
         lake: the lake whose versions are asked for.
-        older_than_seconds: younger versions stay.
+        older_than_seconds: versions that were the newest less long ago stay. How long ago they were made does not
+            count: whoever asked for the newest just before a publish is reading the one that it superseded.
         pins: for each run under way the version of a lake that it reads; asked once the newest version is known, which
             is the one that a run reads that begins later.
 
@@ -78,8 +79,8 @@ def expirable(
     newest = ledger.latest_version(session, lake)
     pinned = pins(lake)
     rows = session.connection.execute(
-        f"SELECT snapshot_id, snapshot_time < now() - to_seconds({older_than_seconds!r}) "
-        f"FROM {quote(lake)}.snapshots() ORDER BY snapshot_id"
+        "SELECT snapshot_id, lead(snapshot_time) OVER (ORDER BY snapshot_id) "
+        f"<= now() - to_seconds({older_than_seconds!r}) FROM {quote(lake)}.snapshots() ORDER BY snapshot_id"
     ).fetchall()
     left = [int(version) for version, _ in rows]
     keep = {newest, *pinned.values(), *(int(version) for version, old in rows if not old)}

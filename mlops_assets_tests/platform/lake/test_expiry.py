@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,6 +50,16 @@ def test_what_was_published_lately_stays() -> None:
     upkeep.week("w1", [2])
     assert expire(older_than_seconds=3600).versions == 0
     assert len(upkeep.as_recorded(first)) == 1
+
+
+def test_what_was_current_lately_stays_however_long_ago_it_was_made() -> None:
+    first = upkeep.week("w1", [1])
+    time.sleep(3)
+    upkeep.week("w1", [2])
+    assert expire(older_than_seconds=2).versions < first.version
+    assert len(upkeep.as_recorded(first)) == 1
+    time.sleep(3)
+    assert expire(older_than_seconds=2).versions
 
 
 def test_what_a_current_table_was_made_from_stays_until_it_is_made_anew() -> None:
