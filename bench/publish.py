@@ -2,8 +2,8 @@
 
 Three embedded catalogs take the same small partitions in turn: one by a bare delete, add and commit of DuckLake, one by
 publishes (lock, look for an equal publish, transaction, record) of which there are 100, and one by publishes of which
-there are PUBLISHES (50000), over PARTITIONS (500) live partitions. Then 8 processes publish 250 times each, and what is
-lost, doubled and failed is counted.
+there are PUBLISHES (50000), over PARTITIONS (500) live partitions. These came TOGETHER (20) in a commit, as a backfill
+makes them. Then 8 processes publish 250 times each, and what is lost, doubled and failed is counted.
 
 ``make bench NAME=publish``; prints medians in milliseconds and, last, one line of JSON.
 """
@@ -32,7 +32,7 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.lake import Lake, placed
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.frames import as_ibis
-from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish
+from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish, publish_all
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import StagedFile, stage
 from mlops_assets.platform.settings import Settings
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 PARTITIONS: Final = int(os.environ.get("PARTITIONS", "500"))
 PUBLISHES: Final = int(os.environ.get("PUBLISHES", "50000"))
+TOGETHER: Final = int(os.environ.get("TOGETHER", "20"))
 FEW: Final = 100
 TIMES: Final = 200
 PROCESSES: Final = 8
@@ -67,8 +68,17 @@ class History:
         self._staged: dict[str, StagedFile] = {}
 
     def publish(self) -> None:
-        """Publish the next partition in turn."""
-        self.publish_of(f"publish {self.made}")()
+        """Publish the next partitions in turn, in one commit."""
+        keys = [KEYS[number % PARTITIONS] for number in range(self.made, self.made + TOGETHER)]
+        current = ledger.current(self.session, self.contract, keys)
+        publish_all(self.session, self.contract, [self._replacement(key, current.get(key)) for key in keys])
+
+    def _replacement(self, key: str, before: ledger.Entry | None) -> Replacement:
+        file = self._file(key)
+        made = record(key, f"publish {self.made}", file)
+        self.made += 1
+        replaced = before.version if before is not None else 0
+        return Replacement(partition={"week": key}, staged=file, record=made, instead_of=replaced)
 
     def publish_of(self, publish_id: str) -> Callable[[], None]:
         """The publish of the next partition in turn, staged and yet to be done."""
