@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Never
 
 import dagster as dg
 from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
-from dagster._utils.warnings import PreviewWarning
+from dagster._utils.warnings import BetaWarning, PreviewWarning
 
 from mlops_assets.platform.assets.code import code_version as version_of
 from mlops_assets.platform.assets.inputs import INS, In, as_key
@@ -204,38 +204,40 @@ def asset(
         with warnings.catch_warnings():
             # Partitioned checks are in preview; without them each partition would leave its checks planned for ever.
             warnings.simplefilter("ignore", PreviewWarning)
+            # How many partitions a run makes is in beta.
+            warnings.simplefilter("ignore", BetaWarning)
             checks = [_with_what_was_said(spec, check_specs or ()) for spec in rules.check_specs(declared)]
-        return dg.asset(
-            key=declared.key,
-            ins=passed_on,
-            deps=[*(read.dep() for read in reads.values()), *(deps or ())],
-            metadata={
-                **(metadata or {}),
-                "dagster/column_schema": column_schema(declared),
-                "dagster/table_name": f"{declared.lake}.{declared.layer}.{declared.table}",
-                CONTRACT: ObjectMetadataValue(declared),
-                INS: ObjectMetadataValue(reads),
-            },
-            tags={**declared.tags, **(tags or {})},
-            description=declared.description,
-            config_schema=config_schema,
-            required_resource_keys=set(required_resource_keys or ()),
-            resource_defs=resource_defs,
-            hooks=hooks,
-            partitions_def=declared.partitions_def,
-            op_tags=op_tags,
-            group_name=group_name or declared.layer,
-            output_required=False,
-            automation_condition=automation_condition,
-            freshness_policy=freshness_policy,
-            backfill_policy=policy,
-            retry_policy=retry_policy,
-            code_version=step.code_version,
-            check_specs=checks,
-            owners=list(declared.owners),
-            kinds=set(kinds) if kinds is not None else {"duckdb", "parquet"},
-            pool=pool,
-        )(computed(source, step, passed_on))
+            return dg.asset(
+                key=declared.key,
+                ins=passed_on,
+                deps=[*(read.dep() for read in reads.values()), *(deps or ())],
+                metadata={
+                    **(metadata or {}),
+                    "dagster/column_schema": column_schema(declared),
+                    "dagster/table_name": f"{declared.lake}.{declared.layer}.{declared.table}",
+                    CONTRACT: ObjectMetadataValue(declared),
+                    INS: ObjectMetadataValue(reads),
+                },
+                tags={**declared.tags, **(tags or {})},
+                description=declared.description,
+                config_schema=config_schema,
+                required_resource_keys=set(required_resource_keys or ()),
+                resource_defs=resource_defs,
+                hooks=hooks,
+                partitions_def=declared.partitions_def,
+                op_tags=op_tags,
+                group_name=group_name or declared.layer,
+                output_required=False,
+                automation_condition=automation_condition,
+                freshness_policy=freshness_policy,
+                backfill_policy=policy,
+                retry_policy=retry_policy,
+                code_version=step.code_version,
+                check_specs=checks,
+                owners=list(declared.owners),
+                kinds=set(kinds) if kinds is not None else {"duckdb", "parquet"},
+                pool=pool,
+            )(computed(source, step, passed_on))
 
     return decorate
 
