@@ -15,6 +15,7 @@ from mlops_assets.platform.assets.automation_sensor import AutomationSensor
 from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START
+from mlops_assets.platform.contracts import rules
 from mlops_assets_tests.platform.assets import mill
 from mlops_assets_tests.platform.assets.mill import FLOUR, MONTHS, SACKS, STOCK
 from mlops_assets_tests.platform.assets.test_many_partitions import BAD, checks, versions
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
 
 GOOD = [month for month in MONTHS if month != BAD]
-CHECKS = ("shape", "volume", "keys", "partition_membership", "nulls", "values")
 
 
 class Watch:
@@ -108,8 +108,7 @@ def test_twelve_months_that_come_at_once_are_followed_by_one_run_in_which_each_h
     assert watch.follow() == [("flour", MONTHS[0], MONTHS[-1])]
     assert versions(instance, FLOUR) == mill.hashes(FLOUR)
     assert list(mill.kilos(FLOUR)) == list(MONTHS)
-    for name in CHECKS:
-        assert checks(instance, FLOUR, name) == dict.fromkeys(MONTHS, "SUCCEEDED")
+    assert checks(instance, FLOUR, rules.CONTRACT) == dict.fromkeys(MONTHS, "SUCCEEDED")
 
 
 def test_what_was_asked_for_is_not_asked_for_again_however_its_run_ends(instance: dg.DagsterInstance) -> None:
