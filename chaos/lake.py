@@ -171,9 +171,10 @@ def settle() -> bool:
     with dg.DagsterInstance.from_config(os.environ["DAGSTER_HOME"]) as instance:
         for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
             instance.report_run_failed(run, "Its process is gone.")
-        tell(instance, "campaign", {DELIVERIES.key: DELIVERIES.owners}, Settings.load(), now=time.time())
+        now = time.time()
+        tell(instance, "campaign", {DELIVERIES.key: DELIVERIES.owners}, Settings.load(), now=now)
         with _looked_at().open("a", encoding="utf-8") as out:
-            out.write(f"{time.time()}\n")
+            out.write(f"{now}\n")
     return True
 
 

@@ -161,7 +161,7 @@ def test_a_delivery_of_the_homes_own_landing_folder_is_rewritten_and_can_be_read
     assert run("forget", "--keys-file", "-", "--yes", given=GIVEN).exit_code == 0
     with duckdb.connect() as connection:
         found = Landing(home / "landing").read(connection, tmp_path, state="NC", month=MONTH)
-        assert found.rows.project("ncid").fetchall() == [("AA10071",)]
+        assert connection.read_parquet(str(found.file)).project("ncid").fetchall() == [("AA10071",)]
     assert len(list((home / "landing" / "NC" / MONTH).iterdir())) == 2
 
 

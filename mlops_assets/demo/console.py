@@ -43,7 +43,7 @@ class Bars:
         # A log shows bars only when all are full.
         if not self._progress.console.is_terminal and (first or time.monotonic() - self._told > _LINE_SECONDS):
             self._told = time.monotonic()
-            self._progress.console.print(f"{title}: {done} of {total} runs")
+            self._progress.console.print(f"{title}: {done} of {total}")
         self._progress.update(self._tasks[title], completed=done)
 
 

@@ -36,16 +36,17 @@ class Batch:
     Attributes:
         title: what a person sees while it runs.
         assets: keys of the assets of each run, as text.
-        partitions: partition keys, in order; ``(None,)`` for unpartitioned assets.
+        partitions: partition keys, in the order of their definition; ``(None,)`` for unpartitioned assets.
         before: called with a partition key before its run, one run ahead in a thread of its own.
-        at_once: how many partitions a run may have at most, so that a person sees how far it is.
+        at_once: how many partitions a run may have at most, so that a person sees how far it is; as many as the assets
+            take when not given.
     """
 
     title: str
     assets: Sequence[str]
     partitions: Sequence[str | None]
     before: Callable[[str], None] | None = None
-    at_once: int = 100
+    at_once: int | None = None
 
 
 class LoadError(PlatformError):
@@ -70,7 +71,7 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
     Args:
         batches: what to materialize.
         instance: the instance that records the runs.
-        progress: called with title, runs done and runs in all of the batch.
+        progress: called with title, partitions done and partitions in all of the batch.
 
     Raises:
         LoadError: a run failed; the message names asset, partition and reason.
@@ -146,9 +147,12 @@ def _signals_seen() -> Iterator[Callable[[], bool]]:
 
 
 def _ranges(batch: Batch, assets: Sequence[dg.AssetsDefinition]) -> list[Sequence[str | None]]:
-    """The partitions of each run."""
+    """The partitions of each run.
+
+    Assets that are made from one another are together, unlike in the automation's ranges: nothing may fail here.
+    """
     keys = [key for key in batch.partitions if key is not None]
-    at_most = min(batch.at_once, *(partitions_in_a_run(asset) for asset in assets))
+    at_most = min([*(partitions_in_a_run(asset) for asset in assets), *([batch.at_once] if batch.at_once else [])])
     partitions_def = assets[0].partitions_def
     if partitions_def is None or at_most == 1 or not keys:
         return [[key] for key in batch.partitions]

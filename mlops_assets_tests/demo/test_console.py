@@ -15,4 +15,4 @@ def test_a_log_tells_what_is_under_way_before_it_is_done() -> None:
         bars = Bars(progress)
         bars("voter files", 0, 34)
         bars("voter files", 1, 34)
-        assert written.getvalue() == "voter files: 0 of 34 runs\n"
+        assert written.getvalue() == "voter files: 0 of 34\n"

@@ -203,9 +203,11 @@ def asset(
         policy = _backfill_policy(step, passed_on, backfill_policy)
         with warnings.catch_warnings():
             # Partitioned checks are in preview; without them each partition would leave its checks planned for ever.
-            warnings.simplefilter("ignore", PreviewWarning)
+            warnings.filterwarnings(
+                "ignore", message=".*partitions_def.* on an AssetCheckSpec", category=PreviewWarning
+            )
             # How many partitions a run makes is in beta.
-            warnings.simplefilter("ignore", BetaWarning)
+            warnings.filterwarnings("ignore", message=".*`backfill_policy`", category=BetaWarning)
             checks = [_with_what_was_said(spec, check_specs or ()) for spec in rules.check_specs(declared)]
             return dg.asset(
                 key=declared.key,

@@ -31,7 +31,8 @@ def on_new_data(
     Differences from ``AutomationCondition.eager()``, each needed here:
 
     - the failed blocking checks of an input hold its consumers back (``eager`` ignores them); where a step reads many
-      partitions of it, one that has passed is enough, since the others keep their last good rows;
+      partitions of it, one that has passed is enough, since the others keep their last good rows; of an input that
+      another code location makes these are the checks of its contract;
     - partitions of the past follow too, not only those of the latest time window;
     - an input that was materialized again with equal rows (same data version) does not wake its consumers;
     - inputs that do not exist yet do not block: a step reads what is published, and says so when it cannot do without;
@@ -58,6 +59,8 @@ def on_new_data(
     source = "on_new_data"
     require(source, "last_good", last_good, Sequence[dg.AssetKey], "Give a list of asset keys.")
     require(source, "after", after, Sequence[dg.AssetKey], "Give a list of asset keys.")
+    require(source, "at_most", at_most, str | None, "Give a cron expression: '0 6 * * 1'.")
+    require(source, "needs_all", needs_all, bool, "Give True or False.")
     if at_most is not None and not is_valid_cron_string(at_most):
         raise ContractError(
             source=source, culprit=f"its at_most is {at_most!r:.60}.", remedy="Give a cron expression: '0 6 * * 1'."

@@ -46,7 +46,7 @@ class AutomationSensor(dg.AutomationConditionSensorDefinition):
     ) -> None:
         self._assets = {key: definition for definition in assets for key in definition.keys}
         self._elsewhere = {contract.key: contract for contract in elsewhere}
-        self._whole: dg.RepositoryDefinition | None = None
+        self._whole: tuple[dg.RepositoryDefinition, frozenset[dg.AssetCheckKey], dg.RepositoryDefinition] | None = None
         with warnings.catch_warnings():
             # Automation sensors that are evaluated in the code location are in beta, as is a name of their own.
             warnings.simplefilter("ignore", BetaWarning)
@@ -81,7 +81,7 @@ class AutomationSensor(dg.AutomationConditionSensorDefinition):
             cursor=context.cursor,
             log_key=None,
             repository_name=None,
-            repository_def=self._with_checks_elsewhere(context.repository_def),
+            repository_def=self._with_checks_elsewhere(context.repository_def, context.instance),
             sensor_name=self.name,
         ) as whole:
             return super().evaluate_tick(whole)
@@ -94,34 +94,50 @@ class AutomationSensor(dg.AutomationConditionSensorDefinition):
     ) -> Sequence[dg.RunRequest]:
         """The runs for these requests."""
         resolved = super().resolve_run_requests(run_requests, context, *rest)
-        return in_ranges(resolved, self._assets, context.instance)
+        location = context.repository_def
+        return in_ranges(resolved, location.assets_defs_by_key if location is not None else {}, context.instance)
 
-    def _with_checks_elsewhere(self, location: dg.RepositoryDefinition | None) -> dg.RepositoryDefinition | None:
+    def _with_checks_elsewhere(
+        self, location: dg.RepositoryDefinition | None, instance: dg.DagsterInstance
+    ) -> dg.RepositoryDefinition | None:
         """The code location, with the tables that others make as if they were made here.
 
-        It knows them as specs alone, which have no checks.
+        It knows them as specs alone, which have no checks. A check that was never told of is left out: the other
+        location may have the contract in another version, and nobody would ever pass it.
         """
         if location is None or not self._elsewhere:
             return location
-        if self._whole is None:
+        specs = {contract.key: _check_specs(contract) for contract in self._elsewhere.values()}
+        told = frozenset(
+            instance.event_log_storage.get_latest_asset_check_execution_by_key(
+                [spec.key for of_one in specs.values() for spec in of_one]
+            )
+        )
+        if self._whole is None or self._whole[0] is not location or self._whole[1] != told:
             own = {*location.assets_defs_by_key.values()}
-            self._whole = dg.Definitions(
+            whole = dg.Definitions(
                 assets=[
                     *(each for each in own if self._elsewhere.keys().isdisjoint(each.keys)),
                     *location.source_assets_by_key.values(),
-                    *(_as_if_made_here(contract) for contract in self._elsewhere.values()),
+                    *(
+                        _as_if_made_here(contract, [spec for spec in specs[key] if spec.key in told])
+                        for key, contract in self._elsewhere.items()
+                    ),
                 ],
                 asset_checks=[*{*location.asset_checks_defs_by_key.values()}],
             ).get_repository_def()
-        return self._whole
+            self._whole = (location, told, whole)
+        return self._whole[2]
 
 
-def _as_if_made_here(contract: Contract) -> dg.AssetsDefinition:
+def _check_specs(contract: Contract) -> list[dg.AssetCheckSpec]:
     with warnings.catch_warnings():
         # Partitioned checks are in preview.
         warnings.simplefilter("ignore", PreviewWarning)
-        checks = rules.check_specs(contract)
+        return rules.check_specs(contract)
 
+
+def _as_if_made_here(contract: Contract, checks: Sequence[dg.AssetCheckSpec]) -> dg.AssetsDefinition:
     @dg.asset(key=contract.key, partitions_def=contract.partitions_def, check_specs=checks)
     def made_elsewhere():  # type: ignore[no-untyped-def]  # noqa: ANN202  Dagster reads the annotation
         """Never called."""

@@ -103,7 +103,11 @@ def faults_of(instance: dg.DagsterInstance, record: dg.RunRecord, assets: Abstra
             failed[evaluation.asset_key.to_user_string(), evaluation.partition].append(evaluation)
     alike: defaultdict[tuple[str, Severity, tuple[str, ...]], list[Subject]] = defaultdict(list)
     for subject, evaluations in failed.items():
-        alike[subject[0], _severity(evaluations), _kinds(evaluations)].append(subject)
+        severity = _severity(evaluations)
+        if severity == "error":
+            # What only warns did not keep anything back, and has its own check in the UI.
+            failed[subject] = [each for each in evaluations if each.severity is dg.AssetCheckSeverity.ERROR]
+        alike[subject[0], severity, _kinds(failed[subject])].append(subject)
     faults = [
         _check_fault(run_id, severity, kinds, {subject: at[subject] for subject in subjects}, failed)
         for (_, severity, kinds), subjects in alike.items()

@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import dagster as dg
 from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
@@ -21,7 +21,7 @@ from mlops_assets.platform.contracts.contract import Contract, contract_in
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 INS: Final = "mlops_assets/ins"
 """The entry of an asset's metadata with the tables that it reads, by the name of the function's parameter."""
@@ -69,6 +69,9 @@ class In:
         """
         source = f"Input {self.key.to_user_string()}"
         require(source, "back", self.back, int, "Give how many partitions: back=3.")
+        require(source, "optional", self.optional, bool, "Give True or False.")
+        require(source, "window", self.window, str | None, "Say 'latest' or 'all', or leave it out.")
+        require(source, "choose", self.choose, Callable[..., Any] | None, "Give a function.")
         for option in ("partition_mapping", "also"):
             require(source, option, getattr(self, option), dg.PartitionMapping | None, "Give one of Dagster's.")
         if self.window not in {None, "latest", "all"}:

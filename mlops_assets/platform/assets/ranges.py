@@ -1,7 +1,7 @@
 """Ranges: requests for one partition each, put together into requests for runs of many.
 
-Put here which partitions may be made in one run. Keep out when they are asked for (``automation``) and how they are
-made (``making``).
+Put here which partitions may be made in one run. Keep out when they are asked for (``automation_sensor``) and how they
+are made (``making``).
 """
 
 from __future__ import annotations

@@ -295,12 +295,13 @@ def _samples(
     _show(session, [candidate.file.path])
     table = _view(contract)
     keeping = kept_by_kind(table, contract, candidate.partition)
-    return {
+    found = {
         kind: _repeated_sample(session, contract, rows)
         if kind == rules.KEYS
         else _sample(session, contract, table.filter(~keeping[check, kind]))
         for kind, rows in kinds.items()
     }
+    return {kind: sample for kind, sample in found.items() if sample}
 
 
 def _repeated_sample(session: LakeSession, contract: Contract, repeated: int) -> Sample:
@@ -312,7 +313,7 @@ def _repeated_sample(session: LakeSession, contract: Contract, repeated: int) ->
 
 
 def _repeated(contract: Contract, *, parts: int) -> ir.Table:
-    """The rows whose key is another's too, of those whose keys are in the first of so many parts."""
+    """The rows whose key, no part of it NULL, is another's too, of those with keys in the first of so many parts."""
     table, keys = _view(contract), list(rules.key_columns(contract))
     known = table.filter([table[key].notnull() for key in keys])
     if parts > 1:

@@ -84,8 +84,8 @@ class Lake(dg.ConfigurableResource[Any]):
         except ValidationError as error:
             found = error.errors(include_url=False)[0]
             raise ContractError(
-                source=f"Lake {name}, {found['loc'][0]}=",
-                culprit=f"it is {repr(found['input'])[:60]}.",
+                source=f"Lake {name}, {'.'.join(map(str, found['loc']))}=",
+                culprit=f"it is of type {type(found['input']).__name__}.",
                 remedy=f"{found['msg']}.",
             ) from None
 

@@ -62,7 +62,7 @@ DECLARATIONS: Final[Mapping[str, tuple[type, ...]]] = {
 Other entries are other people's, unless they look like one of these misspelt.
 """
 
-# More than a float has.
+# As many as every float of that many digits keeps.
 _MOST_DECIMALS: Final = 15
 _OF_ROWS: Final = {
     "drop_invalid_rows": "Declare quarantine=Quarantine(floor=...), which publishes the rows that pass.",

@@ -54,7 +54,7 @@ class LazyFrame(Protocol):
 
 _Rows: TypeAlias = ir.Table | duckdb.DuckDBPyRelation | pd.DataFrame | ArrowStream | LazyFrame
 Frame: TypeAlias = _Rows | Path
-"""What an asset may return; a path is that of a Parquet file."""
+"""What an asset may return; a path is that of a Parquet file, which is taken away if it is in the scratch folder."""
 
 _SOURCE: Final = "The asset's frame"
 _MISSING: Final = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}

@@ -270,6 +270,7 @@ def _commit(session: LakeSession, contract: Contract, replacements: Sequence[Rep
     connection.execute("BEGIN TRANSACTION")
     # Asked in the transaction, which reads the catalog for the rest of it anyway; alone it costs as much as a commit.
     if not all(columns.items() <= _columns(session, contract, table).items() for table, columns in tables.items()):
+        # Also because asking for a table that is not there may have ended it.
         connection.execute("ROLLBACK")
         for table, columns in tables.items():
             _prepare_table(session, contract, table, columns)

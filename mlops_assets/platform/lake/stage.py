@@ -164,8 +164,12 @@ def _settle(path: Path, *, unbounded: Collection[str]) -> None:
 
 
 def _is_as_staged(session: LakeSession, path: Path, columns: Mapping[str, dt.DataType]) -> bool:
-    """Whether a file is the session's own, and DuckDB would write it for these columns as it is."""
-    if path.parent.resolve() != session.scratch.resolve() or path.is_symlink():
+    """Whether DuckDB wrote the file into the session's scratch folder with these columns, and it has no other name.
+
+    How it is compressed and cut into row groups is the writer's choice.
+    """
+    # What has a name elsewhere could be changed there after it was audited.
+    if path.parent.resolve() != session.scratch.resolve() or path.is_symlink() or path.stat().st_nlink > 1:
         return False
     [(writer,)] = session.connection.execute(
         f"SELECT created_by FROM parquet_file_metadata({literal(plain(path))})"

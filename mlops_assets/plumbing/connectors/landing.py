@@ -62,14 +62,12 @@ class VoterFile:
     """A voter file read whole.
 
     Attributes:
-        rows: one row per line of the file: exactly the columns of ``contracts.raw.VOTER_FILE``, those that the file's
-            layout lacks NULL.
-        file: the Parquet file in the scratch folder that holds them.
+        file: a Parquet file in the scratch folder with one row per line: exactly the columns of
+            ``contracts.raw.VOTER_FILE``, those that the file's layout lacks NULL.
         layout: the layout that the header line shows, a key of ``contracts.layouts.LAYOUTS``.
         manifest: the manifest that the file agrees with.
     """
 
-    rows: duckdb.DuckDBPyRelation
     file: Path
     layout: str
     manifest: Manifest
@@ -167,7 +165,7 @@ class Landing:
         rows = connection.read_parquet(str(parquet), hive_partitioning=False)
         _refuse_other_count(rows, manifest, source)
         _refuse_other_states(rows, state, source)
-        return VoterFile(rows=rows, file=parquet, layout=layout, manifest=manifest)
+        return VoterFile(file=parquet, layout=layout, manifest=manifest)
 
 
 def recognise_layout(header: tuple[str, ...], day: dt.date, source: str) -> str:

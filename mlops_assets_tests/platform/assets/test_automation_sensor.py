@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -170,6 +171,19 @@ def test_the_checks_of_a_table_that_another_code_location_makes_hold_back_too(in
     mill.deliver([BAD])
     mill.year(instance, first=BAD, last=BAD)
     assert [told(each) for each in watch.tick()] == [("flour", BAD)]
+
+
+def test_a_check_that_the_other_location_does_not_have_yet_holds_nobody_back(instance: dg.DagsterInstance) -> None:
+    newer = dataclasses.replace(SACKS, judged={"weighed": "Was it weighed?"})
+
+    @asset(contract=FLOUR, ins={"sacks": In(newer)}, automation_condition=on_new_data())
+    def ground(sacks: ir.Table) -> ir.Table:
+        return sacks.mutate(kilos=sacks.kilos * 0.8)
+
+    watch = Watch(instance, ground)
+    mill.deliver()
+    assert dg.materialize([mill.sacks], instance=instance, tags={RANGE_START: MONTHS[0], RANGE_END: MONTHS[-1]}).success
+    assert watch.follow() == [("flour", MONTHS[0], MONTHS[-1])]
 
 
 def test_no_log_is_kept_of_a_tick(instance: dg.DagsterInstance) -> None:

@@ -31,8 +31,11 @@ def priced(decimals: object) -> pandera.DataFrameSchema:
 
 WRONG: dict[str, tuple[Callable[..., object], str]] = {
     "a lake's name": (lambda: ma.Lake(None), "name is None"),  # type: ignore[arg-type]
-    "a lake's flag": (lambda: ma.Lake("curated", personal="perhaps"), "Lake curated, personal=: it is 'perhaps'"),
-    "a lake's folder": (lambda: ma.Lake("curated", data_path=5), "Lake curated, data_path=: it is 5"),
+    "a lake's flag": (
+        lambda: ma.Lake("curated", personal="perhaps"),
+        "Lake curated, personal=: it is of type str. Input should be",
+    ),
+    "a lake's folder": (lambda: ma.Lake("curated", data_path=5), "Lake curated, data_path=: it is of type int"),
     "one bound": (lambda: ma.Volume(expect_rows=5), "expect_rows is 5. Give the least"),  # type: ignore[arg-type]
     "a bound of text": (lambda: ma.Volume(expect_rows=("1", "2")), r"expect_rows is \('1'"),  # type: ignore[arg-type]
     "a loss of text": (lambda: ma.Volume(max_loss="half"), "max_loss is 'half'"),  # type: ignore[arg-type]
@@ -53,6 +56,7 @@ WRONG: dict[str, tuple[Callable[..., object], str]] = {
         "partition_expr is 'shop', and it has no partitions",
     ),
     "no cron expression": (lambda: ma.on_new_data(at_most="every day"), "at_most is 'every day'. Give a cron"),
+    "a number for cron": (lambda: ma.on_new_data(at_most=5), "at_most is 5"),  # type: ignore[arg-type]
     "no asset keys": (lambda: ma.on_new_data(last_good="raw/orders"), "last_good is"),  # type: ignore[arg-type]
     "decimals of text": (lambda: table(schema=priced("2")), "'decimals', which is '2'. Give it int from 0 to 15"),
     "decimals below none": (lambda: table(schema=priced(-400)), "'decimals', which is -400"),

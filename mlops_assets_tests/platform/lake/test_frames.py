@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import tempfile
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -334,7 +335,11 @@ def test_what_is_no_frame_is_refused_by_its_type_and_told_what_may_be_returned(
     )
 
 
-def test_a_file_of_the_scratch_folder_becomes_the_tables_and_any_other_is_copied(tmp_path: Path) -> None:
+def test_a_file_of_the_scratch_folder_becomes_the_tables_and_any_other_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On one file system with the lake, so that it keeps its number.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     inode: dict[str, int] = {}
 
     def made_in(folder: Path | None) -> Callable[[LakeSession], Path]:
@@ -350,6 +355,20 @@ def test_a_file_of_the_scratch_folder_becomes_the_tables_and_any_other_is_copied
     assert staged.stat().st_ino == inode["written"]
     assert len(published(made_in(tmp_path))) == 2
     assert (tmp_path / "apples.parquet").stat().st_ino == inode["written"]
+
+
+def test_a_file_that_has_another_name_elsewhere_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    elsewhere = tmp_path / "elsewhere.parquet"
+
+    def linked(session: LakeSession) -> Path:
+        path = written(session)
+        elsewhere.hardlink_to(path)
+        return path
+
+    assert len(published(linked)) == 2
+    [staged] = Settings.load().lake_data_path("curated").glob("raw/apples/*/*.parquet")
+    assert not staged.samefile(elsewhere)
 
 
 def test_values_of_a_written_file_are_rounded_as_the_contract_says() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import ibis.expr.datatypes as dt
@@ -128,6 +129,19 @@ def as_recorded(entry: Entry, contract: Contract = orchard.YIELDS) -> list[dict[
         found = recorded_contents(session, contract, contents)
         rows: list[dict[str, Any]] = published_table(session, contract, found, version=0).to_pyarrow().to_pylist()
         return rows
+
+
+def made_earlier(*, days: int, lake: str = CURATED) -> None:
+    """Set the catalog's clock of all versions that there are back by so many days."""
+    with LakeSession(Settings.load()) as session:
+        session.attach(lake)
+        session.connection.execute(f"USE __ducklake_metadata_{lake}")
+        snapshots = session.connection.execute("SELECT snapshot_id, snapshot_time::TIMESTAMPTZ FROM ducklake_snapshot")
+        for number, made in snapshots.fetchall():
+            earlier = str(made - timedelta(days=days))
+            session.connection.execute(
+                "UPDATE ducklake_snapshot SET snapshot_time = ? WHERE snapshot_id = ?", [earlier, number]
+            )
 
 
 def current_files(contract: Contract = orchard.YIELDS) -> list[Path]:
