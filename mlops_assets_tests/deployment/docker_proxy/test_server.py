@@ -266,8 +266,16 @@ def test_a_client_that_goes_away_while_waiting_leaves_the_proxy_serving(
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(tmp_path / "launch.sock"))
             connection.sendall(f"POST /containers/{container.id}/wait HTTP/1.1\r\nHost: d\r\n\r\n".encode())
+    # It notices when it next looks at them, which a busy machine lets wait.
+    assert any(_answers(client) for _ in range(120))
+
+
+def _answers(client: docker.DockerClient) -> bool:
     time.sleep(0.5)
-    assert client.ping()
+    try:
+        return bool(client.ping())
+    except APIError:
+        return False
 
 
 def test_a_container_that_is_not_there_is_told_as_the_engine_tells_it(client: docker.DockerClient) -> None:
