@@ -354,8 +354,19 @@ class Settings(BaseSettings):
         return sorted({*elsewhere, *there})
 
     def lake_data_path(self, name: str) -> Path:
-        """The folder of that lake's Parquet files."""
-        return (self.lake(name).data_path or self.home / "lakes" / name / "data").absolute()
+        """The folder of that lake's Parquet files.
+
+        Raises:
+            SettingsError: what is named is no folder but a URL.
+        """
+        path = self.lake(name).data_path or self.home / "lakes" / name / "data"
+        if path.parts[:1] and path.parts[0].endswith(":"):
+            raise SettingsError(
+                source=f"Lake {name}",
+                culprit=f"its data_path is a URL ({path.parts[0]}//...).",
+                remedy="Name a folder, such as one of a file system that all runs mount.",
+            )
+        return path.absolute()
 
     def lake_catalog_path(self, name: str) -> Path:
         """The file of that lake's embedded catalog."""

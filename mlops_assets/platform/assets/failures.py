@@ -63,6 +63,11 @@ def told_plainly(source: str, *, owners: Sequence[str] = ()) -> Iterator[None]:
         raise _failure(error, source, owners) from None
 
 
+def plainly(error: Exception, source: str) -> Exception:
+    """The error, if its text is written for everybody, else one that tells its type, place and an id."""
+    return error if isinstance(error, PlatformError | dg.Failure) else withhold(error, source=source)
+
+
 def is_end(error: BaseException) -> bool:
     """Whether it ends the process or its work, an interrupt or an exit, instead of telling of a fault."""
     if isinstance(error, SystemExit):

@@ -22,7 +22,7 @@ from mlops_assets.platform.assets.events import (
     materialization_metadata,
     target_of,
 )
-from mlops_assets.platform.assets.failures import PartitionsError, told_plainly
+from mlops_assets.platform.assets.failures import PartitionsError, plainly, told_plainly
 from mlops_assets.platform.assets.inputs import resolved_in
 from mlops_assets.platform.assets.lakes import lakes_of
 from mlops_assets.platform.assets.making import Made, Task, make
@@ -188,7 +188,7 @@ def _many(task: Task, settings: Settings, partitions: Sequence[Partition]) -> It
     for check in task.context.selected_asset_check_keys:
         yield dg.Output(None, output_name=task.context.assets_def.get_output_name_for_asset_check_key(check))
     if failed:
-        raise _not_all(contract, failed, len(partitions))
+        raise _not_all(task, {each.key: failed[each.key] for each in partitions if each.key in failed}, len(partitions))
     yield dg.MaterializeResult(asset_key=contract.key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
@@ -244,23 +244,29 @@ def _measured(*, adopted: bool, seconds: float) -> dict[str, Any]:
     }
 
 
-def _not_all(contract: Contract, failed: Mapping[str | None, Result], asked_for: int) -> Exception:
-    """What is raised where some of many partitions were not published."""
+def _not_all(task: Task, failed: Mapping[str | None, Result], asked_for: int) -> Exception:
+    """What is raised where some of many partitions were not published; the log tells the error of each."""
+    source = f"Asset {task.contract.key.to_user_string()}"
     errors = [each for each in failed.values() if isinstance(each, Exception)]
     for error in errors:
         if isinstance(error, dg.RetryRequested):
             return error
     if errors and asked_for == 1:
         return errors[0]
+    plain = {key: plainly(each, source) for key, each in failed.items() if isinstance(each, Exception)}
+    for key, error in plain.items():
+        task.context.log.error("Partition %s: %s", key, error)
     names = ", ".join(str(key) for key in list(failed)[:_MOST_NAMED]) + (" …" if len(failed) > _MOST_NAMED else "")
     stopped = {"checks": len(failed) - len(errors), "errors": len(errors)}
     why = ", ".join(f"{number} by {what}" for what, number in stopped.items() if number)
     others = "The others were. " if len(failed) < asked_for else ""
+    first = "".join(f" The first error, of {key}: {error}" for key, error in list(plain.items())[:1])
+    looked_at = "checks of these" if not plain else "checks of these and at the run's log, which has the error of each"
     told = PartitionsError(
-        source=f"Asset {contract.key.to_user_string()}",
-        culprit=f"{len(failed)} of {asked_for} partitions were not published: {names} ({why}).",
-        remedy=f"{others}Look at the checks of these, and materialize them again when it is mended.",
+        source=source,
+        culprit=f"{len(failed)} of {asked_for} partitions were not published: {names} ({why}).{first}",
+        remedy=f"{others}Look at the {looked_at}, and materialize them again when it is mended.",
         errors=errors,
     )
-    told.__cause__ = errors[0] if errors else None
+    told.__cause__ = next(iter(plain.values()), None)
     return told

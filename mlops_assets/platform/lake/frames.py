@@ -103,14 +103,17 @@ def as_ibis(session: LakeSession, frame: Frame, columns: Mapping[str, dt.DataTyp
 
 
 def _relation(session: LakeSession, path: Path) -> duckdb.DuckDBPyRelation:
-    try:
-        return session.connection.sql(f"FROM {parquet_rows(path)}")
-    except duckdb.Error as error:
-        raise ContractError(
-            source="The asset's function",
-            culprit=f"the file whose path it returned cannot be read as Parquet ({type(error).__name__}).",
-            remedy="Return the path of one whole Parquet file.",
-        ) from None
+    why = "it is a folder" if path.is_dir() else "it is not there"
+    if path.is_file():
+        try:
+            return session.connection.sql(f"FROM {parquet_rows(path)}")
+        except duckdb.Error as error:
+            why = type(error).__name__
+    raise ContractError(
+        source="The asset's function",
+        culprit=f"the file whose path it returned cannot be read as Parquet ({why}).",
+        remedy="Return the path of one whole Parquet file.",
+    )
 
 
 def _as_arrow(frame: _Rows, columns: Mapping[str, dt.DataType]) -> pa.Table | pa.RecordBatchReader:
@@ -134,7 +137,7 @@ def _as_arrow(frame: _Rows, columns: Mapping[str, dt.DataType]) -> pa.Table | pa
         source="The asset's function",
         culprit=f"it returned {type(frame).__qualname__}, which is no frame.",
         remedy="Return an Ibis table, a DuckDB relation, a pandas or Polars frame, an Arrow table or reader, or the "
-        "path of a Parquet file.",
+        "pathlib.Path of a Parquet file.",
     )
 
 

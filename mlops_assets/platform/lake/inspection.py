@@ -215,7 +215,8 @@ def _of_table(
         yield Fault(
             source=_source(lake, entries[0].record.asset, None),
             culprit="no contract declares it, so its rows were not looked at.",
-            remedy="Was it renamed? Nothing reads it; its files stay until somebody drops the table.",
+            remedy="Are these the definitions of its project (--module)? If it was renamed, nothing reads it, and its "
+            "files stay until somebody drops the table.",
         )
         return
     published = [entry for entry in entries if not entry.record.lost]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import signal
 import time
 import weakref
@@ -19,8 +21,10 @@ from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.reconciler import reconcile
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.lake import Lake
+from mlops_assets.platform.errors import SourceUnavailableError
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
+from mlops_assets.platform.withheld import kept_text
 from mlops_assets_tests.platform.assets import mill
 from mlops_assets_tests.platform.assets.mill import MONTHS
 from mlops_assets_tests.platform.assets.test_many_partitions import BAD, checks, failure, versions
@@ -112,6 +116,29 @@ def test_what_raises_on_one_partition_stops_it_alone_and_is_told_without_its_tex
     assert "plums" not in str(result.all_events)
     with LakeSession(settings) as session:
         assert sweep(session, "pantry", older_than_seconds=0) == []
+
+
+def test_the_error_of_each_partition_is_told_and_its_text_kept(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    def three_errors(partition: Partition) -> pd.DataFrame:
+        if partition.key == "b":
+            raise SourceUnavailableError(source="Shelf b", culprit="it is away.", remedy="Wait.")
+        if partition.key == "c":
+            raise KeyError("plums")
+        if partition.key == "d":
+            raise dg.Failure("The cellar is flooded.")
+        return rows(partition.key)
+
+    result = run(instance, jars(three_errors))
+    assert "The first error, of b: Shelf b: it is away. Wait." in failure(result)
+    logged = [entry.message for entry in instance.all_logs(result.run_id) if entry.level == logging.ERROR]
+    [b, c, d] = [message for message in logged if message.startswith("Partition ")]
+    assert b == "Partition b: Shelf b: it is away. Wait."
+    assert d == "Partition d: The cellar is flooded."
+    assert "plums" not in c
+    [error_id] = re.findall(r"mlops-assets error (\w+)", c)
+    assert "KeyError: 'plums'" in kept_text(settings.errors, error_id)
 
 
 def test_a_record_that_cannot_be_kept_stops_its_partition_alone(instance: dg.DagsterInstance) -> None:

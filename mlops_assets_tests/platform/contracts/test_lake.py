@@ -71,3 +71,10 @@ def test_a_misspelt_field_is_told_with_what_was_meant() -> None:
 def test_the_path_of_a_file_is_no_catalog() -> None:
     with pytest.raises(ContractError, match="neither 'sqlite' nor a connection string"):
         Lake("shop", catalog="/somewhere/catalog.sqlite")
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/lake", "https://example.org/lake"])
+def test_a_url_is_no_folder_for_files(url: str) -> None:
+    settings = placed(Settings.load(), [Lake("curated", data_path=url)])
+    with pytest.raises(SettingsError, match="Lake curated: its data_path is a URL"):
+        settings.lake_data_path("curated")

@@ -382,7 +382,7 @@ def giving(path: Path) -> Callable[[LakeSession], Path]:
 
 def test_a_written_file_that_is_none_is_refused_by_what_is_wrong(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     (tmp_path / "torn.parquet").write_bytes(CANARY.encode())
-    for path in (tmp_path / "torn.parquet", tmp_path / "gone.parquet"):
+    for path in (tmp_path / "torn.parquet", tmp_path / "gone.parquet", tmp_path):
         result = dg.materialize([apples(giving(path))], instance=instance, raise_on_error=False)
         failed = result.failure_data_for_node("raw__apples")
         assert failed is not None
