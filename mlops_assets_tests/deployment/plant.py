@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import tempfile
 import uuid
@@ -211,9 +212,12 @@ def plant(image: str, /, **launcher: Any) -> Iterator[Plant]:  # noqa: ANN401  s
     """A plant in a folder that containers see at the same path."""
     # Not below pytest's own folders: those are closed to other users.
     folder = Path(tempfile.mkdtemp(prefix="mlops-assets-plant-", dir="/var/tmp"))
+    # A container may write to the instance's databases before they could be handed over.
+    umask = os.umask(0)
     made = Plant(folder, image, launcher=launcher)
     try:
         yield made
     finally:
+        os.umask(umask)
         made.close()
         shutil.rmtree(folder, ignore_errors=True)
