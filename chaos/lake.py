@@ -305,9 +305,10 @@ def fault(
 
 
 def failures(instance: dg.DagsterInstance, week: str) -> int:
-    """How often the week was found to fail that had not failed before, or was published since.
+    """How often the week was found to fail that had not been found to at the look before.
 
-    A failure that is over when somebody looks, as of the first of two writers, is none to be told of.
+    A failure that is over when somebody looks, as of the first of two writers, is none to be told of. One that goes on
+    is told once, also where a run in between published and then died.
     """
     runs = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
     failed = [(run.end_time or 0.0, True) for run in runs if run.dagster_run.tags["dagster/partition"] == week]
@@ -318,7 +319,7 @@ def failures(instance: dg.DagsterInstance, week: str) -> int:
     for look in map(float, _looked_at().read_text(encoding="utf-8").split()):
         news = [fails for at, fails in history if since < at <= look]
         failed_before, failing = failing, news[-1] if news else failing
-        begun += failing and (not failed_before or False in news)
+        begun += failing and not failed_before
         since = look
     return begun
 
