@@ -25,6 +25,8 @@ DEADLINE_SECONDS = 2.0
 GROWTH_KIB = 24 * 1024
 """Unbounded, the flood of these tests takes a gigabyte."""
 FLOOD_BYTES = 32_000_000
+SLOW_BYTES = 64 * 1024
+"""A second; twice what a client must take of its answers in time, and a fraction of what the service writes."""
 OPEN_FILES = 400
 SILENT = 420
 
@@ -102,6 +104,32 @@ def silent_sockets(service: Service) -> Iterator[None]:
         yield
 
 
+def exchange(service: Service, requests: bytes, answers: int, *, slow_seconds: float = 0.0) -> bytes:
+    """Send the requests while the answers are read, and as long as that read no faster than `SLOW_BYTES` a second.
+
+    One thread does both: two must not use one TLS connection at a time.
+    """
+    received = bytearray()
+    with connect(service) as connection:
+        connection.settimeout(0)
+        began = time.monotonic()
+        while received.count(b"HTTP/1.1 ") < answers:
+            moved = False
+            with suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                sent = connection.send(requests[:65536]) if requests else 0
+                requests, moved = requests[sent:], sent > 0
+            elapsed = time.monotonic() - began
+            if elapsed > slow_seconds or len(received) < SLOW_BYTES * elapsed:
+                with suppress(BlockingIOError, ssl.SSLWantReadError):
+                    part = connection.recv(65536)
+                    assert part, "the service ended the connection"
+                    received += part
+                    moved = True
+            if not moved:
+                time.sleep(0.001)
+    return bytes(received)
+
+
 def flood(service: Service) -> bool:
     """Send requests for ever and read no answer; whether the service ended it."""
     with connect(service) as connection:
@@ -174,31 +202,15 @@ def test_a_client_that_says_it_is_done_and_reads_no_answer_is_cut_too(service: S
 
 def test_a_client_that_reads_slowly_gets_every_answer(service: Service) -> None:
     count = 3000
-    received = bytearray()
-    with connect(service) as connection, ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(connection.sendall, count * REQUEST)
-        began = time.monotonic()
-        while received.count(b"HTTP/1.1 401") < count:
-            part = connection.recv(65536)
-            assert part
-            received += part
-            if time.monotonic() - began < 2 * DEADLINE_SECONDS:
-                time.sleep(0.01)
-        sending.result()
+    received = exchange(service, count * REQUEST, count, slow_seconds=2 * DEADLINE_SECONDS)
+    assert received.count(b"HTTP/1.1 401") == count
 
 
 def test_requests_that_wait_are_answered_in_their_order(service: Service) -> None:
     one, other = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n", REQUEST
     count = 500
-    received = bytearray()
-    with connect(service) as connection, ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(connection.sendall, count * (one + other))
-        while received.count(b"HTTP/1.1 ") < 2 * count:
-            part = connection.recv(65536)
-            assert part
-            received += part
-        sending.result()
-    statuses = [answer[:3] for answer in bytes(received).split(b"HTTP/1.1 ")[1:]]
+    received = exchange(service, count * (one + other), 2 * count)
+    statuses = [answer[:3] for answer in received.split(b"HTTP/1.1 ")[1:]]
     assert statuses == count * [b"200", b"401"]
 
 
