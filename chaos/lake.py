@@ -8,7 +8,7 @@ are looked at: a partition that fails is told of once, and once more when it is 
 delivery comes through everywhere, every publish has its event, and every file on disk is one that the lake names.
 
 ``make chaos NAME=lake``; FAULTS (1000), SEED (1), CATALOGS ("sqlite postgresql") are read from the environment. Prints
-a line of JSON for each catalog; exits with 1 if anything is wrong.
+a line of JSON for each catalog; exits with 1 if anything is wrong, and leaves the folder to look into.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -412,7 +412,7 @@ def main() -> int:
     code = 0
     for catalog in CATALOGS:
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-assets-chaos-")))
+            folder = Path(tempfile.mkdtemp(prefix="mlops-assets-chaos-"))
             (folder / "dagster").mkdir()
             shutil.copy(str(files("mlops_assets.demo") / "instance.yaml"), folder / "dagster" / "dagster.yaml")
             os.environ.update(MLOPS_ASSETS_HOME=str(folder), DAGSTER_HOME=str(folder / "dagster"))
@@ -426,8 +426,9 @@ def main() -> int:
             print(json.dumps({"catalog": catalog, **result}), flush=True)
             if result["wrong"]:
                 code = 1
-                with suppress(OSError):
-                    print((folder / "printed.log").read_text(encoding="utf-8")[-3000:], file=sys.stderr)
+                print(f"All of it is left in {folder}; what was printed is in its printed.log.", file=sys.stderr)
+            else:
+                shutil.rmtree(folder)
     return code
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import dagster as dg
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from mlops_assets.platform.audit.outcomes import Broken, broken_in
 from mlops_assets.platform.contracts import rules
@@ -204,14 +205,9 @@ def _run_faults(
         if (materialization := entry.asset_materialization) is not None
     }
     missing: defaultdict[str | None, set[Subject]] = defaultdict(set)
-    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED):
-        planned = entry.get_dagster_event().asset_materialization_planned_data
-        if planned.asset_key not in assets:
-            continue
-        subset = planned.partitions_subset
-        keys = list(subset.get_partition_keys()) if subset is not None else [planned.partition]
-        subjects = {(planned.asset_key.to_user_string(), key) for key in keys}
-        missing[entry.step_key] |= subjects - made - set(told)
+    for step, subject in _planned(instance, run):
+        if dg.AssetKey.from_user_string(subject[0]) in assets and subject not in made and subject not in told:
+            missing[step].add(subject)
     failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     if failures:
         return [
@@ -222,6 +218,33 @@ def _run_faults(
     left = set[Subject]().union(*missing.values())
     why = "it ended before a step could tell why (killed, or never started)."
     return [_run_fault(run.run_id, None, left, record.end_time or 0.0, why)] if left else []
+
+
+def _planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterable[tuple[str | None, Subject]]:
+    """What the run was to make, with the step that was to make it.
+
+    Dagster plans it in events, which cannot be written where the disk is full. The run itself, written before, tells of
+    the assets then; of a range of partitions it tells as of the asset.
+    """
+    seen = set[dg.AssetKey]()
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED):
+        planned = entry.get_dagster_event().asset_materialization_planned_data
+        seen.add(planned.asset_key)
+        subset = planned.partitions_subset
+        for key in subset.get_partition_keys() if subset is not None else [planned.partition]:
+            yield entry.step_key, (planned.asset_key.to_user_string(), key)
+    wanted: dict[dg.AssetKey, str | None] = dict.fromkeys(run.asset_selection or ())
+    if run.execution_plan_snapshot_id is not None:
+        plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+        outputs = [(step.key, output.properties) for step in plan.steps for output in step.outputs]
+        wanted |= {
+            found.asset_key: step for step, found in outputs if found is not None and found.asset_key is not None
+        }
+        if run.step_keys_to_execute:
+            wanted = {key: step for key, step in wanted.items() if step in run.step_keys_to_execute}
+    for asset, step_key in wanted.items():
+        if asset not in seen:
+            yield step_key, (asset.to_user_string(), run.tags.get(PARTITION_NAME_TAG))
 
 
 def _run_fault(run_id: str, step: str | None, subjects: AbstractSet[Subject], at: float, why: str) -> Fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 import warnings
@@ -137,6 +138,36 @@ def test_a_run_that_ends_without_a_word_is_told_with_all_it_was_to_make(
     [alert] = receiver.alerts
     assert (alert["asset"], alert["owner"]) == ("raw/harvest, wrangled/yields", "team:farm, team:pickers")
     assert "killed, or never started" in alert["message"]
+
+
+@pytest.mark.parametrize("planned", ["by its plan", "by its selection"])
+def test_a_run_whose_plans_could_not_be_written_is_told_with_what_it_was_to_make(
+    planned: str, receiver: Receiver, watch: Watch, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if planned == "by its plan":
+        job = dg.Definitions(assets=[orchard.harvest]).resolve_implicit_global_asset_job_def()
+        with monkeypatch.context() as patched:
+            patched.setattr(instance.event_log_storage, "store_event", full)
+            patched.setattr(instance.event_log_storage, "store_event_batch", full)
+            with pytest.raises(OSError, match="No space left"):
+                instance.create_run_for_job(job, tags={"dagster/partition": "w1"})
+        [run] = instance.get_runs()
+    else:
+        # As a schedule does where the code location cannot tell the plan.
+        run = dg.DagsterRun(
+            "__ASSET_JOB", asset_selection=frozenset([orchard.HARVEST.key]), tags={"dagster/partition": "w1"}
+        )
+        instance.add_run(run)
+    instance.report_run_failed(run)
+    watch.tick()
+    harvest(instance, "w1")
+    watch.tick()
+    begun, ended = receiver.alerts
+    assert (begun["kind"], begun["asset"], begun["partition"]) == ("run_failed", "raw/harvest", "w1")
+    assert (ended["kind"], ended["fault"]) == ("resolved", begun["fault"])
 
 
 def test_the_text_of_an_unexpected_error_is_not_told(
