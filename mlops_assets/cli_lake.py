@@ -16,12 +16,14 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from mlops_assets.cli_definitions import ModulesOption, found_instance, known
-from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.errors import LakeError, SettingsError
 
 if TYPE_CHECKING:
     import dagster as dg
 
+    from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.inspection import Fault, Inspection
+    from mlops_assets.platform.lake.session import LakeSession
 
 app = typer.Typer(
     no_args_is_help=True, help="Look into the lakes of a home folder (MLOPS_ASSETS_HOME) and keep them sound and tidy."
@@ -87,6 +89,7 @@ def show(
     contract = tables.contract(table)
     tables.there([contract.lake.name])
     with LakeSession(tables.settings) as session:
+        _require_published(session, contract, partition)
         found = (
             quarantined_table(session, contract, partition)
             if quarantine
@@ -105,6 +108,17 @@ def show(
         printed.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
     Console().print(printed)
     typer.echo(f"{taken.num_rows:,} of {total:,} rows.")
+
+
+def _require_published(session: LakeSession, contract: Contract, partition: str | None) -> None:
+    from mlops_assets.platform.lake import ledger  # noqa: PLC0415  --help needs no lake
+
+    if not ledger.current(session, contract, None if partition is None else [partition]):
+        raise LakeError(
+            source=f"Lake {contract.lake.name}, table {contract.key.to_user_string()}",
+            culprit="nothing of it is published." if partition is None else f"partition {partition} is not published.",
+            remedy=f"mlops-assets lake publishes {contract.lake.name} lists what is.",
+        )
 
 
 @app.command()

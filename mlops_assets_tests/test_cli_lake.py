@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from mlops_assets import cli, cli_definitions
 from mlops_assets.contracts.predictions import DISTRICT_VOTES
+from mlops_assets.contracts.wrangled import VOTERS
 from mlops_assets.definitions import definitions
 from mlops_assets.platform.assets.inputs import contract_of
 from mlops_assets.platform.contracts import rules
@@ -281,6 +282,15 @@ def test_a_table_that_the_definitions_do_not_have_is_told_with_those_they_have()
     result = run("show", "raw/nothing")
     assert isinstance(result.exception, SettingsError)
     assert "predictions/district_votes" in result.exception.remedy
+
+
+@pytest.mark.parametrize(("named", "said"), [("2024", "partition 2024 is not published"), (None, "nothing of it")])
+def test_what_is_not_published_is_told_and_not_shown_as_empty(named: str | None, said: str) -> None:
+    table = DISTRICT_VOTES if named else VOTERS
+    result = run("show", table.key.to_user_string(), *(["--partition", named] if named else []))
+    assert isinstance(result.exception, LakeError)
+    assert said in result.exception.culprit
+    assert "lake publishes curated" in result.exception.remedy
 
 
 PROJECT = """

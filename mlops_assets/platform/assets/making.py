@@ -26,7 +26,7 @@ from mlops_assets.platform import provenance
 from mlops_assets.platform.assets.failures import is_end
 from mlops_assets.platform.assets.reading import pinned_versions, read_inputs
 from mlops_assets.platform.audit import audit
-from mlops_assets.platform.audit.outcomes import judged_outcomes
+from mlops_assets.platform.audit.outcomes import Audit, judged_outcomes
 from mlops_assets.platform.audit.quarantine import set_aside
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG, Reference
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.inputs import Read
     from mlops_assets.platform.assets.reading import Input
     from mlops_assets.platform.assets.step import Partition, Step
-    from mlops_assets.platform.audit.outcomes import Audit
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry, QuarantineRecord
     from mlops_assets.platform.lake.session import LakeSession
@@ -288,8 +287,8 @@ def _settled(
     good, bad, aside = draft.file, None, None
     if found.stops:
         settled = set_aside(session, task.contract, candidate, found=found)
-        if settled is None:
-            return made, None
+        if isinstance(settled, Audit):
+            return dataclasses.replace(made, audit=settled), None
         made = dataclasses.replace(made, audit=settled.audit)
         good, bad, aside = settled.good, settled.bad, settled.record
     return made, Replacement(

@@ -188,8 +188,15 @@ def _published(session: LakeSession, contract: Contract, partition: str | None, 
     Raises:
         LakeError: there is none, or nothing is on record that it was made from.
     """
-    entry = ledger.current(session, contract, [partition], version=version).get(partition)
     source = f"Lake {contract.lake.name}, {recorded.named(contract, partition)}"
+    newest = ledger.latest_version(session, contract.lake.name)
+    if version is not None and version > newest:
+        raise LakeError(
+            source=source,
+            culprit=f"version {version} is not made yet; the newest is {newest}.",
+            remedy=f"mlops-assets lake publishes {contract.lake.name} lists the versions of publishes.",
+        )
+    entry = ledger.current(session, contract, [partition], version=version).get(partition)
     if entry is None:
         raise LakeError(
             source=source,

@@ -67,10 +67,7 @@ def shape_problem(contract: Contract, actual: Mapping[str, dt.DataType]) -> str 
         words.append(f"types: {'; '.join(wrong)}")
     if not words:
         return None
-    return (
-        f"The table has {len(actual)} columns, contract {contract.layer}/{contract.table} expects {len(expected)} "
-        f"({'. '.join(words)})."
-    )
+    return f"The table is not of the shape of contract {contract.layer}/{contract.table} ({'. '.join(words)})."
 
 
 def _told(contract: Contract, kind: dt.DataType) -> str:
@@ -172,9 +169,7 @@ def _judged(session: LakeSession, contract: Contract, candidate: Candidate, foun
         told = Broken(rules.KEYS, ", ".join(keys), "no two rows have the same key", repeated)
         broken[rules.check_of_keys(contract)].append(told)
     broken[rules.CONTRACT] += [
-        Broken(rules.MEMBERSHIP, column, f"equals {value!r}", outside[column])
-        for column, value in partition.items()
-        if outside[column]
+        _elsewhere_told(column, value, outside[column]) for column, value in partition.items() if outside[column]
     ]
     for number, rule in enumerate(rules.row_rules(contract)):
         if breaking := int(found[f"r{number}"]):
@@ -266,16 +261,23 @@ def _keys(contract: Contract, table: ir.Table) -> ir.Scalar:
     return ibis.struct({key: table[key] for key in keys}).nunique()
 
 
-def kept_by_kind(
+def row_rules_kept(
     table: ir.Table, contract: Contract, partition: Mapping[str, str]
-) -> dict[tuple[str, str], ir.BooleanValue]:
-    """For each check and kind of rules over single rows whether a row is known to keep them all, never NULL."""
-    holding: dict[tuple[str, str], list[ir.BooleanValue]] = {}
-    for column, value in partition.items():
-        holding.setdefault((rules.CONTRACT, rules.MEMBERSHIP), []).append(kept(table[column] == value))
-    for rule in rules.row_rules(contract):
-        holding.setdefault((rule.reported_by, rule.kind), []).append(kept(rule.holds(table)))
-    return {each: functools.reduce(operator.and_, holds) for each, holds in holding.items()}
+) -> list[tuple[str, Broken, ir.BooleanValue]]:
+    """Each rule over single rows: the check that reports it, the rule, and whether a row is known to keep it."""
+    members = [
+        (rules.CONTRACT, _elsewhere_told(column, value, None), kept(table[column] == value))
+        for column, value in partition.items()
+    ]
+    others = [
+        (rule.reported_by, Broken(rule.kind, rule.column, rule.text, None), kept(rule.holds(table)))
+        for rule in rules.row_rules(contract)
+    ]
+    return [*members, *others]
+
+
+def _elsewhere_told(column: str, value: str, rows: int | None) -> Broken:
+    return Broken(rules.MEMBERSHIP, column, f"equals {value!r}", rows)
 
 
 def _elsewhere(table: ir.Table, partition: Mapping[str, str]) -> ir.Table:
@@ -294,11 +296,15 @@ def _samples(
         return {}
     _show(session, [candidate.file.path])
     table = _view(contract)
-    keeping = kept_by_kind(table, contract, candidate.partition)
+    broken_by = [
+        (rule.kind, ~keeps)
+        for told_by, rule, keeps in row_rules_kept(table, contract, candidate.partition)
+        if told_by == check
+    ]
     found = {
         kind: _repeated_sample(session, contract, rows)
         if kind == rules.KEYS
-        else _sample(session, contract, table.filter(~keeping[check, kind]))
+        else _sample(session, contract, table.filter(ibis.or_(*(breaks for of, breaks in broken_by if of == kind))))
         for kind, rows in kinds.items()
     }
     return {kind: sample for kind, sample in found.items() if sample}

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, kept_by_kind
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, row_rules_kept
+from mlops_assets.platform.audit.outcomes import Audit, Broken
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.lake.files import parquet_rows
@@ -23,7 +24,7 @@ from mlops_assets.platform.lake.stage import stage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlops_assets.platform.audit.outcomes import Audit, CheckOutcome
+    from mlops_assets.platform.audit.outcomes import CheckOutcome
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
     from mlops_assets.platform.lake.stage import StagedFile
@@ -46,7 +47,7 @@ class Settled:
     record: QuarantineRecord
 
 
-def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *, found: Audit) -> Settled | None:
+def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *, found: Audit) -> Settled | Audit:
     """Split the staged rows, if the contract declares a quarantine and the good rows reach its floor.
 
     Args:
@@ -56,35 +57,37 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
         found: what the audit found of them.
 
     Returns:
-        The two files, or ``None`` when the audit's failure has to block: no quarantine declared, too few good rows, or
-        a failure that is not one of rows (a repeated key or too few among the good ones).
+        The two files, or the audit where its failure has to block: no quarantine declared, a failure that is not one of
+        rows (a repeated key), or too few good rows, which the audit then tells.
     """
     if contract.quarantine is None or not found.rows:
-        return None
+        return found
     stopping = [outcome for outcome in found.outcomes if outcome.stops]
     kinds = {broken.kind for outcome in stopping for broken in outcome.broken} - {rules.VOLUME}
     if not kinds or rules.KEYS in kinds or any(outcome.name in contract.judged for outcome in stopping):
-        return None
+        return found
     path = candidate.file.path
     table = session.ibis.sql(f"SELECT * FROM {parquet_rows(path)}")
     blocking = rules.check_names(contract)
-    rules_kept = kept_by_kind(table, contract, candidate.partition)
-    kept = {kind: holds for (check, kind), holds in rules_kept.items() if blocking[check]}
-    good = functools.reduce(operator.and_, kept.values())
-    [(share,)] = session.rows(good.mean().name("share"))
-    if share < contract.quarantine.floor:
-        return None
+    kept = [
+        (rule, keeps) for check, rule, keeps in row_rules_kept(table, contract, candidate.partition) if blocking[check]
+    ]
+    good = ibis.and_(*(keeps for _, keeps in kept))
+    [(number,)] = session.rows(good.sum().name("number"))
+    floor = contract.quarantine.floor
+    if number < floor * found.rows:
+        few = f"{number} of {found.rows} rows keep every rule, fewer than the share of {floor:g}"
+        return _blocking(found, f"{few} from which the others are set aside")
     attempt = path.parent.name
     good_file = stage(session, contract, table.filter(good), attempt=f"{attempt}-good")
     (again,) = audit(session, contract, [dataclasses.replace(candidate, file=good_file)])
     if again.stops:
         good_file.remove()
-        return None
-    reasons = functools.reduce(
-        operator.add, (ibis.ifelse(holds, "", f"{kind} ") for kind, holds in kept.items())
-    ).strip()
+        why = "; ".join(outcome.description or outcome.name for outcome in again.outcomes if outcome.stops)
+        return _blocking(found, f"were the failing rows set aside, the others would fail ({why})")
+    reasons = functools.reduce(operator.add, (ibis.ifelse(keeps, "", f"; {rule.words}") for rule, keeps in kept))
     came_in = {column: ibis.literal(value) for column, value in contract.quarantine_values(candidate.partition).items()}
-    bad = table.filter(~good).mutate(**{rules.QUARANTINE_REASON: reasons}, **came_in)
+    bad = table.filter(~good).mutate(**{rules.QUARANTINE_REASON: reasons.substr(2)}, **came_in)
     bad_file = stage(
         session,
         dataclasses.replace(contract, table=contract.table + rules.QUARANTINE),
@@ -100,6 +103,18 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
         good=good_file,
         bad=bad_file,
         record=_recorded(session, contract, bad_file),
+    )
+
+
+def _blocking(found: Audit, why: str) -> Audit:
+    """The audit, saying also why the failing rows were not set aside."""
+    told = Broken(rules.FLOOR, None, why, None)
+    return dataclasses.replace(
+        found,
+        outcomes=tuple(
+            dataclasses.replace(outcome, broken=(*outcome.broken, told)) if outcome.name == rules.CONTRACT else outcome
+            for outcome in found.outcomes
+        ),
     )
 
 

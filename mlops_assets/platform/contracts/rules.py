@@ -43,15 +43,18 @@ MEMBERSHIP: Final = "partition_membership"
 NULLS: Final = "nulls"
 VALUES: Final = "values"
 SET_ASIDE: Final = "quarantine"
+FLOOR: Final = "quarantine_floor"
 
-_TAKEN: Final = frozenset({CONTRACT, CONTRACT_WARNINGS, SHAPE, VOLUME, KEYS, MEMBERSHIP, NULLS, VALUES, SET_ASIDE})
+_TAKEN: Final = frozenset(
+    {CONTRACT, CONTRACT_WARNINGS, SHAPE, VOLUME, KEYS, MEMBERSHIP, NULLS, VALUES, SET_ASIDE, FLOOR}
+)
 """The two checks and the kinds, which no rule and no judged check may be called."""
 
 QUARANTINE: Final = "_quarantine"
 """What a quarantine's table is called, after its own table's name."""
 
 QUARANTINE_REASON: Final = "quarantined_because"
-"""The column of a quarantine's table that names the kinds of the rules that its rows break."""
+"""The column of a quarantine's table that tells the rules that each row breaks."""
 
 QUARANTINE_PARTITION: Final = "quarantined_from"
 """The column of a quarantine's table that holds the partition its rows came in; they may name another, or none."""

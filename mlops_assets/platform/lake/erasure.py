@@ -56,24 +56,26 @@ def begin(session: LakeSession, contracts: Mapping[str, Contract], subjects: Sub
         LakeError: a catalog cannot be reached or refused; run it again.
     """
     lakes = session.settings.lake_names
-    erasure_id = _cut_off(session, contracts, subjects) or uuid.uuid4().hex
+    erasure_id = _cut_off(session, subjects) or uuid.uuid4().hex
     for lake in lakes:
         session.attach(lake)
         session.detach(lake)
         with publish_lock(session.settings, lake), transaction(session.settings, lake) as run:
-            if run("SELECT number FROM mlops_assets_erasure WHERE erasure_id = ?", erasure_id):
-                continue
             [(number, salt)] = run("SELECT count(*), min(salt) FROM mlops_assets_erasure")
             salt = salt or secrets.token_hex(16)
             stones = _tombstones(salt, subjects, kinds_of(contracts, lake))
-            record = ErasureRecord(erasure_id=erasure_id, by=by, begun_at=time.time(), tombstones=stones)
-            run(
-                "INSERT INTO mlops_assets_erasure VALUES (?, ?, ?, ?)",
-                number + 1,
-                erasure_id,
-                salt,
-                record.model_dump_json(),
-            )
+            if run("SELECT number FROM mlops_assets_erasure WHERE erasure_id = ?", erasure_id):
+                # It may have been begun by somebody who knew fewer tables, and so fewer kinds.
+                _change(run, erasure_id, tombstones={**_record(run, erasure_id).tombstones, **stones})
+            else:
+                record = ErasureRecord(erasure_id=erasure_id, by=by, begun_at=time.time(), tombstones=stones)
+                run(
+                    "INSERT INTO mlops_assets_erasure VALUES (?, ?, ?, ?)",
+                    number + 1,
+                    erasure_id,
+                    salt,
+                    record.model_dump_json(),
+                )
             for kind, hashes in stones.items():
                 for stone in hashes:
                     run(
@@ -143,26 +145,24 @@ def _tombstones(salt: str, subjects: Subjects, kinds: set[str]) -> dict[str, lis
     }
 
 
-def _cut_off(session: LakeSession, contracts: Mapping[str, Contract], subjects: Subjects) -> str | None:
+def _cut_off(session: LakeSession, subjects: Subjects) -> str | None:
     """The id of an erasure of these persons that was begun and is not finished in some lake."""
     known = [
-        (lake, salt, ErasureRecord.model_validate_json(text))
+        (salt, ErasureRecord.model_validate_json(text))
         for lake in session.settings.lake_names
         for salt, text in session.query(lake, "SELECT salt, record FROM mlops_assets_erasure ORDER BY number")
     ]
     # A lake without their kinds has no tombstones to tell them by.
-    unfinished = {record.erasure_id for _, _, record in known if record.finished_at is None}
-    for lake, salt, record in known:
-        stones = _tombstones(salt, subjects, kinds_of(contracts, lake))
+    unfinished = {record.erasure_id for _, record in known if record.finished_at is None}
+    for salt, record in known:
+        stones = _tombstones(salt, subjects, set(record.tombstones))
         if stones and record.tombstones == stones and record.erasure_id in unfinished:
             return record.erasure_id
     return None
 
 
 def _note(run: Run, erasure_id: str, publishes: Sequence[ErasedPublish]) -> None:
-    record = _record(run, erasure_id)
-    noted = record.model_copy(update={"publishes": [*record.publishes, *publishes]})
-    run("UPDATE mlops_assets_erasure SET record = ? WHERE erasure_id = ?", noted.model_dump_json(), erasure_id)
+    _change(run, erasure_id, publishes=[*_record(run, erasure_id).publishes, *publishes])
 
 
 def _record(run: Run, erasure_id: str) -> ErasureRecord:
@@ -170,12 +170,16 @@ def _record(run: Run, erasure_id: str) -> ErasureRecord:
     return ErasureRecord.model_validate_json(text)
 
 
+def _change(run: Run, erasure_id: str, **fields: object) -> ErasureRecord:
+    record = _record(run, erasure_id).model_copy(update=fields)
+    run("UPDATE mlops_assets_erasure SET record = ? WHERE erasure_id = ?", record.model_dump_json(), erasure_id)
+    return record
+
+
 def _update(session: LakeSession, lake: str, erasure_id: str, **fields: object) -> ErasureRecord:
     session.detach(lake)
     with publish_lock(session.settings, lake), transaction(session.settings, lake) as run:
-        record = _record(run, erasure_id).model_copy(update=fields)
-        run("UPDATE mlops_assets_erasure SET record = ? WHERE erasure_id = ?", record.model_dump_json(), erasure_id)
-    return record
+        return _change(run, erasure_id, **fields)
 
 
 def not_rebuildable(session: LakeSession, contents: Iterable[Content]) -> dict[str, list[NotRebuildable]]:

@@ -100,7 +100,8 @@ def test_rows_that_were_set_aside_are_a_warning_and_news_after_an_error_of_the_s
         orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
         sensor(dg.build_sensor_context(instance=instance))
     stopped, flowed = receiver.alerts
-    assert (stopped["severity"], stopped["rules"], stopped["rows"]) == ("error", ["values"], 9)
+    assert (stopped["severity"], stopped["rules"], stopped["rows"]) == ("error", ["values", "quarantine_floor"], 9)
+    assert "4 of 13 rows keep every rule, fewer than the share of 0.5" in stopped["message"]
     assert (flowed["severity"], flowed["rules"], flowed["rows"]) == ("warning", ["quarantine"], 1)
     assert "quarantine: kilos greater_than_or_equal_to(0) (values), broken by 1 rows" in flowed["message"]
     assert flowed["fault"] == stopped["fault"]

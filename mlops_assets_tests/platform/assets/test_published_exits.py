@@ -181,10 +181,13 @@ def test_good_rows_above_the_floor_are_published_and_bad_ones_set_aside(instance
         aside = session.connection.execute(
             "SELECT tree, quarantined_because FROM restricted.raw.sorted_harvest_quarantine ORDER BY tree"
         ).fetchall()
-    assert aside == [(8, "partition_membership"), (9, "values")]
+    assert aside == [
+        (8, "partition_membership: week equals 'w1'"),
+        (9, "values: kilos greater_than_or_equal_to(0)"),
+    ]
 
 
-def test_a_row_is_set_aside_because_of_the_kinds_of_rules_or_the_named_rules_that_it_breaks(
+def test_a_row_is_set_aside_because_of_the_rules_that_it_breaks(
     instance: dg.DagsterInstance,
 ) -> None:
     rejects = [
@@ -194,10 +197,19 @@ def test_a_row_is_set_aside_because_of_the_kinds_of_rules_or_the_named_rules_tha
     ]
     orchard.weigh("w1", [*orchard.good_rows("w1"), *rejects])
     assert orchard.pick("w1", [orchard.sorted_harvest], instance=instance).success
-    because = {row[1]: str(row[4]).split() for row in orchard.visible(QUARANTINE)}
+    because = {row[1]: [rule.split(":")[0] for rule in str(row[4]).split("; ")] for row in orchard.visible(QUARANTINE)}
     assert because[7] == ["picked_by_somebody"]
     assert set(because[8]) == {"values", "picked_by_somebody"}
     assert set(because[9]) == {"partition_membership", "nulls"}
+
+
+def test_a_quarantine_that_blocks_says_why_it_set_nothing_aside(instance: dg.DagsterInstance) -> None:
+    rejects = [{"week": "w1", "tree": tree, "picker": "x", "kilos": -1.0} for tree in range(10, 16)]
+    orchard.weigh("w1", [*orchard.good_rows("w1"), *rejects])
+    result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
+    assert not result.success
+    why = str(checks(result)["contract"].description)
+    assert "4 of 10 rows keep every rule, fewer than the share of 0.5" in why
 
 
 def test_a_rerun_that_sets_other_rows_aside_is_not_taken_for_the_same(instance: dg.DagsterInstance) -> None:
@@ -241,7 +253,9 @@ def test_too_few_good_rows_keep_the_last_good_partition(instance: dg.DagsterInst
     result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
     assert not result.success
     assert orchard.visible(orchard.SORTED_HARVEST) == good
-    assert told_by(result.get_asset_check_evaluations()) == {"contract": {"values": 1, "nulls": 1}}
+    assert told_by(result.get_asset_check_evaluations()) == {
+        "contract": {"values": 1, "nulls": 1, "quarantine_floor": 0}
+    }
 
 
 def test_what_follows_new_data_follows_a_partition_of_which_rows_were_set_aside(instance: dg.DagsterInstance) -> None:

@@ -348,6 +348,8 @@ def test_a_table_that_no_asset_makes_a_partition_that_is_none_and_one_never_publ
         rebuilding(key="w2")
     with pytest.raises(LakeError, match="it was not published by version 1"):
         rebuilding(version=1)
+    with pytest.raises(LakeError, match="version 99 is not made yet"):
+        rebuilding(version=99)
 
 
 def test_a_lake_that_is_not_there_is_not_made(tmp_path: Path) -> None:

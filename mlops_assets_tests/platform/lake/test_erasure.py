@@ -206,6 +206,18 @@ class TestWhatIsThere:
         with LakeSession(Settings.load()) as session:
             assert [one.finished_at is None for one in records(session, "restricted")] == [False]
 
+    def test_one_that_was_begun_by_definitions_of_fewer_tables_is_completed_by_those_of_all(self) -> None:
+        crowd.some_weeks()
+        more = {**crowd.CONTRACTS, "wrangled/guests": replace(crowd.NOTED, table="guests", subject={"guest": "token"})}
+        given = {**crowd.GIVEN, "guest": crowd.GIVEN["picker"]}
+        with LakeSession(Settings.load()) as session:
+            begun = erasure.begin(session, crowd.CONTRACTS, given, by="test")
+            assert erasure.begin(session, more, given, by="test") == begun
+            [both] = records(session, "curated")
+            known = session.query("curated", "SELECT kind FROM mlops_assets_tombstone ORDER BY kind")
+        assert set(both.tombstones) == {"guest", "picker"}
+        assert known == [("guest",), ("picker",)]
+
     def test_rows_that_came_back_past_the_platform_are_a_fault(self) -> None:
         crowd.some_weeks()
         kept = Settings.load().home / "backup.parquet"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlops_assets.platform.audit.audit import Candidate, audit
-from mlops_assets.platform.audit.quarantine import set_aside
+from mlops_assets.platform.audit.quarantine import Settled, set_aside
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.volume import Reference
 from mlops_assets.platform.lake import ledger
@@ -77,8 +77,9 @@ def publish_table(
         candidate = Candidate(file=staged, partition=values, reference=Reference())
         (found,) = audit(session, contract, [candidate])
         settled = set_aside(session, contract, candidate, found=found)
-        good, bad = (staged, None) if settled is None else (settled.good, settled.bad)
-        found = found if settled is None else settled.audit
+        good, bad, aside = staged, None, None
+        if isinstance(settled, Settled):
+            good, bad, aside, found = settled.good, settled.bad, settled.record, settled.audit
         record = PublishRecord(
             publish_id=uuid.uuid4().hex,
             asset=contract.key.to_user_string(),
@@ -101,7 +102,7 @@ def publish_table(
             },
             checks=[],
             published_at=time.time(),
-            quarantined=settled.record if settled is not None else None,
+            quarantined=aside,
         )
         try:
             replaced = ledger.current_version(session, contract, key)
