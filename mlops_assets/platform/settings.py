@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SecretsFolderError
 
+from mlops_assets.platform.catalog_address import SQLITE, problem_of
 from mlops_assets.platform.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -48,9 +49,16 @@ class LakeSettings(_Group):
         data_path: folder of the Parquet files; in the home folder when not set.
     """
 
-    catalog: str = "sqlite"
+    catalog: str = SQLITE
     password: SecretStr | None = None
     data_path: Path | None = None
+
+    @field_validator("catalog")
+    @classmethod
+    def _require_address(cls, catalog: str) -> str:
+        if (problem := problem_of(catalog)) is not None:
+            raise ValueError(problem)
+        return catalog
 
 
 _IN_HOME: Final = LakeSettings()
@@ -316,7 +324,8 @@ class Settings(BaseSettings):
                     culprit="there is no setting of that name.",
                     remedy=f"Beside it are known: {', '.join(_beside(cls, first['loc']))}.",
                 ) from None
-            raise SettingsError(source=name, culprit=f"{first['msg']}.", remedy="Correct the setting.") from None
+            culprit = str(first["msg"]).removeprefix("Value error, ")
+            raise SettingsError(source=name, culprit=f"{culprit}.", remedy="Correct the setting.") from None
         except SecretsFolderError as error:
             raise SettingsError(
                 source=SECRETS_FOLDER, culprit=f"{error}.", remedy="Name the folder that holds the secret files."
@@ -357,7 +366,7 @@ class Settings(BaseSettings):
         """The folder of that lake's Parquet files.
 
         Raises:
-            SettingsError: what is named is no folder but a URL.
+            SettingsError: what is named is no folder but a URL or a file.
         """
         path = self.lake(name).data_path or self.home / "lakes" / name / "data"
         if path.parts[:1] and path.parts[0].endswith(":"):
@@ -365,6 +374,12 @@ class Settings(BaseSettings):
                 source=f"Lake {name}",
                 culprit=f"its data_path is a URL ({path.parts[0]}//...).",
                 remedy="Name a folder, such as one of a file system that all runs mount.",
+            )
+        if path.is_file():
+            raise SettingsError(
+                source=f"Lake {name}",
+                culprit=f"its data_path {path} is a file.",
+                remedy="Name a folder; it is made where there is none.",
             )
         return path.absolute()
 

@@ -18,7 +18,7 @@ from dagster._utils.warnings import BetaWarning, PreviewWarning
 
 from mlops_assets.platform.assets.code import code_version as version_of
 from mlops_assets.platform.assets.inputs import INS, In, as_key
-from mlops_assets.platform.assets.signature import annotation, computed
+from mlops_assets.platform.assets.signature import computed, frame_kind, require_plain
 from mlops_assets.platform.assets.step import Step, column_schema
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.arguments import require
@@ -179,6 +179,7 @@ def asset(
                 culprit=f"its table is called like the quarantine of {declared.table.removesuffix(rules.QUARANTINE)}.",
                 remedy=f"Rename it: the names that end in {rules.QUARANTINE} are those of quarantines.",
             )
+        require_plain(source, function)
         _refuse_what_contradicts(source, given)
         for each, read in (ins or {}).items():
             if not isinstance(read, In | dg.AssetIn):
@@ -197,7 +198,7 @@ def asset(
             contract=declared,
             function=function,
             ins=reads,
-            frames={each: annotation(function, each) for each in reads},
+            frames={each: frame_kind(source, function, each) for each in reads},
             code_version=code_version or version_of(function),
         )
         policy = _backfill_policy(step, passed_on, backfill_policy)

@@ -10,13 +10,17 @@ import builtins
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 from dagster._core.definitions.resource_annotation import get_resource_args
 
 from mlops_assets.platform.assets.step import INJECTED, Step, run
 from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.lake.frames import is_frame
+
+# Under TYPE_CHECKING alone these names are not there at run time, and mean what an input is anyhow.
+_IBIS: Final = frozenset({"ir.Table", "ibis.Table", "ibis.expr.types.Table", "Table"})
 
 
 def computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> Callable[..., Iterator[Any]]:
@@ -70,6 +74,53 @@ def computed(source: str, step: Step, passed_on: Mapping[str, dg.AssetIn]) -> Ca
             remedy="Add the parameters, or name assets that must only come before in deps.",
         )
     return compute
+
+
+def require_plain(source: str, function: Callable[..., Any]) -> None:
+    """Refuse a function that does not return its rows when it is called.
+
+    Raises:
+        ContractError: it is a coroutine or yields.
+    """
+    unwrapped = inspect.unwrap(function)
+    if inspect.iscoroutinefunction(unwrapped) or inspect.isasyncgenfunction(unwrapped):
+        raise ContractError(
+            source=source, culprit="its function is async.", remedy="Write def, and run what is async by asyncio.run."
+        )
+    if inspect.isgeneratorfunction(unwrapped):
+        raise ContractError(
+            source=source,
+            culprit="its function yields.",
+            remedy="Return the rows, or dg.MaterializeResult with value=, metadata= and check_results=.",
+        )
+
+
+def frame_kind(source: str, function: Callable[..., Any], name: str) -> object:
+    """The class that an input is wanted as.
+
+    Raises:
+        ContractError: it is annotated with something that no input can be.
+    """
+    kind = annotation(function, name)
+    parameter = inspect.signature(function).parameters.get(name)
+    said = parameter.annotation if parameter is not None else inspect.Parameter.empty
+    if kind is inspect.Parameter.empty:
+        fits = not isinstance(said, str) or said in _IBIS
+        remedy = "Import its class at run time, not under TYPE_CHECKING."
+    else:
+        fits = kind in {Any, object} or is_frame(kind)
+        remedy = "Annotate it with the Table of Ibis or Arrow, the DataFrame of pandas or Polars, or Polars' LazyFrame."
+    if not fits:
+        raise ContractError(
+            source=source,
+            culprit=f"its input {name} is annotated {_worded(said)}, which is not known as a frame.",
+            remedy=remedy,
+        )
+    return kind
+
+
+def _worded(said: object) -> str:
+    return said if isinstance(said, str) else getattr(said, "__qualname__", repr(said))
 
 
 def annotation(function: Callable[..., Any], name: str) -> object:

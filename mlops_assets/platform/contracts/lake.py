@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field, SecretStr, ValidationError
 
+from mlops_assets.platform.catalog_address import SQLITE, problem_of
 from mlops_assets.platform.contracts.arguments import require
 from mlops_assets.platform.errors import ContractError, SettingsError
 from mlops_assets.platform.identifiers import is_identifier
@@ -66,12 +67,13 @@ class Lake(dg.ConfigurableResource[Any]):
         require("A lake", "name", name, str, "Give a text: Lake('curated').")
         catalog = fields.get("catalog")
         # A dg.EnvVar is a text, too: its name.
-        written = "" if isinstance(catalog, dg.EnvVar) else str(catalog or "")
-        if written not in {"", "sqlite"} and "=" not in written and "://" not in written:
+        problem = problem_of(str(catalog)) if catalog and not isinstance(catalog, dg.EnvVar) else None
+        if problem is not None:
             raise ContractError(
                 source=f"Lake {name}",
-                culprit="its catalog is neither 'sqlite' nor a connection string such as 'host=db dbname=curated'.",
-                remedy="A SQLite catalog lies in the home folder (MLOPS_ASSETS_HOME) and needs no path.",
+                culprit=f"of its catalog: {problem}.",
+                remedy="A SQLite catalog lies in the home folder (MLOPS_ASSETS_HOME) and needs no path; a server's "
+                "password comes from password_file or the lake's settings.",
             )
         if not is_identifier(name):
             raise ContractError(
@@ -102,7 +104,7 @@ def placed(settings: Settings, lakes: Iterable[Lake]) -> Settings:
         lakes: with every ``dg.EnvVar`` replaced by its value, as in a run's resources.
 
     Raises:
-        SettingsError: the file of a password cannot be read.
+        SettingsError: the file of a password cannot be read, or a variable holds no catalog's address.
     """
     places = {lake.name: _place(lake, settings.lake(lake.name)) for lake in lakes}
     return settings.model_copy(update={"lakes": {**settings.lakes, **places}})
@@ -123,4 +125,11 @@ def _place(lake: Lake, place: LakeSettings) -> LakeSettings:
                 culprit=f"the file of its password cannot be read ({error.strerror}).",
                 remedy="Name one in password_file that this account may read.",
             ) from error
+    problem = problem_of(said.get("catalog", SQLITE))
+    if problem is not None:
+        raise SettingsError(
+            source=f"Lake {lake.name}",
+            culprit=f"of its catalog: {problem}.",
+            remedy="Correct the variable that its declaration names.",
+        )
     return place.model_copy(update=said)

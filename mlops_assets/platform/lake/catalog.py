@@ -18,6 +18,7 @@ import time
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from mlops_assets.platform.catalog_address import SQLITE
 from mlops_assets.platform.errors import CatalogAwayError, LakeError
 from mlops_assets.platform.withheld import reason
 
@@ -119,7 +120,7 @@ def first_line(error: BaseException) -> str:
 
 def is_embedded(settings: Settings, lake: str) -> bool:
     """Whether the catalog is a SQLite file; else it is a PostgreSQL database."""
-    return settings.lake(lake).catalog == "sqlite"
+    return settings.lake(lake).catalog == SQLITE
 
 
 def query(

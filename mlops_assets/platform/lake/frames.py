@@ -66,6 +66,8 @@ _MISFIT: Final = "frame does not fit: "
 _NOT_A_TABLE: Final = "non-struct"
 # The engine's type for times of nanoseconds, as Polars has them; Ibis has no name for it.
 _TIME_NS: Final = "TIME_NS"
+# Its frame, and its query.
+_POLARS: Final = ("polars.dataframe.frame.DataFrame", "polars.lazyframe.frame.LazyFrame")
 
 
 class FrameError(ContractError):
@@ -355,14 +357,24 @@ def _akin(stored: str, given: dt.DataType, wanted: dt.DataType) -> bool:
 
 
 def framed(table: ir.Table, kind: object) -> Any:  # noqa: ANN401  whatever the annotation names
-    """The table as the frame of that class: Arrow, pandas, Polars; the Ibis table itself for any other."""
+    """The table as the frame of that class, the Ibis table itself where it is none."""
     if kind is pa.Table:
         return table.to_pyarrow()
     if kind is pd.DataFrame:
         return _pandas(table.to_pyarrow())
-    # Looked at by name: it need not be installed.
-    named = f"{getattr(kind, '__module__', '').partition('.')[0]}.{getattr(kind, '__name__', '')}"
-    return table.to_polars() if named == "polars.DataFrame" else table
+    if (name := _name_of(kind)) in _POLARS:
+        return table.to_polars() if name == _POLARS[0] else table.to_polars().lazy()
+    return table
+
+
+def is_frame(kind: object) -> bool:
+    """Whether it is a class that a table can be had as: Ibis, Arrow, pandas, Polars."""
+    return kind in {ir.Table, pa.Table, pd.DataFrame} or _name_of(kind) in _POLARS
+
+
+def _name_of(kind: object) -> str:
+    # Polars need not be installed.
+    return f"{kind.__module__}.{kind.__qualname__}" if isinstance(kind, type) else ""
 
 
 def _pandas(table: pa.Table) -> pd.DataFrame:

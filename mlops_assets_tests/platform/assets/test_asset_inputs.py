@@ -9,6 +9,7 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandas as pd
 import pandera.ibis as pandera
+import pandera.typing.pandas as pandas_typing
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -20,7 +21,7 @@ from mlops_assets.platform.errors import ContractError
 from mlops_assets_tests.platform.assets.shop import SHOP, Sales, Total, rows, sold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mlops_assets.platform.assets.step import Partition
 
@@ -146,7 +147,7 @@ def test_an_input_that_says_two_things_is_refused_when_it_is_declared(what: str)
         In("raw/sales", **given)
 
 
-@pytest.mark.parametrize("kind", [pa.Table, pd.DataFrame, pl.DataFrame, ir.Table])
+@pytest.mark.parametrize("kind", [pa.Table, pd.DataFrame, pl.DataFrame, pl.LazyFrame, ir.Table])
 def test_an_input_comes_as_the_frame_that_the_function_annotates(kind: type) -> None:
     seen: list[object] = []
 
@@ -163,6 +164,36 @@ def test_an_input_comes_as_the_frame_that_the_function_annotates(kind: type) -> 
     assert dg.materialize([sales, made]).success
     assert isinstance(seen[0], kind)
     assert rows(made) == rows(sales)
+
+
+@pytest.mark.parametrize(
+    "said", [int, list, "list[int]", pandas_typing.DataFrame, "pl.Series", "only_for_types.DataFrame"]
+)
+def test_an_input_that_is_annotated_with_what_it_cannot_be_is_refused_when_it_is_declared(said: object) -> None:
+    def copy(sales: object) -> object:
+        return sales
+
+    copy.__annotations__["sales"] = said
+    with pytest.raises(ContractError, match=r"wrangled/copy: its input sales is annotated .*not known as a frame"):
+        asset(key="wrangled/copy", schema=Sales, lake=SHOP, ins={"sales": In("raw/sales")})(copy)
+
+
+async def _later() -> ir.Table:
+    return sold("2024-01-01")
+
+
+def _one_by_one() -> Iterator[ir.Table]:
+    yield sold("2024-01-01")
+
+
+@pytest.mark.parametrize(
+    ("function", "told"), [(_later, "its function is async"), (_one_by_one, "its function yields")]
+)
+def test_a_function_that_does_not_return_its_rows_is_refused_when_it_is_declared(
+    function: Callable[..., object], told: str
+) -> None:
+    with pytest.raises(ContractError, match=told):
+        asset(key="raw/sales", schema=Sales, lake=SHOP)(function)
 
 
 def test_an_asset_reads_its_own_partitions_before_the_one_that_it_makes() -> None:

@@ -73,6 +73,29 @@ def test_the_path_of_a_file_is_no_catalog() -> None:
         Lake("shop", catalog="/somewhere/catalog.sqlite")
 
 
+@pytest.mark.parametrize(
+    "catalog", ["host=db dbname=shop user=me password=hunter2", "postgresql://me:hunter2@db/shop?sslmode=require"]
+)
+def test_a_catalog_that_holds_a_password_is_refused_without_showing_it(
+    catalog: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ContractError, match="it holds a password") as declared:
+        Lake("shop", catalog=catalog)
+    with pytest.raises(SettingsError, match="it holds a password") as named:
+        placed(settings, [Lake("shop").model_copy(update={"catalog": catalog})])
+    monkeypatch.setenv("MLOPS_ASSETS_LAKES__SHOP__CATALOG", catalog)
+    with pytest.raises(SettingsError, match="LAKES__SHOP__CATALOG: it holds a password") as set_:
+        Settings.load()
+    assert not [found for found in (declared, named, set_) if "hunter2" in str(found.value)]
+
+
+def test_a_file_is_no_folder_for_files(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    settings = placed(Settings.load(), [Lake("curated", data_path=str(tmp_path / "data"))])
+    with pytest.raises(SettingsError, match=r"its data_path .*/data is a file"):
+        settings.lake_data_path("curated")
+
+
 @pytest.mark.parametrize("url", ["s3://bucket/lake", "https://example.org/lake"])
 def test_a_url_is_no_folder_for_files(url: str) -> None:
     settings = placed(Settings.load(), [Lake("curated", data_path=url)])
