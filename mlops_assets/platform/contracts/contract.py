@@ -164,9 +164,10 @@ class Contract:
         if set(self.dimensions) != set(self.partition_columns) or len(set(columns)) < len(columns):
             raise ContractError(
                 source=f"Contract {self.layer}/{self.table}",
-                culprit=f"its partitions have {sorted(self.dimensions)}, its partition_columns are "
+                culprit=f"its partitions have {sorted(self.dimensions)}, the columns named for them are "
                 f"{dict(self.partition_columns)}.",
-                remedy="Name one column for each partition dimension.",
+                remedy="Name one column for each dimension: partition_columns of a contract, partition_expr in the "
+                "metadata of an asset.",
             )
         require_known_names(self)
 

@@ -41,8 +41,14 @@ def remains(session: LakeSession, lake: str, contracts: Mapping[str, Contract], 
         for file in sorted(root.rglob("*.parquet")):
             table = "/".join(file.relative_to(root).parts[:2]).removesuffix(rules.QUARANTINE)
             try:
-                if rows := _rows(session, file, contracts.get(table), theirs):
-                    found[file] = f"{rows:,} of its rows name an erased person"
+                contract = contracts.get(table)
+                if rows := _rows(session, file, contract, theirs):
+                    mend = (
+                        f"name the module of table {table} (-m), which these definitions do not have"
+                        if contract is None
+                        else f"say in the contract of {table} whose row each is (subject), or keep names out of it"
+                    )
+                    found[file] = f"{rows:,} of its rows name an erased person: {mend}"
             except duckdb.Error:
                 # It may have been replaced since the folder was listed.
                 if file.exists():

@@ -74,13 +74,13 @@ def test_rounding_a_column_that_is_no_float_is_refused() -> None:
 
 @pytest.mark.parametrize("columns", [{"week": "week", "tree": "tree"}, {}])
 def test_one_dimension_of_partitions_has_one_column(columns: dict[str, str]) -> None:
-    with pytest.raises(ContractError, match="one column for each partition dimension"):
+    with pytest.raises(ContractError, match="one column for each dimension"):
         dataclasses.replace(orchard.HARVEST, partition_columns=columns)
 
 
 def test_two_dimensions_of_partitions_have_two_columns() -> None:
     both = dg.MultiPartitionsDefinition({"week": orchard.PARTITIONS, "picker": dg.StaticPartitionsDefinition(["p"])})
-    with pytest.raises(ContractError, match="one column for each partition dimension"):
+    with pytest.raises(ContractError, match="one column for each dimension"):
         dataclasses.replace(orchard.HARVEST, partitions_def=both, partition_columns={"week": "week", "picker": "week"})
 
 
