@@ -106,7 +106,7 @@ def index(wheels: Path, tls: Path | None = None) -> Iterator[str]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*loopback_certificate(tls))
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,)).start()
     try:
         yield f"{'http' if tls is None else 'https'}://{_CREDENTIALS}@localhost:{server.server_port}/simple"
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -34,12 +36,22 @@ def settings(home: Path) -> Settings:
     return settings
 
 
+@pytest.fixture(scope="session")
+def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an instance without runs: to copy it takes a fifth of the time of making one."""
+    folder = tmp_path_factory.mktemp("instance")
+    shutil.copyfile(str(files("mlops_assets.demo") / "instance.yaml"), folder / "dagster.yaml")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("DAGSTER_HOME", str(folder))
+        dg.DagsterInstance.from_config(str(folder)).dispose()
+    return folder
+
+
 @pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+def instance(empty_instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """A Dagster instance on disk, which other processes can use too."""
     folder = tmp_path / "dagster"
-    folder.mkdir()
-    (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    shutil.copytree(empty_instance, folder)
     monkeypatch.setenv("DAGSTER_HOME", str(folder))
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         yield instance

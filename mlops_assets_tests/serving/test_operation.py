@@ -232,7 +232,7 @@ class _Receiver(BaseHTTPRequestHandler):
 def test_requests_are_traced_where_the_settings_say_as_part_of_the_callers_trace(tmp_path: Path) -> None:
     _Receiver.spans = []
     with ThreadingHTTPServer(("127.0.0.1", 0), _Receiver) as receiver:
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+        threading.Thread(target=receiver.serve_forever, args=(0.01,), daemon=True).start()
         changes = {"traces_url": f"http://127.0.0.1:{receiver.server_port}/v1/traces"}
         service = Service(tmp_path, changes=changes)
         service.create_keys()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator  # noqa: TC003  Dagster resolves the asset's annotations
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -107,3 +109,25 @@ def test_a_wiped_log_is_empty_and_takes_new_events(instance: dg.DagsterInstance)
     assert not instance.all_logs(before)
     after = materialized(instance)
     assert dg.DagsterEventType.PIPELINE_SUCCESS in told(instance.event_log_storage, after)
+
+
+def schema(file: Path) -> set[tuple[str, str | None]]:
+    with closing(sqlite3.connect(file)) as connection:
+        return set(connection.execute("SELECT name, sql FROM sqlite_master").fetchall())
+
+
+def test_a_runs_file_is_laid_out_as_dagster_does_it(instance: dg.DagsterInstance, home: Path, tmp_path: Path) -> None:
+    ours = home / "history" / "runs" / f"{materialized(instance)}.db"
+    own = SqliteEventLogStorage(str(tmp_path / "own"))
+    with own.run_connection("run"):
+        pass
+    assert schema(ours) == schema(tmp_path / "own" / "run.db")
+    with closing(sqlite3.connect(ours)) as shard, closing(sqlite3.connect(tmp_path / "own" / "run.db")) as other:
+        for question in ("SELECT version_num FROM alembic_version", "PRAGMA journal_mode"):
+            assert shard.execute(question).fetchall() == other.execute(question).fetchall()
+
+
+def test_a_runs_file_whose_layout_was_cut_off_is_completed(instance: dg.DagsterInstance, home: Path) -> None:
+    with closing(sqlite3.connect(home / "history" / "runs" / "cut-off.db")) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    assert instance.event_log_storage.get_logs_for_run("cut-off") == []
