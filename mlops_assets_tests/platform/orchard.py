@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +26,7 @@ from mlops_assets.platform.contracts.contract import Contract, Quarantine
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests import processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -230,19 +229,13 @@ def pick(
 
 def pick_and_send(
     week: str, window: str, sent: signal.Signals = signal.SIGKILL, asset: dg.AssetsDefinition = harvest
-) -> int:
+) -> int | None:
     """Materialize that week in a process of its own, which gets the signal in that window of its step.
 
     Returns:
         The process's exit code; minus the signal's number when that ended it.
     """
-    process = subprocess.run(
-        [sys.executable, "-m", __name__, week, window, sent.name, asset.op.name],
-        check=False,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    return process.returncode
+    return processes.ended(_pick_and_send, week, window, sent, asset.op.name)
 
 
 def visible(contract: Contract) -> list[tuple[object, ...]]:
@@ -260,8 +253,7 @@ def visible(contract: Contract) -> list[tuple[object, ...]]:
         )
 
 
-def _main(week: str, window: str, signal_name: str, op_name: str) -> None:
-    """Materialize in a process of its own, which sends itself that signal in that window of the step."""
+def _pick_and_send(week: str, window: str, sent: signal.Signals, op_name: str) -> None:
     from mlops_assets.platform.assets import making, step  # noqa: PLC0415
     from mlops_assets.platform.audit import audit  # noqa: PLC0415
     from mlops_assets.platform.lake import ledger, publish, stage  # noqa: PLC0415
@@ -279,16 +271,12 @@ def _main(week: str, window: str, signal_name: str, op_name: str) -> None:
 
     def patched(*arguments: object, **named: object) -> object:
         if before:
-            signal.raise_signal(signal.Signals[signal_name])
+            signal.raise_signal(sent)
             return original(*arguments, **named)
         result = original(*arguments, **named)
-        signal.raise_signal(signal.Signals[signal_name])
+        signal.raise_signal(sent)
         return result
 
     setattr(module, name, patched)
     with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:
         pick(week, [asset for asset in ASSETS if asset.op.name == op_name], instance=instance)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

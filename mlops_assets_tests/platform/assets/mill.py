@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +32,7 @@ from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests import processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -172,15 +171,9 @@ def kilos(contract: Contract) -> dict[str, float]:
         return {row["month"]: row["kilos"] for row in found.to_pyarrow().to_pylist()}
 
 
-def year_and_send(window: str, sent: signal.Signals) -> int:
+def year_and_send(window: str, sent: signal.Signals) -> int | None:
     """Materialize the year in a process of its own, which gets the signal in that window; its exit code."""
-    process = subprocess.run(
-        [sys.executable, "-m", __name__, window, sent.name],
-        check=False,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    return process.returncode
+    return processes.ended(_year_and_send, window, sent)
 
 
 def send_at(module: Any, name: str, turn: int, sent: signal.Signals) -> None:  # noqa: ANN401  a module
@@ -198,7 +191,7 @@ def send_at(module: Any, name: str, turn: int, sent: signal.Signals) -> None:  #
     setattr(module, name, patched)
 
 
-def _main(window: str, signal_name: str) -> None:
+def _year_and_send(window: str, sent: signal.Signals) -> None:
     from mlops_assets.platform.assets import making, step  # noqa: PLC0415
     from mlops_assets.platform.lake import ledger, publish  # noqa: PLC0415
 
@@ -211,10 +204,6 @@ def _main(window: str, signal_name: str) -> None:
         "among the events": (step, "materialization", 9),
         "among the checks": (step, "check_evaluation", 18),
     }[window]
-    send_at(module, name, turn, signal.Signals[signal_name])
+    send_at(module, name, turn, sent)
     with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:
         year(instance)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,6 +11,7 @@ from mlops_assets.platform.assets import making, reading
 from mlops_assets.platform.lake import ledger, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests import processes
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake.test_publishing import publish_rows
 
@@ -22,12 +21,10 @@ if TYPE_CHECKING:
     import pytest
 
 
-SEASON = """
-import dagster as dg
-from mlops_assets_tests.platform import orchard
-with dg.DagsterInstance.get() as instance:
-    dg.materialize([orchard.season], instance=instance)
-"""
+def pick_season() -> None:
+    """Materialize the season."""
+    with dg.DagsterInstance.get() as instance:
+        dg.materialize([orchard.season], instance=instance)
 
 
 def another_run(asset: dg.AssetsDefinition) -> None:
@@ -169,7 +166,7 @@ def test_what_a_run_published_itself_does_not_make_its_other_inputs_newer(
         [run] = [run for run in instance.get_runs() if not run.is_finished]
         reading.pinned_version(session, "curated", instance, run.run_id)
         publish_rows(Settings.load(), "w1", [1], "corrected")
-        subprocess.run([sys.executable, "-c", SEASON], check=True)
+        assert processes.ended(pick_season) == 0
         publish_rows(Settings.load(), "w2", [1, 2, 3, 4], "own", run_id=run.run_id)
 
     once_before(monkeypatch, ledger, "current", corrected_elsewhere)

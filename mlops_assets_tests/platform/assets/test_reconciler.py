@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -16,8 +14,9 @@ from mlops_assets.platform.assets.addition import add
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests import processes
 from mlops_assets_tests.platform import orchard
-from mlops_assets_tests.platform.lake.test_publishing import PUBLISHER, publish_rows
+from mlops_assets_tests.platform.lake.test_publishing import publish_often, publish_rows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -123,7 +122,7 @@ def test_a_publish_that_comes_while_the_reconciler_looks_is_not_followed_by_the_
         def overtaken(instance: dg.DagsterInstance, entry: ledger.Entry, now: float) -> bool:
             patch.undo()
             # In a process of its own, as runs are.
-            subprocess.run([sys.executable, "-c", PUBLISHER, "w1", "1"], check=True)
+            assert processes.ended(publish_often, "w1", 1) == 0
             told = dg.AssetMaterialization(orchard.YIELDS.key, partition="w1", metadata={"publish_id": "w1-0"})
             instance.report_runless_asset_event(told)
             return reconciler._may_yet_report(instance, entry, now)

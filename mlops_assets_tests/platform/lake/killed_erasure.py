@@ -1,13 +1,12 @@
 """An erasure in a process of its own, which dies at a given step of it; and one that reads or publishes meanwhile.
 
-Put here what runs as ``python -m``. Keep out assertions.
+Put here what runs in such a process; as ``python -m`` it reads. Keep out assertions.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -96,12 +95,11 @@ def publish_often(times: int) -> None:
                 continue
 
 
+def forget_until(step: int) -> None:
+    """Erase the canary, and die at that step, if there are so many."""
+    die_at(step)
+    crowd.forget()
+
+
 if __name__ == "__main__":
-    what, *rest = sys.argv[1:]
-    if what == "read":
-        read_without_end()
-    elif what == "publish":
-        publish_often(int(rest[0]))
-    else:
-        die_at(int(rest[0]))
-        crowd.forget()
+    read_without_end()

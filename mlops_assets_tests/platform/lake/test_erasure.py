@@ -26,16 +26,15 @@ from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publ
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests import processes
 from mlops_assets_tests.platform import orchard
-from mlops_assets_tests.platform.lake import crowd, upkeep
+from mlops_assets_tests.platform.lake import crowd, killed_erasure, upkeep
 from mlops_assets_tests.platform.lake.killed_erasure import KILLED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops_assets.platform.lake.erasure_record import ErasureRecord
-
-SCRIPT = "mlops_assets_tests.platform.lake.killed_erasure"
 
 
 def record(lake: str = "curated") -> ErasureRecord:
@@ -72,9 +71,9 @@ def places_with_him() -> set[str]:
 
 def run_to_step(step: int) -> int:
     """Erase in a process that dies at that step; its exit code, 0 if there was no such step."""
-    done = subprocess.run([sys.executable, "-m", SCRIPT, "erase", str(step)], check=False, capture_output=True)
-    assert done.returncode in {0, KILLED}, done.stderr.decode()
-    return done.returncode
+    code = processes.ended(killed_erasure.forget_until, step)
+    assert code in {0, KILLED}
+    return code
 
 
 @pytest.mark.usefixtures("on_each_catalog")
@@ -252,12 +251,13 @@ class TestWhatIsThere:
     def test_publishes_and_readers_go_on_meanwhile(self) -> None:
         crowd.some_weeks()
         before, without = crowd.counted(crowd.versions(with_canary=True)), crowd.counted(crowd.versions())
-        reader = subprocess.Popen([sys.executable, "-m", SCRIPT, "read"], stdout=subprocess.PIPE, text=True)
-        publisher = subprocess.Popen([sys.executable, "-m", SCRIPT, "publish", "6"])
+        reader = subprocess.Popen([sys.executable, "-m", killed_erasure.__name__], stdout=subprocess.PIPE, text=True)
+        publisher = processes.started(killed_erasure.publish_often, 6)
         assert reader.stdout is not None
         seen = [reader.stdout.readline()]
         crowd.forget()
-        assert publisher.wait() == 0
+        publisher.join()
+        assert publisher.exitcode == 0
         crowd.forget()
         time.sleep(1.0)
         reader.kill()

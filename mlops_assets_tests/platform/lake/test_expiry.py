@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +11,10 @@ from mlops_assets.platform.lake import expiry, ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests import processes
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake import upkeep
-from mlops_assets_tests.platform.lake.test_publishing import PUBLISHER
+from mlops_assets_tests.platform.lake.test_publishing import publish_often
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,9 +148,9 @@ def test_files_that_an_expiry_left_when_it_was_cut_off_are_removed_by_the_next()
 
 
 def test_publishes_go_on_while_versions_expire() -> None:
-    publisher = subprocess.Popen([sys.executable, "-c", PUBLISHER, "w1", "8"])
-    while publisher.poll() is None:
+    publisher = processes.started(publish_often, "w1", 8)
+    while publisher.is_alive():
         expire()
-    assert publisher.returncode == 0
+    assert publisher.exitcode == 0
     assert orchard.visible(orchard.YIELDS) == [("w1", 8, 1.0)]
     assert upkeep.faults() == []

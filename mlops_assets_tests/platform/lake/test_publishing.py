@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -23,20 +21,13 @@ from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publ
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import StagedFile, lease, stage, sweep
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests import processes
 from mlops_assets_tests.platform import orchard
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops_assets_tests.postgres import PostgresDatabase
-
-PUBLISHER = """
-import sys
-from mlops_assets_tests.platform.lake.test_publishing import publish_rows
-from mlops_assets.platform.settings import Settings
-for turn in range(int(sys.argv[2])):
-    publish_rows(Settings.load(), sys.argv[1], [turn + 1], f"{sys.argv[1]}-{turn}")
-"""
 
 
 def publish_rows(
@@ -81,12 +72,17 @@ def record(week: str, publish_id: str, staged: StagedFile, run_id: str = "none")
     )
 
 
+def publish_often(week: str, turns: int) -> None:
+    """Publish the week so many times, one row each time."""
+    for turn in range(turns):
+        publish_rows(Settings.load(), week, [turn + 1], f"{week}-{turn}")
+
+
 def publish_from_many_processes(turns: int) -> None:
-    processes = [
-        subprocess.Popen([sys.executable, "-c", PUBLISHER, week, str(turns)])
-        for week in (*orchard.WEEKS, *orchard.WEEKS)
-    ]
-    assert [process.wait() for process in processes] == [0] * len(processes)
+    publishers = [processes.started(publish_often, week, turns) for week in (*orchard.WEEKS, *orchard.WEEKS)]
+    for publisher in publishers:
+        publisher.join()
+    assert {publisher.exitcode for publisher in publishers} == {0}
 
 
 def published_ids(settings: Settings) -> list[str]:

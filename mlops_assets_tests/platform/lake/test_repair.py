@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,23 +13,24 @@ from mlops_assets.platform.lake import session as lake_session
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
 from mlops_assets.platform.settings import Settings
+from mlops_assets_tests import processes
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake import upkeep
 from mlops_assets_tests.platform.lake.test_expiry import expire
 
 pytestmark = pytest.mark.usefixtures("on_each_catalog")
 
-KILLED = """
-import signal
-from mlops_assets.platform.lake import repair
-from mlops_assets_tests.platform.lake import test_repair
-original = repair._replace_files
-def killed(*arguments):
-    original(*arguments)
-    signal.raise_signal(signal.SIGKILL)
-repair._replace_files = killed
-test_repair.mend()
-"""
+
+def mend_and_die() -> None:
+    """Do the repair until its files are replaced, and die."""
+    original = repair._replace_files
+
+    def killed(*arguments: object) -> None:
+        original(*arguments)  # type: ignore[arg-type]
+        signal.raise_signal(signal.SIGKILL)
+
+    vars(repair)[original.__name__] = killed
+    mend()
 
 
 def mend(lake: str = upkeep.CURATED) -> list[repair.TableRepair]:
@@ -157,8 +156,7 @@ def test_what_is_published_after_the_plan_stops_the_repair() -> None:
 
 def test_a_repair_that_is_killed_before_its_commit_changes_nothing() -> None:
     three_weeks()[1].unlink()
-    killed = subprocess.run([sys.executable, "-c", KILLED], check=False)
-    assert killed.returncode == -signal.SIGKILL
+    assert processes.ended(mend_and_die) == -signal.SIGKILL
     assert set(upkeep.published_weeks()) == set(orchard.WEEKS)
     with LakeSession(Settings.load()) as session:
         assert len(sweep(session, upkeep.CURATED, older_than_seconds=0)) == 2
