@@ -123,13 +123,13 @@ def test_a_publish_that_comes_while_the_reconciler_looks_is_not_followed_by_the_
             patch.undo()
             # In a process of its own, as runs are.
             assert processes.ended(publish_often, "w1", 1) == 0
-            told = dg.AssetMaterialization(orchard.YIELDS.key, partition="w1", metadata={"publish_id": "w1-0"})
+            told = dg.AssetMaterialization(orchard.YIELDS.key, partition="w1", metadata={"publish_id": "w1-0-0"})
             instance.report_runless_asset_event(told)
             return reconciler._may_yet_report(instance, entry, now)
 
         patch.setattr(reconciler, "_may_yet_report", overtaken)
         watch.tick()
-    assert watch.told(orchard.YIELDS, "w1") == ["w1-0"]
+    assert watch.told(orchard.YIELDS, "w1") == ["w1-0-0"]
 
 
 def test_a_lost_cursor_invents_no_events(watch: Watch) -> None:

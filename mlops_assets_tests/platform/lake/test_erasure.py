@@ -298,7 +298,7 @@ def killed_and_completed(step: int) -> int:
 
 
 EVERY = 7
-"""Steps between two at which it is killed: each takes ten seconds."""
+"""Steps between two at which it is killed: each takes some seconds."""
 
 
 def test_it_may_be_killed_at_any_step(home: Path) -> None:
