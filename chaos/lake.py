@@ -35,7 +35,7 @@ import pandera.ibis as pandera
 import pyarrow as pa
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from mlops_assets.platform.assets import making, step
+from mlops_assets.platform.assets import drafting, making, step
 from mlops_assets.platform.assets.alerts import tell
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.reconciler import reconcile
@@ -92,7 +92,7 @@ DELIVERIES: Final = Contract(
     partition_columns={"week": "week"},
 )
 WINDOWS: Final[dict[str, tuple[Any, str]]] = {
-    "after the function": (making, "stage"),
+    "after the function": (drafting, "stage"),
     "after staging": (audit, "audit"),
     "before the lock": (making, "publish_all"),
     "inside the transaction": (publish, "_replace"),

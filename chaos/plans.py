@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from mlops_assets.platform.assets import making, step
+from mlops_assets.platform.assets import drafting, making, step
 from mlops_assets.platform.assets.events import latest_materializations
 from mlops_assets.platform.assets.reconciler import reconcile
 from mlops_assets.platform.audit import audit
@@ -47,7 +47,7 @@ PLANS: Final = int(os.environ.get("PLANS", "200"))
 SEED: Final = int(os.environ.get("SEED", "1"))
 MOST_RUNS: Final = 4
 WINDOWS: Final[dict[str, tuple[Any, str]]] = {
-    "while staging": (making, "stage"),
+    "while staging": (drafting, "stage"),
     "at the audit": (audit, "audit"),
     "before the lock": (making, "publish_all"),
     "inside the transaction": (publish, "_replace"),

@@ -254,12 +254,12 @@ def visible(contract: Contract) -> list[tuple[object, ...]]:
 
 
 def _pick_and_send(week: str, window: str, sent: signal.Signals, op_name: str) -> None:
-    from mlops_assets.platform.assets import making, step  # noqa: PLC0415
+    from mlops_assets.platform.assets import drafting, making, step  # noqa: PLC0415
     from mlops_assets.platform.audit import audit  # noqa: PLC0415
     from mlops_assets.platform.lake import ledger, publish, stage  # noqa: PLC0415
 
     module, name, before = {
-        "after_the_function": (making, "stage", True),
+        "after_the_function": (drafting, "stage", True),
         "after_staging": (audit, "audit", True),
         "before_the_lock": (making, "publish_all", True),
         "inside_the_transaction": (publish, "_replace", False),

@@ -10,11 +10,12 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Never
+from typing import TYPE_CHECKING, Annotated, Any, Final, Never
 
 import dagster as dg
 from dagster._core.definitions.metadata.metadata_value import ObjectMetadataValue
 from dagster._utils.warnings import BetaWarning, PreviewWarning
+from pydantic import Field
 
 from mlops_assets.platform.assets.code import code_version as version_of
 from mlops_assets.platform.assets.inputs import INS, In, as_key
@@ -50,6 +51,7 @@ def asset(
     volume: Volume | None = None,
     quarantine: Quarantine | None = None,
     contract: Contract | None = None,
+    partitions_at_once: int = 1,
     name: str | None = None,
     key_prefix: str | Sequence[str] | None = None,
     ins: Mapping[str, In | dg.AssetIn] | None = None,
@@ -83,9 +85,9 @@ def asset(
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make a function an asset whose partitions are staged, audited against a schema and then published in a lake.
 
-    The parameters are those of ``dagster.asset``, and mean the same; ``schema``, ``lake``, ``subject``, ``volume`` and
-    ``quarantine`` are added. ``contract`` stands for all that a table declares, for tables that other code locations
-    read: then it alone gives key, partitions, owners and description.
+    The parameters are those of ``dagster.asset``, and mean the same; ``schema``, ``lake``, ``subject``, ``volume``,
+    ``quarantine`` and ``partitions_at_once`` are added. ``contract`` stands for all that a table declares, for tables
+    that other code locations read: then it alone gives key, partitions, owners and description.
 
     The function gets its inputs by the names of ``ins``, as the frames that it annotates them with (Arrow, pandas,
     Polars; Ibis where it says nothing else), and what else Dagster would give it: ``context``, ``config``, resources.
@@ -105,6 +107,9 @@ def asset(
         volume: how many rows a partition may have; by default some, and no less than half of those before.
         quarantine: publish the rows that pass and set aside those that fail.
         contract: the whole declaration of the table, instead of ``schema`` and ``lake``.
+        partitions_at_once: of how many partitions of one run the function is called at the same time, in threads. More
+            than one pays where a core is idle while it works; it must be safe for that, and as often is its memory
+            needed.
         name: the table, where the key is not given: the function's name if not set.
         key_prefix: the schema of the lake that the table is in.
         ins: the inputs, by the name of the function's parameter: `In` for tables of a lake, ``dg.AssetIn`` for others.
@@ -161,6 +166,7 @@ def asset(
         ("ins", Mapping[str, Any] | None, "Give a mapping from parameter to input."),
         ("metadata", Mapping[str, Any] | None, "Give a mapping from name to value."),
         ("owners", Sequence[str] | None, "Give a list: owners=['team:sales']."),
+        ("partitions_at_once", Annotated[int, Field(ge=1)], "Give how many: 1, or more."),
     ):
         require("The decorator of an asset", option, given[option], kind, remedy)
     if function is not None:
@@ -200,6 +206,7 @@ def asset(
             ins=reads,
             frames={each: frame_kind(source, function, each) for each in reads},
             code_version=code_version or version_of(function),
+            partitions_at_once=partitions_at_once,
         )
         policy = _backfill_policy(step, passed_on, backfill_policy)
         with warnings.catch_warnings():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
+from mlops_assets.platform.assets.drafting import Made, Task
 from mlops_assets.platform.assets.events import (
     check_evaluation,
     check_result,
@@ -25,7 +26,7 @@ from mlops_assets.platform.assets.events import (
 from mlops_assets.platform.assets.failures import PartitionsError, plainly, told_plainly
 from mlops_assets.platform.assets.inputs import resolved_in
 from mlops_assets.platform.assets.lakes import lakes_of
-from mlops_assets.platform.assets.making import Made, Task, make
+from mlops_assets.platform.assets.making import make
 from mlops_assets.platform.assets.reading import in_order
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.lake import placed
@@ -36,8 +37,8 @@ from mlops_assets.platform.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mlops_assets.platform.assets.drafting import Result
     from mlops_assets.platform.assets.inputs import In
-    from mlops_assets.platform.assets.making import Result
     from mlops_assets.platform.contracts.contract import Contract
 
 TOGETHER: Final = 50
@@ -78,6 +79,7 @@ class Step:
         ins: the upstream tables, by the name of the function's parameter.
         frames: for each of them the class of frame that the function is given.
         code_version: version of the function's code.
+        partitions_at_once: of how many partitions of a run the function is called at a time.
     """
 
     contract: Contract
@@ -85,6 +87,7 @@ class Step:
     ins: Mapping[str, In]
     frames: Mapping[str, object]
     code_version: str
+    partitions_at_once: int = 1
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:

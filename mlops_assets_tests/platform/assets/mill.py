@@ -1,9 +1,6 @@
 """The mill: a year of deliveries, month by month, and what is ground from them, for runs over many partitions.
 
 Put here the assets, how a year is materialized, and what can be seen afterwards. Keep out assertions.
-
-``python -m mlops_assets_tests.platform.assets.mill WINDOW SIGNAL``: materializes the year in a process that gets the
-signal in that window.
 """
 
 from __future__ import annotations
@@ -97,6 +94,7 @@ def _sacks(partition: Partition, settings: Settings) -> pa.Table:
 
 
 sacks: Final = asset(contract=SACKS)(_sacks)
+sacks_at_once: Final = asset(contract=SACKS, partitions_at_once=3)(_sacks)
 sacks_tried_twice: Final = asset(contract=SACKS, retry_policy=dg.RetryPolicy(max_retries=1))(_sacks)
 
 
@@ -171,9 +169,9 @@ def kilos(contract: Contract) -> dict[str, float]:
         return {row["month"]: row["kilos"] for row in found.to_pyarrow().to_pylist()}
 
 
-def year_and_send(window: str, sent: signal.Signals) -> int | None:
+def year_and_send(window: str, sent: signal.Signals, *, at_once: bool = False) -> int | None:
     """Materialize the year in a process of its own, which gets the signal in that window; its exit code."""
-    return processes.ended(_year_and_send, window, sent)
+    return processes.ended(_year_and_send, window, sent, at_once)
 
 
 def send_at(module: Any, name: str, turn: int, sent: signal.Signals) -> None:  # noqa: ANN401  a module
@@ -191,14 +189,14 @@ def send_at(module: Any, name: str, turn: int, sent: signal.Signals) -> None:  #
     setattr(module, name, patched)
 
 
-def _year_and_send(window: str, sent: signal.Signals) -> None:
-    from mlops_assets.platform.assets import making, step  # noqa: PLC0415
+def _year_and_send(window: str, sent: signal.Signals, at_once: bool) -> None:  # noqa: FBT001  of a process
+    from mlops_assets.platform.assets import drafting, step  # noqa: PLC0415
     from mlops_assets.platform.lake import ledger, publish  # noqa: PLC0415
 
     # The second group of two, so that one is published and told.
     vars(step)["TOGETHER"] = 6
     module, name, turn = {
-        "while staging": (making, "stage", 8),
+        "while staging": (drafting, "stage", 8),
         "before the commit": (publish, "_mark", 7),
         "after the commit": (ledger, "find", 2),
         "among the events": (step, "materialization", 9),
@@ -206,4 +204,4 @@ def _year_and_send(window: str, sent: signal.Signals) -> None:
     }[window]
     send_at(module, name, turn, sent)
     with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:
-        year(instance)
+        year(instance, [sacks_at_once if at_once else sacks])

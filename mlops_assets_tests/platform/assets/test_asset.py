@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-OURS: Final = {"schema", "lake", "subject", "volume", "quarantine", "contract"}
+OURS: Final = {"schema", "lake", "subject", "volume", "quarantine", "contract", "partitions_at_once"}
 
 
 def parameters(function: Callable[..., object]) -> dict[str, inspect.Parameter]:

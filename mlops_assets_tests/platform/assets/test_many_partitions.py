@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,52 @@ def test_a_table_that_reads_itself_stops_at_the_first_that_cannot_be_made(instan
     result = mill.year(instance, [mill.stock])
     assert "8 of 12 partitions were not published: 2024-05, 2024-06" in failure(result)
     assert list(mill.kilos(mill.STOCK)) == list(MONTHS[:4])
+
+
+def test_a_function_is_called_for_as_many_at_once_as_is_declared(instance: dg.DagsterInstance) -> None:
+    both, most, under_way = threading.Barrier(2, timeout=60), 0, 0
+
+    @asset(contract=mill.SACKS, partitions_at_once=2)
+    def sacks(partition: Partition) -> pa.Table:
+        nonlocal most, under_way
+        under_way += 1
+        both.wait()
+        most = max(most, under_way)
+        both.wait()
+        under_way -= 1
+        return pa.table({"month": [partition.key], "sack": [1], "kilos": [1.0]})
+
+    assert mill.year(instance, [sacks]).success
+    assert most == 2
+    assert list(mill.kilos(mill.SACKS)) == list(MONTHS)
+    assert versions(instance, mill.SACKS) == mill.hashes(mill.SACKS)
+
+
+def test_of_those_made_at_once_bad_ones_stop_alone_and_are_told(instance: dg.DagsterInstance) -> None:
+    mill.deliver([month for month in MONTHS if month != MONTHS[0]])
+    mill.deliver([BAD], kilos=-1.0)
+    result = mill.year(instance, [mill.sacks_at_once])
+    told = failure(result)
+    assert f"2 of 12 partitions were not published: {MONTHS[0]}, {BAD} (1 by checks, 1 by errors)" in told
+    assert "it has not come" in told
+    assert set(mill.kilos(mill.SACKS)) == {*MONTHS} - {MONTHS[0], BAD}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_cancelled_while_some_are_made_at_once_leaves_nothing_half_made(
+    sent: signal.Signals, instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    mill.deliver()
+    assert mill.year_and_send("while staging", sent, at_once=True) == 0
+    assert len(mill.kilos(mill.SACKS)) == 6
+    assert versions(instance, mill.SACKS) == mill.hashes(mill.SACKS)
+    with LakeSession(settings) as session:
+        assert sweep(session, "mill", older_than_seconds=0) == []
+
+
+def test_no_number_below_one_is_made_at_once() -> None:
+    with pytest.raises(ContractError, match="its partitions_at_once is 0"):
+        asset(contract=mill.SACKS, partitions_at_once=0)
 
 
 @pytest.mark.parametrize(
