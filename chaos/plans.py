@@ -105,7 +105,8 @@ def one_run(chance: random.Random) -> tuple[str, Callable[[], bool]]:
     first = chance.randrange(len(MONTHS))
     last = first if single else chance.randrange(first, len(MONTHS))
     # What is ground without sacks of its month fails, and fails alone.
-    assets = chance.choice([TABLES, TABLES[:1], TABLES[1:]])
+    sacks = chance.choice([mill.sacks, mill.sacks_at_once])
+    assets = chance.choice([(sacks, mill.flour), (sacks,), (mill.flour,)])
 
     def work() -> bool:
         return run(MONTHS[first], MONTHS[last], assets)
