@@ -10,6 +10,7 @@ import importlib.util
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -242,8 +243,22 @@ class LakeSession:
 
     def _options(self, lake: str) -> str:
         if is_embedded(self.settings, lake):
-            return f", META_BUSY_TIMEOUT {int(BUSY_SECONDS * 1000)}"
+            moved = ", OVERRIDE_DATA_PATH true" if self._is_beside_its_data(lake) else ""
+            return f", META_BUSY_TIMEOUT {int(BUSY_SECONDS * 1000)}{moved}"
         return f", META_SECRET {literal(_secret_name(lake))}"
+
+    def _is_beside_its_data(self, lake: str) -> bool:
+        """Whether the catalog was made beside its data, and so still is where its home folder was moved or copied."""
+        file = self.settings.lake_catalog_path(lake)
+        if self.settings.lake(lake).data_path is not None or not file.exists():
+            return False
+        with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as catalog:
+            try:
+                made = catalog.execute("SELECT value FROM ducklake_metadata WHERE key = 'data_path'").fetchall()
+            except sqlite3.OperationalError:
+                # A lake that is only being made.
+                return False
+        return [Path(path).parts[-3:] for (path,) in made] == [("lakes", lake, "data")]
 
     def _prepare_sqlite(self, lake: str) -> str:
         file = self.settings.lake_catalog_path(lake)

@@ -1,6 +1,9 @@
-"""Sessions: one that is to read only cannot write."""
+"""Sessions: one that is to read only cannot write, and a lake is found where its home folder is now."""
 
 from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -10,6 +13,9 @@ from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake import upkeep
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.usefixtures("on_each_catalog")
@@ -28,3 +34,31 @@ def test_a_session_that_only_reads_makes_no_lake() -> None:
     with LakeSession(Settings.load(), read_only=True) as session, pytest.raises(LakeError, match="cannot be opened"):
         session.attach("orchards")
     assert not (Settings.load().home / "lakes").exists()
+
+
+def test_a_home_that_was_moved_or_copied_is_read_and_published_to_where_it_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep.week("w1", [1])
+    with LakeSession(Settings.load()) as session:
+        session.detach(upkeep.CURATED)
+    copied, moved = home.with_name("copied"), home.with_name("moved")
+    shutil.copytree(home, copied)
+    home.rename(moved)
+    for place, tree in ((copied, 2), (moved, 3)):
+        monkeypatch.setenv("MLOPS_ASSETS_HOME", str(place))
+        assert orchard.visible(orchard.YIELDS) == [("w1", 1, 1.0)]
+        upkeep.week("w1", [tree])
+        assert orchard.visible(orchard.YIELDS) == [("w1", tree, 1.0)]
+        assert upkeep.faults(hashes=True) == []
+        assert {file.is_relative_to(place) for file in upkeep.current_files(orchard.YIELDS)} == {True}
+
+
+def test_a_lake_whose_data_was_set_elsewhere_is_refused_where_the_setting_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("MLOPS_ASSETS_LAKES__CURATED__DATA_PATH", str(tmp_path / "elsewhere"))
+        upkeep.week("w1", [1])
+    with LakeSession(Settings.load()) as session, pytest.raises(LakeError, match="made for data in another folder"):
+        session.attach(upkeep.CURATED)
