@@ -3,8 +3,9 @@
 Put here the comparison of the lake's records with Dagster's, and the sensor around it. Keep out any repair of data: the
 data is right, only its event is missing.
 
-What Dagster was told last of a partition should be the publish that is current in the lake. Only that one is ever
-reported, under the lake's publish lock, so that no newer publish can come before it.
+What Dagster was told last of a partition should be the publish that is current in the lake, with a result of each of
+its checks, for which its consumers wait. Only that one is ever reported, under the lake's publish lock, so that no
+newer publish can come before it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import dagster as dg
 import duckdb
 from dagster._core.events import DagsterEvent
 from dagster._core.instance.utils import RUNLESS_JOB_NAME
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from mlops_assets.platform.assets.events import check_evaluation, latest_materializations, materialization, target_of
 from mlops_assets.platform.assets.failures import told_plainly
@@ -135,10 +137,27 @@ def _reconcile_lake(
 def _unknown(
     session: LakeSession, instance: dg.DagsterInstance, contract: Contract, partitions: Iterable[str | None]
 ) -> list[Entry]:
-    """The current publishes of these partitions that are not what Dagster was told last of them."""
+    """The current publishes of these partitions that are not what Dagster was told last of them, checks included."""
     current = ledger.current(session, contract, list(partitions))
     told = _told_last(instance, contract, list(current))
-    return [entry for partition, entry in current.items() if told.get(partition) != entry.record.publish_id]
+    untold = {partition for partition, entry in current.items() if told.get(partition) != entry.record.publish_id}
+    unchecked = _unchecked(instance, contract, [entry for key, entry in current.items() if key not in untold])
+    return [entry for partition, entry in current.items() if partition in untold | unchecked]
+
+
+def _unchecked(instance: dg.DagsterInstance, contract: Contract, entries: Sequence[Entry]) -> set[str | None]:
+    """Those partitions of publishes that Dagster was told of without the result of each of their checks."""
+    due = {(raw["name"], entry.record.partition) for entry in entries for raw in entry.record.checks}
+    infos = instance.event_log_storage.get_asset_check_partition_info(
+        [dg.AssetCheckKey(contract.key, name) for name in sorted({name for name, _ in due})],
+        partition_keys=[key for key in {key for _, key in due} if key is not None] or None,
+    )
+    done = {
+        (info.check_key.name, info.partition_key)
+        for info in infos
+        if info.is_current and info.latest_execution_status is not AssetCheckExecutionRecordStatus.PLANNED
+    }
+    return {partition for _, partition in due - done}
 
 
 def _told_last(
@@ -164,8 +183,9 @@ def report(instance: dg.DagsterInstance, contract: Contract, entry: Entry) -> No
     May be repeated.
     """
     record = entry.record
-    told = {"reported_by": "reconciler", "published_by_run": record.run_id}
-    instance.report_runless_asset_event(materialization(contract, entry, metadata=told))
+    if _told_last(instance, contract, [record.partition]).get(record.partition) != record.publish_id:
+        told = {"reported_by": "reconciler", "published_by_run": record.run_id}
+        instance.report_runless_asset_event(materialization(contract, entry, metadata=told))
     target = target_of(latest_materializations(instance, contract.key, [record.partition])[record.partition])
     # Dagster keeps one result of a check for each run and partition: what is planned is settled, and repeated reports
     # replace each other. A runless result could be written once only. A publish by hand is a run of its own.

@@ -223,7 +223,8 @@ def _made_from_a_failed_one(contract: Contract) -> MissingInputError:
 def _events(task: Task, made: Mapping[str | None, Result]) -> Iterator[Any]:
     """The events of partitions that were made together, of each its materialization and then its checks' results.
 
-    A step that is killed between the two leaves a partition whose consumers wait for its checks: so of one at most.
+    A step that is killed between the two leaves a partition whose consumers wait for its checks, which the reconciler
+    tells: so of one at most.
     """
     contract = task.contract
     for key, each in made.items():

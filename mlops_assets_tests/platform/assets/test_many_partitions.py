@@ -15,6 +15,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from mlops_assets.platform.assets.alerts import tell
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.reconciler import reconcile
+from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
@@ -203,7 +204,12 @@ def test_a_run_killed_anywhere_and_tried_again_ends_as_one_that_was_not(
             instance.report_run_failed(run)
     with LakeSession(settings) as session:
         reconcile(session, instance, [mill.SACKS], {}, now=time.time())
+        assert reconcile(session, instance, [mill.SACKS], {}, now=time.time()).reported == []
     assert versions(instance, mill.SACKS) == mill.hashes(mill.SACKS)
+    for name in rules.check_names(mill.SACKS):
+        of_seen = {month: found for month, found in checks(instance, mill.SACKS, name).items() if month in seen}
+        assert of_seen == dict.fromkeys(seen, "SUCCEEDED")
+    assert len(instance.fetch_materializations(mill.SACKS.key, limit=100).records) == len(seen)
     assert mill.year(instance).success
     assert versions(instance, mill.SACKS) == mill.hashes(mill.SACKS)
     assert list(mill.kilos(mill.SACKS)) == list(MONTHS)
