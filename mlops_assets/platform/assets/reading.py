@@ -86,9 +86,24 @@ def _mapped(
 
 
 def in_order(partitions_def: dg.PartitionsDefinition[str]) -> Callable[[str | None], Any]:
-    """By what the keys of those partitions are sorted: by time where they are of time, else by themselves."""
+    """By what the keys of those partitions are sorted: by time where they are of time, else by themselves.
+
+    Combined ones are sorted by their dimension of time first.
+    """
     if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
         return lambda key: partitions_def.start_time_for_partition_key(key or "")
+    if isinstance(partitions_def, dg.MultiPartitionsDefinition):
+        dimensions = sorted(
+            partitions_def.partitions_defs,
+            key=lambda each: not isinstance(each.partitions_def, dg.TimeWindowPartitionsDefinition),
+        )
+        orders = {each.name: in_order(each.partitions_def) for each in dimensions}
+
+        def by_dimensions(key: str | None) -> tuple[Any, ...]:
+            found = partitions_def.get_partition_key_from_str(key or "").keys_by_dimension
+            return tuple(order(found[name]) for name, order in orders.items())
+
+        return by_dimensions
     return lambda key: key or ""
 
 

@@ -17,6 +17,7 @@ import pytest
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.assets.inputs import In
+from mlops_assets.platform.assets.reading import in_order
 from mlops_assets.platform.errors import ContractError
 from mlops_assets_tests.platform.assets.shop import SHOP, Sales, Total, rows, sold
 
@@ -214,6 +215,14 @@ def test_an_asset_reads_its_own_partitions_before_the_one_that_it_makes() -> Non
         for day in days.get_partition_keys():
             assert dg.materialize([sales], partition_key=day, instance=instance).success
     assert [row["amount"] for row in rows(sales)] == [1.0, 2.0, 3.0, 3.0]
+
+
+def test_combined_partitions_are_in_the_order_of_their_time_whatever_its_format() -> None:
+    months = dg.MonthlyPartitionsDefinition("12-2023", end_date="03-2024", fmt="%m-%Y")
+    parts = dg.MultiPartitionsDefinition({"area": dg.StaticPartitionsDefinition(["south", "north"]), "month": months})
+    assert [str(key) for key in sorted(parts.get_partition_keys(), key=in_order(parts))] == [
+        f"{area}|{month}" for month in ("12-2023", "01-2024", "02-2024") for area in ("north", "south")
+    ]
 
 
 def test_partitions_that_are_not_of_time_cannot_be_counted_back() -> None:
