@@ -89,6 +89,12 @@ def show(
     contract = tables.contract(table)
     tables.there([contract.lake.name])
     with LakeSession(tables.settings) as session:
+        if quarantine and contract.quarantine is None:
+            raise LakeError(
+                source=f"Lake {contract.lake.name}, table {table}",
+                culprit="its contract declares no quarantine, so no rows were set aside.",
+                remedy="What broke a rule is in the results of its checks.",
+            )
         _require_published(session, contract, partition)
         found = (
             quarantined_table(session, contract, partition)

@@ -28,7 +28,7 @@ def problem_of(address: str) -> str | None:
     except psycopg2.Error:
         parts = {}
     if not parts:
-        return f"it is neither '{SQLITE}' nor a connection string such as 'host=db dbname=curated'"
-    if any(secret in parts for secret in _SECRETS):
-        return "it holds a password, which has a setting of its own"
+        return f"is neither '{SQLITE}' nor a connection string such as 'host=db dbname=curated'"
+    if any(parts.get(secret) for secret in _SECRETS):
+        return "holds a password, which has a setting of its own"
     return None

@@ -36,7 +36,7 @@ _CATALOG_FILE: Final = "catalog.sqlite"
 class _Group(BaseModel):
     """Settings of one subject, of which no other are known."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
 class LakeSettings(_Group):
@@ -57,7 +57,7 @@ class LakeSettings(_Group):
     @classmethod
     def _require_address(cls, catalog: str) -> str:
         if (problem := problem_of(catalog)) is not None:
-            raise ValueError(problem)
+            raise ValueError(f"it {problem}")
         return catalog
 
 
@@ -274,6 +274,7 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Path(".mlops_assets")

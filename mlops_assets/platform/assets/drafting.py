@@ -10,12 +10,14 @@ import inspect
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import duckdb
 from dagster._core.definitions.utils import NoValueSentinel
 
 from mlops_assets.platform.assets.failures import is_end
@@ -216,7 +218,9 @@ class _Drafter:
     def interrupt(self) -> None:
         """End the queries that are under way."""
         for session in list(self._under_way):
-            session.connection.interrupt()
+            # One that was closed meanwhile has nothing under way.
+            with suppress(duckdb.Error):
+                session.connection.interrupt()
 
 
 def _let_go(error: BaseException) -> None:

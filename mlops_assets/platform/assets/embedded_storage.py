@@ -89,14 +89,14 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:  # noqa: FBT001, FBT002  Dagster's own
         """Lay out a file that is new, as the index is laid out."""
         try:
-            laid_out = not for_index_shard and self._is_like_index(str(engine.url.database))
+            laid_out = not for_index_shard and self._lay_out_like_index(str(engine.url.database))
         except sqlite3.Error:
             laid_out = False
         if not laid_out:
             super()._initdb(engine, for_index_shard)
 
-    def _is_like_index(self, shard: str) -> bool:
-        """Whether the file has the tables of the index's revision, which it gets if it has none at all.
+    def _lay_out_like_index(self, shard: str) -> bool:
+        """Give the file the tables of the index, if it has none; returns whether it has those of the index's revision.
 
         Dagster has alembic load all its revisions to find the last one: a third of a short run's time.
         """
@@ -104,15 +104,18 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
             closing(sqlite3.connect(self.path_for_shard(INDEX_SHARD_NAME))) as index,
             closing(sqlite3.connect(shard, timeout=SQLITE_BUSY_TIMEOUT_SECONDS, isolation_level=None)) as new,
         ):
-            (revision,) = index.execute("SELECT version_num FROM alembic_version").fetchone()
+            revision = index.execute("SELECT version_num FROM alembic_version").fetchone()
+            if revision is None:
+                # Another process is only just laying the index out, or was killed while it did.
+                return False
             if new.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
                 new.execute("PRAGMA journal_mode = WAL")
                 new.execute("BEGIN IMMEDIATE")
                 for (statement,) in index.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"):
                     new.execute(statement)
-                new.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
+                new.execute("INSERT INTO alembic_version VALUES (?)", revision)
                 new.execute("COMMIT")
-            return bool(new.execute("SELECT version_num FROM alembic_version").fetchone() == (revision,))
+            return bool(new.execute("SELECT version_num FROM alembic_version").fetchone() == revision)
 
     def _close(self) -> None:
         for engine in self._open.values():

@@ -17,7 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import dagster as dg
-from dagster._core.storage.tags import PARTITION_NAME_TAG
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
 from mlops_assets.platform.audit.outcomes import Broken, broken_in
 from mlops_assets.platform.contracts import rules
@@ -133,6 +137,10 @@ def has_passed(instance: dg.DagsterInstance, subject: Subject, at: float, ended:
         dg.AssetKey.from_user_string(asset), asset_partitions=None if partition is None else [partition]
     )
     found = instance.fetch_materializations(wanted, limit=1).records
+    if not found:
+        # A run that knew its partition alone may have been to make a table that has none.
+        last = instance.fetch_materializations(dg.AssetRecordsFilter(wanted.asset_key), limit=1).records
+        found = [record for record in last if record.partition_key is None]
     if not found or found[0].timestamp <= at:
         return False
     run = instance.get_run_record_by_id(found[0].run_id)
@@ -224,27 +232,32 @@ def _planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterable[tuple
     """What the run was to make, with the step that was to make it.
 
     Dagster plans it in events, which cannot be written where the disk is full. The run itself, written before, tells of
-    the assets then; of a range of partitions it tells as of the asset.
+    the assets then; of a range of partitions the first and the last.
     """
-    seen = set[dg.AssetKey]()
+    written = False
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED):
+        written = True
         planned = entry.get_dagster_event().asset_materialization_planned_data
-        seen.add(planned.asset_key)
         subset = planned.partitions_subset
         for key in subset.get_partition_keys() if subset is not None else [planned.partition]:
             yield entry.step_key, (planned.asset_key.to_user_string(), key)
-    wanted: dict[dg.AssetKey, str | None] = dict.fromkeys(run.asset_selection or ())
-    if run.execution_plan_snapshot_id is not None:
-        plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
-        outputs = [(step.key, output.properties) for step in plan.steps for output in step.outputs]
-        wanted |= {
-            found.asset_key: step for step, found in outputs if found is not None and found.asset_key is not None
-        }
-        if run.step_keys_to_execute:
-            wanted = {key: step for key, step in wanted.items() if step in run.step_keys_to_execute}
-    for asset, step_key in wanted.items():
-        if asset not in seen:
-            yield step_key, (asset.to_user_string(), run.tags.get(PARTITION_NAME_TAG))
+    if written:
+        return
+    tags = (PARTITION_NAME_TAG, ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
+    partitions: set[str | None] = {run.tags[tag] for tag in tags if tag in run.tags}
+    partitions = partitions or {None}
+    plan_id = run.execution_plan_snapshot_id
+    plan = instance.get_execution_plan_snapshot(plan_id) if plan_id is not None else None
+    if not plan:
+        for asset in run.asset_selection or ():
+            yield from ((None, (asset.to_user_string(), key)) for key in partitions)
+        return
+    for step in plan.steps:
+        for output in step.outputs if step.key in plan.step_keys_to_execute else ():
+            made = output.properties
+            if made is not None and made.asset_key is not None:
+                of = partitions if made.is_asset_partitioned else {None}
+                yield from ((step.key, (made.asset_key.to_user_string(), key)) for key in of)
 
 
 def _run_fault(run_id: str, step: str | None, subjects: AbstractSet[Subject], at: float, why: str) -> Fault:

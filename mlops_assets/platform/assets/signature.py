@@ -10,7 +10,8 @@ import builtins
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from types import UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 import dagster as dg
 from dagster._core.definitions.resource_annotation import get_resource_args
@@ -82,12 +83,15 @@ def require_plain(source: str, function: Callable[..., Any]) -> None:
     Raises:
         ContractError: it is a coroutine or yields.
     """
-    unwrapped = inspect.unwrap(function)
-    if inspect.iscoroutinefunction(unwrapped) or inspect.isasyncgenfunction(unwrapped):
+    # What a decorator wraps is the decorator's business.
+    called = (
+        function if inspect.isroutine(function) or isinstance(function, functools.partial) else type(function).__call__
+    )
+    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
         raise ContractError(
             source=source, culprit="its function is async.", remedy="Write def, and run what is async by asyncio.run."
         )
-    if inspect.isgeneratorfunction(unwrapped):
+    if inspect.isgeneratorfunction(called):
         raise ContractError(
             source=source,
             culprit="its function yields.",
@@ -101,14 +105,14 @@ def frame_kind(source: str, function: Callable[..., Any], name: str) -> object:
     Raises:
         ContractError: it is annotated with something that no input can be.
     """
-    kind = annotation(function, name)
+    kind = _bare(annotation(function, name))
     parameter = inspect.signature(function).parameters.get(name)
     said = parameter.annotation if parameter is not None else inspect.Parameter.empty
     if kind is inspect.Parameter.empty:
         fits = not isinstance(said, str) or said in _IBIS
         remedy = "Import its class at run time, not under TYPE_CHECKING."
     else:
-        fits = kind in {Any, object} or is_frame(kind)
+        fits = kind is Any or kind is object or is_frame(kind)
         remedy = "Annotate it with the Table of Ibis or Arrow, the DataFrame of pandas or Polars, or Polars' LazyFrame."
     if not fits:
         raise ContractError(
@@ -116,6 +120,18 @@ def frame_kind(source: str, function: Callable[..., Any], name: str) -> object:
             culprit=f"its input {name} is annotated {_worded(said)}, which is not known as a frame.",
             remedy=remedy,
         )
+    return kind
+
+
+def _bare(kind: object) -> object:
+    """The class that is meant where it is optional, annotated with more, or the bound of a type variable."""
+    if get_origin(kind) is Annotated:
+        return _bare(get_args(kind)[0])
+    if isinstance(kind, TypeVar):
+        return Any if kind.__bound__ is None else _bare(kind.__bound__)
+    if get_origin(kind) in {Union, UnionType}:
+        named = [each for each in get_args(kind) if each is not type(None)]
+        return _bare(named[0]) if len(named) == 1 else kind
     return kind
 
 
@@ -127,10 +143,13 @@ def annotation(function: Callable[..., Any], name: str) -> object:
     """What a parameter's annotation means; none, if there is no such parameter, or it names what is not there."""
     parameter = inspect.signature(function).parameters.get(name)
     said: object = inspect.Parameter.empty if parameter is None else parameter.annotation
-    if not isinstance(said, str):
-        return said
+    while isinstance(function, functools.partial):
+        function = function.func
+    module = inspect.getmodule(function) or inspect.getmodule(type(function)) or builtins
     try:
-        # As Dagster does with the annotations of its own decorator.
-        return eval(said, vars(inspect.getmodule(function) or builtins))  # noqa: S307
-    except (NameError, AttributeError):
+        # As Dagster does with the annotations of its own decorator; quoted ones are texts of texts.
+        while isinstance(said, str):
+            said = eval(said, vars(module))  # noqa: S307
+    except (NameError, AttributeError, SyntaxError, TypeError):
         return inspect.Parameter.empty
+    return said

@@ -20,7 +20,7 @@ from mlops_assets.platform.contracts.volume import worded
 from mlops_assets.platform.lake.files import parquet_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import dagster as dg
@@ -276,6 +276,16 @@ def row_rules_kept(
     return [*members, *others]
 
 
+def joined(
+    operation: Callable[[ir.BooleanValue, ir.BooleanValue], ir.BooleanValue], conditions: Sequence[ir.BooleanValue]
+) -> ir.BooleanValue:
+    """One condition of many, at least one, by pairs: Ibis cannot nest as deep as a wide table has rules."""
+    while len(conditions) > 1:
+        pairs = [conditions[start : start + 2] for start in range(0, len(conditions), 2)]
+        conditions = [functools.reduce(operation, pair) for pair in pairs]
+    return conditions[0]
+
+
 def _elsewhere_told(column: str, value: str, rows: int | None) -> Broken:
     return Broken(rules.MEMBERSHIP, column, f"equals {value!r}", rows)
 
@@ -304,7 +314,9 @@ def _samples(
     found = {
         kind: _repeated_sample(session, contract, rows)
         if kind == rules.KEYS
-        else _sample(session, contract, table.filter(ibis.or_(*(breaks for of, breaks in broken_by if of == kind))))
+        else _sample(
+            session, contract, table.filter(joined(operator.or_, [breaks for of, breaks in broken_by if of == kind]))
+        )
         for kind, rows in kinds.items()
     }
     return {kind: sample for kind, sample in found.items() if sample}

@@ -6,14 +6,13 @@ Put here the split into good and failing rows. Keep out the rules (``rules``) an
 from __future__ import annotations
 
 import dataclasses
-import functools
 import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, row_rules_kept
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, joined, row_rules_kept
 from mlops_assets.platform.audit.outcomes import Audit, Broken
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
@@ -72,22 +71,24 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
     kept = [
         (rule, keeps) for check, rule, keeps in row_rules_kept(table, contract, candidate.partition) if blocking[check]
     ]
-    good = ibis.and_(*(keeps for _, keeps in kept))
+    good = joined(operator.and_, [keeps for _, keeps in kept])
     [(number,)] = session.rows(good.sum().name("number"))
     floor = contract.quarantine.floor
-    if number < floor * found.rows:
+    if number / found.rows < floor:
         few = f"{number} of {found.rows} rows keep every rule, fewer than the share of {floor:g}"
-        return _blocking(found, f"{few} from which the others are set aside")
+        return _blocking(found, stopping[0].name, f"{few} from which the others are set aside")
     attempt = path.parent.name
     good_file = stage(session, contract, table.filter(good), attempt=f"{attempt}-good")
     (again,) = audit(session, contract, [dataclasses.replace(candidate, file=good_file)])
     if again.stops:
         good_file.remove()
         why = "; ".join(outcome.description or outcome.name for outcome in again.outcomes if outcome.stops)
-        return _blocking(found, f"were the failing rows set aside, the others would fail ({why})")
-    reasons = functools.reduce(operator.add, (ibis.ifelse(keeps, "", f"; {rule.words}") for rule, keeps in kept))
+        return _blocking(found, stopping[0].name, f"were the failing rows set aside, the others would fail ({why})")
+    broken = [ibis.ifelse(keeps, ibis.null("string"), rule.words) for rule, keeps in kept]
+    # It leaves out what is NULL.
+    reasons = ibis.literal("; ").join(broken)
     came_in = {column: ibis.literal(value) for column, value in contract.quarantine_values(candidate.partition).items()}
-    bad = table.filter(~good).mutate(**{rules.QUARANTINE_REASON: reasons.substr(2)}, **came_in)
+    bad = table.filter(~good).mutate(**{rules.QUARANTINE_REASON: reasons}, **came_in)
     bad_file = stage(
         session,
         dataclasses.replace(contract, table=contract.table + rules.QUARANTINE),
@@ -106,13 +107,13 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
     )
 
 
-def _blocking(found: Audit, why: str) -> Audit:
-    """The audit, saying also why the failing rows were not set aside."""
-    told = Broken(rules.FLOOR, None, why, None)
+def _blocking(found: Audit, check: str, why: str) -> Audit:
+    """The audit, of which that check says also why the failing rows were not set aside."""
+    told = Broken(rules.NOT_SET_ASIDE, None, why, None)
     return dataclasses.replace(
         found,
         outcomes=tuple(
-            dataclasses.replace(outcome, broken=(*outcome.broken, told)) if outcome.name == rules.CONTRACT else outcome
+            dataclasses.replace(outcome, broken=(*outcome.broken, told)) if outcome.name == check else outcome
             for outcome in found.outcomes
         ),
     )
@@ -132,6 +133,6 @@ def _warning(warnings: CheckOutcome, stopping: Sequence[CheckOutcome]) -> CheckO
 
 def _recorded(session: LakeSession, contract: Contract, bad: StagedFile) -> QuarantineRecord:
     table = session.ibis.sql(f"SELECT * FROM {parquet_rows(bad.path)}")
-    totals = table.aggregate(rows=table.count(), total=hash_total(table, rules.quarantine_columns_of(contract)))
+    totals = table.aggregate(rows=table.count(), total=hash_total(table, rules.quarantine_hashed(contract)))
     [(rows, total)] = session.rows(totals)
     return QuarantineRecord(rows=rows, content_hash=format_hash(rows, int(total)))

@@ -71,7 +71,7 @@ class Lake(dg.ConfigurableResource[Any]):
         if problem is not None:
             raise ContractError(
                 source=f"Lake {name}",
-                culprit=f"of its catalog: {problem}.",
+                culprit=f"its catalog {problem}.",
                 remedy="A SQLite catalog lies in the home folder (MLOPS_ASSETS_HOME) and needs no path; a server's "
                 "password comes from password_file or the lake's settings.",
             )
@@ -129,7 +129,7 @@ def _place(lake: Lake, place: LakeSettings) -> LakeSettings:
     if problem is not None:
         raise SettingsError(
             source=f"Lake {lake.name}",
-            culprit=f"of its catalog: {problem}.",
+            culprit=f"its catalog {problem}.",
             remedy="Correct the variable that its declaration names.",
         )
     return place.model_copy(update=said)

@@ -43,10 +43,10 @@ MEMBERSHIP: Final = "partition_membership"
 NULLS: Final = "nulls"
 VALUES: Final = "values"
 SET_ASIDE: Final = "quarantine"
-FLOOR: Final = "quarantine_floor"
+NOT_SET_ASIDE: Final = "quarantine_refused"
 
 _TAKEN: Final = frozenset(
-    {CONTRACT, CONTRACT_WARNINGS, SHAPE, VOLUME, KEYS, MEMBERSHIP, NULLS, VALUES, SET_ASIDE, FLOOR}
+    {CONTRACT, CONTRACT_WARNINGS, SHAPE, VOLUME, KEYS, MEMBERSHIP, NULLS, VALUES, SET_ASIDE, NOT_SET_ASIDE}
 )
 """The two checks and the kinds, which no rule and no judged check may be called."""
 
@@ -159,6 +159,11 @@ def columns_of(contract: Contract) -> dict[str, dt.DataType]:
 def quarantine_columns_of(contract: Contract) -> dict[str, dt.DataType]:
     """The columns of the contract's quarantine table: its own, why a row was set aside, and from which partition."""
     return {**columns_of(contract), QUARANTINE_REASON: dt.string, QUARANTINE_PARTITION: dt.string}
+
+
+def quarantine_hashed(contract: Contract) -> list[str]:
+    """The columns of the quarantine table that its content hash is made of: a rule's wording makes no other rows."""
+    return [*columns_of(contract), QUARANTINE_PARTITION]
 
 
 def key_columns(contract: Contract) -> tuple[str, ...]:

@@ -146,18 +146,18 @@ def _tombstones(salt: str, subjects: Subjects, kinds: set[str]) -> dict[str, lis
 
 
 def _cut_off(session: LakeSession, subjects: Subjects) -> str | None:
-    """The id of an erasure of these persons that was begun and is not finished in some lake."""
-    known = [
-        (salt, ErasureRecord.model_validate_json(text))
-        for lake in session.settings.lake_names
-        for salt, text in session.query(lake, "SELECT salt, record FROM mlops_assets_erasure ORDER BY number")
-    ]
-    # A lake without their kinds has no tombstones to tell them by.
-    unfinished = {record.erasure_id for _, record in known if record.finished_at is None}
-    for salt, record in known:
-        stones = _tombstones(salt, subjects, set(record.tombstones))
-        if stones and record.tombstones == stones and record.erasure_id in unfinished:
-            return record.erasure_id
+    """The id of an erasure of these persons that is not finished in some lake: of no others, in any lake."""
+    known: dict[str, list[tuple[str, ErasureRecord]]] = {}
+    for lake in session.settings.lake_names:
+        for salt, text in session.query(lake, "SELECT salt, record FROM mlops_assets_erasure ORDER BY number"):
+            record = ErasureRecord.model_validate_json(text)
+            known.setdefault(record.erasure_id, []).append((salt, record))
+    for erasure_id, records in known.items():
+        # A lake without their kinds has no tombstones to tell them by.
+        telling = [(salt, record.tombstones) for salt, record in records if record.tombstones]
+        theirs = all(_tombstones(salt, subjects, set(stones)) == stones for salt, stones in telling)
+        if telling and theirs and any(record.finished_at is None for _, record in records):
+            return erasure_id
     return None
 
 

@@ -101,7 +101,18 @@ def as_ibis(session: LakeSession, frame: Frame, columns: Mapping[str, dt.DataTyp
         name = f"returned_{uuid.uuid4().hex}"
         rows.create_view(name)
         return session.ibis.table(name)
+    if isinstance(rows, pa.RecordBatchReader):
+        rows = _spooled(session, rows)
     return _cast(session, _as_arrow(rows, columns), columns)
+
+
+def _spooled(session: LakeSession, reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The rows of a reader, from a file: it may be a query of the session's connection, which runs one at a time."""
+    path = session.scratch / f"stream_{uuid.uuid4().hex}.arrows"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, reader.schema) as written:
+        for batch in reader:
+            written.write_batch(batch)
+    return pa.ipc.open_stream(pa.memory_map(str(path)))
 
 
 def _relation(session: LakeSession, path: Path) -> duckdb.DuckDBPyRelation:
@@ -362,19 +373,19 @@ def framed(table: ir.Table, kind: object) -> Any:  # noqa: ANN401  whatever the 
         return table.to_pyarrow()
     if kind is pd.DataFrame:
         return _pandas(table.to_pyarrow())
-    if (name := _name_of(kind)) in _POLARS:
+    if isinstance(kind, type) and (name := _name_of(kind)) in _POLARS:
         return table.to_polars() if name == _POLARS[0] else table.to_polars().lazy()
     return table
 
 
 def is_frame(kind: object) -> bool:
     """Whether it is a class that a table can be had as: Ibis, Arrow, pandas, Polars."""
-    return kind in {ir.Table, pa.Table, pd.DataFrame} or _name_of(kind) in _POLARS
+    return isinstance(kind, type) and (kind in {ir.Table, pa.Table, pd.DataFrame} or _name_of(kind) in _POLARS)
 
 
-def _name_of(kind: object) -> str:
+def _name_of(kind: type) -> str:
     # Polars need not be installed.
-    return f"{kind.__module__}.{kind.__qualname__}" if isinstance(kind, type) else ""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _pandas(table: pa.Table) -> pd.DataFrame:

@@ -44,9 +44,10 @@ def remains(session: LakeSession, lake: str, contracts: Mapping[str, Contract], 
                 contract = contracts.get(table)
                 if rows := _rows(session, file, contract, theirs):
                     mend = (
-                        f"name the module of table {table} (-m), which these definitions do not have"
+                        "name the module of its table (-m), or remove the file if it is of none"
                         if contract is None
-                        else f"say in the contract of {table} whose row each is (subject), or keep names out of it"
+                        else f"say in the contract of {table} whose row each is (subject), or remove the file if no "
+                        "version names it"
                     )
                     found[file] = f"{rows:,} of its rows name an erased person: {mend}"
             except duckdb.Error:

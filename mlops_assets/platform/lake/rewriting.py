@@ -209,7 +209,8 @@ class Rewriter:
             f"CREATE OR REPLACE TEMP TABLE {_REMOVED} AS SELECT *, {key} AS {_PARTITION} FROM {source} WHERE {theirs}"
         )
         table = self.session.ibis.sql(f"SELECT * FROM {_REMOVED}")
-        grouped = table.group_by(_PARTITION).aggregate(rows=table.count(), total=hash_total(table, columns))
+        hashed = [column for column in columns if not aside or column != rules.QUARANTINE_REASON]
+        grouped = table.group_by(_PARTITION).aggregate(rows=table.count(), total=hash_total(table, hashed))
         rows = self.session.rows(grouped)
         connection.execute(f"DROP TABLE {_REMOVED}")
         if not rows:

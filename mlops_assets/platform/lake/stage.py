@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 import time
 import uuid
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _LEASES: Final = "_leases"
 # The reaper sweeps too, and has containers to look after.
 _SWEEP_LOCK_SECONDS: Final = 10.0
+_FUSING: Final = threading.Lock()
 _FORMAT: Final = f"(FORMAT parquet, COMPRESSION {COMPRESSION}, ROW_GROUP_SIZE {ROW_GROUP})"
 _WRITER: Final = "DuckDB"
 
@@ -183,12 +185,13 @@ def _query(session: LakeSession, table: ir.Table) -> str:
     session.ibis._run_pre_execute_hooks(table)  # noqa: SLF001  registers memtables, as to_parquet does
     # Merging nested selects takes Ibis longer than a small partition takes DuckDB, whose optimiser merges them anyway.
     # It is a global option alone. What another thread compiles meanwhile is nested too, and means the same.
-    fuse = ibis.options.sql.fuse_selects
-    ibis.options.sql.fuse_selects = False
-    try:
-        return str(session.ibis.compile(table))
-    finally:
-        ibis.options.sql.fuse_selects = fuse
+    with _FUSING:
+        fuse = ibis.options.sql.fuse_selects
+        ibis.options.sql.fuse_selects = False
+        try:
+            return str(session.ibis.compile(table))
+        finally:
+            ibis.options.sql.fuse_selects = fuse
 
 
 def _rounded(contract: Contract, column: str) -> str:

@@ -100,7 +100,7 @@ def test_rows_that_were_set_aside_are_a_warning_and_news_after_an_error_of_the_s
         orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
         sensor(dg.build_sensor_context(instance=instance))
     stopped, flowed = receiver.alerts
-    assert (stopped["severity"], stopped["rules"], stopped["rows"]) == ("error", ["values", "quarantine_floor"], 9)
+    assert (stopped["severity"], stopped["rules"], stopped["rows"]) == ("error", ["values", "quarantine_refused"], 9)
     assert "4 of 13 rows keep every rule, fewer than the share of 0.5" in stopped["message"]
     assert (flowed["severity"], flowed["rules"], flowed["rows"]) == ("warning", ["quarantine"], 1)
     assert "quarantine: kilos greater_than_or_equal_to(0) (values), broken by 1 rows" in flowed["message"]
@@ -139,6 +139,55 @@ def test_a_run_that_ends_without_a_word_is_told_with_all_it_was_to_make(
     [alert] = receiver.alerts
     assert (alert["asset"], alert["owner"]) == ("raw/harvest, wrangled/yields", "team:farm, team:pickers")
     assert "killed, or never started" in alert["message"]
+
+
+def unplanned(instance: dg.DagsterInstance, tags: dict[str, str], *assets: dg.AssetsDefinition) -> dg.DagsterRun:
+    """A run that failed before anything of what it was to make was written."""
+    job = dg.Definitions(assets=assets).resolve_implicit_global_asset_job_def()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(instance.event_log_storage, "store_event", lambda *_: None)
+        patched.setattr(instance.event_log_storage, "store_event_batch", lambda *_: None)
+        run = instance.create_run_for_job(job, tags=tags)
+    instance.report_run_failed(run)
+    return run
+
+
+def test_a_table_without_partitions_is_told_as_such_where_the_plans_were_not_written(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    orchard.weigh("w1", orchard.good_rows("w1"))
+    assert orchard.pick("w1", instance=instance).success
+    unplanned(instance, {"dagster/partition": "w1"}, orchard.season)
+    watch.tick()
+    assert dg.materialize([orchard.season], instance=instance).success
+    watch.tick()
+    begun, ended = receiver.alerts
+    assert (begun["asset"], begun["partition"]) == (orchard.SEASON.key.to_user_string(), None)
+    assert ended["kind"] == "resolved"
+
+
+def test_a_range_whose_plans_were_not_written_ends_when_its_first_and_last_are_published(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance
+) -> None:
+    ends = {"dagster/asset_partition_range_start": "w1", "dagster/asset_partition_range_end": "w3"}
+    unplanned(instance, ends, orchard.harvest)
+    watch.tick()
+    harvest(instance, "w3")
+    watch.tick()
+    assert [alert["kind"] for alert in receiver.alerts] == ["run_failed"]
+    harvest(instance, "w1")
+    watch.tick()
+    assert [alert["kind"] for alert in receiver.alerts] == ["run_failed", "resolved"]
+
+
+def test_a_run_whose_plan_is_gone_keeps_no_other_from_being_told(
+    receiver: Receiver, watch: Watch, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unplanned(instance, {"dagster/partition": "w1"}, orchard.harvest)
+    monkeypatch.setattr(instance.run_storage, "get_execution_plan_snapshot", lambda _: None)
+    harvest(instance, "w2", rotten("w2"))
+    watch.tick()
+    assert [alert["partition"] for alert in receiver.alerts] == ["w2"]
 
 
 @pytest.mark.parametrize("planned", ["by its plan", "by its selection"])

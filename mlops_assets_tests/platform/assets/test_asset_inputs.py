@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import dagster as dg
 import ibis.expr.datatypes as dt
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from mlops_assets.platform.assets.step import Partition
+    from mlops_assets.platform.lake.session import LakeSession
 
 
 def test_an_input_of_dagsters_own_comes_from_its_io_manager() -> None:
@@ -215,6 +218,53 @@ def test_an_asset_reads_its_own_partitions_before_the_one_that_it_makes() -> Non
         for day in days.get_partition_keys():
             assert dg.materialize([sales], partition_key=day, instance=instance).success
     assert [row["amount"] for row in rows(sales)] == [1.0, 2.0, 3.0, 3.0]
+
+
+Frame = TypeVar("Frame", bound=pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [pd.DataFrame | None, Annotated[pd.DataFrame, {"of": "sales"}], Frame, '"pd.DataFrame"'],
+)
+def test_an_annotation_may_say_more_than_the_class_of_the_frame(said: object) -> None:
+    seen: list[object] = []
+
+    @asset(key="raw/sales", schema=Sales, lake=SHOP)
+    def sales() -> ir.Table:
+        return sold("2024-01-01", amount=5.0)
+
+    def copy(sales: object) -> object:
+        seen.append(sales)
+        return sales
+
+    copy.__annotations__["sales"] = said
+    made = asset(key="wrangled/copy", schema=Sales, lake=SHOP, ins={"sales": In(sales)})(copy)
+    assert dg.materialize([sales, made]).success
+    assert isinstance(seen[0], pd.DataFrame)
+
+
+def test_a_decorator_that_runs_what_is_async_or_yields_is_a_plain_function() -> None:
+    @functools.wraps(_later)
+    def now() -> ir.Table:
+        return asyncio.run(_later())
+
+    made = asset(key="raw/sales", schema=Sales, lake=SHOP, name=None)(now)
+    assert dg.materialize([made]).success
+    assert len(rows(made)) == 1
+
+
+@pytest.mark.parametrize("how", ["arrow", "ibis"])
+def test_a_stream_of_the_sessions_own_connection_is_whole(how: str) -> None:
+    @asset(key="raw/numbers", schema=Total, lake=SHOP)
+    def numbers(session: LakeSession) -> object:
+        query = "SELECT i::DOUBLE AS amount FROM range(5000) AS t(i)"
+        if how == "ibis":
+            return session.ibis.sql(query).to_pyarrow_batches()
+        return session.connection.execute(query).to_arrow_reader(100)
+
+    assert dg.materialize([numbers]).success
+    assert sum(row["amount"] for row in rows(numbers)) == sum(range(5000))
 
 
 def test_combined_partitions_are_in_the_order_of_their_time_whatever_its_format() -> None:

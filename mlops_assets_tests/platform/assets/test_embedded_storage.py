@@ -127,6 +127,18 @@ def test_a_runs_file_is_laid_out_as_dagster_does_it(instance: dg.DagsterInstance
             assert shard.execute(question).fetchall() == other.execute(question).fetchall()
 
 
+def test_an_index_that_is_not_stamped_yet_is_no_obstacle_and_heals(instance: dg.DagsterInstance, home: Path) -> None:
+    with closing(sqlite3.connect(home / "history" / "runs" / "index.db")) as index:
+        [stamped] = index.execute("SELECT version_num FROM alembic_version").fetchall()
+        index.execute("DELETE FROM alembic_version")
+        index.commit()
+        again = KeptSqliteEventLogStorage(str(home))
+        assert again.get_logs_for_run("another") == []
+        assert again.has_asset_key(dg.AssetKey("orchard")) is False
+        assert index.execute("SELECT version_num FROM alembic_version").fetchall() == [stamped]
+    assert instance.get_runs() == []
+
+
 def test_a_runs_file_whose_layout_was_cut_off_is_completed(instance: dg.DagsterInstance, home: Path) -> None:
     with closing(sqlite3.connect(home / "history" / "runs" / "cut-off.db")) as connection:
         connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")

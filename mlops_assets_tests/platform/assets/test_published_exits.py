@@ -11,12 +11,16 @@ import signal
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import pandera.ibis as pandera
+import pyarrow as pa
 import pytest
 
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.contract import Quarantine
+from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.contracts.volume import ANY_VOLUME
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
@@ -203,6 +207,27 @@ def test_a_row_is_set_aside_because_of_the_rules_that_it_breaks(
     assert set(because[9]) == {"partition_membership", "nulls"}
 
 
+def test_as_many_good_rows_as_the_floor_are_published(instance: dg.DagsterInstance) -> None:
+    contract = dataclasses.replace(orchard.SORTED_HARVEST, table="fussy", quarantine=Quarantine(floor=0.55))
+    good = [{**orchard.good_rows("w1")[0], "tree": tree} for tree in range(1, 56)]
+    orchard.weigh("w1", [*good, *({**ROTTEN["values"], "tree": tree} for tree in range(56, 101))])
+    assert orchard.pick("w1", [orchard.publishing(contract)], instance=instance).success
+    assert len(orchard.visible(contract)) == 55
+
+
+def test_rows_of_a_table_with_hundreds_of_rules_are_set_aside() -> None:
+    columns = [f"c{number}" for number in range(250)]
+    schema = pandera.DataFrameSchema({name: pandera.Column(int, pandera.Check.ge(0)) for name in columns})
+
+    @asset(key="raw/wide", schema=schema, lake=Lake("shop"), quarantine=Quarantine(floor=0.5))
+    def wide() -> pa.Table:
+        return pa.table({name: [1, 2, -1 if name == "c7" else 3] for name in columns})
+
+    result = dg.materialize([wide])
+    assert result.success
+    assert told_by(result.get_asset_check_evaluations()) == {"contract_warnings": {"quarantine": 1}}
+
+
 def test_a_quarantine_that_blocks_says_why_it_set_nothing_aside(instance: dg.DagsterInstance) -> None:
     rejects = [{"week": "w1", "tree": tree, "picker": "x", "kilos": -1.0} for tree in range(10, 16)]
     orchard.weigh("w1", [*orchard.good_rows("w1"), *rejects])
@@ -254,7 +279,7 @@ def test_too_few_good_rows_keep_the_last_good_partition(instance: dg.DagsterInst
     assert not result.success
     assert orchard.visible(orchard.SORTED_HARVEST) == good
     assert told_by(result.get_asset_check_evaluations()) == {
-        "contract": {"values": 1, "nulls": 1, "quarantine_floor": 0}
+        "contract": {"values": 1, "nulls": 1, "quarantine_refused": 0}
     }
 
 

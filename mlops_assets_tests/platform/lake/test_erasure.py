@@ -217,6 +217,16 @@ class TestWhatIsThere:
         assert set(both.tombstones) == {"guest", "picker"}
         assert known == [("guest",), ("picker",)]
 
+    def test_one_that_shares_a_person_with_another_that_was_cut_off_is_an_erasure_of_its_own(self) -> None:
+        crowd.some_weeks()
+        guests = replace(crowd.NOTED, table="guests", lake=orchard.HARVEST.lake, subject={"guest": "token"})
+        contracts = {**crowd.CONTRACTS, "wrangled/guests": guests}
+        with LakeSession(Settings.load()) as session:
+            session.attach(guests.lake.name)
+            begun = erasure.begin(session, contracts, {**crowd.GIVEN, "guest": {"E5"}}, by="alice")
+            assert erasure.begin(session, contracts, {**crowd.GIVEN, "guest": {"E9"}}, by="bob") != begun
+            assert erasure.begin(session, contracts, {**crowd.GIVEN, "guest": {"E5"}}, by="alice") == begun
+
     def test_rows_that_came_back_past_the_platform_are_a_fault(self) -> None:
         crowd.some_weeks()
         kept = Settings.load().home / "backup.parquet"
