@@ -7,9 +7,10 @@ happens to staged rows (``making``).
 from __future__ import annotations
 
 import inspect
+import threading
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -151,16 +152,16 @@ def drafts(
     if at_once == 1:
         return [(partition, drafter.draft(number, partition)) for number, partition in enumerate(partitions)]
     with ThreadPoolExecutor(at_once) as pool:
-        asked = []
-        for number, partition in enumerate(partitions):
-            # A thread by itself knows nothing of what Dagster keeps for the step.
-            known = copy_context()
-            asked.append(pool.submit(known.run, drafter.draft, number, partition))
         try:
+            asked = []
+            for number, partition in enumerate(partitions):
+                # A thread by itself knows nothing of what Dagster keeps for the step.
+                known = copy_context()
+                asked.append(pool.submit(known.run, drafter.draft, number, partition))
             return [(partition, each.result()) for partition, each in zip(partitions, asked, strict=True)]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            drafter.interrupt()
+            drafter.end()
             raise
 
 
@@ -183,12 +184,17 @@ class _Drafter:
         self._attempt = attempt
         self._files = files
         self._under_way: set[LakeSession] = set()
+        self._ended = False
+        self._change = threading.Condition()
 
     def draft(self, number: int, partition: Partition) -> Result | Draft:
         """Call the function for the partition, and stage what it returns."""
         contract = self._task.contract
         with LakeSession(self._settings) as session:
-            self._under_way.add(session)
+            with self._change:
+                if self._ended:
+                    raise CancelledError
+                self._under_way.add(session)
             try:
                 made = _draft(
                     self._task,
@@ -198,6 +204,8 @@ class _Drafter:
                     self._versions,
                     attempt=f"{self._attempt}-{number}",
                 )
+                if isinstance(made, Draft):
+                    self._files.add(made.file)
             except FrameError as error:
                 return Made(audit=audit.of_wrong_shape(contract, str(error)))
             except CatalogAwayError:
@@ -209,18 +217,24 @@ class _Drafter:
                 if is_end(error):
                     raise
                 return withhold(error, source=f"Asset {contract.key.to_user_string()}")
+            else:
+                return made
             finally:
-                self._under_way.discard(session)
-            if isinstance(made, Draft):
-                self._files.add(made.file)
-            return made
+                with self._change:
+                    self._under_way.discard(session)
+                    self._change.notify_all()
 
-    def interrupt(self) -> None:
-        """End the queries that are under way."""
-        for session in list(self._under_way):
-            # One that was closed meanwhile has nothing under way.
-            with suppress(duckdb.Error):
-                session.connection.interrupt()
+    def end(self) -> None:
+        """Interrupt the queries that are under way, and wait for the drafts; none begins any more.
+
+        The pool alone does not know a thread that was just being started when the interrupt came.
+        """
+        with self._change:
+            self._ended = True
+            for session in self._under_way:
+                with suppress(duckdb.Error):
+                    session.connection.interrupt()
+            self._change.wait_for(lambda: not self._under_way)
 
 
 def _let_go(error: BaseException) -> None:

@@ -172,7 +172,8 @@ def current(
     rows = session.query(
         contract.lake.name,
         f"SELECT version, record FROM ({asked}) AS asked"
-        f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key AND version = newest"
+        # SQLite keeps the order of a cross join. It would look at every publish of the table for each key.
+        f" CROSS JOIN mlops_assets_ledger WHERE {_of(contract)} AND partition = key AND version = newest"
         f" AND content_hash <> '{LOST}'",
     )
     return {entry.record.partition: entry for entry in (_entry(*row) for row in rows)}
@@ -212,7 +213,7 @@ def of_content(session: LakeSession, contract: Contract, contents: Mapping[str, 
     rows = session.query(
         contract.lake.name,
         f"SELECT version, record FROM {_keys(session, contract, list(contents))} AS asked"
-        f" JOIN mlops_assets_ledger ON {_of(contract)} AND partition = key ORDER BY version",
+        f" CROSS JOIN mlops_assets_ledger WHERE {_of(contract)} AND partition = key ORDER BY version",
     )
     found: dict[str | None, Entry] = {}
     lost: set[str | None] = set()

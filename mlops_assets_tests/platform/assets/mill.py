@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -172,6 +173,22 @@ def kilos(contract: Contract) -> dict[str, float]:
 def year_and_send(window: str, sent: signal.Signals, *, at_once: bool = False) -> int | None:
     """Materialize the year in a process of its own, which gets the signal in that window; its exit code."""
     return processes.ended(_year_and_send, window, sent, at_once)
+
+
+@asset(contract=SACKS, partitions_at_once=2)
+def endless_sacks(session: LakeSession) -> ir.Table:
+    """A query that takes hours, in a process that is interrupted meanwhile."""
+    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
+    return session.ibis.sql(
+        "SELECT '2024-01' AS month, count(*) FILTER (a.range % 7 = b.range % 5) AS sack, 1.0::DOUBLE AS kilos"
+        " FROM range(10000000) AS a, range(10000000) AS b"
+    )
+
+
+def year_of_endless_queries() -> None:
+    """Materialize a year of queries that never end, in one run."""
+    with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:
+        year(instance, [endless_sacks])
 
 
 def send_at(module: Any, name: str, turn: int, sent: signal.Signals) -> None:  # noqa: ANN401  a module

@@ -20,6 +20,7 @@ from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import sweep
+from mlops_assets_tests import processes
 from mlops_assets_tests.platform.assets import mill
 from mlops_assets_tests.platform.assets.mill import MONTHS
 
@@ -181,6 +182,25 @@ def test_a_run_that_is_cancelled_while_some_are_made_at_once_leaves_nothing_half
     assert versions(instance, mill.SACKS) == mill.hashes(mill.SACKS)
     with LakeSession(settings) as session:
         assert sweep(session, "mill", older_than_seconds=0) == []
+
+
+def test_what_the_functions_log_at_once_is_in_the_runs_log(instance: dg.DagsterInstance) -> None:
+    @asset(contract=mill.SACKS, partitions_at_once=3)
+    def sacks(partition: Partition) -> pa.Table:
+        dg.OpExecutionContext.get().log.info(f"ground {partition.key}")
+        return pa.table({"month": [partition.key], "sack": [1], "kilos": [1.0]})
+
+    run = mill.year(instance, [sacks]).run_id
+    told = [entry.user_message for entry in instance.all_logs(run) if "ground" in (entry.user_message or "")]
+    assert sorted(told) == [f"ground {month}" for month in MONTHS]
+
+
+def test_a_cancelled_run_interrupts_the_queries_that_are_made_at_once(instance: dg.DagsterInstance) -> None:
+    began = time.monotonic()
+    assert processes.ended(mill.year_of_endless_queries) is not None
+    assert time.monotonic() - began < 60
+    assert {run.status for run in instance.get_runs()} <= {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    assert mill.hashes(mill.SACKS) == {}
 
 
 def test_no_number_below_one_is_made_at_once() -> None:

@@ -112,6 +112,7 @@ def test_looking_up_publishes_goes_by_index(settings: Settings, monkeypatch: pyt
         plan = plan_of(settings, statement)
         assert "mlops_assets_ledger" in plan
         assert "SCAN mlops_assets_ledger" not in plan
+        assert "(asset=?)" not in plan, "all publishes of the table are looked at"
         assert "Seq Scan on mlops_assets_ledger" not in plan
 
 
