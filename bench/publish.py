@@ -2,8 +2,8 @@
 
 Three embedded catalogs take the same small partitions in turn: one by a bare delete, add and commit of DuckLake, one by
 publishes (lock, look for an equal publish, transaction, record) of which there are 100, and one by either, where there
-are PUBLISHES (50000) publishes, over PARTITIONS (500) live partitions. These came TOGETHER (20) in a commit, as a backfill
-makes them. Then 8 processes publish 250 times each, and what is lost, doubled and failed is counted.
+are PUBLISHES (50000) publishes, over PARTITIONS (500) live partitions. These came TOGETHER (20) in a commit, as a
+backfill makes them. Then 8 processes publish 250 times each, and what is lost, doubled and failed is counted.
 
 ``make bench NAME=publish``; prints medians in milliseconds and, last, one line of JSON.
 """
