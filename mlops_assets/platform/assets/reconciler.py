@@ -116,7 +116,7 @@ def _reconcile_lake(
     ]
     left: list[int] = []
     reported = 0
-    for entry, contract in sorted(unknown, key=lambda found: found[0].version):
+    for entry, contract in sorted(unknown, key=_by_version):
         if reported == _MOST_REPORTED or _may_yet_report(instance, entry, now):
             left.append(entry.version)
             continue
@@ -132,6 +132,12 @@ def _reconcile_lake(
             elif still:
                 left.append(entry.version)
     return min([reached, *(version - 1 for version in left)])
+
+
+def _by_version(found: tuple[Entry, Contract]) -> tuple[int, str, str]:
+    """By what publishes are reported in the same order every time: one commit may hold many."""
+    entry, _ = found
+    return entry.version, entry.record.asset, entry.record.partition or ""
 
 
 def _unknown(
