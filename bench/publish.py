@@ -3,7 +3,8 @@
 Three embedded catalogs take the same small partitions in turn: one by a bare delete, add and commit of DuckLake, one by
 publishes (lock, look for an equal publish, transaction, record) of which there are 100, and one by either, where there
 are PUBLISHES (50000) publishes, over PARTITIONS (500) live partitions. These came TOGETHER (20) in a commit, as a
-backfill makes them. Then 8 processes publish 250 times each, and what is lost, doubled and failed is counted.
+backfill makes them. An expiry of all that is superseded follows, and publishes after it. Then 8 processes publish 250
+times each, and what is lost, doubled and failed is counted.
 
 ``make bench NAME=publish``; prints medians in milliseconds and, last, one line of JSON.
 """
@@ -30,7 +31,7 @@ import pyarrow as pa
 
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.lake import Lake, placed
-from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake import expiry, ledger
 from mlops_assets.platform.lake.frames import as_ibis
 from mlops_assets.platform.lake.publish import OvertakenError, Replacement, publish, publish_all
 from mlops_assets.platform.lake.session import LakeSession
@@ -112,11 +113,17 @@ class History:
 
         return work
 
+    def stage_anew(self) -> None:
+        """Forget what was staged first, which an expiry has removed with the publishes that it was in."""
+        self._staged.clear()
+
     def _file(self, key: str) -> StagedFile:
         if key not in self._staged:
             columns = rules.columns_of(self.contract)
             table = as_ibis(self.session, pa.table({"week": [key], "tree": [1], "kilos": [1.0]}), columns)
-            self._staged[key] = stage(self.session, self.contract, table, attempt=f"first-{os.getpid()}-{key}")
+            self._staged[key] = stage(
+                self.session, self.contract, table, attempt=f"first-{os.getpid()}-{key}-{self.made}"
+            )
             return self._staged[key]
         first = self._staged[key].path
         folder = first.parent.with_name(f"{os.getpid()}-{key}-{self.made}")
@@ -160,6 +167,12 @@ def alone(settings: Settings) -> dict[str, float]:
                 f"find{name}": lambda of=contract: lambda: ledger.find(session, of, ["publish 7"]),
             }
             found |= in_turn(looked_up)
+        began = time.perf_counter()
+        old = expiry.expirable(session, "many", older_than_seconds=0.0, pins=lambda _: {})
+        expiry.expire(session, "many", old)
+        found["expiry_seconds"] = round(time.perf_counter() - began, 1)
+        many.stage_anew()
+        found |= in_turn({"p50_ms_after_expiry": lambda: many.publish_of(f"publish {many.made}")})
         return found
 
 
