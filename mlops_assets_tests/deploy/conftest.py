@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets_tests.deploy.stack import Stack, copy_volume, leftovers, make
+from mlops_assets_tests.deploy.stack import Stack, copy_volume, leftovers, make, take_down
 from mlops_assets_tests.docker_engine import require_engine
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def stack(images: None) -> Iterator[Stack]:  # noqa: ARG001  they are built firs
         make("up")
         yield Stack()
     finally:
-        make("down")
+        take_down()
 
 
 @pytest.fixture(scope="session")
