@@ -151,8 +151,20 @@ def test_an_input_that_says_two_things_is_refused_when_it_is_declared(what: str)
         In("raw/sales", **given)
 
 
-@pytest.mark.parametrize("kind", [pa.Table, pd.DataFrame, pl.DataFrame, pl.LazyFrame, ir.Table])
-def test_an_input_comes_as_the_frame_that_the_function_annotates(kind: type) -> None:
+Frame = TypeVar("Frame", bound=pd.DataFrame)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        *((kind, kind) for kind in (pa.Table, pd.DataFrame, pl.DataFrame, pl.LazyFrame, ir.Table)),
+        (pd.DataFrame | None, pd.DataFrame),
+        (Annotated[pd.DataFrame, {"of": "sales"}], pd.DataFrame),
+        (Frame, pd.DataFrame),
+        ('"pd.DataFrame"', pd.DataFrame),
+    ],
+)
+def test_an_input_comes_as_the_frame_that_the_function_annotates(said: object, kind: type) -> None:
     seen: list[object] = []
 
     @asset(key="raw/sales", schema=Sales, lake=SHOP)
@@ -163,7 +175,7 @@ def test_an_input_comes_as_the_frame_that_the_function_annotates(kind: type) -> 
         seen.append(sales)
         return sales
 
-    copy.__annotations__["sales"] = kind
+    copy.__annotations__["sales"] = said
     made = asset(key="wrangled/copy", schema=Sales, lake=SHOP, ins={"sales": In(sales)})(copy)
     assert dg.materialize([sales, made]).success
     assert isinstance(seen[0], kind)
@@ -218,30 +230,6 @@ def test_an_asset_reads_its_own_partitions_before_the_one_that_it_makes() -> Non
         for day in days.get_partition_keys():
             assert dg.materialize([sales], partition_key=day, instance=instance).success
     assert [row["amount"] for row in rows(sales)] == [1.0, 2.0, 3.0, 3.0]
-
-
-Frame = TypeVar("Frame", bound=pd.DataFrame)
-
-
-@pytest.mark.parametrize(
-    "said",
-    [pd.DataFrame | None, Annotated[pd.DataFrame, {"of": "sales"}], Frame, '"pd.DataFrame"'],
-)
-def test_an_annotation_may_say_more_than_the_class_of_the_frame(said: object) -> None:
-    seen: list[object] = []
-
-    @asset(key="raw/sales", schema=Sales, lake=SHOP)
-    def sales() -> ir.Table:
-        return sold("2024-01-01", amount=5.0)
-
-    def copy(sales: object) -> object:
-        seen.append(sales)
-        return sales
-
-    copy.__annotations__["sales"] = said
-    made = asset(key="wrangled/copy", schema=Sales, lake=SHOP, ins={"sales": In(sales)})(copy)
-    assert dg.materialize([sales, made]).success
-    assert isinstance(seen[0], pd.DataFrame)
 
 
 def test_a_decorator_that_runs_what_is_async_or_yields_is_a_plain_function() -> None:
