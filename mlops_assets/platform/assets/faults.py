@@ -137,7 +137,7 @@ def has_passed(instance: dg.DagsterInstance, subject: Subject, at: float, ended:
         dg.AssetKey.from_user_string(asset), asset_partitions=None if partition is None else [partition]
     )
     found = instance.fetch_materializations(wanted, limit=1).records
-    if not found:
+    if not found and partition is not None:
         # A run that knew its partition alone may have been to make a table that has none.
         last = instance.fetch_materializations(dg.AssetRecordsFilter(wanted.asset_key), limit=1).records
         found = [record for record in last if record.partition_key is None]
@@ -234,28 +234,26 @@ def _planned(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterable[tuple
     Dagster plans it in events, which cannot be written where the disk is full. The run itself, written before, tells of
     the assets then; of a range of partitions the first and the last.
     """
-    written = False
+    seen = set[dg.AssetKey]()
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED):
-        written = True
         planned = entry.get_dagster_event().asset_materialization_planned_data
+        seen.add(planned.asset_key)
         subset = planned.partitions_subset
         for key in subset.get_partition_keys() if subset is not None else [planned.partition]:
             yield entry.step_key, (planned.asset_key.to_user_string(), key)
-    if written:
-        return
     tags = (PARTITION_NAME_TAG, ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
     partitions: set[str | None] = {run.tags[tag] for tag in tags if tag in run.tags}
     partitions = partitions or {None}
     plan_id = run.execution_plan_snapshot_id
     plan = instance.get_execution_plan_snapshot(plan_id) if plan_id is not None else None
     if not plan:
-        for asset in run.asset_selection or ():
+        for asset in (run.asset_selection or frozenset()) - seen:
             yield from ((None, (asset.to_user_string(), key)) for key in partitions)
         return
     for step in plan.steps:
         for output in step.outputs if step.key in plan.step_keys_to_execute else ():
             made = output.properties
-            if made is not None and made.asset_key is not None:
+            if made is not None and made.asset_key is not None and made.asset_key not in seen:
                 of = partitions if made.is_asset_partitioned else {None}
                 yield from ((step.key, (made.asset_key.to_user_string(), key)) for key in of)
 

@@ -154,6 +154,7 @@ def _unknown(
 def _unchecked(instance: dg.DagsterInstance, contract: Contract, entries: Sequence[Entry]) -> set[str | None]:
     """Those partitions of publishes that Dagster was told of without the result of each of their checks."""
     due = {(raw["name"], entry.record.partition) for entry in entries for raw in entry.record.checks}
+    run_of = {entry.record.partition: entry.record.run_id for entry in entries}
     infos = instance.event_log_storage.get_asset_check_partition_info(
         [dg.AssetCheckKey(contract.key, name) for name in sorted({name for name, _ in due})],
         partition_keys=[key for key in {key for _, key in due} if key is not None] or None,
@@ -161,7 +162,9 @@ def _unchecked(instance: dg.DagsterInstance, contract: Contract, entries: Sequen
     done = {
         (info.check_key.name, info.partition_key)
         for info in infos
-        if info.is_current and info.latest_execution_status is not AssetCheckExecutionRecordStatus.PLANNED
+        # A later run that has not ended, or published nothing, says nothing of this publish.
+        if info.latest_planned_run_id != run_of.get(info.partition_key)
+        or (info.is_current and info.latest_execution_status is not AssetCheckExecutionRecordStatus.PLANNED)
     }
     return {partition for _, partition in due - done}
 

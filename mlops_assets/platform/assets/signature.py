@@ -127,7 +127,7 @@ def _bare(kind: object) -> object:
     """The class that is meant where it is optional, annotated with more, or the bound of a type variable."""
     if get_origin(kind) is Annotated:
         return _bare(get_args(kind)[0])
-    if isinstance(kind, TypeVar):
+    if isinstance(kind, TypeVar) and not kind.__constraints__:
         return Any if kind.__bound__ is None else _bare(kind.__bound__)
     if get_origin(kind) in {Union, UnionType}:
         named = [each for each in get_args(kind) if each is not type(None)]

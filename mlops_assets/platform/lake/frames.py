@@ -83,8 +83,8 @@ def as_ibis(session: LakeSession, frame: Frame, columns: Mapping[str, dt.DataTyp
     Args:
         session: whose connection reads the frame.
         frame: an Ibis table or DuckDB relation of any connection, a pandas frame, a Polars frame, lazy or not,
-            whatever offers an Arrow stream, or the path of a Parquet file. A stream is read once, when the rows are
-            staged.
+            whatever offers an Arrow stream, or the path of a Parquet file. A stream is read once; one that may be
+            a query of the session's connection is read here, into a file.
         columns: the contract's columns with their types, to which columns of akin types are cast.
 
     Raises:

@@ -250,7 +250,9 @@ class LakeSession:
     def _is_beside_its_data(self, lake: str) -> bool:
         """Whether the catalog was made beside its data, and so still is where its home folder was moved or copied."""
         file = self.settings.lake_catalog_path(lake)
-        if self.settings.lake(lake).data_path is not None or not file.exists():
+        if self.settings.lake(lake).data_path is not None or not (
+            file.exists() and self.settings.lake_data_path(lake).is_dir()
+        ):
             return False
         with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as catalog:
             try:
