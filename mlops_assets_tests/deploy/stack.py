@@ -51,24 +51,35 @@ def take_down() -> None:
     """
     result = subprocess.run(["make", "down"], check=False, cwd=ROOT, capture_output=True, text=True)
     if result.returncode and "has active endpoints" in result.stderr:
-        for name in docker("network", "ls", "--format", "{{.Name}}").splitlines():
-            if name.startswith(f"{PROJECT}-"):
-                docker("network", "rm", name, check=False)
-        left = leftovers()
-        if all(docker("network", "inspect", "--format", "{{len .Containers}}", name).strip() == "0" for name in left):
+        for name in _networks():
+            docker("network", "rm", name, check=False)
+        if not leftovers():
             return
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
 
 
+def _networks() -> list[str]:
+    names = docker("network", "ls", "--format", "{{.Name}}").splitlines()
+    return [name for name in names if name.startswith(f"{PROJECT}-")]
+
+
 def leftovers() -> list[str]:
-    """Containers, volumes and networks of the deployment that exist now."""
+    """Containers and volumes of the deployment that exist now, and its networks with containers on them.
+
+    An empty network holds nothing of anybody, and the next deployment takes it as it is.
+    """
     containers = docker("ps", "--all", "--format", "{{.Names}} {{.Labels}}").splitlines()
     volumes = docker("volume", "ls", "--format", "{{.Name}}").splitlines()
-    networks = docker("network", "ls", "--format", "{{.Name}}").splitlines()
     return [
         *(line for line in containers if f"project={PROJECT}" in line or f"deployment={PROJECT}" in line),
-        *(name for name in [*volumes, *networks] if name.startswith(f"{PROJECT}-")),
+        *(name for name in volumes if name.startswith(f"{PROJECT}-")),
+        *(name for name in _networks() if _occupied(name)),
     ]
+
+
+def _occupied(network: str) -> bool:
+    members = docker("network", "inspect", "--format", "{{len .Containers}}", network, check=False)
+    return members.strip() not in {"", "0"}
 
 
 def in_container(
