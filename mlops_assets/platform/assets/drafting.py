@@ -33,7 +33,7 @@ from mlops_assets.platform.lake.stage import stage
 from mlops_assets.platform.withheld import withhold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from mlops_assets.platform.assets.inputs import Read
     from mlops_assets.platform.assets.reading import Input
@@ -129,7 +129,7 @@ def drafts(
     *,
     attempt: str,
     files: set[StagedFile],
-) -> list[tuple[Partition, Result | Draft]]:
+) -> Generator[tuple[Partition, Result | Draft]]:
     """Call the function for each partition, and stage what it returns.
 
     Args:
@@ -141,8 +141,9 @@ def drafts(
         attempt: the staging folder.
         files: gains what is staged, also when this is interrupted.
 
-    Returns:
-        For each partition its draft, or what keeps it from having one.
+    Yields:
+        For each partition, in their order, its draft, or what keeps it from having one. A consumer that ends before the
+        last closes the generator, which ends the drafts that are under way.
 
     Raises:
         CatalogAwayError: the catalog did not answer.
@@ -150,7 +151,9 @@ def drafts(
     drafter = _Drafter(task, settings, current, versions, attempt, files)
     at_once = min(task.step.partitions_at_once, len(partitions))
     if at_once == 1:
-        return [(partition, drafter.draft(number, partition)) for number, partition in enumerate(partitions)]
+        for number, partition in enumerate(partitions):
+            yield partition, drafter.draft(number, partition)
+        return
     with ThreadPoolExecutor(at_once) as pool:
         try:
             asked = []
@@ -158,7 +161,8 @@ def drafts(
                 # A thread by itself knows nothing of what Dagster keeps for the step.
                 known = copy_context()
                 asked.append(pool.submit(known.run, drafter.draft, number, partition))
-            return [(partition, each.result()) for partition, each in zip(partitions, asked, strict=True)]
+            for partition, each in zip(partitions, asked, strict=True):
+                yield partition, each.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             drafter.end()

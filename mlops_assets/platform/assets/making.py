@@ -12,11 +12,11 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-import duckdb
-
 from mlops_assets.platform import provenance
+from mlops_assets.platform.assets.auditing import audited
 from mlops_assets.platform.assets.drafting import Draft, Made, Result, Task, drafts
 from mlops_assets.platform.assets.reading import pinned_versions
 from mlops_assets.platform.audit import audit
@@ -31,7 +31,7 @@ from mlops_assets.platform.lake.publish import Outcome, OvertakenError, Replacem
 from mlops_assets.platform.lake.stage import lease
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import dagster as dg
 
@@ -82,29 +82,41 @@ def _attempt(
     versions = pinned_versions(session, lakes, task.context.instance, task.context.run.run_id, anew=anew)
     files: set[StagedFile] = set()
     with lease(session, contract.lake.name) as attempt:
+        drafted = drafts(task, session.settings, partitions, current, versions, attempt=attempt, files=files)
         try:
-            found = drafts(task, session.settings, partitions, current, versions, attempt=attempt, files=files)
-            done = {partition.key: each for partition, each in found if not isinstance(each, Draft)}
-            staged = [each for _, each in found if isinstance(each, Draft)]
-            return done | (_published(task, session, staged, files) if staged else {})
+            with closing(drafted):
+                return _published(task, session, drafted, files, most=len(partitions))
         finally:
             for file in files:
                 file.remove()
 
 
 def _published(
-    task: Task, session: LakeSession, drafts: Sequence[Draft], files: set[StagedFile]
+    task: Task,
+    session: LakeSession,
+    drafted: Iterable[tuple[Partition, Result | Draft]],
+    files: set[StagedFile],
+    *,
+    most: int,
 ) -> dict[str | None, Result]:
     """Audit the drafts, and publish those that pass; ``files`` gains what is staged for that."""
     accepted = _accepted(task.context)
-    candidates = [
-        audit.Candidate(file=draft.file, partition=draft.partition.values, reference=draft.reference(accepted))
-        for draft in drafts
-    ]
     done: dict[str | None, Result] = {}
     passed: dict[str | None, tuple[Made, Replacement]] = {}
-    audits = _audited(session, task.contract, candidates)
-    for draft, candidate, found in zip(drafts, candidates, audits, strict=True):
+    candidates: list[tuple[Draft, audit.Candidate]] = []
+
+    def staged() -> Iterator[audit.Candidate]:
+        for partition, each in drafted:
+            if not isinstance(each, Draft):
+                done[partition.key] = each
+                continue
+            reference = each.reference(accepted)
+            candidate = audit.Candidate(file=each.file, partition=partition.values, reference=reference)
+            candidates.append((each, candidate))
+            yield candidate
+
+    audits = audited(session, task.contract, staged(), most=most)
+    for (draft, candidate), found in zip(candidates, audits, strict=True):
         if isinstance(found, Exception):
             done[draft.partition.key] = found
             continue
@@ -127,18 +139,6 @@ def _published(
         made, _ = passed[key]
         done[key] = dataclasses.replace(made, published=outcome) if isinstance(outcome, Outcome) else outcome
     return done
-
-
-def _audited(
-    session: LakeSession, contract: Contract, candidates: Sequence[audit.Candidate]
-) -> list[Audit | duckdb.Error]:
-    """Audit them together; one by one, where a rule raises on some value, so that one alone is the culprit."""
-    try:
-        return [*audit.audit(session, contract, candidates)]
-    except duckdb.Error as error:
-        if len(candidates) == 1:
-            return [error]
-        return [found for each in candidates for found in _audited(session, contract, [each])]
 
 
 def _settled(

@@ -6,6 +6,8 @@ Put here what Dagster asks for and is told. Keep out how partitions are made (``
 
 from __future__ import annotations
 
+import functools
+import gc
 import resource
 import time
 from dataclasses import dataclass
@@ -122,6 +124,7 @@ def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, objec
     Raises:
         dg.Failure: a partition was not published; no row can be read from it.
     """
+    _keep_what_is_loaded()
     source = f"Asset {step.contract.key.to_user_string()}"
     with told_plainly(source, owners=step.contract.owners):
         task = Task(step=step, context=context, given=given, reads=resolved_in(context.job_def, step.ins, source))
@@ -136,6 +139,15 @@ def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, objec
             yield from _one(task, settings, partitions[0])
         else:
             yield from _many(task, settings, partitions)
+
+
+@functools.cache
+def _keep_what_is_loaded() -> None:
+    """Let the garbage collector leave alone what was loaded before the process's first step.
+
+    Those are hundreds of thousands of objects, and compiling a step's expressions makes it look at all of them anew.
+    """
+    gc.freeze()
 
 
 def _partitions(contract: Contract, context: dg.AssetExecutionContext) -> list[Partition]:

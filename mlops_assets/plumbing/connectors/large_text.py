@@ -13,6 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import duckdb
+import numpy as np
 
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.lake.files import COMPRESSION, ROW_GROUP
@@ -25,8 +26,8 @@ DELIMITER: Final = "\t"
 QUOTE: Final = '"'
 
 _MOST_HEADER_BYTES: Final = 2**16
-_ASCII_TO_BLANKS: Final = b" " * 0x80 + bytes(range(0x80, 0x100))
 _NEVER_LAST: Final = bytes(range(0x80, 0x100)) + b"\r"
+_CR, _LF, _LAST_ASCII = 0x0D, 0x0A, 0x7F
 _LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
 _FIELDS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _UNCLOSED: Final = "unterminated quote"
@@ -63,15 +64,14 @@ def latin1_to_utf8(blocks: Iterable[bytes], target: Path, source: str) -> None:
                     source=source, culprit="its text holds NUL bytes: it is UTF-16 or damaged.", remedy=_CONVERT
                 )
             if text.isascii():
-                written.write(text.replace(b"\r\n", b"\n"))
+                written.write(_with_lf(text))
                 continue
-            # Blanking ASCII out and splitting takes a tenth of the time of a regular expression.
-            for group, count in Counter(text.translate(_ASCII_TO_BLANKS).split()).items():
+            for group, count in Counter(_groups(text)).items():
                 if _is_utf8(group):
                     as_utf8 += count
                 else:
                     others += count
-            written.write(text.decode("latin-1").encode().replace(b"\r\n", b"\n"))
+            written.write(_with_lf(text).decode("latin-1").encode())
     if as_utf8 and as_utf8 >= others:
         raise SourceError(
             source=source,
@@ -93,6 +93,22 @@ def _cut_between_characters(blocks: Iterable[bytes]) -> Iterator[bytes]:
             yield text
     if carried:
         yield carried
+
+
+def _groups(text: bytes) -> list[bytes]:
+    """The groups of non-ASCII bytes, at least one; a regular expression takes thirty times as long."""
+    high = np.frombuffer(text, np.uint8) > _LAST_ASCII
+    edges = np.flatnonzero(np.diff(high, prepend=False, append=False)).tolist()
+    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _with_lf(text: bytes) -> bytes:
+    """The text with LF for CRLF; where there is no other CR, leaving them out takes a third of the time."""
+    read = np.frombuffer(text, np.uint8)
+    returns = np.flatnonzero(read[:-1] == _CR)
+    if read[-1] != _CR and (read[returns + 1] == _LF).all():
+        return text.translate(None, b"\r")
+    return text.replace(b"\r\n", b"\n")
 
 
 def _refuse_byte_order_mark(start: bytes, source: str) -> None:
