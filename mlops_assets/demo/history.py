@@ -5,7 +5,6 @@ Put here the order and the loop. Keep out what an asset does.
 
 from __future__ import annotations
 
-import gc
 import signal
 import socket
 import threading
@@ -80,9 +79,6 @@ def load(batches: Sequence[Batch], instance: dg.DagsterInstance, progress: Calla
     assets = {key: asset for asset in defined if isinstance(asset, dg.AssetsDefinition) for key in asset.keys}
     by_hand = {spec.key: spec for spec in defined if isinstance(spec, dg.AssetSpec)}
     runs = 0
-    # What the imports made lives as long as the process; looking through it again and again costs a tenth of the time.
-    gc.collect()
-    gc.freeze()
     # Dagster's runs in one process cannot overlap (each sets up logging anew), but the sources need not wait for them.
     with ThreadPoolExecutor(max_workers=1) as ahead, _signals_seen() as told_to_end:
         for batch in batches:
