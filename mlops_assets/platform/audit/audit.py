@@ -14,13 +14,14 @@ import ibis
 
 from mlops_assets.platform.audit.outcomes import Audit, Broken, CheckOutcome, Judgement
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.conditions import joined
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.contracts.schemas import as_stored
 from mlops_assets.platform.contracts.volume import worded
 from mlops_assets.platform.lake.files import parquet_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import dagster as dg
@@ -274,16 +275,6 @@ def row_rules_kept(
         for rule in rules.row_rules(contract)
     ]
     return [*members, *others]
-
-
-def joined(
-    operation: Callable[[ir.BooleanValue, ir.BooleanValue], ir.BooleanValue], conditions: Sequence[ir.BooleanValue]
-) -> ir.BooleanValue:
-    """One condition of many, at least one, by pairs: Ibis cannot nest as deep as a wide table has rules."""
-    while len(conditions) > 1:
-        pairs = [conditions[start : start + 2] for start in range(0, len(conditions), 2)]
-        conditions = [functools.reduce(operation, pair) for pair in pairs]
-    return conditions[0]
 
 
 def _elsewhere_told(column: str, value: str, rows: int | None) -> Broken:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import ibis
 
-from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, joined, row_rules_kept
+from mlops_assets.platform.audit.audit import SAMPLE_ROWS, Candidate, audit, row_rules_kept
 from mlops_assets.platform.audit.outcomes import Audit, Broken
 from mlops_assets.platform.contracts import rules
+from mlops_assets.platform.contracts.conditions import joined
 from mlops_assets.platform.contracts.content_hash import format_hash, hash_total
 from mlops_assets.platform.lake.files import parquet_rows
 from mlops_assets.platform.lake.ledger import QuarantineRecord
