@@ -5,6 +5,7 @@ Put here a fixture whose part is slow to start or is shared. Keep out what only 
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 # Hypothesis would fail an example that takes longer than a fifth of a second: on a busy machine that says nothing.
 settings.register_profile("mlops_assets", deadline=None)
 settings.load_profile("mlops_assets")
+
+
+def pytest_configure() -> None:
+    """Look for garbage less often: expressions are made of so many objects that it takes a quarter of many tests."""
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
