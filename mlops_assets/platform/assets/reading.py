@@ -112,13 +112,15 @@ def pinned_version(
 ) -> int:
     """The version of the lake that this run reads: the newest one when its first step asked, or anew, when asked now.
 
-    The publish lock orders two first steps that ask at once, so both get the same answer.
+    The publish lock orders two first steps that ask at once, so both get the same answer. Later steps do without.
     """
     tag = f"{VERSION_TAG}{lake}"
     session.attach(lake)
+    if not anew and (pinned := _pinned(instance.get_run_by_id(run_id), tag)):
+        return pinned[-1]
     with publish_lock(session.settings, lake):
         run = instance.get_run_by_id(run_id)
-        pinned = _pinned(run, tag) if run is not None else []
+        pinned = _pinned(run, tag)
         if pinned and not anew:
             return pinned[-1]
         version = ledger.latest_version(session, lake)
@@ -129,8 +131,10 @@ def pinned_version(
         return version
 
 
-def _pinned(run: dg.DagsterRun, tag: str) -> list[int]:
+def _pinned(run: dg.DagsterRun | None, tag: str) -> list[int]:
     """The versions that the run reads, the one for its next step last; none before its first step reads."""
+    if run is None:
+        return []
     versions, _, run_id = run.tags.get(tag, "").partition(" of run ")
     # A run that is executed again has its parent's tag until then.
     return [int(version) for version in versions.split()] if run_id == run.run_id else []

@@ -184,6 +184,22 @@ def test_a_run_reads_the_state_of_its_beginning_overlaid_by_its_own_publishes(
     assert seen == [4, 4, 7], "the intruder came later; what the run itself published is seen"
 
 
+def test_a_later_step_of_a_run_need_not_wait_for_who_publishes(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    asked = []
+
+    @dg.asset
+    def looking(context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  Dagster cannot read it here
+        with LakeSession(settings) as session:
+            asked.append(pinned_versions(session, ["curated"], instance, context.run.run_id))
+            with publish_lock(settings, "curated"):
+                asked.append(pinned_versions(session, ["curated"], instance, context.run.run_id))
+
+    assert dg.materialize([looking], instance=instance).success
+    assert asked[0] == asked[1]
+
+
 def test_the_staged_files_of_a_replaced_partition_are_whole_files(settings: Settings, home: Path) -> None:
     for turn in range(3):
         publish_rows(settings, "w1", [turn + 1], f"turn-{turn}")
