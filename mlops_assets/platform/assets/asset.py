@@ -194,6 +194,16 @@ def asset(
                     culprit=f"its input {each} is declared by {type(read).__name__}.",
                     remedy="Declare it by ma.In for a table of a lake, by dg.AssetIn for another asset.",
                 )
+            if (
+                isinstance(read, In)
+                and read.back
+                and not isinstance(declared.partitions_def, dg.TimeWindowPartitionsDefinition)
+            ):
+                raise ContractError(
+                    source=source,
+                    culprit=f"its input {each} counts back, but its own partitions are not of time.",
+                    remedy="Give partition_mapping.",
+                )
         reads = {
             each: read.of_itself() if read.key == declared.key else read
             for each, read in (ins or {}).items()

@@ -6,9 +6,11 @@ Put here when how many are audited together. Keep out what an audit finds (``aud
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Final
 
 import duckdb
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from mlops_assets.platform.audit.outcomes import Audit
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
+
+_PAUSE_SECONDS: Final = 0.1
 
 
 def audited(
@@ -39,22 +43,38 @@ def audited(
     Returns:
         For each candidate, in their order, what was found, or the error that its rows made a rule raise.
     """
+    given: list[audit.Candidate] = []
     asked: list[Future[list[Audit | duckdb.Error]]] = []
     waiting: list[audit.Candidate] = []
+    ended = threading.Event()
+
+    def ask(batch: Sequence[audit.Candidate]) -> list[Audit | duckdb.Error]:
+        return [] if ended.is_set() else _together(session, contract, batch)
+
     with ThreadPoolExecutor(1) as pool:
         try:
-            for number, candidate in enumerate(candidates, start=1):
+            for candidate in candidates:
+                given.append(candidate)
                 waiting.append(candidate)
-                if number < most and (not asked or asked[-1].done()):
-                    asked.append(pool.submit(_together, session, contract, waiting))
+                if len(given) < most and (not asked or asked[-1].done()):
+                    # A rule may ask for what Dagster keeps for the step.
+                    asked.append(pool.submit(copy_context().run, ask, waiting))
                     waiting = []
             found = [each for future in asked for each in future.result()]
-            return found + (_together(session, contract, waiting) if waiting else [])
+            found += _together(session, contract, waiting) if waiting else []
         except BaseException:
+            ended.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            with suppress(duckdb.Error):
-                session.connection.interrupt()
+            # An engine forgets an interrupt that comes between two queries.
+            while wait(asked, timeout=_PAUSE_SECONDS).not_done:
+                with suppress(duckdb.Error):
+                    session.connection.interrupt()
             raise
+    # What had too little memory beside the making is audited once more, alone.
+    return [
+        _together(session, contract, [candidate])[0] if isinstance(each, duckdb.OutOfMemoryException) else each
+        for candidate, each in zip(given, found, strict=True)
+    ]
 
 
 def _together(

@@ -15,13 +15,13 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import duckdb
 from dagster._core.definitions.utils import NoValueSentinel
 
-from mlops_assets.platform.assets.failures import is_end
+from mlops_assets.platform.assets.failures import ending
 from mlops_assets.platform.assets.reading import read_inputs
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.contracts import rules
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from mlops_assets.platform.lake.publish import Outcome
     from mlops_assets.platform.lake.stage import StagedFile
     from mlops_assets.platform.settings import Settings
+
+_PAUSE_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,13 +216,14 @@ class _Drafter:
                 return Made(audit=audit.of_wrong_shape(contract, str(error)))
             except CatalogAwayError:
                 raise
-            except Exception as error:  # noqa: BLE001  told with the others'
+            except BaseException as error:  # noqa: BLE001  an engine's panic is no Exception
+                if (end := ending(error)) is not None:
+                    raise end from None
+                if not isinstance(error, Exception):
+                    return withhold(error, source=f"Asset {contract.key.to_user_string()}")
+                # Told with the others'.
                 _let_go(error)
                 return error
-            except BaseException as error:  # an engine's panic is no Exception
-                if is_end(error):
-                    raise
-                return withhold(error, source=f"Asset {contract.key.to_user_string()}")
             else:
                 return made
             finally:
@@ -235,10 +238,12 @@ class _Drafter:
         """
         with self._change:
             self._ended = True
-            for session in self._under_way:
-                with suppress(duckdb.Error):
-                    session.connection.interrupt()
-            self._change.wait_for(lambda: not self._under_way)
+            while self._under_way:
+                # An engine forgets an interrupt that comes between two queries.
+                for session in self._under_way:
+                    with suppress(duckdb.Error):
+                        session.connection.interrupt()
+                self._change.wait(_PAUSE_SECONDS)
 
 
 def _let_go(error: BaseException) -> None:

@@ -58,8 +58,8 @@ def told_plainly(source: str, *, owners: Sequence[str] = ()) -> Iterator[None]:
         # Dagster tells the cause when no attempt is left.
         raise request from _failure(cause, source, owners) if cause is not None else None
     except BaseException as error:  # noqa: BLE001  an engine's panic is no Exception
-        if is_end(error):
-            raise _alone(error) from None
+        if (end := ending(error)) is not None:
+            raise _alone(end) from None
         raise _failure(error, source, owners) from None
 
 
@@ -68,11 +68,19 @@ def plainly(error: Exception, source: str) -> Exception:
     return error if isinstance(error, PlatformError | dg.Failure) else withhold(error, source=source)
 
 
-def is_end(error: BaseException) -> bool:
+def _is_end(error: BaseException) -> bool:
     """Whether it ends the process or its work, an interrupt or an exit, instead of telling of a fault."""
     if isinstance(error, SystemExit):
         return error.code is None or isinstance(error.code, int)
     return isinstance(error, KeyboardInterrupt | DagsterExecutionInterruptedError | GeneratorExit)
+
+
+def ending(error: BaseException) -> BaseException | None:
+    """The interrupt or exit that the error is, or that an engine has made it of; ``None`` if it tells of a fault."""
+    if _is_end(error):
+        return error
+    interrupts = (KeyboardInterrupt, DagsterExecutionInterruptedError)
+    return next((each for each in (error.__cause__, error.__context__) if isinstance(each, interrupts)), None)
 
 
 def _failure(error: BaseException, source: str, owners: Sequence[str]) -> dg.Failure:

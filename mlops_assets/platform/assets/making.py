@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from mlops_assets.platform import provenance
 from mlops_assets.platform.assets.auditing import audited
 from mlops_assets.platform.assets.drafting import Draft, Made, Result, Task, drafts
+from mlops_assets.platform.assets.failures import ending
 from mlops_assets.platform.assets.reading import pinned_versions
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.audit.outcomes import Audit, judged_outcomes
@@ -117,18 +118,11 @@ def _published(
 
     audits = audited(session, task.contract, staged(), most=most)
     for (draft, candidate), found in zip(candidates, audits, strict=True):
-        if isinstance(found, Exception):
-            done[draft.partition.key] = found
+        settled = found if isinstance(found, Exception) else _tried(task, session, draft, candidate, found)
+        if isinstance(settled, Exception):
+            done[draft.partition.key] = settled
             continue
-        try:
-            judged = judged_outcomes(task.contract, draft.check_results)
-            whole = dataclasses.replace(found, outcomes=(*found.outcomes, *judged))
-            made, replacement = _settled(task, session, draft, candidate, whole)
-        except CatalogAwayError:
-            raise
-        except Exception as error:  # noqa: BLE001  told with the others'
-            done[draft.partition.key] = error
-            continue
+        made, replacement = settled
         if replacement is None:
             done[draft.partition.key] = made
         else:
@@ -139,6 +133,22 @@ def _published(
         made, _ = passed[key]
         done[key] = dataclasses.replace(made, published=outcome) if isinstance(outcome, Outcome) else outcome
     return done
+
+
+def _tried(
+    task: Task, session: LakeSession, draft: Draft, candidate: audit.Candidate, found: Audit
+) -> tuple[Made, Replacement | None] | Exception:
+    """What is to be published of a draft, or the error that is told with the others'."""
+    try:
+        judged = judged_outcomes(task.contract, draft.check_results)
+        whole = dataclasses.replace(found, outcomes=(*found.outcomes, *judged))
+        return _settled(task, session, draft, candidate, whole)
+    except CatalogAwayError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        if (end := ending(error)) is not None:
+            raise end from None
+        return error
 
 
 def _settled(

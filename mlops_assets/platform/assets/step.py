@@ -134,6 +134,13 @@ def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, objec
         if _reads_itself(task) and step.contract.partitions_def is not None:
             order = in_order(step.contract.partitions_def)
             partitions.sort(key=lambda partition: order(partition.key))
+        if not partitions:
+            raise PartitionsError(
+                source=source,
+                culprit="the range of this run holds no partition.",
+                remedy="Does it end before it begins? Partitions are in the order in which they are declared.",
+                errors=[],
+            )
         # Dagster knows the partition of a check's result by itself only where the run is not of a range.
         if len(partitions) == 1 and not context.has_partition_key_range:
             yield from _one(task, settings, partitions[0])
@@ -252,6 +259,12 @@ def _events(task: Task, made: Mapping[str | None, Result]) -> Iterator[Any]:
             yield check_evaluation(contract, key, outcome, target)
 
 
+def _stopped_by(made: Result) -> str:
+    """Which checks keep a partition from being published, and by what."""
+    outcomes = made.audit.outcomes if isinstance(made, Made) else ()
+    return "; ".join(f"check {each.name}: {each.description}" for each in outcomes if each.stops)
+
+
 def _measured(*, adopted: bool, seconds: float) -> dict[str, Any]:
     return {
         "adopted": adopted,
@@ -270,18 +283,17 @@ def _not_all(task: Task, failed: Mapping[str | None, Result], asked_for: int) ->
     if errors and asked_for == 1:
         return errors[0]
     plain = {key: plainly(each, source) for key, each in failed.items() if isinstance(each, Exception)}
-    for key, error in plain.items():
-        task.context.log.error("Partition %s: %s", key, error)
+    for key, each in failed.items():
+        task.context.log.error("Partition %s: %s", key, plain.get(key) or _stopped_by(each))
     names = ", ".join(str(key) for key in list(failed)[:_MOST_NAMED]) + (" …" if len(failed) > _MOST_NAMED else "")
     stopped = {"checks": len(failed) - len(errors), "errors": len(errors)}
     why = ", ".join(f"{number} by {what}" for what, number in stopped.items() if number)
-    others = "The others were. " if len(failed) < asked_for else ""
-    first = "".join(f" The first error, of {key}: {error}" for key, error in list(plain.items())[:1])
-    looked_at = "checks of these" if not plain else "checks of these and at the run's log, which has the error of each"
+    others = "The others were published. " if len(failed) < asked_for else ""
+    first = "".join(f" The first error, of {key}: {str(error).rstrip('.')}." for key, error in list(plain.items())[:1])
     told = PartitionsError(
         source=source,
         culprit=f"{len(failed)} of {asked_for} partitions were not published: {names} ({why}).{first}",
-        remedy=f"{others}Look at the {looked_at}, and materialize them again when it is mended.",
+        remedy=f"{others}The run's log says of each what stopped it. Materialize them again when that is mended.",
         errors=errors,
     )
     told.__cause__ = next(iter(plain.values()), None)

@@ -64,8 +64,10 @@ def set_aside(session: LakeSession, contract: Contract, candidate: Candidate, *,
         return found
     stopping = [outcome for outcome in found.outcomes if outcome.stops]
     kinds = {broken.kind for outcome in stopping for broken in outcome.broken} - {rules.VOLUME}
-    if not kinds or rules.KEYS in kinds or any(outcome.name in contract.judged for outcome in stopping):
+    if not kinds or any(outcome.name in contract.judged for outcome in stopping):
         return found
+    if rules.KEYS in kinds:
+        return _blocking(found, stopping[0].name, "of rows with one key, none can be told to be the wrong one")
     path = candidate.file.path
     table = session.ibis.sql(f"SELECT * FROM {parquet_rows(path)}")
     blocking = rules.check_names(contract)

@@ -290,10 +290,17 @@ def _of_erased(session: LakeSession, contract: Contract, *, version: int) -> Ite
     _, erased = tombstones.erased_rows(session, contract)
     if not erased:
         return
-    [(rows,)] = session.connection.execute(f"SELECT count(*) FROM ({_at(contract, version)}) WHERE {erased}").fetchall()
+    asset = contract.key.to_user_string()
+    try:
+        [(rows,)] = session.connection.execute(
+            f"SELECT count(*) FROM ({_at(contract, version)}) WHERE {erased}"
+        ).fetchall()
+    except duckdb.Error as error:
+        yield _unreadable(contract.lake.name, asset, None, error, " Rows of erased persons cannot be looked for.")
+        return
     if rows:
         yield Fault(
-            source=_source(contract.lake.name, contract.key.to_user_string(), None),
+            source=_source(contract.lake.name, asset, None),
             culprit=f"it has {rows:,} rows of persons who were erased.",
             remedy="Was it restored from a backup? Give their keys to mlops-assets lake forget again.",
         )

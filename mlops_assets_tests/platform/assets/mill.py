@@ -178,6 +178,18 @@ def year_and_send(window: str, sent: signal.Signals, *, at_once: bool = False) -
 @asset(contract=SACKS, partitions_at_once=2)
 def endless_sacks(session: LakeSession) -> ir.Table:
     """A query that takes hours, in a process that is interrupted meanwhile."""
+    return _endless(session)
+
+
+@asset(contract=SACKS)
+def sacks_of_an_endless_month(partition: Partition, session: LakeSession) -> pa.Table | ir.Table:
+    """One sack a month, and such a query in the second."""
+    if partition.key == MONTHS[1]:
+        return _endless(session)
+    return pa.table({"month": [partition.key], "sack": [1], "kilos": [1.0]})
+
+
+def _endless(session: LakeSession) -> ir.Table:
     threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()
     return session.ibis.sql(
         "SELECT '2024-01' AS month, count(*) FILTER (a.range % 7 = b.range % 5) AS sack, 1.0::DOUBLE AS kilos"
@@ -185,10 +197,10 @@ def endless_sacks(session: LakeSession) -> ir.Table:
     )
 
 
-def year_of_endless_queries() -> None:
-    """Materialize a year of queries that never end, in one run."""
+def endless_year(at_once: bool) -> None:  # noqa: FBT001  of a process
+    """Materialize a year with queries that never end, in one run."""
     with dg.DagsterInstance.from_config(str(Path(os.environ["DAGSTER_HOME"]))) as instance:
-        year(instance, [endless_sacks])
+        year(instance, [endless_sacks if at_once else sacks_of_an_endless_month])
 
 
 def send_at(module: Any, name: str, turn: int, sent: signal.Signals) -> None:  # noqa: ANN401  a module

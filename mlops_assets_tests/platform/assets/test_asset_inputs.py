@@ -276,12 +276,22 @@ def test_partitions_that_are_not_of_time_cannot_be_counted_back() -> None:
     def sales(partition: Partition) -> ir.Table:
         return sold(str(partition.key))
 
-    @asset(key="wrangled/sales", ins={"sales": In(sales, back=1)}, **declared)
+    days = dg.DailyPartitionsDefinition("2024-01-01")
+
+    @asset(key="wrangled/sales", ins={"sales": In(sales, back=1)}, **{**declared, "partitions_def": days})
     def later(sales: ir.Table) -> ir.Table:
         return sales
 
     with pytest.raises(ContractError, match="counts back, but the partitions of raw/sales are not of time"):
         build_defs([sales, later])
+
+
+def test_what_is_not_of_time_itself_cannot_count_back() -> None:
+    with pytest.raises(ContractError, match="its input months counts back, but its own partitions are not of time"):
+
+        @asset(key="wrangled/sales", schema=Sales, lake=SHOP, ins={"months": In("raw/months", back=1)})
+        def sales(months: ir.Table) -> ir.Table:
+            return months
 
 
 def test_whole_numbers_that_may_be_missing_pass_through_pandas_as_they_are() -> None:

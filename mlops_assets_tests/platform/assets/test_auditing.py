@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -110,14 +111,49 @@ def test_a_file_that_cannot_be_audited_is_told_alone(settings: Settings) -> None
     assert [isinstance(each, duckdb.Error) for each in found] == [False, False, True, False]
 
 
+def test_what_has_too_little_memory_beside_the_making_is_audited_once_more_alone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = audit.audit
+
+    def needy(session: LakeSession, contract: Contract, candidates: Sequence[Candidate]) -> list[Audit]:
+        if threading.current_thread() is not threading.main_thread():
+            raise duckdb.OutOfMemoryException
+        return real(session, contract, candidates)
+
+    monkeypatch.setattr(audit, "audit", needy)
+    with LakeSession(settings) as session, LakeSession(settings) as other:
+        piles = (pile(other, part, 1) for part in PARTS)
+        assert rows_of(audited(session, PILES, piles, most=4)) == [1] * 4
+
+
+def test_an_audit_beside_the_making_knows_what_the_step_knows(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = ContextVar("known", default="nothing")
+    known.set("the step")
+    real, seen = audit.audit, set()
+
+    def curious(session: LakeSession, contract: Contract, candidates: Sequence[Candidate]) -> list[Audit]:
+        seen.add(known.get())
+        return real(session, contract, candidates)
+
+    monkeypatch.setattr(audit, "audit", curious)
+    with LakeSession(settings) as session, LakeSession(settings) as other:
+        assert rows_of(audited(session, PILES, (pile(other, part, 1) for part in PARTS), most=4)) == [1] * 4
+    assert seen == {"the step"}
+
+
+@pytest.mark.parametrize("between_queries", [0.0, 1.5])
 @pytest.mark.parametrize("end", [KeyboardInterrupt, dg.DagsterExecutionInterruptedError, RuntimeError])
 def test_where_making_ends_the_audit_that_is_under_way_ends_too(
-    end: type[BaseException], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    end: type[BaseException], between_queries: float, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = threading.Event()
 
     def endless(session: LakeSession, *_: object) -> list[Audit]:
         begun.set()
+        time.sleep(between_queries)
         session.connection.execute(LONG).fetchall()
         raise AssertionError
 

@@ -283,6 +283,15 @@ def test_too_few_good_rows_keep_the_last_good_partition(instance: dg.DagsterInst
     }
 
 
+def test_where_a_key_repeats_no_row_is_set_aside_and_the_check_says_so(instance: dg.DagsterInstance) -> None:
+    good = orchard.good_rows("w1")
+    orchard.weigh("w1", [*good, good[0], ROTTEN["values"]])
+    result = orchard.pick("w1", [orchard.sorted_harvest], instance=instance)
+    assert not result.success
+    [told] = told_by(result.get_asset_check_evaluations()).values()
+    assert told == {"keys": 1, "values": 1, "quarantine_refused": 0}
+
+
 def test_what_follows_new_data_follows_a_partition_of_which_rows_were_set_aside(instance: dg.DagsterInstance) -> None:
     kept = orchard.publishing(orchard.SORTED_HARVEST)
 

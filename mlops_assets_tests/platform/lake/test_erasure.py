@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -32,7 +33,7 @@ from mlops_assets_tests.platform.lake import crowd, killed_erasure, upkeep
 from mlops_assets_tests.platform.lake.killed_erasure import KILLED
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from mlops_assets.platform.lake.erasure_record import ErasureRecord
 
@@ -116,6 +117,16 @@ class TestWhatIsThere:
         for one in done.publishes:
             assert now[one.publish_id].content_hash == one.left_hash
             assert now[one.publish_id].erasures == [erasure_id]
+
+    @pytest.mark.parametrize("harm", [Path.unlink, upkeep.cut], ids=["lost", "cut"])
+    def test_a_file_that_is_harmed_later_is_named_as_without_an_erasure(self, harm: Callable[[Path], None]) -> None:
+        crowd.some_weeks()
+        crowd.forget()
+        file = upkeep.current_files(crowd.NOTED)[0]
+        harm(file)
+        told = upkeep.faults(contracts=crowd.CONTRACTS)
+        assert any("its rows cannot be read" in each for each in told)
+        assert any(each.startswith(f"Lake curated, file {file}") for each in told)
 
     def test_what_was_made_from_his_rows_is_listed_and_cannot_be_read_as_recorded(self) -> None:
         first = crowd.week("w1", Ann=1.0, ZZ_XYZZYX_1=3.0)
