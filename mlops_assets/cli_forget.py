@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -153,6 +154,8 @@ def _show_plan(work: _Work, lakes: Iterable[str]) -> None:
         if publishes:
             typer.echo(f"{lake}: {len(publishes):,} publishes that are kept lose rows")
         contents += [(lake, e.record.asset, e.record.partition or "", e.record.content_hash) for e in publishes]
+    if not contents:
+        typer.echo("No table holds a row of them: are the keys written as in the tables?")
     _show_lost(erasure.not_rebuildable(work.session, contents).values())
     for export_id in _exports_with_them(work):
         typer.echo(f"export {export_id} holds them and is replaced")
@@ -165,6 +168,9 @@ def _show_lost(lost: Iterable[Iterable[NotRebuildable]]) -> None:
             typer.echo(
                 f"model {one.asset} {one.partition} (publish {one.publish_id[:8]}) cannot be rebuilt from its sources"
             )
+    tables = Counter(one.asset for one in every if not one.asset.startswith(_MODELS))
+    for asset, number in sorted(tables.items()):
+        typer.echo(f"{asset}: {number:,} publishes were made from their rows; made again, they are without them")
     direct = sum(one.directly for one in every)
     if every:
         typer.echo(f"{direct:,} publishes read their rows and cannot be rebuilt; {len(every) - direct:,} follow those")

@@ -152,8 +152,20 @@ def test_the_plan_names_tables_exports_and_models_and_nothing_is_done_without_a_
     assert refused.exit_code == 1
     assert "restricted: raw/voter_file: 1 rows in 1 files" in refused.output
     assert "curated: wrangled/voters: 1 rows in 1 files" in refused.output
+    assert (
+        "features/person_turnout: 1 publishes were made from their rows; made again, they are without them"
+        in refused.output
+    )
     assert "model models/person_turnout" in refused.output
     assert f"export {current_export_id(home / 'exports')} holds them" in refused.output
+    assert canary.files_with_it(home) == before
+
+
+def test_a_key_that_nobody_has_is_told_before_it_is_asked_for(home: Path) -> None:
+    before = canary.files_with_it(home)
+    refused = run("forget", "--keys-file", "-", given="voter=NC:ZZ999999\n")
+    assert refused.exit_code == 1
+    assert "No table holds a row of them" in refused.output
     assert canary.files_with_it(home) == before
 
 
