@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 PLANS: Final = int(os.environ.get("PLANS", "200"))
 SEED: Final = int(os.environ.get("SEED", "1"))
 MOST_RUNS: Final = 4
+_SHOWN: Final = 8000
 WINDOWS: Final[dict[str, tuple[Any, str]]] = {
     "while staging": (drafting, "stage"),
     "at the audit": (audit, "audit"),
@@ -198,6 +199,7 @@ def main() -> int:
         expected = plain(folder / "plain", log)
         for number in range(PLANS):
             place = folder / f"plan-{number}"
+            log.write_bytes(b"")
             settings_of(place)
             mill.deliver()
             for _ in range(chance.randint(1, MOST_RUNS)):
@@ -211,12 +213,12 @@ def main() -> int:
             verdict = place / "verdict.json"
             os.waitpid(in_a_process(lambda verdict=verdict: judge(expected, verdict), log), 0)
             told = json.loads(verdict.read_text(encoding="utf-8")) if verdict.exists() else ["the judge failed"]
-            wrong += [f"plan {number}: {each}" for each in told]
+            if told:
+                wrong += [f"plan {number}: {each}" for each in told]
+                print(log.read_text(encoding="utf-8")[-_SHOWN:], file=sys.stderr, flush=True)
             shutil.rmtree(place)
         seconds = round(time.monotonic() - began)
         print(json.dumps({"plans": PLANS, "runs": dict(kinds), "seconds": seconds, "wrong": wrong[:20]}), flush=True)
-        if wrong:
-            print(log.read_text(encoding="utf-8")[-3000:], file=sys.stderr)
     return int(bool(wrong))
 
 

@@ -9,6 +9,8 @@ moves the journal into the database whenever the last connection is closed.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections import OrderedDict
 from contextlib import closing, contextmanager
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _FOLDER: Final = Path("history", "runs")
 """Where Dagster's default instance has its event log, below its home."""
 
+_LOCK: Final = "storage.lock"
 _MOST_OPEN: Final = 8
 """Files kept open: the index, and those of the runs that were touched last."""
 
@@ -123,6 +126,21 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         self._open.clear()
 
 
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    """Let one process at a time open the storage of that home.
+
+    Of those that find it empty at once each would lay it out, so that some fail, or all that come later do.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(home / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class KeptSqliteStorage(DagsterSqliteStorage):
     """Dagster's storage in SQLite files, its event log with connections that stay open.
 
@@ -139,8 +157,9 @@ class KeptSqliteStorage(DagsterSqliteStorage):
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the storage below ``base_dir``, the instance's home; it is made where there is none."""
-        super().__init__(base_dir, inst_data)
-        self._event_log_storage = KeptSqliteEventLogStorage(base_dir)
+        with _one_at_a_time(Path(base_dir)):
+            super().__init__(base_dir, inst_data)
+            self._event_log_storage = KeptSqliteEventLogStorage(base_dir)
 
     @classmethod
     def from_config_value(

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator  # noqa: TC003  Dagster resolves the asset's annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,6 +17,7 @@ import pytest
 from dagster._core.storage.event_log import EventLogStorage, SqliteEventLogStorage
 
 from mlops_assets.platform.assets.embedded_storage import KeptSqliteEventLogStorage
+from mlops_assets_tests import processes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +72,23 @@ def test_dagsters_own_storage_reads_what_was_written(instance: dg.DagsterInstanc
     own = SqliteEventLogStorage(str(home / "history" / "runs"))
     assert told(own, run_id) == told(instance.event_log_storage, run_id)
     assert told(own, run_id).count(dg.DagsterEventType.ASSET_OBSERVATION) == OBSERVATIONS
+
+
+def opened(home: str, at: float) -> None:
+    """Open the instance at that time, in a process of its own."""
+    time.sleep(max(0.0, at - time.time()))
+    with dg.DagsterInstance.from_config(home) as instance:
+        assert instance.get_runs() == []
+
+
+def test_a_new_instance_is_laid_out_once_by_processes_that_open_it_at_the_same_time(home: Path) -> None:
+    at = time.time() + 1.0
+    opening = [processes.started(opened, str(home), at) for _ in range(4)]
+    for process in opening:
+        process.join()
+    assert [process.exitcode for process in opening] == [0] * 4
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert instance.get_runs() == []
 
 
 def test_more_runs_than_files_are_kept_open_all_have_their_events(instance: dg.DagsterInstance) -> None:
