@@ -39,9 +39,8 @@ dev: $(READY) ## the Dagster UI on the demonstration's instance
 	$(BIN)/mlops-assets dev $(ARGS)
 
 test: $(READY) lint ## everything that can be tested on this machine
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not docker" $(TEST_ARGS)
-	# One after the other: they share the engine. (Groups of pytest-xdist are not heeded by this pytest.)
-	$(BIN)/python -m pytest -m docker $(TEST_ARGS)
+	# Two processes for two cores, and one for the tests of containers, which mostly wait.
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder $(TEST_ARGS)
 
 lint: $(READY) ## style, types and rooms
 	$(BIN)/ruff check .
