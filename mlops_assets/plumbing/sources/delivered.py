@@ -1,0 +1,57 @@
+"""What passes between a declared source and its kind: what is asked for, and what was delivered.
+
+Put here what every kind is given and gives. Keep out how any of them asks, and what becomes of the rows (``layout``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import duckdb
+
+    from mlops_assets.platform.assets.step import Partition
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.settings import Settings
+
+Fact = str | int | float | bool
+"""What is said of a delivery in its publish's metadata: never a value of a row, never a secret."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The partition that is asked for, and where to work.
+
+    Attributes:
+        contract: the table.
+        partition: which one.
+        connection: where DuckDB runs, with the memory and threads of the step.
+        scratch: folder of this step alone, which is removed with it.
+        settings: the operator's.
+    """
+
+    contract: Contract
+    partition: Partition
+    connection: duckdb.DuckDBPyConnection
+    scratch: Path
+    settings: Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """Rows as the source gave them, whole.
+
+    Attributes:
+        source: how messages name what was delivered: a file, an address, a table.
+        rows: on the request's connection; may be read more than once. Text columns are parsed into the contract's
+            types, others are cast where nothing is lost.
+        facts: names, sizes, hashes and counts by name.
+    """
+
+    source: str
+    rows: duckdb.DuckDBPyRelation
+    facts: Mapping[str, Fact] = field(default_factory=dict)

@@ -1,0 +1,237 @@
+"""Layouts: from the columns that a source delivered to exactly those that the contract asks for, in their types.
+
+Put here which delivered column becomes which of the contract's, and what happens to those that fit none. Keep out how
+text is parsed (``text_rules``) and rules about values (those are the contract's).
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import duckdb
+from ibis.backends.sql.datatypes import DuckDBType
+
+from mlops_assets.platform.contracts.rules import columns_of
+from mlops_assets.platform.errors import SourceError
+from mlops_assets.platform.lake.catalog import literal, quote
+from mlops_assets.platform.lake.files import COMPRESSION, ROW_GROUP
+from mlops_assets.plumbing.sources import text_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import ibis.expr.datatypes as dt
+
+    from mlops_assets.plumbing.sources.delivered import Request
+
+TEXT: Final = "VARCHAR"
+_MOST_SHOWN: Final = 3
+_LONGEST: Final = 40
+_ROW: Final = "mlops_assets_row"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How the columns of a source become those of a contract.
+
+    Attributes:
+        source: how messages name what was delivered.
+        columns: for columns of the contract that the source calls otherwise, its name.
+        formats: for columns of text how they are written, see ``text_rules``.
+        evolve: let the source gain columns, and lose those that may be null, with a warning instead of an error.
+    """
+
+    source: str
+    columns: Mapping[str, str]
+    formats: Mapping[str, str]
+    evolve: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conformed:
+    """Rows in the contract's columns.
+
+    Attributes:
+        file: Parquet, with the contract's columns alone, in their types.
+        changes: what the source has gained or lost, one sentence each.
+    """
+
+    file: Path
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Column:
+    """One of the contract's columns: SQL of its value, and of the condition under which there is none."""
+
+    name: str
+    value: str
+    bad: str | None = None
+    should_be: str = ""
+
+
+def conformed(rows: duckdb.DuckDBPyRelation, request: Request, layout: Layout) -> Conformed:
+    """Write the delivered rows in the contract's columns.
+
+    Args:
+        rows: as delivered; read once, and again where a value is bad.
+        request: the partition asked for.
+        layout: which column is which.
+
+    Raises:
+        SourceError: a column is missing, unknown or of another kind, or a value is not of its column's type.
+    """
+    types = dict(zip(rows.columns, (str(kind) for kind in rows.types), strict=True))
+    changes = _judged(types, request, layout)
+    columns = [_column(name, kind, types, request, layout) for name, kind in columns_of(request.contract).items()]
+    file = request.scratch / "conformed.parquet"
+    # One pass: a value that is no value ends it, and then all of them are counted.
+    mark = literal("mlops_assets: no value")
+    chosen = ", ".join(
+        f"CASE WHEN {column.bad} THEN error({mark}) ELSE {column.value} END AS {quote(column.name)}"
+        if column.bad
+        else f"{column.value} AS {quote(column.name)}"
+        for column in columns
+    )
+    try:
+        rows.query("delivered", f"SELECT {chosen} FROM delivered").write_parquet(
+            str(file), compression=COMPRESSION, row_group_size=ROW_GROUP
+        )
+    except duckdb.InvalidInputException:
+        _refuse_bad_values(rows, columns, request, layout)
+        raise
+    return Conformed(file=file, changes=changes)
+
+
+def _judged(types: Mapping[str, str], request: Request, layout: Layout) -> tuple[str, ...]:
+    """What the source has gained or lost, where that is allowed.
+
+    Raises:
+        SourceError: it is not; the message tells missing, unexpected and perhaps renamed columns apart.
+    """
+    contract = request.contract
+    partition = set(contract.partition_columns.values())
+    wanted = {name: layout.columns.get(name, name) for name in columns_of(contract)}
+    missing = [name for name, theirs in wanted.items() if theirs not in types and name not in partition]
+    unexpected = [name for name in types if name not in wanted.values()]
+    nullable = {name for name, column in contract.schema.columns.items() if column.nullable}
+    grave = [name for name in missing if not (layout.evolve and name in nullable)]
+    if grave or (unexpected and not layout.evolve):
+        parts = {"missing": grave, "unexpected": unexpected}
+        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
+        raise SourceError(
+            source=layout.source,
+            culprit=f"it delivers {len(types)} columns that are not those of {contract.layer}/{contract.table} "
+            f"({listed}).",
+            remedy=_remedy(grave, unexpected, wanted),
+        )
+    return (
+        *(f"The column {name} is missing and counts as NULL." for name in missing),
+        *(f"The column {name} is new and was left out." for name in unexpected),
+    )
+
+
+def _remedy(missing: Sequence[str], unexpected: Sequence[str], wanted: Mapping[str, str]) -> str:
+    lower = {name.lower(): name for name in unexpected}
+    pairs: dict[str, str] = {}
+    for name in missing:
+        near = difflib.get_close_matches(wanted[name].lower(), lower, n=1, cutoff=0.6)
+        if near:
+            pairs[name] = lower[near[0]]
+    if not pairs and len(missing) == len(unexpected) == 1:
+        pairs = {missing[0]: unexpected[0]}
+    if pairs:
+        renamed = ", ".join(f"{ours}: {theirs}" for ours, theirs in pairs.items())
+        return f"If it was renamed, say so in the declaration's columns ({renamed})."
+    if missing:
+        return (
+            "Ask the source's owner whether it changed; a column that may be missing is nullable in the contract, "
+            "with evolve in the declaration."
+        )
+    return "Add it to the contract, or declare evolve: true to leave new columns out with a warning."
+
+
+def _column(name: str, kind: dt.DataType, types: Mapping[str, str], request: Request, layout: Layout) -> _Column:
+    theirs = layout.columns.get(name, name)
+    sql_type = DuckDBType.to_string(kind)
+    stored = types.get(theirs)
+    own = request.partition.values.get(name)
+    if stored is None:
+        value = "NULL" if own is None else literal(own)
+        return _Column(name=name, value=f"CAST({value} AS {sql_type})")
+    text = quote(theirs)
+    if own is not None:
+        return _Column(
+            name=name,
+            value=f"CAST({text} AS VARCHAR)",
+            bad=f"CAST({text} AS VARCHAR) IS DISTINCT FROM {literal(own)}",
+            should_be=f"{own!r}, as all rows of this partition must be",
+        )
+    if stored == TEXT:
+        form = layout.formats.get(name)
+        value = text_rules.parsed(
+            theirs, kind, sql_type=sql_type, form=form, non_finite=name in request.contract.non_finite
+        )
+        if kind.is_string():
+            return _Column(name=name, value=value)
+        value = f"CASE WHEN {text} <> '' THEN {value} END"
+        return _Column(
+            name=name,
+            value=value,
+            bad=f"{text} <> '' AND ({value}) IS NULL",
+            should_be=text_rules.described(kind, form),
+        )
+    if stored == sql_type:
+        return _Column(name=name, value=text)
+    cast = f"TRY_CAST({text} AS {sql_type})"
+    return _Column(
+        name=name,
+        value=cast,
+        bad=f"TRY_CAST({cast} AS {stored}) IS DISTINCT FROM {text}",
+        should_be=f"of type {kind} (they are {stored})",
+    )
+
+
+def _refuse_bad_values(
+    rows: duckdb.DuckDBPyRelation, columns: Sequence[_Column], request: Request, layout: Layout
+) -> None:
+    """Count what has no value, and name the first.
+
+    Raises:
+        SourceError: there is such a value.
+    """
+    judged = [column for column in columns if column.bad]
+    counts = ", ".join(
+        f"count(*) FILTER (WHERE {column.bad}), min({_ROW}) FILTER (WHERE {column.bad})" for column in judged
+    )
+    numbered = f"SELECT row_number() OVER () AS {_ROW}, * FROM delivered"
+    [found] = rows.query("delivered", f"SELECT count(*), {counts} FROM ({numbered})").fetchall()
+    total, bad = found[0], dict(zip([c.name for c in judged], zip(found[1::2], found[2::2], strict=True), strict=True))
+    said = [
+        f"{column.name}: {bad[column.name][0]:,} of {total:,} rows, the first is row {bad[column.name][1]:,}"
+        f"{_shown(rows, column, request, layout)}; it should be {column.should_be}"
+        for column in judged
+        if bad[column.name][0]
+    ]
+    if said:
+        raise SourceError(
+            source=layout.source,
+            culprit=f"it holds values that do not fit their columns ({'. '.join(said)}).",
+            remedy="Ask the source's owner, or say in the declaration's formats how the column is written.",
+        ) from None
+
+
+def _shown(rows: duckdb.DuckDBPyRelation, column: _Column, request: Request, layout: Layout) -> str:
+    """A few of the values; none where the table holds persons."""
+    if request.contract.personal and column.name not in request.partition.values:
+        return ""
+    theirs = quote(layout.columns.get(column.name, column.name))
+    found = rows.query(
+        "delivered",
+        f"SELECT DISTINCT CAST({theirs} AS VARCHAR) AS v FROM delivered WHERE {column.bad} ORDER BY v "
+        f"LIMIT {_MOST_SHOWN}",
+    ).fetchall()
+    return f" ({', '.join(repr(value)[:_LONGEST] for (value,) in found)})"

@@ -1,0 +1,96 @@
+"""Secrets that a declared source needs: named in its declaration, read when it is asked.
+
+Put here how a secret is named and found. Keep out what it is used for.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import model_validator
+
+from mlops_assets.platform.errors import ContractError, SettingsError
+from mlops_assets.platform.settings import SECRETS_FOLDER
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from mlops_assets.platform.settings import Settings
+
+
+class Secret(dg.Model, dg.Resolvable):
+    """A secret by the name of its file or of its environment variable; its text is in no declaration.
+
+    Attributes:
+        file: a file in the folder that ``MLOPS_ASSETS_SECRETS_DIR`` names (``secrets`` in the home folder where that is
+            not set), or an absolute path. A line break at its end is not part of it.
+        env: an environment variable.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> ma.Secret(file="orders_token")
+        Secret(file='orders_token', env=None)
+    """
+
+    file: str | None = None
+    env: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.file is None) == (self.env is None):
+            raise ContractError(
+                source="Secret",
+                culprit="it names both a file and a variable, or neither.",
+                remedy="Name one place: Secret(file='orders_token') or Secret(env='ORDERS_TOKEN').",
+            )
+        return self
+
+    def read(self, settings: Settings) -> str:
+        """Its text.
+
+        Raises:
+            SettingsError: it is not there, cannot be read or is empty.
+        """
+        if self.env is not None:
+            text, place = os.environ.get(self.env, ""), f"Variable {self.env}"
+            if not text:
+                raise SettingsError(source=place, culprit="this secret is not set.", remedy="Set it, and start again.")
+            return text
+        folder = os.environ.get(SECRETS_FOLDER) or settings.home / "secrets"
+        path = Path(folder) / str(self.file)
+        try:
+            text = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                source=f"Secret file {path}",
+                culprit=f"it cannot be read ({getattr(error, 'strerror', None) or type(error).__name__}).",
+                remedy=f"Put the secret there; {SECRETS_FOLDER} names another folder.",
+            ) from None
+        if not text:
+            raise SettingsError(source=f"Secret file {path}", culprit="it is empty.", remedy="Put the secret there.")
+        return text
+
+
+def text_of(value: str | dg.EnvVar, option: str) -> str:
+    """A text that may be named by its environment variable.
+
+    Args:
+        value: the text, or ``dg.EnvVar("NAME")``.
+        option: which option it is, for messages.
+
+    Raises:
+        SettingsError: the variable is not set.
+    """
+    if not isinstance(value, dg.EnvVar):
+        return value
+    text = os.environ.get(value.env_var_name, "")
+    if not text:
+        raise SettingsError(
+            source=f"Variable {value.env_var_name}",
+            culprit=f"it is not set, and gives the {option} of a source.",
+            remedy="Set it, and start again.",
+        )
+    return text

@@ -1,0 +1,268 @@
+"""The base of every kind of source: what each declares, and the asset, schedule and retries that come of it.
+
+Put here what holds for all kinds. Keep out how one of them is asked (that is its module).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
+
+import dagster as dg
+from pydantic import Field, InstanceOf, model_validator
+
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.failures import told_plainly
+from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.rules import columns_of
+from mlops_assets.platform.errors import ContractError
+from mlops_assets.plumbing.sources.delivered import Delivered, Request
+from mlops_assets.plumbing.sources.layout import Layout, conformed
+from mlops_assets.plumbing.sources.templates import time_dimension
+
+if TYPE_CHECKING:
+    from mlops_assets.platform.assets.step import Partition
+    from mlops_assets.platform.lake.session import LakeSession
+    from mlops_assets.platform.settings import Settings
+
+LAYOUT_CHECK: Final = "layout"
+"""The check that warns of columns which a source has gained or lost, where its declaration lets it."""
+
+Due = Callable[[dt.datetime], Sequence[str]]
+
+_LAYOUT: Final = "Has the source gained or lost columns?"
+
+
+def _contract(context: dg.ResolutionContext, value: Any) -> Contract:  # noqa: ANN401  of a YAML document
+    found = context.resolve_value(value)
+    return found if isinstance(found, Contract) else contract_named(str(found))
+
+
+def contract_named(name: str) -> Contract:
+    """The contract that a dotted name leads to, such as ``shop.contracts.ORDERS``.
+
+    Raises:
+        ContractError: there is no such module, or no contract of that name in it.
+    """
+    module, _, attribute = name.rpartition(".")
+    remedy = "Write package.module.NAME of an ma.Contract, as it would be imported."
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ContractError(source=f"Contract {name}", culprit=f"it is not there ({error}).", remedy=remedy) from None
+    if not isinstance(found, Contract):
+        raise ContractError(
+            source=f"Contract {name}", culprit=f"this is {type(found).__name__}, not a contract.", remedy=remedy
+        )
+    return found
+
+
+ContractField = Annotated[
+    InstanceOf[Contract],
+    dg.Resolver(
+        _contract,
+        model_field_type=str,
+        description="The table: dotted name of an ma.Contract.",
+        examples=["shop.contracts.ORDERS"],
+    ),
+]
+
+
+class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
+    """What every kind of source declares.
+
+    Attributes:
+        contract: the table that the source fills. In YAML the dotted name of it.
+        columns: for columns of the contract that the source calls otherwise, its name: ``{customer_id: CustomerNo}``.
+        formats: how text is written where it is not ISO 8601 or ``true/false``: ``{ordered: "%d/%m/%Y"}``,
+            ``{paid: yes/no}``.
+        evolve: let the source gain columns, and lose those that may be null, with a warning (check ``layout``) instead
+            of an error.
+        cron: when the source is asked: for the last whole partition of time, or for the table where it has none. A run
+            that finds nothing fails, so that somebody is told that it is late.
+        timezone: of ``cron``.
+        due: which partitions are asked for at a time of ``cron``, where partitions are not of time (Python only).
+        pool: Dagster's pool, which limits how many runs ask at once.
+        retries: how often a run tries again within itself where the source was away; waits double.
+        retry_seconds: the first wait.
+        at_once: how many partitions of one run are asked for at a time.
+    """
+
+    contract: ContractField
+    columns: Annotated[Mapping[str, str], dg.Resolver.default(description="Our column: the source's name for it.")] = {}
+    formats: Annotated[Mapping[str, str], dg.Resolver.default(description="Our column: how its text is written.")] = {}
+    evolve: bool = False
+    cron: str | None = None
+    timezone: str = "UTC"
+    due: Annotated[Due | None, dg.Resolver.default(model_field_type=str | None)] = None
+    pool: str | None = None
+    retries: Annotated[int, Field(ge=0)] = 3
+    retry_seconds: Annotated[float, Field(gt=0)] = 30.0
+    at_once: Annotated[int, Field(ge=1)] = 1
+
+    KIND: ClassVar[str]
+    """What Dagster shows as the kind of the asset."""
+    VERSION: ClassVar[str]
+    """Of the code that reads this kind: raised when the same bytes become other rows."""
+    PLACES: ClassVar[frozenset[str]] = frozenset()
+    """Options that say where the source is or who asks, not what it gives: another one is not another code version."""
+
+    @property
+    def name(self) -> str:
+        """How messages name the source."""
+        return f"Source of {self.contract.key.to_user_string()}"
+
+    @abstractmethod
+    def read(self, request: Request) -> Delivered:
+        """Ask the source for a partition, whole.
+
+        Raises:
+            SourceUnavailableError: it is away, or has nothing yet; trying later may succeed.
+            SourceError: what it gives cannot be read whole.
+            SettingsError: an address or a secret is not set.
+        """
+
+    @model_validator(mode="after")
+    def _require_known_columns(self) -> Self:
+        known = columns_of(self.contract)
+        for option, given in (("columns", self.columns), ("formats", self.formats)):
+            if unknown := [name for name in given if name not in known]:
+                raise ContractError(
+                    source=self.name,
+                    culprit=f"its {option} name {unknown[0]}, which is no column of the contract.",
+                    remedy=f"There are {', '.join(known)}.",
+                )
+        if self.due is not None and self.cron is None:
+            raise ContractError(
+                source=self.name, culprit="it says what is due, and no time to ask.", remedy="Give cron as well."
+            )
+        if (
+            self.cron is not None
+            and self.due is None
+            and self.contract.partitions_def is not None
+            and time_dimension(self.contract) is None
+        ):
+            raise ContractError(
+                source=self.name,
+                culprit="it has a cron, and partitions that are not of time: what is due then?",
+                remedy="Give due=, a function from the time of the schedule to partition keys.",
+            )
+        return self
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  Dagster gives it
+        """What Dagster loads of a component."""
+        return self.definitions()
+
+    def definitions(self) -> dg.Definitions:
+        """The asset with its schedule and sensors."""
+        return dg.Definitions(assets=[self.asset()], schedules=self.schedules(), sensors=self.sensors())
+
+    def asset(self) -> dg.AssetsDefinition:
+        """The asset that publishes the source's partitions."""
+        contract = self.contract
+        if self.evolve:
+            contract = dataclasses.replace(
+                contract,
+                judged={**contract.judged, LAYOUT_CHECK: _LAYOUT},
+                judged_warnings=contract.judged_warnings | {LAYOUT_CHECK},
+            )
+
+        @asset(
+            contract=contract,
+            code_version=self.code_version(),
+            kinds={self.KIND},
+            pool=self.pool,
+            partitions_at_once=self.at_once,
+            retry_policy=dg.RetryPolicy(
+                max_retries=self.retries,
+                delay=self.retry_seconds,
+                backoff=dg.Backoff.EXPONENTIAL,
+                jitter=dg.Jitter.PLUS_MINUS,
+            )
+            if self.retries
+            else None,
+        )
+        def extract(partition: Partition, session: LakeSession, settings: Settings) -> dg.MaterializeResult[Any]:
+            return self._extracted(partition, session, settings)
+
+        return extract
+
+    def code_version(self) -> str:
+        """Version of what the source gives: the kind's own, and the declaration without places and times."""
+        about = {*type(self).model_fields} - {*Source.model_fields} - self.PLACES | {"columns", "formats", "evolve"}
+        said = {name: getattr(self, name) for name in sorted(about)}
+        return f"{self.KIND}-{self.VERSION}-{hashlib.sha256(repr(said).encode()).hexdigest()[:12]}"
+
+    def _extracted(self, partition: Partition, session: LakeSession, settings: Settings) -> dg.MaterializeResult[Any]:
+        request = Request(
+            contract=self.contract,
+            partition=partition,
+            connection=session.connection,
+            scratch=session.scratch,
+            settings=settings,
+        )
+        delivered = self.read(request)
+        layout = Layout(source=delivered.source, columns=self.columns, formats=self.formats, evolve=self.evolve)
+        rows = conformed(delivered.rows, request, layout)
+        results = None
+        if self.evolve:
+            results = [
+                dg.AssetCheckResult(
+                    passed=not rows.changes,
+                    check_name=LAYOUT_CHECK,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description=" ".join(rows.changes) or "The columns are those of the contract.",
+                )
+            ]
+        return dg.MaterializeResult(value=rows.file, metadata=dict(delivered.facts), check_results=results)
+
+    def sensors(self) -> list[dg.SensorDefinition]:
+        """Those that ask for runs when something arrives; none for most kinds."""
+        return []
+
+    def schedules(self) -> list[dg.ScheduleDefinition]:
+        """The schedule that ``cron`` declares."""
+        if self.cron is None:
+            return []
+        table = f"{self.contract.layer}_{self.contract.table}"
+        source = self
+
+        @dg.schedule(
+            name=f"{table}_due",
+            cron_schedule=self.cron,
+            execution_timezone=self.timezone,
+            target=dg.AssetSelection.assets(self.contract.key),
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=f"Asks the source of {self.contract.key.to_user_string()} for what is due.",
+        )
+        @told_plainly(f"Schedule {table}_due")
+        def due(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+            moment = context.scheduled_execution_time
+            keys = source.keys_due(moment)
+            # What is due depends on the scheduled time alone: a tick that was missed asks for the same.
+            requests = [dg.RunRequest(run_key=f"{key}:{moment.isoformat()}", partition_key=key) for key in keys]
+            return requests or dg.SkipReason(f"Nothing is due on {moment:%Y-%m-%d}.")
+
+        return [due]
+
+    def keys_due(self, moment: dt.datetime) -> Sequence[str | None]:
+        """The partitions that are due at a time of ``cron``; ``None`` for a table without partitions."""
+        if self.due is not None:
+            return self.due(moment)
+        if self.contract.partitions_def is None:
+            return [None]
+        found = time_dimension(self.contract)
+        if found is None:
+            return []
+        name, definition = found
+        last = definition.get_partition_keys(current_time=moment)[-1:]
+        if name is None:
+            return last
+        column = self.contract.partition_columns[name]
+        every = self.contract.partitions_def.get_partition_keys(current_time=moment)
+        return [each for each in every if self.contract.partition_values(each)[column] in last]

@@ -1,0 +1,144 @@
+"""Texts of a declaration that differ from partition to partition: ``orders/{month}.csv``, ``{start:%Y-%m-%d}``.
+
+Put here how such a text is filled in and read back. Keep out where it is used.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+
+from mlops_assets.platform.errors import ContractError
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping
+
+    from mlops_assets.platform.assets.step import Partition
+    from mlops_assets.platform.contracts.contract import Contract
+
+PARTITION: Final = "partition"
+START, END = "start", "end"
+
+_FORMATTER: Final = string.Formatter()
+
+
+def fields_of(text: str) -> set[str]:
+    """The names between braces.
+
+    Raises:
+        ValueError: a brace is not closed.
+    """
+    return {name for _, name, _, _ in _FORMATTER.parse(text) if name is not None}
+
+
+def require_known(source: str, option: str, text: str, contract: Contract) -> None:
+    """Refuse a text that could not be filled in.
+
+    Args:
+        source: what is declared, for messages.
+        option: which of its options the text is.
+        text: the text.
+        contract: whose partitions it is filled in for.
+
+    Raises:
+        ContractError: a brace is not closed, or a name between braces is none of the partition's.
+    """
+    known = _known(contract)
+    try:
+        named = fields_of(text)
+    except ValueError as error:
+        raise ContractError(
+            source=source, culprit=f"its {option} cannot be filled in ({error}).", remedy="Write a brace itself twice."
+        ) from None
+    if unknown := sorted(named - known):
+        there = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none, since the table is not partitioned"
+        raise ContractError(
+            source=source,
+            culprit=f"its {option} names {{{unknown[0]}}}.",
+            remedy=f"There is: {there}.",
+        )
+
+
+def filled(text: str, contract: Contract, partition: Partition) -> str:
+    """The text of that partition.
+
+    ``{partition}`` is its key, a partition column's name the value in it; of partitions of time ``{start}`` and
+    ``{end}`` are its first moment and the one after its last, in ISO 8601 unless a format is given
+    (``{start:%d.%m.%Y}``).
+    """
+    values: dict[str, Any] = {PARTITION: partition.key or "", **partition.values}
+    if (window := _window(contract, partition)) is not None:
+        values |= {START: _Moment(window.start), END: _Moment(window.end)}
+    return _FORMATTER.vformat(text, (), values)
+
+
+def pattern_of(text: str, contract: Contract) -> re.Pattern[str]:
+    """What names filled in from the text look like; its groups are the partition columns, or ``partition``."""
+    found: list[str] = []
+    seen: set[str] = set()
+    columns = {PARTITION, *contract.partition_columns.values()}
+    for literal, name, _, _ in _FORMATTER.parse(text):
+        found.append(re.escape(literal))
+        if name is None:
+            continue
+        if name in seen:
+            found.append(f"(?P={name})")
+        elif name in columns:
+            found.append(f"(?P<{name}>[^/]+?)")
+            seen.add(name)
+        else:
+            found.append("[^/]+?")
+    return re.compile("".join(found))
+
+
+def key_in(found: Mapping[str, str], contract: Contract) -> str | None:
+    """The key of the partition whose values these are; ``None`` where they are not all there."""
+    if PARTITION in found:
+        return found[PARTITION]
+    columns = contract.partition_columns
+    values = {dimension: found[column] for dimension, column in columns.items() if column in found}
+    if not values or set(values) != set(contract.dimensions):
+        return None
+    return str(dg.MultiPartitionKey(values)) if len(values) > 1 else next(iter(values.values()))
+
+
+class _Moment:
+    """A moment that is ISO 8601 where no format is given."""
+
+    def __init__(self, moment: dt.datetime) -> None:
+        self._moment = moment
+
+    def __format__(self, spec: str) -> str:
+        return self._moment.strftime(spec) if spec else self._moment.isoformat()
+
+
+def _known(contract: Contract) -> set[str]:
+    if contract.partitions_def is None:
+        return set()
+    known = {PARTITION, *contract.partition_columns.values()}
+    return known | {START, END} if time_dimension(contract) is not None else known
+
+
+def time_dimension(contract: Contract) -> tuple[str | None, dg.TimeWindowPartitionsDefinition] | None:
+    """The partitions of time among the contract's: the name of the dimension, ``None`` where it is the only one."""
+    definition = contract.partitions_def
+    if isinstance(definition, dg.TimeWindowPartitionsDefinition):
+        return None, definition
+    if isinstance(definition, dg.MultiPartitionsDefinition):
+        for dimension in definition.partitions_defs:
+            if isinstance(dimension.partitions_def, dg.TimeWindowPartitionsDefinition):
+                return dimension.name, dimension.partitions_def
+    return None
+
+
+def _window(contract: Contract, partition: Partition) -> dg.TimeWindow | None:
+    found = time_dimension(contract)
+    if found is None or partition.key is None:
+        return None
+    name, definition = found
+    key = partition.key if name is None else partition.values[contract.partition_columns[name]]
+    return definition.time_window_for_partition_key(key)
