@@ -22,17 +22,41 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.lake import Lake as Lake
     from mlops_assets.platform.contracts.volume import Volume as Volume
     from mlops_assets.platform.errors import PlatformError as PlatformError
+    from mlops_assets.plumbing.sources.delivered import Delivered as Delivered
+    from mlops_assets.plumbing.sources.delivered import Request as Request
+    from mlops_assets.plumbing.sources.files import FileSource as FileSource
+    from mlops_assets.plumbing.sources.formats import Delimited as Delimited
+    from mlops_assets.plumbing.sources.formats import FixedWidth as FixedWidth
+    from mlops_assets.plumbing.sources.formats import Parquet as Parquet
+    from mlops_assets.plumbing.sources.secret import Secret as Secret
+    from mlops_assets.plumbing.sources.source import Source as Source
+    from mlops_assets.plumbing.sources.wholeness import Checksum as Checksum
+    from mlops_assets.plumbing.sources.wholeness import Manifest as Manifest
+    from mlops_assets.plumbing.sources.wholeness import Marker as Marker
+    from mlops_assets.plumbing.sources.wholeness import Quiet as Quiet
 
 __version__ = "0.1.0"
 
 _DEFINED_IN: Final = {
+    "Checksum": "mlops_assets.plumbing.sources.wholeness",
     "Contract": "mlops_assets.platform.contracts.contract",
+    "Delimited": "mlops_assets.plumbing.sources.formats",
+    "Delivered": "mlops_assets.plumbing.sources.delivered",
+    "FileSource": "mlops_assets.plumbing.sources.files",
+    "FixedWidth": "mlops_assets.plumbing.sources.formats",
     "In": "mlops_assets.platform.assets.inputs",
     "Lake": "mlops_assets.platform.contracts.lake",
     "LakeIOManager": "mlops_assets.platform.assets.io_manager",
+    "Manifest": "mlops_assets.plumbing.sources.wholeness",
+    "Marker": "mlops_assets.plumbing.sources.wholeness",
+    "Parquet": "mlops_assets.plumbing.sources.formats",
     "Partition": "mlops_assets.platform.assets.step",
     "PlatformError": "mlops_assets.platform.errors",
     "Quarantine": "mlops_assets.platform.contracts.contract",
+    "Quiet": "mlops_assets.plumbing.sources.wholeness",
+    "Request": "mlops_assets.plumbing.sources.delivered",
+    "Secret": "mlops_assets.plumbing.sources.secret",
+    "Source": "mlops_assets.plumbing.sources.source",
     "Volume": "mlops_assets.platform.contracts.volume",
     "asset": "mlops_assets.platform.assets.asset",
     "build_defs": "mlops_assets.platform.assets.definitions",

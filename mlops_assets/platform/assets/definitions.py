@@ -6,9 +6,10 @@ Put here what every code location shares. Keep out any pipeline's own assets, sc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import dagster as dg
+from dagster_shared.record import replace
 
 from mlops_assets.platform.assets.alerts import alert_sensor
 from mlops_assets.platform.assets.automation_sensor import AutomationSensor
@@ -30,8 +31,16 @@ IO_MANAGER: Final = "lake_io_manager"
 _READER: Final = LakeIOManager()
 
 
+@runtime_checkable
+class Declaration(Protocol):
+    """A declaration of which assets are made, such as that of a source, with what they need beside them."""
+
+    def definitions(self) -> dg.Definitions:
+        """The assets, schedules and sensors."""
+
+
 def build_defs(
-    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec],
+    assets: Iterable[dg.AssetsDefinition | dg.AssetSpec | Declaration | dg.Definitions],
     *,
     name: str = "lakes",
     lakes: Iterable[Lake] = (),
@@ -48,7 +57,8 @@ def build_defs(
     lost events, and alerts.
 
     Args:
-        assets: published assets, and any others.
+        assets: published assets, and any others; declarations of which assets are made, such as sources; and whole
+            definitions, such as those of ``dg.load_from_defs_folder``.
         name: begins the names of the sensors; another one for each call in a code location.
         lakes: lakes that take the place of those that assets declare under the same name.
         by_hand: tables that people add rows to, made by no asset; their publishes are reported.
@@ -56,7 +66,7 @@ def build_defs(
         sensors: further sensors.
         jobs: further jobs.
         executor: of runs; one process for all their steps if not given. ``None`` where what these are merged with names
-            one.
+            one; whole definitions among the assets keep theirs.
 
     Raises:
         ContractError: what is given are no assets, an input names a table that is not there, or two declarations of a
@@ -71,7 +81,7 @@ def build_defs(
         >>> sorted(sensor.name for sensor in defs.sensors)
         ['sales_alerts', 'sales_automation', 'sales_reconciler']
     """
-    listed = _listed(assets, name)
+    listed, others = _parts(assets, name)
     made = [each for each in listed if isinstance(each, dg.AssetsDefinition)]
     own = {key for each in made for key in each.keys}
     contracts = [contract for each in made if (contract := contract_of(each)) is not None]
@@ -82,10 +92,10 @@ def build_defs(
     elsewhere = [contract for contract in upstream if contract.key not in {*own, *described}]
     foreign = {contract.key: contract.spec() for contract in elsewhere if contract.key not in specs}
     resources: dict[str, Any] = {**chosen, IO_MANAGER: _READER}
-    return dg.Definitions(
+    made_here = dg.Definitions(
         assets=[*made, *{**specs, **foreign, **described}.values()],
         # By default in one process: runs have a few short steps, and a process for each would cost more than it gives.
-        executor=executor,
+        executor=None if any(other.executor is not None for other in others) else executor,
         resources=resources,
         schedules=list(schedules),
         jobs=list(jobs),
@@ -96,24 +106,32 @@ def build_defs(
             *sensors,
         ],
     )
+    return dg.Definitions.merge(made_here, *others)
 
 
-def _listed(assets: object, name: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """What was given as assets.
+def _parts(assets: object, name: str) -> tuple[list[dg.AssetsDefinition | dg.AssetSpec], list[dg.Definitions]]:
+    """The assets of all that was given, and what came with them.
 
     Raises:
-        ContractError: it is something else.
+        ContractError: something else was given.
     """
-    listed = list(assets) if isinstance(assets, Iterable) else [assets]
-    found = [each for each in listed if isinstance(each, dg.AssetsDefinition | dg.AssetSpec) and each is not assets]
-    if len(found) < len(listed):
-        [wrong, *_] = [each for each in listed if each not in found]
-        raise ContractError(
-            source=f"Definitions {name}",
-            culprit=f"among their assets is {getattr(wrong, '__name__', type(wrong).__name__)}, or they are no list.",
-            remedy="List what @ma.asset or @dg.asset have made: build_defs([orders], name=...).",
-        )
-    return found
+    found: list[dg.AssetsDefinition | dg.AssetSpec] = []
+    beside: list[dg.Definitions] = []
+    for each in assets if isinstance(assets, Iterable) else [assets]:
+        whole = each.definitions() if isinstance(each, Declaration) else each
+        if isinstance(whole, dg.AssetsDefinition | dg.AssetSpec) and whole is not assets:
+            found.append(whole)
+        elif isinstance(whole, dg.Definitions):
+            inner, _ = _parts(whole.assets or (), name)
+            found += inner
+            beside.append(replace(whole, assets=None))
+        else:
+            raise ContractError(
+                source=f"Definitions {name}",
+                culprit=f"among their assets is {getattr(each, '__name__', type(each).__name__)}, or they are no list.",
+                remedy="List what @ma.asset or @dg.asset have made, and sources: build_defs([orders], name=...).",
+            )
+    return found, beside
 
 
 def _upstream(assets: Sequence[dg.AssetsDefinition | dg.AssetSpec], by_hand: Sequence[Contract]) -> list[Contract]:

@@ -18,7 +18,8 @@ from mlops_assets.contracts.layouts import LAYOUTS, VOTER_FILE_COLUMNS, layout_i
 from mlops_assets.contracts.raw import VOTER_FILE
 from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
-from mlops_assets.plumbing.connectors import archive, large_text
+from mlops_assets.plumbing.connectors import large_text
+from mlops_assets.plumbing.sources import archive
 
 if TYPE_CHECKING:
     from io import BufferedReader

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import duckdb
 
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.errors import SourceError
     from mlops_assets.platform.settings import Settings
 
 Fact = str | int | float | bool
@@ -32,6 +33,11 @@ class Request:
         connection: where DuckDB runs, with the memory and threads of the step.
         scratch: folder of this step alone, which is removed with it.
         settings: the operator's.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> def address(request: ma.Request) -> str:
+        ...     return f"https://example.org/orders?month={request.partition.values['month']}"
     """
 
     contract: Contract
@@ -50,8 +56,16 @@ class Delivered:
         rows: on the request's connection; may be read more than once. Text columns are parsed into the contract's
             types, others are cast where nothing is lost.
         facts: names, sizes, hashes and counts by name.
+        unreadable: the error to raise where the engine cannot read the rows to their end; found only then, since it
+            takes another reading.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> def read(request: ma.Request) -> ma.Delivered:
+        ...     return ma.Delivered(source="One order", rows=request.connection.sql("SELECT 1 AS order_id"))
     """
 
     source: str
     rows: duckdb.DuckDBPyRelation
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    unreadable: Callable[[], SourceError] | None = None

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
     import ibis.expr.datatypes as dt
 
-    from mlops_assets.plumbing.sources.delivered import Request
+    from mlops_assets.plumbing.sources.delivered import Delivered, Request
 
 TEXT: Final = "VARCHAR"
 _MOST_SHOWN: Final = 3
 _LONGEST: Final = 40
 _ROW: Final = "mlops_assets_row"
+_NO_VALUE: Final = "mlops_assets: no value of its column"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,25 +74,25 @@ class _Column:
     should_be: str = ""
 
 
-def conformed(rows: duckdb.DuckDBPyRelation, request: Request, layout: Layout) -> Conformed:
+def conformed(delivered: Delivered, request: Request, layout: Layout) -> Conformed:
     """Write the delivered rows in the contract's columns.
 
     Args:
-        rows: as delivered; read once, and again where a value is bad.
+        delivered: whose rows are read once, and again where a value is bad.
         request: the partition asked for.
         layout: which column is which.
 
     Raises:
         SourceError: a column is missing, unknown or of another kind, or a value is not of its column's type.
     """
+    rows = delivered.rows
     types = dict(zip(rows.columns, (str(kind) for kind in rows.types), strict=True))
     changes = _judged(types, request, layout)
     columns = [_column(name, kind, types, request, layout) for name, kind in columns_of(request.contract).items()]
     file = request.scratch / "conformed.parquet"
     # One pass: a value that is no value ends it, and then all of them are counted.
-    mark = literal("mlops_assets: no value")
     chosen = ", ".join(
-        f"CASE WHEN {column.bad} THEN error({mark}) ELSE {column.value} END AS {quote(column.name)}"
+        f"CASE WHEN {column.bad} THEN error({literal(_NO_VALUE)}) ELSE {column.value} END AS {quote(column.name)}"
         if column.bad
         else f"{column.value} AS {quote(column.name)}"
         for column in columns
@@ -100,8 +101,11 @@ def conformed(rows: duckdb.DuckDBPyRelation, request: Request, layout: Layout) -
         rows.query("delivered", f"SELECT {chosen} FROM delivered").write_parquet(
             str(file), compression=COMPRESSION, row_group_size=ROW_GROUP
         )
-    except duckdb.InvalidInputException:
-        _refuse_bad_values(rows, columns, request, layout)
+    except duckdb.InvalidInputException as error:
+        if _NO_VALUE in str(error):
+            raise _bad_values(delivered, columns, request, layout) from None
+        if delivered.unreadable is not None:
+            raise delivered.unreadable() from None
         raise
     return Conformed(file=file, changes=changes)
 
@@ -120,6 +124,14 @@ def _judged(types: Mapping[str, str], request: Request, layout: Layout) -> tuple
     nullable = {name for name, column in contract.schema.columns.items() if column.nullable}
     grave = [name for name in missing if not (layout.evolve and name in nullable)]
     if grave or (unexpected and not layout.evolve):
+        if contract.personal and len(grave) > len(wanted) / 2:
+            # The first line may be a person's data, so none of it is shown.
+            raise SourceError(
+                source=layout.source,
+                culprit=f"{len(grave)} of the {len(wanted)} columns of {contract.layer}/{contract.table} are not among "
+                "its columns: its first line may be no header.",
+                remedy="Ask for it with its header line, or say in the declaration's columns how it calls them.",
+            )
         parts = {"missing": grave, "unexpected": unexpected}
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
         raise SourceError(
@@ -195,20 +207,21 @@ def _column(name: str, kind: dt.DataType, types: Mapping[str, str], request: Req
     )
 
 
-def _refuse_bad_values(
-    rows: duckdb.DuckDBPyRelation, columns: Sequence[_Column], request: Request, layout: Layout
-) -> None:
-    """Count what has no value, and name the first.
-
-    Raises:
-        SourceError: there is such a value.
-    """
+def _bad_values(delivered: Delivered, columns: Sequence[_Column], request: Request, layout: Layout) -> SourceError:
+    """The error that counts what has no value, and names the first of each column."""
+    rows = delivered.rows
     judged = [column for column in columns if column.bad]
     counts = ", ".join(
         f"count(*) FILTER (WHERE {column.bad}), min({_ROW}) FILTER (WHERE {column.bad})" for column in judged
     )
     numbered = f"SELECT row_number() OVER () AS {_ROW}, * FROM delivered"
-    [found] = rows.query("delivered", f"SELECT count(*), {counts} FROM ({numbered})").fetchall()
+    try:
+        [found] = rows.query("delivered", f"SELECT count(*), {counts} FROM ({numbered})").fetchall()
+    except duckdb.InvalidInputException:
+        # Rows behind the first bad value may be unreadable altogether.
+        if delivered.unreadable is None:
+            raise
+        return delivered.unreadable()
     total, bad = found[0], dict(zip([c.name for c in judged], zip(found[1::2], found[2::2], strict=True), strict=True))
     said = [
         f"{column.name}: {bad[column.name][0]:,} of {total:,} rows, the first is row {bad[column.name][1]:,}"
@@ -216,12 +229,11 @@ def _refuse_bad_values(
         for column in judged
         if bad[column.name][0]
     ]
-    if said:
-        raise SourceError(
-            source=layout.source,
-            culprit=f"it holds values that do not fit their columns ({'. '.join(said)}).",
-            remedy="Ask the source's owner, or say in the declaration's formats how the column is written.",
-        ) from None
+    return SourceError(
+        source=layout.source,
+        culprit=f"it holds values that do not fit their columns ({'. '.join(said)}).",
+        remedy="Ask the source's owner, or say in the declaration's formats how the column is written.",
+    )
 
 
 def _shown(rows: duckdb.DuckDBPyRelation, column: _Column, request: Request, layout: Layout) -> str:

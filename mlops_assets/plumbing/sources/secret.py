@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import dagster as dg
-from pydantic import model_validator
+from pydantic import InstanceOf, model_validator
 
 from mlops_assets.platform.errors import ContractError, SettingsError
 from mlops_assets.platform.settings import SECRETS_FOLDER
@@ -72,6 +72,10 @@ class Secret(dg.Model, dg.Resolvable):
         if not text:
             raise SettingsError(source=f"Secret file {path}", culprit="it is empty.", remedy="Put the secret there.")
         return text
+
+
+Text = Annotated[InstanceOf[dg.EnvVar] | str, dg.Resolver.default(model_field_type=str)]
+"""A text, or the environment variable that gives it when the source is asked: ``dg.EnvVar("NAME")``."""
 
 
 def text_of(value: str | dg.EnvVar, option: str) -> str:

@@ -91,6 +91,32 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         retries: how often a run tries again within itself where the source was away; waits double.
         retry_seconds: the first wait.
         at_once: how many partitions of one run are asked for at a time.
+
+    Example:
+        >>> import dagster as dg, ibis.expr.datatypes as dt, pandera.ibis as pa
+        >>> import mlops_assets as ma
+        >>> class Orders(pa.DataFrameModel):
+        ...     month: dt.String
+        ...     order_id: dt.Int64
+        >>> ORDERS = ma.Contract(
+        ...     layer="raw",
+        ...     table="orders",
+        ...     model=Orders,
+        ...     lake=ma.Lake("curated"),
+        ...     description="What was ordered.",
+        ...     owners=["team:sales"],
+        ...     partitions_def=dg.MonthlyPartitionsDefinition("2024-01", fmt="%Y-%m"),
+        ...     partition_columns={"month": "month"},
+        ... )
+        >>> class Numbers(ma.Source):
+        ...     KIND, VERSION = "numbers", "1"
+        ...     many: int
+        ...     def read(self, request: ma.Request) -> ma.Delivered:
+        ...         rows = request.connection.sql(f"SELECT i AS order_id FROM range({self.many}) t(i)")
+        ...         return ma.Delivered(source="Numbers", rows=rows, facts={"counted": self.many})
+        >>> numbers = Numbers(contract=ORDERS, many=3, cron="0 6 1 * *")
+        >>> dg.materialize([numbers.asset()], partition_key="2024-01").success
+        True
     """
 
     contract: ContractField
@@ -208,7 +234,7 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         )
         delivered = self.read(request)
         layout = Layout(source=delivered.source, columns=self.columns, formats=self.formats, evolve=self.evolve)
-        rows = conformed(delivered.rows, request, layout)
+        rows = conformed(delivered, request, layout)
         results = None
         if self.evolve:
             results = [
@@ -243,12 +269,16 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         @told_plainly(f"Schedule {table}_due")
         def due(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
             moment = context.scheduled_execution_time
-            keys = source.keys_due(moment)
+            keys = source.wanted(context.instance, source.keys_due(moment))
             # What is due depends on the scheduled time alone: a tick that was missed asks for the same.
             requests = [dg.RunRequest(run_key=f"{key}:{moment.isoformat()}", partition_key=key) for key in keys]
             return requests or dg.SkipReason(f"Nothing is due on {moment:%Y-%m-%d}.")
 
         return [due]
+
+    def wanted(self, instance: dg.DagsterInstance, keys: Sequence[str | None]) -> Sequence[str | None]:  # noqa: ARG002
+        """Of the partitions that are due, those to ask for: all, unless a kind knows better."""
+        return keys
 
     def keys_due(self, moment: dt.datetime) -> Sequence[str | None]:
         """The partitions that are due at a time of ``cron``; ``None`` for a table without partitions."""

@@ -15,7 +15,7 @@ from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
@@ -76,34 +76,25 @@ def filled(text: str, contract: Contract, partition: Partition) -> str:
     return _FORMATTER.vformat(text, (), values)
 
 
-def pattern_of(text: str, contract: Contract) -> re.Pattern[str]:
-    """What names filled in from the text look like; its groups are the partition columns, or ``partition``."""
-    found: list[str] = []
-    seen: set[str] = set()
-    columns = {PARTITION, *contract.partition_columns.values()}
-    for literal, name, _, _ in _FORMATTER.parse(text):
-        found.append(re.escape(literal))
-        if name is None:
-            continue
-        if name in seen:
-            found.append(f"(?P={name})")
-        elif name in columns:
-            found.append(f"(?P<{name}>[^/]+?)")
-            seen.add(name)
-        else:
-            found.append("[^/]+?")
-    return re.compile("".join(found))
+def pattern_of(text: str) -> re.Pattern[str]:
+    """What texts look like that are filled in from this one, within one part of a path."""
+    parts = (re.escape(literal) + ("" if name is None else "[^/]+") for literal, name, _, _ in _FORMATTER.parse(text))
+    return re.compile("".join(parts))
 
 
-def key_in(found: Mapping[str, str], contract: Contract) -> str | None:
-    """The key of the partition whose values these are; ``None`` where they are not all there."""
-    if PARTITION in found:
-        return found[PARTITION]
-    columns = contract.partition_columns
-    values = {dimension: found[column] for dimension, column in columns.items() if column in found}
-    if not values or set(values) != set(contract.dimensions):
-        return None
-    return str(dg.MultiPartitionKey(values)) if len(values) > 1 else next(iter(values.values()))
+def key_of(values: Mapping[str, str], contract: Contract) -> str:
+    """The key of the partition with these values of the partition columns."""
+    parts = {dimension: values[column] for dimension, column in contract.partition_columns.items()}
+    return str(dg.MultiPartitionKey(parts)) if len(parts) > 1 else next(iter(parts.values()))
+
+
+def tells_apart(names: Collection[str], contract: Contract) -> bool:
+    """Whether texts filled in with these names differ wherever partitions do."""
+    needed = set(contract.partition_columns.values())
+    if (found := time_dimension(contract)) is not None and {START, END} & set(names):
+        dimension = found[0] if found[0] is not None else contract.dimensions[0]
+        needed.discard(contract.partition_columns[dimension])
+    return PARTITION in names or needed <= set(names)
 
 
 class _Moment:

@@ -11,9 +11,9 @@ import pytest
 from mlops_assets.contracts.layouts import COLUMNS_FROM_2022_02_12, COLUMNS_UNTIL_2022_02_05, VOTER_FILE_COLUMNS
 from mlops_assets.contracts.raw import VOTER_FILE
 from mlops_assets.platform.errors import ContractError, SourceError, SourceUnavailableError
-from mlops_assets.plumbing.connectors import archive
 from mlops_assets.plumbing.connectors.extract import arrow_schema
 from mlops_assets.plumbing.connectors.landing import Landing
+from mlops_assets.plumbing.sources import archive
 from mlops_assets_tests.plumbing.voter_files import LAST_NAME, Delivery, text, voters
 
 if TYPE_CHECKING:

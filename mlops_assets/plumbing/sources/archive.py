@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from typing import IO
 
 MOST_BYTES: Final = 64 * 2**30
-"""Declared size, in bytes, above which a member is refused; the largest state file has about 5 GB."""
+"""Declared size, in bytes, above which a member is refused; the largest file known has about 5 GB."""
 MOST_RATIO: Final = 100
-"""Declared size per compressed byte above which a member is refused; voter files have about 10, zip bombs 1000."""
+"""Declared size per compressed byte above which a member is refused; text has about 10, zip bombs 1000."""
 
 _BLOCK: Final = 2**20
 _ENCRYPTED: Final = 0x1
-_SEND_AGAIN: Final = "Deliver the archive again, then write its manifest anew."
+_SEND_AGAIN: Final = "Deliver the archive again, whole."
 
 
 def read_only_member(archive: IO[bytes], source: str) -> Iterator[bytes]:
@@ -58,7 +58,7 @@ def read_only_member(archive: IO[bytes], source: str) -> Iterator[bytes]:
         raise SourceError(
             source=source,
             culprit="its member is compressed by a method other than deflate.",
-            remedy="Pack it with plain zip, then write its manifest anew.",
+            remedy="Pack it with plain zip.",
         ) from error
 
 
@@ -82,7 +82,7 @@ def _only_member(archive: zipfile.ZipFile, source: str) -> zipfile.ZipInfo:
             source=source,
             culprit=f"its member declares {member.file_size} bytes from {member.compress_size} compressed ones; at "
             f"most {MOST_BYTES} bytes and {MOST_RATIO} per compressed byte are read.",
-            remedy="Find out who packed it: a voter file does not look like this.",
+            remedy="Find out who packed it: a table does not look like this.",
         )
     return member
 

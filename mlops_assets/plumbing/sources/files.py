@@ -1,0 +1,233 @@
+"""Files by declaration: a folder or object store into which files are delivered, one for each partition or for all.
+
+Put here what a ``FileSource`` declares, and how one of its files becomes rows. Keep out how files are found and opened
+(``places``), when they are complete (``wholeness``), unpacked (``packing``) and parsed (``formats``), and when a run is
+asked for (``arrivals``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
+
+from pydantic import Field, model_validator
+
+from mlops_assets.platform.assets.step import Partition
+from mlops_assets.platform.errors import ContractError, SourceError
+from mlops_assets.platform.lake.catalog import literal, quote
+from mlops_assets.plumbing.sources import arrivals, packing
+from mlops_assets.plumbing.sources.formats import Delimited, FixedWidth, Parquet
+from mlops_assets.plumbing.sources.places import Place
+from mlops_assets.plumbing.sources.secret import Secret, Text, text_of
+from mlops_assets.plumbing.sources.source import Source
+from mlops_assets.plumbing.sources.templates import (
+    fields_of,
+    filled,
+    key_of,
+    pattern_of,
+    require_known,
+    tells_apart,
+)
+from mlops_assets.plumbing.sources.wholeness import Checksum, Manifest, Marker, Quiet
+
+if TYPE_CHECKING:
+    import re
+
+    import dagster as dg
+    import duckdb
+
+    from mlops_assets.platform.settings import Settings
+    from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
+    from mlops_assets.plumbing.sources.wholeness import Promise
+
+Format = Delimited | FixedWidth | Parquet
+Whole = Quiet | Marker | Checksum | Manifest
+
+_MOST_SHOWN: Final = 3
+
+
+class FileSource(Source):
+    """Files that somebody delivers into a folder, or into an object store or server that fsspec knows.
+
+    Attributes:
+        path: the folder, or its address: ``/data/exports``, ``s3://bucket/exports``, ``sftp://host/exports``.
+        file: a file's name in it, perhaps below further folders: ``{partition}.csv``, ``{state}/{month}/voters.zip``.
+            What is packed (zip with one member, gzip, zstd) is told by its first bytes. Without a name between braces
+            one file holds all partitions, and each takes the rows whose columns say so.
+        format: what is in it.
+        whole: how it is known that it is complete.
+        options: of fsspec for the address, such as ``endpoint_url`` of an object store.
+        secrets: those of its options that are secrets, such as ``key`` and ``secret``.
+        every_seconds: how often the folder is looked at.
+
+    Example:
+        >>> import dagster as dg, ibis.expr.datatypes as dt, pandera.ibis as pa
+        >>> import mlops_assets as ma
+        >>> class Orders(pa.DataFrameModel):
+        ...     month: dt.String
+        ...     order_id: dt.Int64
+        >>> ORDERS = ma.Contract(
+        ...     layer="raw",
+        ...     table="orders",
+        ...     model=Orders,
+        ...     lake=ma.Lake("curated"),
+        ...     description="What was ordered.",
+        ...     owners=["team:sales"],
+        ...     partitions_def=dg.MonthlyPartitionsDefinition("2024-01", fmt="%Y-%m"),
+        ...     partition_columns={"month": "month"},
+        ... )
+        >>> orders = ma.FileSource(contract=ORDERS, path="exports", file="orders-{month}.csv.gz", whole=ma.Checksum())
+        >>> defs = ma.build_defs([orders], name="sales")
+        >>> [sensor.name for sensor in defs.sensors if "arrivals" in sensor.name]
+        ['raw_orders_arrivals']
+    """
+
+    path: Text
+    file: str
+    format: Format = Delimited()
+    whole: Whole = Quiet()
+    options: Mapping[str, str] = {}
+    secrets: dict[str, Secret] = {}  # noqa: RUF012  pydantic copies it, and Dagster knows a dict of these alone
+    every_seconds: Annotated[int, Field(ge=5)] = 30
+
+    KIND: ClassVar[str] = "file"
+    VERSION: ClassVar[str] = "1"
+    PLACES: ClassVar[frozenset[str]] = frozenset({"path", "file", "whole", "options", "secrets", "every_seconds"})
+
+    @model_validator(mode="after")
+    def _require_known_fields(self) -> Self:
+        require_known(self.name, "file", self.file, self.contract)
+        if (fields := fields_of(self.file)) and not tells_apart(fields, self.contract):
+            columns = " and ".join(f"{{{each}}}" for each in self.contract.partition_columns.values())
+            raise ContractError(
+                source=self.name,
+                culprit=f"its file {self.file} does not tell every partition from the others.",
+                remedy=f"Name {{partition}}, or {columns}.",
+            )
+        return self
+
+    def place(self, settings: Settings) -> Place:
+        """Where the files lie.
+
+        Raises:
+            SettingsError: the address or a secret is not set, or the protocol is not installed.
+        """
+        secrets = {name: secret.read(settings) for name, secret in self.secrets.items()}
+        return Place.at(text_of(self.path, "path"), {**self.options, **secrets})
+
+    def path_of(self, place: Place, key: str | None) -> str:
+        """The path of a partition's file."""
+        partition = Partition(key, self.contract.partition_values(key)) if fields_of(self.file) else Partition(key, {})
+        return place.path(filled(self.file, self.contract, partition))
+
+    def read(self, request: Request) -> Delivered:
+        """Copy the file, compare it with what its sender said, unpack and parse it."""
+        place = self.place(request.settings)
+        path = self.path_of(place, request.partition.key)
+        promise = self.whole.promise(place, path)
+        source = place.name_of(path)
+        copy = request.scratch / "delivered"
+        size, digest = place.copied(path, copy)
+        _compare(promise, size, digest, source)
+        with copy.open("rb") as opened:
+            blocks, packed = packing.unpacked(opened, source)
+            # A packed file has a checksum of its own.
+            delivered = self.format.rows(blocks, request, source, proven=promise.proves or bool(packed))
+        copy.unlink()
+        rows = delivered.rows
+        if promise.rows is not None:
+            _compare_rows(promise.rows, delivered)
+        if not fields_of(self.file) and request.partition.values:
+            rows = self._own_rows(rows, request, source)
+        facts: dict[str, Fact] = {
+            "file": place.name_of(path),
+            "file_bytes": size,
+            "file_sha256": digest,
+            arrivals.DELIVERY: promise.identity,
+        }
+        return dataclasses.replace(delivered, rows=rows, facts=facts)
+
+    def _own_rows(self, rows: duckdb.DuckDBPyRelation, request: Request, source: str) -> duckdb.DuckDBPyRelation:
+        """The partition's rows of a file that holds those of all.
+
+        Raises:
+            SourceError: the file does not say whose rows they are, or some are of no partition: they are named, since
+                ``2018.0`` would otherwise be left out of 2018 without a word.
+        """
+        theirs = {name: self.columns.get(name, name) for name in request.partition.values}
+        if absent := [column for column in theirs.values() if column not in rows.columns]:
+            raise SourceError(
+                source=source,
+                culprit=f"it holds all partitions and has no column {absent[0]} that tells them apart.",
+                remedy="Say in the declaration's columns how it calls it, or name the partition in file.",
+            )
+        texts = ", ".join(f"CAST({quote(column)} AS VARCHAR)" for column in theirs.values())
+        found = rows.query("delivered", f"SELECT {texts}, count(*) FROM delivered GROUP BY ALL").fetchall()
+        strange = [(values[:-1], values[-1]) for values in found if not self._is_partition(values[:-1])]
+        if strange:
+            shown = ", ".join(repr("|".join(map(str, values))) for values, _ in sorted(strange, key=str)[:_MOST_SHOWN])
+            raise SourceError(
+                source=source,
+                culprit=f"{sum(count for _, count in strange):,} of its rows are of no partition of the table "
+                f"({', '.join(theirs.values())}: {shown}).",
+                remedy="Ask the source's owner how these are meant; nothing was left out in silence.",
+            )
+        own = " AND ".join(
+            f"CAST({quote(theirs[name])} AS VARCHAR) = {literal(value)}"
+            for name, value in request.partition.values.items()
+        )
+        return rows.filter(own)
+
+    def _is_partition(self, values: tuple[Any, ...]) -> bool:
+        by_column = {
+            name: str(value) for name, value in zip(self.contract.partition_columns.values(), values, strict=True)
+        }
+        key = key_of(by_column, self.contract)
+        try:
+            return bool(self.contract.partition_values(key))
+        except ContractError:
+            return False
+
+    def patterns(self) -> list[re.Pattern[str]]:
+        """What the names of its files look like, folder by folder."""
+        return [pattern_of(part) for part in self.file.split("/")]
+
+    def sensors(self) -> list[dg.SensorDefinition]:
+        """The sensor that asks for a run for each file that has arrived."""
+        return [arrivals.sensor(self)]
+
+    def wanted(self, instance: dg.DagsterInstance, keys: Sequence[str | None]) -> Sequence[str | None]:
+        """Of what is due, what is not published as it lies there: a run that finds nothing tells that it is late."""
+        return arrivals.not_published(self, instance, keys)
+
+
+def _compare(promise: Promise, size: int, digest: str, source: str) -> None:
+    if promise.size is not None and size != promise.size:
+        raise SourceError(
+            source=source,
+            culprit=f"it has {size:,} bytes, its manifest says {promise.size:,}: cut off, or replaced without a "
+            "new one.",
+            remedy="Deliver the file again, then what is said of it.",
+        )
+    if promise.sha256 is not None and digest != promise.sha256:
+        raise SourceError(
+            source=source,
+            culprit="its SHA-256 is not the one that was promised: damaged, or replaced without a new one.",
+            remedy="Deliver the file again, then what is said of it.",
+        )
+
+
+def _compare_rows(promised: int, delivered: Delivered) -> None:
+    try:
+        [(rows,)] = delivered.rows.aggregate("count(*)").fetchall()
+    except Exception:
+        if delivered.unreadable is None:
+            raise
+        raise delivered.unreadable() from None
+    if rows != promised:
+        raise SourceError(
+            source=delivered.source,
+            culprit=f"it holds {rows:,} rows, its manifest says {promised:,}.",
+            remedy="Ask the sender which is right; deliver the file again, then its manifest.",
+        )

@@ -1,0 +1,128 @@
+"""Plain text of any size: from delivered bytes to a file of UTF-8 with LF line ends, which DuckDB parses on all cores.
+
+Put here what makes bytes readable text. Keep out what its lines mean (``formats``). No message holds text from the
+lines: they may be personal data.
+"""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from mlops_assets.platform.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+Encoding = Literal["utf-8", "latin-1", "cp1252", "utf-16"]
+
+_UTF8: Final = "utf-8"
+_NEVER_LAST: Final = bytes(range(0x80, 0x100)) + b"\r"
+_UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainText:
+    """A file of text.
+
+    Attributes:
+        file: UTF-8 without a byte order mark, lines end with LF.
+        ended: whether its last line has an end, as a file has that was not cut off.
+    """
+
+    file: Path
+    ended: bool
+
+
+def as_utf8(blocks: Iterable[bytes], target: Path, source: str, encoding: Encoding) -> PlainText:
+    """Write text as UTF-8.
+
+    Args:
+        blocks: the bytes, cut anywhere.
+        target: the file to write.
+        source: how messages name the text.
+        encoding: as declared; text that is evidently another one is refused.
+
+    Raises:
+        SourceError: the text is not of that encoding, or no text.
+    """
+    last = b""
+    with target.open("wb") as written:
+        for block in _utf8(blocks, source, encoding):
+            written.write(block)
+            last = block[-1:]
+    return PlainText(file=target, ended=last in {b"", b"\n"})
+
+
+def _utf8(blocks: Iterable[bytes], source: str, encoding: Encoding) -> Iterator[bytes]:
+    try:
+        if encoding == "utf-16":
+            yield from _recoded(blocks, encoding)
+            return
+        is_utf8 = codecs.getincrementaldecoder(_UTF8)()
+        could_be, ascii_only = True, True
+        for number, block in enumerate(_cut_between_characters(blocks)):
+            text = block.removeprefix(codecs.BOM_UTF8) if number == 0 else block
+            _refuse_other_kinds(text, source, first=number == 0)
+            if not text.isascii():
+                ascii_only = False
+                could_be = could_be and _decodes(text)
+                if encoding == _UTF8:
+                    is_utf8.decode(text, final=True)
+                else:
+                    text = text.decode(encoding).encode()
+            yield text.replace(b"\r\n", b"\n")
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            source=source,
+            culprit=f"its text is not {encoding} (the byte 0x{error.object[error.start]:02x} does not belong in it).",
+            remedy="Say in the declaration's format which encoding it has: latin-1, cp1252 or utf-16.",
+        ) from None
+    if encoding != _UTF8 and could_be and not ascii_only:
+        raise SourceError(
+            source=source,
+            culprit=f"its text is UTF-8, not {encoding}.",
+            remedy="Say so in the declaration's format: encoding: utf-8.",
+        )
+
+
+def _recoded(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    carried = ""
+    for block in blocks:
+        text = carried + decoder.decode(block)
+        carried = "\r" if text.endswith("\r") else ""
+        yield text.removesuffix(carried).replace("\r\n", "\n").encode()
+    yield (carried + decoder.decode(b"", final=True)).encode()
+
+
+def _refuse_other_kinds(text: bytes, source: str, *, first: bool) -> None:
+    if (first and text.startswith(_UTF16_MARKS)) or b"\0" in text:
+        raise SourceError(
+            source=source,
+            culprit="it holds NUL bytes: it is UTF-16, or no text at all.",
+            remedy="Say encoding: utf-16 in the declaration's format if it is; else look at what was delivered.",
+        )
+
+
+def _decodes(text: bytes) -> bool:
+    try:
+        text.decode(_UTF8)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _cut_between_characters(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, cut so that no group of non-ASCII bytes and no CRLF is divided."""
+    carried = b""
+    for block in blocks:
+        whole = carried + block
+        text = whole.rstrip(_NEVER_LAST)
+        carried = whole[len(text) :]
+        if text:
+            yield text
+    if carried:
+        yield carried

@@ -1,0 +1,238 @@
+"""Tests of arrivals: each delivery is asked for until it is published, and no more."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.platform.assets.definitions import build_defs
+from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START
+from mlops_assets.plumbing.sources import arrivals
+from mlops_assets.plumbing.sources.files import FileSource
+from mlops_assets.plumbing.sources.wholeness import Manifest, Marker, Quiet
+from mlops_assets_tests.plumbing.sources.shop import SALES, RegionalSale, contract, rows, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+GOOD = "sale,day,amount,note\n1,2024-01-03,1.5,first\n"
+
+
+class Clock:
+    """The time that the sensor sees."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+
+class Looks:
+    """A folder, and the sensor that looks at it again and again."""
+
+    def __init__(self, folder: Path, instance: dg.DagsterInstance, **options: Any) -> None:  # noqa: ANN401  a declaration's
+        given = {"contract": SALES, "file": "{month}.csv", "whole": Quiet(seconds=0), "retries": 0, **options}
+        self.source = FileSource(path=str(folder), **given)
+        self.instance = instance
+        self.cursor: str | None = None
+        defs = build_defs([self.source.asset()], name="shop", sensors=self.source.sensors())
+        self.repository = defs.get_repository_def()
+
+    def look(self) -> dg.SensorResult:
+        [sensor] = self.source.sensors()
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, repository_def=self.repository)
+        result = sensor(context)
+        assert isinstance(result, dg.SensorResult)
+        self.cursor = result.cursor
+        return result
+
+    def asked(self) -> list[str | None]:
+        return [
+            f"{each.tags[RANGE_START]} to {each.tags[RANGE_END]}" if RANGE_START in each.tags else each.partition_key
+            for each in self.look().run_requests or []
+        ]
+
+    def run(self, partition: str | None = "2024-01") -> bool:
+        return run(self.source, partition, instance=self.instance).success
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "delivered"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(arrivals, "time", clock)
+    return clock
+
+
+def test_a_file_is_asked_for_until_it_is_published(folder: Path, instance: dg.DagsterInstance, clock: Clock) -> None:
+    looks = Looks(folder, instance)
+    assert looks.asked() == []
+    (folder / "2024-01.csv").write_text(GOOD)
+    assert looks.asked() == ["2024-01"]
+    assert looks.asked() == []
+    clock.now += arrivals.FIRST_PAUSE_SECONDS
+    assert looks.asked() == ["2024-01"]
+    assert looks.run()
+    clock.now += arrivals.LONGEST_PAUSE_SECONDS
+    assert looks.asked() == []
+
+
+@pytest.mark.parametrize("cursor", [None, "", "nonsense", "[]"])
+def test_a_lost_cursor_asks_for_nothing_that_is_published(
+    folder: Path, instance: dg.DagsterInstance, cursor: str | None
+) -> None:
+    looks = Looks(folder, instance)
+    (folder / "2024-01.csv").write_text(GOOD)
+    assert looks.run()
+    looks.cursor = cursor
+    assert looks.asked() == []
+
+
+def test_a_delivery_that_comes_back_after_another_is_asked_for_again(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    looks = Looks(folder, instance, whole=Manifest())
+    first, second = GOOD, GOOD.replace("first", "second")
+    for content in (first, second, first):
+        (folder / "2024-01.csv").write_text(content)
+        (folder / "manifest.json").write_text(json.dumps({"sha256": digest(content)}))
+        looks.cursor = None
+        assert looks.asked() == ["2024-01"]
+        assert looks.run()
+        assert looks.asked() == []
+    assert rows()[0][-1] == "first"
+
+
+def digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def test_one_that_cannot_be_published_is_asked_for_again_with_growing_pauses(
+    folder: Path, instance: dg.DagsterInstance, clock: Clock
+) -> None:
+    looks = Looks(folder, instance)
+    (folder / "2024-01.csv").write_text("sale\n1\n")
+    waits = []
+    for _ in range(8):
+        waited = 0.0
+        while looks.asked() != ["2024-01"]:
+            clock.now += 60
+            waited += 60
+        assert not looks.run()
+        waits.append(waited)
+    assert waits[:4] == [0, 60, 240, 960]
+    assert waits[-1] == arrivals.LONGEST_PAUSE_SECONDS
+    (folder / "2024-01.csv").write_text(GOOD)
+    assert looks.asked() == ["2024-01"]
+
+
+def test_one_that_a_run_is_making_is_left_to_it(folder: Path, instance: dg.DagsterInstance) -> None:
+    looks = Looks(folder, instance)
+    for month in ("2024-01", "2024-02", "2024-05"):
+        (folder / f"{month}.csv").write_text(GOOD)
+    job = looks.repository.get_implicit_global_asset_job_def()
+    instance.create_run_for_job(
+        job,
+        asset_selection=frozenset({SALES.key}),
+        tags={RANGE_START: "2024-01", RANGE_END: "2024-03"},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    assert looks.asked() == ["2024-05"]
+
+
+def test_those_of_neighbours_are_asked_for_together(folder: Path, instance: dg.DagsterInstance) -> None:
+    looks = Looks(folder, instance)
+    for month in ("2024-01", "2024-02", "2024-03", "2024-06"):
+        (folder / f"{month}.csv").write_text(GOOD)
+    assert looks.asked() == ["2024-01 to 2024-03", "2024-06"]
+
+
+def test_one_that_is_not_complete_is_not_asked_for(folder: Path, instance: dg.DagsterInstance) -> None:
+    looks = Looks(folder, instance, whole=Marker())
+    (folder / "2024-01.csv").write_text(GOOD)
+    assert looks.asked() == []
+    (folder / "2024-01.csv.done").touch()
+    assert looks.asked() == ["2024-01"]
+
+
+def test_files_of_no_partition_and_folders_that_are_away_are_told(folder: Path, instance: dg.DagsterInstance) -> None:
+    looks = Looks(folder, instance)
+    (folder / "2031-01.csv").write_text(GOOD)
+    (folder / "2024-01.csv").mkdir()
+    assert "File 2031-01.csv" in str(looks.look().skip_reason)
+    gone = Looks(folder / "gone", instance)
+    assert "it cannot be read (No such file or directory)" in str(gone.look().skip_reason)
+
+
+def test_a_file_of_all_partitions_is_asked_for_once_for_all(folder: Path, instance: dg.DagsterInstance) -> None:
+    looks = Looks(folder, instance, file="all.csv")
+    assert looks.asked() == []
+    (folder / "all.csv").write_text("month,sale,day,amount,note\n")
+    assert looks.asked() == ["2024-01 to 2024-12"]
+
+
+def test_what_is_due_and_not_there_is_asked_for_so_that_the_run_says_it_is_late(
+    folder: Path, instance: dg.DagsterInstance
+) -> None:
+    source = FileSource(
+        contract=SALES, path=str(folder), file="{month}.csv", whole=Quiet(seconds=0), cron="0 6 2 * *", retries=0
+    )
+    [schedule] = source.schedules()
+    repository = build_defs([source.asset()], name="shop", schedules=[schedule]).get_repository_def()
+    moment = dt.datetime(2024, 2, 2, 6, tzinfo=dt.UTC)
+
+    def due() -> list[str | None]:
+        ticked = schedule.evaluate_tick(
+            dg.build_schedule_context(instance, scheduled_execution_time=moment, repository_def=repository)
+        )
+        return [each.partition_key for each in ticked.run_requests or []]
+
+    assert due() == ["2024-01"]
+    assert "it is not there" in run(source, instance=instance).told
+    (folder / "2024-01.csv").write_text(GOOD)
+    assert run(source, instance=instance).success
+    assert due() == []
+    (folder / "2024-01.csv").write_text(GOOD.replace("first", "another"))
+    assert due() == ["2024-01"]
+
+
+def test_two_dimensions_are_told_apart_by_folders(folder: Path, instance: dg.DagsterInstance) -> None:
+    regions = dg.MultiPartitionsDefinition(
+        {
+            "month": dg.MonthlyPartitionsDefinition("2024-01", end_date="2024-04", fmt="%Y-%m"),
+            "region": dg.StaticPartitionsDefinition(["north", "south"]),
+        }
+    )
+
+    table = contract(
+        "regional_sales",
+        RegionalSale,
+        partitions_def=regions,
+        partition_columns={"month": "month", "region": "region"},
+    )
+    looks = Looks(folder, instance, contract=table, file="{region}/{start:%Y}/{month}.csv")
+    (folder / "south" / "2024").mkdir(parents=True)
+    (folder / "south" / "2024" / "2024-02.csv").write_text(GOOD)
+    assert looks.asked() == ["2024-02|south"]
+    assert looks.run("2024-02|south")
+    assert looks.asked() == []
