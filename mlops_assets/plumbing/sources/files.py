@@ -95,6 +95,12 @@ class FileSource(Source):
     VERSION: ClassVar[str] = "1"
     PLACES: ClassVar[frozenset[str]] = frozenset({"path", "file", "whole", "options", "secrets", "every_seconds"})
 
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {
+        "path": "{{ env.EXPORTS }}",
+        "file": "{partition}.csv",
+        "whole": {"type": "quiet", "seconds": 60},
+    }
+
     @model_validator(mode="after")
     def _require_known_fields(self) -> Self:
         require_known(self.name, "file", self.file, self.contract)

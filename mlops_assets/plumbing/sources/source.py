@@ -23,6 +23,7 @@ from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.layout import Layout, conformed
+from mlops_assets.plumbing.sources.scaffold import SourceScaffolder
 from mlops_assets.plumbing.sources.templates import time_dimension
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ ContractField = Annotated[
 ]
 
 
+@dg.scaffold_with(SourceScaffolder)
 class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
     """What every kind of source declares.
 
@@ -137,6 +139,9 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
     """Of the code that reads this kind: raised when the same bytes become other rows."""
     PLACES: ClassVar[frozenset[str]] = frozenset()
     """Options that say where the source is or who asks, not what it gives: another one is not another code version."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {}
+    """Options as ``dg scaffold`` writes them, beside the contract."""
 
     @property
     def name(self) -> str:
