@@ -28,6 +28,7 @@ from mlops_assets import (
     cli_lake,
     cli_rebuild,
     cli_report,
+    cli_sources,
     cli_variance,
 )
 from mlops_assets.platform.errors import PlatformError
@@ -54,6 +55,7 @@ _app.add_typer(cli_lake.app, name="lake")
 cli_variance.app.add_typer(cli_events.app)
 cli_variance.app.add_typer(cli_report.app, name="report")
 _app.add_typer(cli_variance.app, name="variance")
+_app.add_typer(cli_sources.app)
 _app.add_typer(cli_deployment.app)
 
 DEMO_VOTERS: Final = 10_000

@@ -24,14 +24,25 @@ Fact = str | int | float | bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Workplace:
+    """Where rows are made.
+
+    Attributes:
+        connection: where DuckDB runs, with the memory and threads of the step.
+        scratch: folder of this step alone, which is removed with it.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    scratch: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Workplace):
     """The partition that is asked for, and where to work.
 
     Attributes:
         contract: the table.
         partition: which one.
-        connection: where DuckDB runs, with the memory and threads of the step.
-        scratch: folder of this step alone, which is removed with it.
         settings: the operator's.
 
     Example:
@@ -42,8 +53,6 @@ class Request:
 
     contract: Contract
     partition: Partition
-    connection: duckdb.DuckDBPyConnection
-    scratch: Path
     settings: Settings
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mlops_assets.plumbing.sources.delivered import Request
+    from mlops_assets.plumbing.sources.delivered import Workplace
 
 _MOST_HEADER_BYTES: Final = 2**20
 _LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
@@ -41,12 +41,12 @@ class FileFormat(dg.Model, dg.Resolvable, ABC):
     """What the rows of a file look like."""
 
     @abstractmethod
-    def rows(self, blocks: Iterator[bytes], request: Request, source: str, *, proven: bool) -> Delivered:
+    def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:
         """The rows of a file.
 
         Args:
             blocks: its plain content.
-            request: where to work.
+            at: where to work.
             source: how messages name the file.
             proven: whether size or checksum have shown that it is whole; if not, its last line must have an end.
 
@@ -77,13 +77,13 @@ class Delimited(FileFormat):
     encoding: Encoding = "utf-8"
     names: Sequence[str] | None = None
 
-    def rows(self, blocks: Iterator[bytes], request: Request, source: str, *, proven: bool) -> Delivered:
+    def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:
         """The rows, all columns text."""
-        text = _text(blocks, request, source, encoding=self.encoding, proven=proven)
+        text = _text(blocks, at, source, encoding=self.encoding, proven=proven)
         names = self.names or _header(text.file, source, delimiter=self.delimiter, quote_character=self.quote)
         return Delivered(
             source=source,
-            rows=self._parsed(request.connection, text.file, names),
+            rows=self._parsed(at.connection, text.file, names),
             unreadable=lambda: self._unreadable(text.file, names, source),
         )
 
@@ -150,10 +150,10 @@ class FixedWidth(FileFormat):
     fields: Annotated[Mapping[str, _Span], dg.Resolver.default(model_field_type=dict[str, list[int]])]
     encoding: Encoding = "utf-8"
 
-    def rows(self, blocks: Iterator[bytes], request: Request, source: str, *, proven: bool) -> Delivered:
+    def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:
         """The rows, all columns text; an empty place is NULL."""
-        text = _text(blocks, request, source, encoding=self.encoding, proven=proven)
-        lines = request.connection.read_csv(
+        text = _text(blocks, at, source, encoding=self.encoding, proven=proven)
+        lines = at.connection.read_csv(
             str(text.file),
             columns={"line": "VARCHAR"},
             delimiter=_NO_DELIMITER,
@@ -192,14 +192,14 @@ class Parquet(FileFormat):
 
     type: Literal["parquet"] = "parquet"
 
-    def rows(self, blocks: Iterator[bytes], request: Request, source: str, *, proven: bool) -> Delivered:  # noqa: ARG002  its footer proves it
+    def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:  # noqa: ARG002  its footer proves it
         """The rows."""
-        file = request.scratch / "delivered.parquet"
+        file = at.scratch / "delivered.parquet"
         with file.open("wb") as written:
             for block in blocks:
                 written.write(block)
         try:
-            rows = request.connection.sql(f"FROM read_parquet({literal(str(file))}, hive_partitioning = false)")
+            rows = at.connection.sql(f"FROM read_parquet({literal(str(file))}, hive_partitioning = false)")
             rows.aggregate("count(*)").fetchall()
         except duckdb.Error as error:
             raise SourceError(
@@ -210,8 +210,8 @@ class Parquet(FileFormat):
         return Delivered(source=source, rows=rows)
 
 
-def _text(blocks: Iterator[bytes], request: Request, source: str, *, encoding: Encoding, proven: bool) -> PlainText:
-    text = as_utf8(blocks, request.scratch / "delivered.txt", source, encoding)
+def _text(blocks: Iterator[bytes], at: Workplace, source: str, *, encoding: Encoding, proven: bool) -> PlainText:
+    text = as_utf8(blocks, at.scratch / "delivered.txt", source, encoding)
     if not text.ended and not proven:
         raise SourceError(
             source=source,

@@ -52,9 +52,7 @@ class Folder:
         ticked = sensor(dg.build_sensor_context(self.instance, repository_def=self.repository))
         assert isinstance(ticked, dg.SensorResult)
         if not ticked.run_requests:
-            return (
-                "nothing new" if ticked.skip_reason == "Nothing new has arrived." and self.is_taken(month) else "waits"
-            )
+            return "nothing new" if self.is_taken(month) else "waits"
         [request] = ticked.run_requests
         done = run(self.source, request.partition_key, instance=self.instance)
         self.told = done.told
