@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.lake import Lake as Lake
     from mlops_assets.platform.contracts.volume import Volume as Volume
     from mlops_assets.platform.errors import PlatformError as PlatformError
+    from mlops_assets.plumbing.sources.conformance import SourceConformance as SourceConformance
     from mlops_assets.plumbing.sources.delivered import Delivered as Delivered
     from mlops_assets.plumbing.sources.delivered import Request as Request
     from mlops_assets.plumbing.sources.files import FileSource as FileSource
@@ -57,6 +58,7 @@ _DEFINED_IN: Final = {
     "Request": "mlops_assets.plumbing.sources.delivered",
     "Secret": "mlops_assets.plumbing.sources.secret",
     "Source": "mlops_assets.plumbing.sources.source",
+    "SourceConformance": "mlops_assets.plumbing.sources.conformance",
     "Volume": "mlops_assets.platform.contracts.volume",
     "asset": "mlops_assets.platform.assets.asset",
     "build_defs": "mlops_assets.platform.assets.definitions",

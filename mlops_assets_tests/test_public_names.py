@@ -37,6 +37,7 @@ NAMES = (
     "Request",
     "Secret",
     "Source",
+    "SourceConformance",
     "Volume",
     "asset",
     "build_defs",
