@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.lake import Lake as Lake
     from mlops_assets.platform.contracts.volume import Volume as Volume
     from mlops_assets.platform.errors import PlatformError as PlatformError
+    from mlops_assets.plumbing.sources.auth import ApiKey as ApiKey
+    from mlops_assets.plumbing.sources.auth import Basic as Basic
+    from mlops_assets.plumbing.sources.auth import Bearer as Bearer
+    from mlops_assets.plumbing.sources.auth import ClientCertificate as ClientCertificate
+    from mlops_assets.plumbing.sources.auth import OAuth2 as OAuth2
     from mlops_assets.plumbing.sources.conformance import SourceConformance as SourceConformance
     from mlops_assets.plumbing.sources.delivered import Delivered as Delivered
     from mlops_assets.plumbing.sources.delivered import Request as Request
@@ -29,6 +34,13 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.formats import Delimited as Delimited
     from mlops_assets.plumbing.sources.formats import FixedWidth as FixedWidth
     from mlops_assets.plumbing.sources.formats import Parquet as Parquet
+    from mlops_assets.plumbing.sources.http_limits import Limits as Limits
+    from mlops_assets.plumbing.sources.pages import Cursor as Cursor
+    from mlops_assets.plumbing.sources.pages import LinkHeader as LinkHeader
+    from mlops_assets.plumbing.sources.pages import NextAddress as NextAddress
+    from mlops_assets.plumbing.sources.pages import Offset as Offset
+    from mlops_assets.plumbing.sources.pages import PageNumber as PageNumber
+    from mlops_assets.plumbing.sources.rest import RestSource as RestSource
     from mlops_assets.plumbing.sources.secret import Secret as Secret
     from mlops_assets.plumbing.sources.source import Source as Source
     from mlops_assets.plumbing.sources.wholeness import Checksum as Checksum
@@ -39,8 +51,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _DEFINED_IN: Final = {
+    "ApiKey": "mlops_assets.plumbing.sources.auth",
+    "Basic": "mlops_assets.plumbing.sources.auth",
+    "Bearer": "mlops_assets.plumbing.sources.auth",
     "Checksum": "mlops_assets.plumbing.sources.wholeness",
+    "ClientCertificate": "mlops_assets.plumbing.sources.auth",
     "Contract": "mlops_assets.platform.contracts.contract",
+    "Cursor": "mlops_assets.plumbing.sources.pages",
     "Delimited": "mlops_assets.plumbing.sources.formats",
     "Delivered": "mlops_assets.plumbing.sources.delivered",
     "FileSource": "mlops_assets.plumbing.sources.files",
@@ -48,14 +65,21 @@ _DEFINED_IN: Final = {
     "In": "mlops_assets.platform.assets.inputs",
     "Lake": "mlops_assets.platform.contracts.lake",
     "LakeIOManager": "mlops_assets.platform.assets.io_manager",
+    "Limits": "mlops_assets.plumbing.sources.http_limits",
+    "LinkHeader": "mlops_assets.plumbing.sources.pages",
     "Manifest": "mlops_assets.plumbing.sources.wholeness",
     "Marker": "mlops_assets.plumbing.sources.wholeness",
+    "NextAddress": "mlops_assets.plumbing.sources.pages",
+    "OAuth2": "mlops_assets.plumbing.sources.auth",
+    "Offset": "mlops_assets.plumbing.sources.pages",
+    "PageNumber": "mlops_assets.plumbing.sources.pages",
     "Parquet": "mlops_assets.plumbing.sources.formats",
     "Partition": "mlops_assets.platform.assets.step",
     "PlatformError": "mlops_assets.platform.errors",
     "Quarantine": "mlops_assets.platform.contracts.contract",
     "Quiet": "mlops_assets.plumbing.sources.wholeness",
     "Request": "mlops_assets.plumbing.sources.delivered",
+    "RestSource": "mlops_assets.plumbing.sources.rest",
     "Secret": "mlops_assets.plumbing.sources.secret",
     "Source": "mlops_assets.plumbing.sources.source",
     "SourceConformance": "mlops_assets.plumbing.sources.conformance",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets.plumbing.connectors.http import Fetcher, Limits
+from mlops_assets.plumbing.sources.http import Fetcher
+from mlops_assets.plumbing.sources.http_limits import Limits
 from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def server() -> Iterator[LoopbackServer]:
 @pytest.fixture
 def fetcher() -> Iterator[Fetcher]:
     """A client of three attempts that does not sleep between them."""
-    with Fetcher(limits=Limits(timeout_seconds=60.0, attempts=3), sleep=lambda _: None) as client:
+    with Fetcher(limits=Limits(attempts=3), sleep=lambda _: None) as client:
         yield client
 
 

@@ -12,8 +12,8 @@ import dagster as dg
 from mlops_assets.contracts.raw import COUNTY_REGISTRATIONS
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.plumbing.connectors.extract import address
-from mlops_assets.plumbing.connectors.http import Fetcher
 from mlops_assets.plumbing.connectors.registrations import fetch_registrations
+from mlops_assets.plumbing.sources.http import Fetcher
 
 if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition

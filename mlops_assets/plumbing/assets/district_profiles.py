@@ -15,7 +15,7 @@ from mlops_assets.platform.settings import ProfileTransport
 from mlops_assets.plumbing.connectors.aff_profiles import fetch_downloads
 from mlops_assets.plumbing.connectors.census import fetch_profiles
 from mlops_assets.plumbing.connectors.extract import address
-from mlops_assets.plumbing.connectors.http import Fetcher
+from mlops_assets.plumbing.sources.http import Fetcher
 
 if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition

@@ -13,7 +13,7 @@ from mlops_assets.contracts.raw import HOUSE_RETURNS
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.plumbing.connectors.extract import address
 from mlops_assets.plumbing.connectors.house_returns import fetch_house_returns
-from mlops_assets.plumbing.connectors.http import Fetcher
+from mlops_assets.plumbing.sources.http import Fetcher
 
 if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition

@@ -18,13 +18,13 @@ from mlops_assets.contracts.raw import DISTRICT_PROFILES
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.connectors.delimited import decoded, rows, unpacked
 from mlops_assets.plumbing.connectors.extract import Extract, arrow_schema
-from mlops_assets.plumbing.connectors.http import Kind
+from mlops_assets.plumbing.sources.http_bodies import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlops_assets.plumbing.connectors.extract import Fact
-    from mlops_assets.plumbing.connectors.http import Fetcher
+    from mlops_assets.plumbing.sources.http import Fetcher
 
 GEOGRAPHY_CODES: Final = ("GEO.id", "GEO.id2", "GEO.display-label")
 GEOGRAPHY_LABELS: Final = ("Id", "Id2", "Geography")
@@ -156,6 +156,7 @@ def fetch_table(fetcher: Fetcher, base: str, download: Download) -> ProfileTable
     for geo_id, short_id in zip(geo_ids, short_ids, strict=True):
         if not short_id or not geo_id.endswith(f"US{short_id}"):
             raise _refused(fetched.address, f"the identifiers {geo_id!r} and {short_id!r} of one row disagree")
+    fetched.accept()
     return ProfileTable(
         download=download,
         address=fetched.address,

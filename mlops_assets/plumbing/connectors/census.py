@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pyarrow as pa
 
@@ -18,12 +18,14 @@ from mlops_assets.contracts.partitions import STATES
 from mlops_assets.contracts.raw import DISTRICT_PROFILES
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.plumbing.connectors.extract import Extract, arrow_schema
-from mlops_assets.plumbing.connectors.http import HtmlInsteadError, Kind, RefusedRequestError
+from mlops_assets.plumbing.sources.http_bodies import Kind
+from mlops_assets.plumbing.sources.http_faults import HtmlInsteadError, RefusedRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlops_assets.plumbing.connectors.http import Fetched, Fetcher
+    from mlops_assets.plumbing.sources.http import Fetcher
+    from mlops_assets.plumbing.sources.http_answers import Fetched
 
 GROUP: Final = "DP05"
 _ESTIMATE: Final = re.compile(rf"{GROUP}_\d+E")
@@ -60,10 +62,12 @@ def fetch_profiles(fetcher: Fetcher, base: str, year: str, key: str, *, states: 
             "get": f"{_NAME},group({GROUP})",
             "for": "congressional district:*",
             "in": f"state:{FIPS_BY_STATE[state]}",
-            "key": key,
         }
-        fetched = _ask(fetcher, endpoint, year, asked)
-        count = _collect(fetched, FIPS_BY_STATE[state], labels, year, values)
+        fetched = _ask(fetcher, endpoint, year, {**asked, "key": key})
+        # Without the host, equal profiles give equal rows wherever they are mirrored.
+        source = f"{urlsplit(endpoint).path}?{urlencode(asked)}"
+        count = _collect(fetched, FIPS_BY_STATE[state], labels, year, source, values)
+        fetched.accept()
         districts.append(f"{state}: {count}")
     return Extract(
         rows=pa.table(values, schema=arrow_schema(DISTRICT_PROFILES)),
@@ -110,11 +114,17 @@ def _labels(fetched: Fetched) -> dict[str, str]:
             labels[code] = label
     if not labels:
         raise _wrong(fetched, f"none of its {len(variables)} variables is an estimate of {GROUP}")
+    fetched.accept()
     return labels
 
 
 def _collect(
-    fetched: Fetched, fips: str, labels: dict[str, str], year: str, values: dict[str, list[str | None]]
+    fetched: Fetched,
+    fips: str,
+    labels: dict[str, str],
+    year: str,
+    source: str,
+    values: dict[str, list[str | None]],
 ) -> int:
     """Add the rows of one answer to the columns; the number of its districts."""
     header, body = _table(fetched)
@@ -127,9 +137,6 @@ def _collect(
         differing = sorted(set(codes) ^ set(labels)) or sorted({code for code in codes if codes.count(code) > 1})
         raise _wrong(fetched, f"its estimates are not those that the group labels ({differing[:5]})")
     name, state, district = (header.index(column) for column in (_NAME, *_GEOGRAPHY))
-    asked = urlsplit(fetched.address)
-    # Without the host, equal profiles give equal rows wherever they are mirrored.
-    source = f"{asked.path}?{asked.query}"
     for row in body:
         geo_name, place, number = (_text(row[index], fetched) or "" for index in (name, state, district))
         if place != fips or not _DISTRICT.fullmatch(number):

@@ -9,6 +9,7 @@ editions taught is in docs/sources/house-returns.md.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -16,10 +17,10 @@ from mlops_assets.contracts.raw import HOUSE_RETURN_COLUMNS, HOUSE_RETURNS
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.connectors.delimited import decoded, rows, unpacked
 from mlops_assets.plumbing.connectors.extract import Extract, arrow_schema
-from mlops_assets.plumbing.connectors.http import Kind
+from mlops_assets.plumbing.sources.http_bodies import Kind
 
 if TYPE_CHECKING:
-    from mlops_assets.plumbing.connectors.http import Fetcher
+    from mlops_assets.plumbing.sources.http import Fetcher
 
 EDITIONS: Final = {
     "with fusion_ticket (1976-2020 and later)": HOUSE_RETURN_COLUMNS,
@@ -49,6 +50,7 @@ def fetch_house_returns(fetcher: Fetcher, address: str, election: str) -> Extrac
     header, *body = rows(text, fetched.address)
     edition = _edition(header, fetched.address)
     columns = EDITIONS[edition]
+    fetched.accept()
     found = [(number, row) for number, row in enumerate(body, start=1) if row[_YEAR] == election]
     if not found:
         years = sorted({row[_YEAR] for row in body})
@@ -59,7 +61,7 @@ def fetch_house_returns(fetcher: Fetcher, address: str, election: str) -> Extrac
         )
     values: dict[str, list[str] | list[int] | list[None]] = {
         "election": [election] * len(found),
-        "source_file": [fetched.address.rsplit("/", 1)[-1]] * len(found),
+        "source_file": [urlsplit(fetched.address).path.rsplit("/", 1)[-1]] * len(found),
         "source_row": [number for number, _ in found],
     }
     for column in HOUSE_RETURN_COLUMNS:

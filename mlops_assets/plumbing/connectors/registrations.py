@@ -17,7 +17,6 @@ from mlops_assets.contracts.raw import COUNTY_REGISTRATIONS
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.connectors.delimited import decoded, rows, unpacked
 from mlops_assets.plumbing.connectors.extract import Extract, arrow_schema
-from mlops_assets.plumbing.connectors.http import Kind
 from mlops_assets.plumbing.connectors.registration_layouts import (
     COMPILED_STATES,
     compiled_cells,
@@ -27,12 +26,13 @@ from mlops_assets.plumbing.connectors.registration_layouts import (
     south_dakota_cells,
     south_dakota_file,
 )
+from mlops_assets.plumbing.sources.http_bodies import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from mlops_assets.plumbing.connectors.http import Fetcher
     from mlops_assets.plumbing.connectors.registration_layouts import Cell, SeriesFile
+    from mlops_assets.plumbing.sources.http import Fetcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +132,7 @@ def fetch_registrations(
                 values["party_column"].append(cell.column)
                 values["value"].append(cell.value)
                 values["source_file"].append(name)
+            fetched.accept()
     if not used:
         raise SourceError(
             source=base,
@@ -161,6 +162,7 @@ def _index(fetcher: Fetcher, base: str, publication: Publication) -> list[tuple[
             culprit="the index is not an array of file names.",
             remedy=f"An address ending in a slash should answer the names of the files of {publication.name} as JSON.",
         )
+    fetched.accept()
     return [(name, found) for name in sorted(names) if (found := publication.file(name)) is not None]
 
 

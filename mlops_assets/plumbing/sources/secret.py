@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
 
 
+Text = Annotated[InstanceOf[dg.EnvVar] | str, dg.Resolver.default(model_field_type=str)]
+"""An option that is a text, or ``dg.EnvVar("NAME")`` of a variable that holds it; ``text_of`` reads it."""
+
+
 class Secret(dg.Model, dg.Resolvable):
     """A secret by the name of its file or of its environment variable; its text is in no declaration.
 
@@ -48,6 +52,11 @@ class Secret(dg.Model, dg.Resolvable):
             )
         return self
 
+    @property
+    def name(self) -> str:
+        """How messages name it."""
+        return f"secret file {self.file}" if self.env is None else f"variable {self.env}"
+
     def read(self, settings: Settings) -> str:
         """Its text.
 
@@ -59,8 +68,7 @@ class Secret(dg.Model, dg.Resolvable):
             if not text:
                 raise SettingsError(source=place, culprit="this secret is not set.", remedy="Set it, and start again.")
             return text
-        folder = os.environ.get(SECRETS_FOLDER) or settings.home / "secrets"
-        path = Path(folder) / str(self.file)
+        path = _path(str(self.file), settings)
         try:
             text = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:
@@ -74,8 +82,28 @@ class Secret(dg.Model, dg.Resolvable):
         return text
 
 
-Text = Annotated[InstanceOf[dg.EnvVar] | str, dg.Resolver.default(model_field_type=str)]
-"""A text, or the environment variable that gives it when the source is asked: ``dg.EnvVar("NAME")``."""
+def secret_path(file: str, settings: Settings) -> Path:
+    """Where the file of a secret lies that a library reads itself, such as a certificate's key.
+
+    Args:
+        file: its name as in ``Secret.file``.
+        settings: the operator's.
+
+    Raises:
+        SettingsError: it is not there.
+    """
+    path = _path(file, settings)
+    if not path.is_file():
+        raise SettingsError(
+            source=f"Secret file {path}",
+            culprit="it is not there.",
+            remedy=f"Put it there; {SECRETS_FOLDER} names another folder.",
+        )
+    return path
+
+
+def _path(file: str, settings: Settings) -> Path:
+    return Path(os.environ.get(SECRETS_FOLDER) or settings.home / "secrets") / file
 
 
 def text_of(value: str | dg.EnvVar, option: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlops_assets.plumbing.connectors.http import Fetcher
+    from mlops_assets.plumbing.sources.http import Fetcher
     from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
 CODES = "GEO.id,GEO.id2,GEO.display-label,HC01_VC01,HC02_VC01"

@@ -11,13 +11,14 @@ from mlops_assets.contracts.raw import HOUSE_RETURN_COLUMNS, HOUSE_RETURNS
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.plumbing.connectors.extract import arrow_schema
 from mlops_assets.plumbing.connectors.house_returns import fetch_house_returns
+from mlops_assets.plumbing.sources.http import Fetcher
+from mlops_assets.plumbing.sources.http_cache import HttpCache
 from mlops_assets_tests.plumbing.loopback import Reply, page_reply
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops_assets.plumbing.connectors.extract import Extract
-    from mlops_assets.plumbing.connectors.http import Fetcher
     from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
 NEW = ",".join(HOUSE_RETURN_COLUMNS)
@@ -159,3 +160,17 @@ def test_doubled_totals_of_one_edition_flow_through_unmended(
 
     assert len(totals[0]) == 53
     assert totals[0] == {district: 2 * total for district, total in totals[1].items()}
+
+
+def test_a_file_that_was_refused_is_not_kept_for_next_time(server: LoopbackServer, tmp_path: Path) -> None:
+    broken = Reply(body=f"{NEW}\n{ALABAMA}\n1976,ALA".encode(), etag='"1"')
+    address = server.serve("/house.csv", broken)
+
+    with Fetcher(cache=HttpCache(tmp_path)) as client:
+        for _ in range(2):
+            with pytest.raises(SourceError, match="row 2 of 2 holds 2 fields"):
+                fetch_house_returns(client, address, "1976")
+        server.serve("/house.csv", Reply(body=f"{NEW}\n{ALABAMA}".encode(), etag='"1"'))
+        assert len(fetch_house_returns(client, address, "1976").rows) == 1
+
+    assert server.conditions == [None, None, None]

@@ -17,7 +17,7 @@ from mlops_assets_tests.plumbing.loopback import Reply, json_reply, page_reply
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops_assets.plumbing.connectors.http import Fetcher
+    from mlops_assets.plumbing.sources.http import Fetcher
     from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
 DAKOTA = "/sd-voter-registration/snapshots/"

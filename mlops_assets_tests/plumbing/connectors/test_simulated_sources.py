@@ -10,9 +10,10 @@ import pytest
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.plumbing.connectors.census import fetch_profiles
 from mlops_assets.plumbing.connectors.house_returns import fetch_house_returns
-from mlops_assets.plumbing.connectors.http import Fetcher, HtmlInsteadError
-from mlops_assets.plumbing.connectors.http_cache import HttpCache
 from mlops_assets.plumbing.connectors.registrations import fetch_registrations
+from mlops_assets.plumbing.sources.http import Fetcher
+from mlops_assets.plumbing.sources.http_cache import HttpCache
+from mlops_assets.plumbing.sources.http_faults import HtmlInsteadError
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.servers import Fault, FolderServer
 from mlops_assets.simulation.sources import DEMO_KEY, generate

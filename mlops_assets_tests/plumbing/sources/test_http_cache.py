@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.plumbing.connectors.http_cache import CacheEntry, HttpCache
+from mlops_assets.plumbing.sources.http_cache import CacheEntry, HttpCache
 
 ADDRESS = "https://example.org/a.csv"
 

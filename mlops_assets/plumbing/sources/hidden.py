@@ -1,0 +1,83 @@
+"""What messages and logs may show of a source: addresses without their values, texts without any secret.
+
+Put here what is hidden and how. Keep out where secrets come from (``secret``) and what they are sent as (``access``).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import weakref
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+HIDDEN: Final = "[hidden]"
+
+_ADDRESS: Final = re.compile(r"(https?:)//[^\s\"'<>]*", re.IGNORECASE)
+_VALUE: Final = re.compile(r"([?&][^\s=&?#\"'<>]*=)[^\s&#\"'<>]*")
+_NAMELESS: Final = re.compile(r"[?&][^\s=&?#\"'<>]+(?=[&#]|$)")
+_ACCOUNT: Final = re.compile(r"//[^/?#\s\"'<>]*@")
+_FRAGMENT: Final = re.compile(r"#.*$", re.DOTALL)
+_IN_USE: Final[weakref.WeakSet[Hidden]] = weakref.WeakSet()
+_LIBRARY_LOGGERS: Final = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+
+
+def addresses(text: str) -> str:
+    """The text with the account and the query's values of every address taken out; the names stay.
+
+    Signatures, keys and persons' numbers are all values of a query, and nothing tells them from harmless ones.
+    """
+    return _VALUE.sub(rf"\1{HIDDEN}", _ADDRESS.sub(lambda found: _address(found.group()), text))
+
+
+def _address(text: str) -> str:
+    text = _FRAGMENT.sub("", _ACCOUNT.sub("//", text))
+    return _NAMELESS.sub(f"?{HIDDEN}", _VALUE.sub(rf"\1{HIDDEN}", text))
+
+
+class Hidden:
+    """The secrets in use. What shows a text from outside shows it through ``said``."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        _IN_USE.add(self)
+        for name in _LIBRARY_LOGGERS:
+            logging.getLogger(name).addFilter(_FILTER)
+
+    def add(self, text: str, name: str) -> None:
+        """Hide a secret from now on, also as addresses, JSON and HTTP's Basic scheme spell it.
+
+        Args:
+            text: the secret.
+            name: what stands in its place.
+        """
+        encoded = base64.b64encode(text.encode()).decode()
+        for form in (text, quote(text, safe=""), quote(text), quote_plus(text), json.dumps(text)[1:-1], encoded):
+            if form:
+                self._names[form] = f"[{name.replace(' ', '_')}]"
+
+    def said(self, text: str) -> str:
+        """The text without the secrets, and with addresses as ``addresses`` shows them."""
+        return addresses(self.secrets(text))
+
+    def secrets(self, text: str) -> str:
+        """The text without the secrets."""
+        for form in sorted(self._names, key=len, reverse=True):
+            text = text.replace(form, self._names[form])
+        return text
+
+
+class _Filter(logging.Filter):
+    """Hides secrets in what the HTTP library logs: it logs every address in full."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        for hidden in tuple(_IN_USE):
+            said = hidden.secrets(said)
+        record.msg, record.args = addresses(said), ()
+        return True
+
+
+_FILTER: Final = _Filter()

@@ -1,0 +1,175 @@
+"""JSON answers: their rows as columns of text, every number as it was written.
+
+Put here how JSON is read. Keep out where it comes from, and which page follows (``pages``).
+
+Source: RFC 8259. A number of an answer is an identifier as often as a quantity, and 20 digits fit no binary number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from mlops_assets.platform.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MARK: Final = b"\xef\xbb\xbf"
+_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ROWS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_STRING: Final = msgspec.json.Decoder(str)
+_ANY: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder()
+_AT_ROW: Final = re.compile(r"\$\[(\d+)\]")
+_CONTENT: Final = {ord('"'): "a text", ord("["): "a list", ord("{"): "an object", ord("n"): "null"}
+
+
+def parsed(body: bytes, source: str) -> object:
+    """JSON as Python's objects.
+
+    Raises:
+        SourceError: it is not JSON, or only the beginning of it.
+    """
+    return _decoded(_ANY, body.removeprefix(_MARK), source)
+
+
+class Answer:
+    """A JSON document, whole.
+
+    Args:
+        body: its bytes.
+        source: how messages name it.
+
+    Raises:
+        SourceError: it is not JSON (RFC 8259, UTF-8), or only the beginning of it.
+    """
+
+    def __init__(self, body: bytes, source: str) -> None:
+        self._source = source
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                source=source,
+                culprit=f"its JSON is not UTF-8 (byte {error.start} of {len(body)}).",
+                remedy="Ask the source's owner to send UTF-8.",
+            ) from None
+        self._whole: msgspec.Raw = _decoded(msgspec.json.Decoder(msgspec.Raw), body.removeprefix(_MARK).strip(), source)
+
+    def at(self, path: str | None) -> msgspec.Raw | None:
+        """What lies at a dotted path, not yet read; ``None`` where nothing does."""
+        found = self._whole
+        for name in path.split(".") if path else ():
+            if _kind(found) != "an object":
+                return None
+            inner = _decoded(_OBJECT, found, self._source).get(name)
+            if inner is None:
+                return None
+            found = inner
+        return found
+
+    def text_at(self, path: str) -> str | None:
+        """The text or number at a path; ``None`` where there is none, or null, false or an empty text.
+
+        Raises:
+            SourceError: it is a list, an object or ``true``.
+        """
+        raw = self.at(path)
+        text = None if raw is None else _text(raw, self._source)
+        if raw is not None and (_kind(raw) in {"a list", "an object"} or text == "true"):
+            raise SourceError(
+                source=self._source,
+                culprit=f"its {path} is {_kind(raw)}, neither a text nor a number.",
+                remedy="Correct the path in the declaration's paginate.",
+            )
+        return None if text in {None, "", "false"} else text
+
+    def rows(self, path: str | None) -> Rows:
+        """The rows at a path, where the whole answer is the list of them if there is none.
+
+        Raises:
+            SourceError: there is no list, or one of its rows is no object.
+        """
+        raw, place = self.at(path), f"its {path}" if path else "the answer"
+        if raw is None or _kind(raw) != "a list":
+            what = "is not there" if raw is None else f"is {_kind(raw)}"
+            raise SourceError(
+                source=self._source,
+                culprit=f"{place}, where the list of rows is due, {what}.",
+                remedy="Name the dotted path of the list in the declaration's rows, such as data.items.",
+            )
+        try:
+            found = _decoded(_ROWS, raw, self._source)
+        except msgspec.ValidationError as error:
+            where = _AT_ROW.search(str(error))
+            raise SourceError(
+                source=self._source,
+                culprit=f"row {int(where.group(1)) + 1 if where else '?'} of {place} is no object.",
+                remedy="Rows are objects with a name for each value: ask the source for those.",
+            ) from None
+        return Rows(found, hashlib.sha256(raw).hexdigest(), self._source)
+
+
+class Rows:
+    """The rows of one answer.
+
+    Attributes:
+        digest: SHA-256 of their JSON.
+    """
+
+    def __init__(self, rows: Sequence[dict[str, msgspec.Raw]], digest: str, source: str) -> None:
+        self._rows = rows
+        self._source = source
+        self.digest = digest
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def columns(self) -> dict[str, list[str | None]]:
+        """Their values by name: numbers as they are written, nested values as JSON, ``None`` for null and nothing."""
+        found: dict[str, list[str | None]] = {}
+        for number, row in enumerate(self._rows):
+            for name, raw in row.items():
+                column = found.get(name)
+                if column is None:
+                    column = found[name] = [None] * len(self._rows)
+                column[number] = _text(raw, self._source)
+        return found
+
+
+def _kind(raw: msgspec.Raw) -> str:
+    return _CONTENT.get(memoryview(raw)[0], "a number or a truth")
+
+
+def _text(raw: msgspec.Raw, source: str) -> str | None:
+    match _kind(raw):
+        case "a text":
+            return str(_decoded(_STRING, raw, source))
+        case "null":
+            return None
+        case _:
+            return bytes(raw).decode()
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, source: str) -> Any:  # noqa: ANN401
+    try:
+        return decoder.decode(body)
+    except RecursionError:
+        culprit = "its JSON is nested too deep to be read."
+    except UnicodeDecodeError:
+        culprit = "its JSON is not UTF-8."
+    except msgspec.ValidationError as error:
+        if "Expected" in str(error):
+            raise
+        # A number that is none of Python's: connectors that read values as such do not know what it is.
+        culprit = f"its JSON holds a number that cannot be held ({error})."
+    except msgspec.DecodeError as error:
+        culprit = f"the JSON breaks ({str(error).removeprefix('JSON is malformed: ')})."
+    raise SourceError(
+        source=source,
+        culprit=culprit,
+        remedy="It may be cut off: fetch it again; if it stays so, tell the source's owner.",
+    )
