@@ -29,6 +29,7 @@ from mlops_assets.plumbing.sources.templates import (
     require_known,
     tells_apart,
 )
+from mlops_assets.plumbing.sources.variants import one_of
 from mlops_assets.plumbing.sources.wholeness import Checksum, Manifest, Marker, Quiet
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ class FileSource(Source):
 
     path: Text
     file: str
-    format: Format = Delimited()
-    whole: Whole = Quiet()
+    format: Annotated[Format, one_of(Delimited, FixedWidth, Parquet)] = Delimited()
+    whole: Annotated[Whole, one_of(Quiet, Marker, Checksum, Manifest)] = Quiet()
     options: Mapping[str, str] = {}
     secrets: dict[str, Secret] = {}  # noqa: RUF012  pydantic copies it, and Dagster knows a dict of these alone
     every_seconds: Annotated[int, Field(ge=5)] = 30

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import time
 import zipfile
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +16,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from dagster.components.resolved.errors import ResolutionException
 
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.plumbing.sources.files import FileSource
@@ -344,3 +346,18 @@ class TestDeclaration:
         assert sales(folder / "elsewhere").code_version() == version
         assert sales(folder, format=Delimited(delimiter=";")).code_version() != version
         assert sales(folder, columns={"sale": "No"}).code_version() != version
+
+    @pytest.mark.parametrize(
+        ("option", "told"),
+        [
+            ("format: {type: delimted}", "Did you mean delimited?"),
+            ("whole: {type: quiet, secs: 3}", "secs"),
+            ("whole: {seconds: 3}", "there is no such type here, but quiet, marker, checksum, manifest"),
+        ],
+    )
+    def test_yaml_that_names_no_variant_is_told_of_that_one_alone(self, option: str, told: str) -> None:
+        with pytest.raises(ResolutionException, match=re.escape(told)) as caught:
+            FileSource.resolve_from_yaml(
+                f"contract: mlops_assets_tests.plumbing.sources.shop.SALES\npath: x\nfile: x.csv\n{option}\n"
+            )
+        assert "Fixed" not in str(caught.value)
