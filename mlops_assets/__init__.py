@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.auth import ClientCertificate as ClientCertificate
     from mlops_assets.plumbing.sources.auth import OAuth2 as OAuth2
     from mlops_assets.plumbing.sources.conformance import SourceConformance as SourceConformance
+    from mlops_assets.plumbing.sources.databases import MySql as MySql
+    from mlops_assets.plumbing.sources.databases import Postgres as Postgres
+    from mlops_assets.plumbing.sources.databases import Sqlite as Sqlite
     from mlops_assets.plumbing.sources.delivered import Delivered as Delivered
     from mlops_assets.plumbing.sources.delivered import Request as Request
     from mlops_assets.plumbing.sources.files import FileSource as FileSource
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.rest import RestSource as RestSource
     from mlops_assets.plumbing.sources.secret import Secret as Secret
     from mlops_assets.plumbing.sources.source import Source as Source
+    from mlops_assets.plumbing.sources.sql import SqlSource as SqlSource
     from mlops_assets.plumbing.sources.wholeness import Checksum as Checksum
     from mlops_assets.plumbing.sources.wholeness import Manifest as Manifest
     from mlops_assets.plumbing.sources.wholeness import Marker as Marker
@@ -69,6 +73,7 @@ _DEFINED_IN: Final = {
     "LinkHeader": "mlops_assets.plumbing.sources.pages",
     "Manifest": "mlops_assets.plumbing.sources.wholeness",
     "Marker": "mlops_assets.plumbing.sources.wholeness",
+    "MySql": "mlops_assets.plumbing.sources.databases",
     "NextAddress": "mlops_assets.plumbing.sources.pages",
     "OAuth2": "mlops_assets.plumbing.sources.auth",
     "Offset": "mlops_assets.plumbing.sources.pages",
@@ -76,6 +81,7 @@ _DEFINED_IN: Final = {
     "Parquet": "mlops_assets.plumbing.sources.formats",
     "Partition": "mlops_assets.platform.assets.step",
     "PlatformError": "mlops_assets.platform.errors",
+    "Postgres": "mlops_assets.plumbing.sources.databases",
     "Quarantine": "mlops_assets.platform.contracts.contract",
     "Quiet": "mlops_assets.plumbing.sources.wholeness",
     "Request": "mlops_assets.plumbing.sources.delivered",
@@ -83,6 +89,8 @@ _DEFINED_IN: Final = {
     "Secret": "mlops_assets.plumbing.sources.secret",
     "Source": "mlops_assets.plumbing.sources.source",
     "SourceConformance": "mlops_assets.plumbing.sources.conformance",
+    "SqlSource": "mlops_assets.plumbing.sources.sql",
+    "Sqlite": "mlops_assets.plumbing.sources.databases",
     "Volume": "mlops_assets.platform.contracts.volume",
     "asset": "mlops_assets.platform.assets.asset",
     "build_defs": "mlops_assets.platform.assets.definitions",

@@ -6,7 +6,6 @@ Put here what holds for every HTTP source. Keep out what one source's answer mea
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import logging
 import random
 import re
@@ -25,6 +24,7 @@ from mlops_assets.plumbing.sources.http_bodies import ACCEPTED, Kind
 from mlops_assets.plumbing.sources.http_cache import CacheEntry, HttpCache
 from mlops_assets.plumbing.sources.http_faults import TryAgainError, fault_of
 from mlops_assets.plumbing.sources.http_limits import Clock, Limits
+from mlops_assets.plumbing.sources.trust import is_on_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -191,7 +191,7 @@ class Fetcher:
                 culprit="this is not an http or https address.",
                 remedy="Correct the source's address.",
             )
-        if self._access.name and url.scheme == "http" and not _is_loopback(url.host):
+        if self._access.name and url.scheme == "http" and not is_on_this_machine(url.host):
             raise SourceError(
                 source=self._hidden.said(address),
                 culprit=f"it is asked with a secret ({self._access.name}) over plain http, where others can read it.",
@@ -296,10 +296,3 @@ class Fetcher:
 def _identity(url: httpx.URL) -> str:
     """An address as the cache knows it: it may hold secrets, and the cache is a folder."""
     return hashlib.sha256(str(url).encode()).hexdigest()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

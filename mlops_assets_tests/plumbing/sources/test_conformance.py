@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
-from contextlib import contextmanager
+import sqlite3
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 
 import mlops_assets as ma
 from mlops_assets.plumbing.sources.conformance import SourceConformance
+from mlops_assets_tests.plumbing.sources.api import ApiServer, Asked, Said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,3 +71,57 @@ class TestParquetFiles(_Folder):
         names = list(rows[0]) if rows else list(COLUMNS)
         columns = {name: pa.array([row[name] for row in rows], pa.string()) for name in names}
         pq.write_table(pa.table(columns), self.folder / "2024-01.parquet")
+
+
+class TestSqlite(SourceConformance):
+    @pytest.fixture(autouse=True)
+    def _database(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "shop.sqlite"
+
+    def source(self, contract: ma.Contract, **options: Any) -> ma.SqlSource:  # noqa: ANN401  as the base
+        return ma.SqlSource(contract=contract, database=ma.Sqlite(path=str(self.path)), table="sales", **options)
+
+    def give(self, rows: Sequence[Mapping[str, str | None]]) -> None:
+        names = list(rows[0]) if rows else list(COLUMNS)
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute("DROP TABLE IF EXISTS sales")
+            connection.execute(f"CREATE TABLE sales ({', '.join(names)})")
+            marks = ", ".join("?" for _ in names)
+            insert = f"INSERT INTO sales VALUES ({marks})"  # noqa: S608  marks of parameters
+            connection.executemany(insert, [tuple(row.values()) for row in rows])
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        hidden = self.path.with_name("hidden")
+        self.path.rename(hidden)
+        yield
+        hidden.rename(self.path)
+
+
+class TestRestServices(SourceConformance):
+    rows: Sequence[Mapping[str, str | None]] = ()
+    answers = True
+
+    @pytest.fixture(autouse=True)
+    def _service(self) -> Iterator[None]:
+        with ApiServer(self._answer) as api:
+            self.url = api.url
+            yield
+
+    def _answer(self, asked: Asked) -> Said:
+        page = int(asked.query["page"])
+        # A key that a row lacks is NULL, and so is an empty answer's every column.
+        return Said(value=self.rows[page - 1 : page]) if self.answers else Said(status=503)
+
+    def source(self, contract: ma.Contract, **options: Any) -> ma.RestSource:  # noqa: ANN401  as the base
+        limits = ma.Limits(attempts=2, first_delay_seconds=0.01)
+        return ma.RestSource(contract=contract, url=self.url, paginate=ma.PageNumber(), limits=limits, **options)
+
+    def give(self, rows: Sequence[Mapping[str, str | None]]) -> None:
+        self.rows = rows
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        self.answers = False
+        yield
+        self.answers = True
