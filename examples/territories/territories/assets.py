@@ -1,50 +1,41 @@
-"""Assets: the customers as exported, and their territories without anybody's name."""
+"""Assets: what three sources give, and the territories of the customers without anybody's name."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
-import pyarrow as pa
-from pyarrow import csv
 
 import mlops_assets as ma
-from territories.schemas import CustomerExport, Territory
+from territories.contracts import CHURN_LABELS, CURATED, CUSTOMER_EXPORT, MONTHS, ORDERS
+from territories.schemas import Territory
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-RESTRICTED = ma.Lake("restricted", personal=True)
-CURATED = ma.Lake("curated")
-MONTHS = dg.StaticPartitionsDefinition([f"2024-{month:02}" for month in range(1, 9)])
-BY_MONTH = {"partition_expr": "month"}
-
-
-def sources() -> Path:
-    """The folder that the sales department exports to: TERRITORIES_SOURCES, or ``sources`` where the project runs."""
-    return Path(os.environ.get("TERRITORIES_SOURCES", "sources"))
-
-
-@ma.asset(
-    key="raw/customer_export",
-    schema=CustomerExport,
-    lake=RESTRICTED,
-    partitions_def=MONTHS,
-    metadata=BY_MONTH,
-    owners=["team:plumbing"],
+CUSTOMERS: Final = ma.FileSource(
+    contract=CUSTOMER_EXPORT,
+    path=dg.EnvVar("TERRITORIES_SOURCES"),
+    file="customers/{month}.csv",
+    whole=ma.Checksum(),
+    cron="0 6 2 * *",
 )
-def customer_export(partition: ma.Partition) -> pa.Table:
-    """The customers at the end of a month, as the sales department exports them: one CSV file a month."""
-    file = sources() / "customers" / f"{partition.key}.csv"
-    if not file.is_file():
-        raise ma.PlatformError(
-            source=f"The export {file}",
-            culprit="the file is not there.",
-            remedy="Make the sources with territories-sources, or name their folder in TERRITORIES_SOURCES.",
-        )
-    return csv.read_csv(file)
+SHOP: Final = ma.RestSource(
+    contract=ORDERS,
+    url=dg.EnvVar("TERRITORIES_ORDERS_URL"),
+    query={"month": "{month}"},
+    auth=ma.Bearer(secret=ma.Secret(env="TERRITORIES_ORDERS_TOKEN")),
+    paginate=ma.PageNumber(total="total"),
+    rows="items",
+    cron="0 6 2 * *",
+)
+SERVICE: Final = ma.SqlSource(
+    contract=CHURN_LABELS,
+    database=ma.Sqlite(path=dg.EnvVar("TERRITORIES_LABELS")),
+    table="churn",
+    where="month = :month",
+    cron="0 6 2 * *",
+)
 
 
 @ma.asset(
@@ -52,7 +43,7 @@ def customer_export(partition: ma.Partition) -> pa.Table:
     schema=Territory,
     lake=CURATED,
     partitions_def=MONTHS,
-    metadata=BY_MONTH,
+    metadata={"partition_expr": "month"},
     owners=["team:wrangling"],
     ins={"export": ma.In("raw/customer_export")},
     automation_condition=ma.on_new_data(),

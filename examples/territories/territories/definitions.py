@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 import mlops_assets as ma
-from territories.assets import customer_export, territories
+from territories.assets import CUSTOMERS, SERVICE, SHOP, territories
 
-defs = ma.build_defs([customer_export, territories], name="territories")
+defs = ma.build_defs([CUSTOMERS, SHOP, SERVICE, territories], name="territories")

@@ -34,6 +34,33 @@ class CustomerExport(pa.DataFrameModel):
         return data.table.segment.isin(SEGMENTS)
 
 
+class Order(pa.DataFrameModel):
+    """One row for each order of a month."""
+
+    month: dt.String
+    order_id: dt.Int64
+    customer_id: dt.String = pa.Field(str_matches=r"^C[0-9]{6}$", metadata={"personal": True})
+    amount: dt.Float64 = pa.Field(ge=0, description="Dollars.")
+
+    class Config:
+        """No order twice."""
+
+        unique = ("month", "order_id")
+
+
+class ChurnLabel(pa.DataFrameModel):
+    """One row for each customer of a month, and whether he left in it."""
+
+    month: dt.String
+    customer_id: dt.String = pa.Field(str_matches=r"^C[0-9]{6}$", metadata={"personal": True})
+    churned: dt.Boolean
+
+    class Config:
+        """No customer twice in a month."""
+
+        unique = ("month", "customer_id")
+
+
 class Territory(pa.DataFrameModel):
     """One row for each month, territory and segment: how many customers, and what they spend."""
 

@@ -1,15 +1,20 @@
 """Sources: a company's exports, simulated, with the truth about what happened in them.
 
-``territories-sources FOLDER`` writes one CSV file of customers a month and ``truth.json``. Three things happen:
-territories are redrawn in May, a segment is renamed in June, and July was exported twice into one file.
+``territories-sources FOLDER`` writes one CSV file of customers a month with its checksum, a database that says who
+left, the orders that ``territories-shop`` serves, and ``truth.json``. Three things happen: territories are redrawn in
+May, a segment is renamed in June, and July was exported twice into one file.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import random
+import secrets
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 MONTHS = tuple(f"2024-{month:02}" for month in range(1, 9))
@@ -24,6 +29,8 @@ _PLACES = 10
 _REDRAWN_TERRITORIES = 6
 _REDRAWN_PLACES = 4
 """Of each redrawn territory."""
+_MOST_ORDERS = 3
+"""Of a customer in a month."""
 _LEAVE = 0.02
 _MOVE = 0.01
 """Shares of the customers in a month."""
@@ -67,7 +74,8 @@ def write(folder: Path, customers: int, seed: int = 7) -> None:
     """Write the exports of all months and the truth.
 
     Args:
-        folder: gets ``customers/<month>.csv`` and ``truth.json``.
+        folder: gets ``customers/<month>.csv``, ``labels.sqlite``, ``orders.json``, the token of orders and
+            ``truth.json``.
         customers: in the first month; one in fifty leaves each month, and as many come.
         seed: of all chance.
     """
@@ -76,20 +84,52 @@ def write(folder: Path, customers: int, seed: int = 7) -> None:
     exports.mkdir(parents=True, exist_ok=True)
     people = [_Customer(number, chance) for number in range(customers)]
     known = customers
+    orders: dict[str, list[dict[str, object]]] = {}
+    labels: list[tuple[str, str, str]] = []
     for month in MONTHS:
         rows = [person.row(month) for person in people]
-        with (exports / f"{month}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            writer.writerows(rows * (2 if month == TWICE else 1))
+        _export(exports / f"{month}.csv", rows * (2 if month == TWICE else 1))
+        orders[month] = _orders(people, chance)
         stay = [person for person in people if chance.random() >= _LEAVE]
+        staying = {person.id for person in stay}
+        labels += [(month, person.id, "false" if person.id in staying else "true") for person in people]
         for person in stay:
             person.spend *= 1 + chance.gauss(0, 0.03)
             if chance.random() < _MOVE:
                 person.move(chance)
         people = [*stay, *(_Customer(known + number, chance) for number in range(len(people) - len(stay)))]
         known += len(people) - len(stay)
+    _label(folder / "labels.sqlite", labels)
+    (folder / "orders.json").write_text(json.dumps(orders), encoding="utf-8")
+    (folder / "orders_token").write_text(secrets.token_urlsafe() + "\n", encoding="utf-8")
     (folder / "truth.json").write_text(json.dumps(TRUTH, indent=2) + "\n", encoding="utf-8")
+
+
+def _export(path: Path, rows: list[tuple[str, ...]]) -> None:
+    """A CSV file, and beside it its checksum, which says that it is complete."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+
+
+def _orders(people: list[_Customer], chance: random.Random) -> list[dict[str, object]]:
+    """What they order in a month."""
+    found: list[dict[str, object]] = []
+    for person in people:
+        for _ in range(chance.randrange(_MOST_ORDERS)):
+            found.append({"order_id": len(found) + 1, "customer_id": person.id, "amount": round(person.spend / 2, 2)})
+    return found
+
+
+def _label(path: Path, labels: list[tuple[str, str, str]]) -> None:
+    """The database of the customer service."""
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE churn (month TEXT, customer_id TEXT, churned TEXT)")
+        database.executemany("INSERT INTO churn VALUES (?, ?, ?)", labels)
 
 
 def main() -> None:
@@ -103,7 +143,7 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=6_000, help="in the first month (default: 6000)")
     arguments = parser.parse_args()
     write(arguments.folder, arguments.customers)
-    print(f"{len(MONTHS)} months of customers and truth.json are in {arguments.folder}.")  # noqa: T201  a command's answer
+    print(f"{len(MONTHS)} months of customers, orders and labels are in {arguments.folder}.")  # noqa: T201  a command's answer
 
 
 if __name__ == "__main__":

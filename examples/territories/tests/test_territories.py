@@ -12,14 +12,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
 import dagster as dg
 import pytest
 
-from territories import sources
+from territories import assets, sources
 from territories.definitions import defs
+from territories.shop import shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,13 +32,21 @@ PROGRAMS = Path(sys.executable).parent
 
 @pytest.fixture(autouse=True, scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A fresh home folder, and fresh sources beside it."""
+    """A fresh home folder, and fresh sources beside it, the shop among them."""
     folder = tmp_path_factory.mktemp("territories")
-    sources.write(folder / "sources", CUSTOMERS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TERRITORIES_SOURCES", str(folder / "sources"))
+    there = folder / "sources"
+    sources.write(there, CUSTOMERS)
+    with pytest.MonkeyPatch.context() as patch, shop(there, port=0) as serving:
+        thread = Thread(target=serving.serve_forever, daemon=True)
+        thread.start()
+        patch.setenv("TERRITORIES_SOURCES", str(there))
+        patch.setenv("TERRITORIES_LABELS", str(there / "labels.sqlite"))
+        patch.setenv("TERRITORIES_ORDERS_URL", f"http://127.0.0.1:{serving.server_port}/orders")
+        patch.setenv("TERRITORIES_ORDERS_TOKEN", (there / "orders_token").read_text(encoding="utf-8").strip())
         patch.setenv("MLOPS_ASSETS_HOME", str(folder / "home"))
         yield folder / "home"
+        serving.shutdown()
+        thread.join()
 
 
 def load(month: str, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
@@ -82,6 +92,17 @@ def test_the_territories_count_everybody_once() -> None:
 
 
 @pytest.mark.usefixtures("loaded")
+def test_orders_and_labels_are_those_of_the_month() -> None:
+    """All pages of the one, all rows of the other."""
+    for table, key, known in (("raw/orders", "order_id", 300), ("raw/churn_labels", "churned", CUSTOMERS)):
+        shown = lake("show", table, "--partition", "2024-02", "--csv")
+        rows = list(csv.DictReader(shown.stdout.splitlines()))
+        assert {row["month"] for row in rows} == {"2024-02"}
+        assert len(rows) >= known
+        assert all(row[key] for row in rows)
+
+
+@pytest.mark.usefixtures("loaded")
 def test_names_are_not_shown() -> None:
     shown = lake("show", "raw/customer_export", "--partition", "2024-01")
     assert shown.returncode == 0
@@ -106,11 +127,13 @@ def test_a_month_that_is_not_there_names_the_file_and_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERRITORIES_SOURCES", str(tmp_path))
-    failed = load("2024-03", dg.DagsterInstance.ephemeral())
+    asset = assets.CUSTOMERS.model_copy(update={"retries": 0}).asset()
+    failed = dg.materialize([asset], partition_key="2024-03", raise_on_error=False)
     [event] = failed.get_step_failure_events()
     told = event.step_failure_data.user_failure_data
     assert told is not None
-    assert "2024-03.csv: the file is not there. Make the sources with territories-sources" in str(told.description)
+    assert "File customers/2024-03.csv" in str(told.description)
+    assert "Wait for the delivery, or ask its sender." in str(told.description)
 
 
 @pytest.fixture
@@ -139,7 +162,7 @@ def address() -> Iterator[str]:
             process.wait()
 
 
-def test_dg_dev_shows_both_tables_with_their_checks(address: str) -> None:
+def test_dg_dev_shows_all_tables_with_their_checks(address: str) -> None:
     query = "{ assetNodes { assetKey { path } assetChecksOrError { ... on AssetChecks { checks { name } } } } }"
     body = json.dumps({"query": query}).encode()
     request = Request(f"{address}/graphql", body, {"Content-Type": "application/json"})
@@ -156,5 +179,5 @@ def test_dg_dev_shows_both_tables_with_their_checks(address: str) -> None:
         "/".join(node["assetKey"]["path"]): {check["name"] for check in node["assetChecksOrError"]["checks"]}
         for node in nodes
     }
-    assert set(checks) == {"raw/customer_export", "wrangled/territories"}
+    assert set(checks) == {"raw/customer_export", "raw/orders", "raw/churn_labels", "wrangled/territories"}
     assert checks["raw/customer_export"] == {"contract", "known_segment"}

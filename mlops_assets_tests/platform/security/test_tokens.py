@@ -124,8 +124,8 @@ def test_issuing_and_verifying_agree_on_what_a_limit_allows(office: Office) -> N
     ("claims", "reason"),
     [
         ({"exp": int(time.time()) - 60}, Refusal.EXPIRED),
-        ({"nbf": int(time.time()) + 600}, Refusal.NOT_YET_VALID),
-        ({"iat": int(time.time()) + 600}, Refusal.NOT_YET_VALID),
+        ({"nbf": int(time.time()) + 36_000}, Refusal.NOT_YET_VALID),
+        ({"iat": int(time.time()) + 36_000}, Refusal.NOT_YET_VALID),
         ({"iss": "other"}, Refusal.ISSUER),
         ({"aud": "other"}, Refusal.AUDIENCE),
         ({"aud": [AUDIENCE, "other"]}, Refusal.AUDIENCE),
