@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.auth import Bearer as Bearer
     from mlops_assets.plumbing.sources.auth import ClientCertificate as ClientCertificate
     from mlops_assets.plumbing.sources.auth import OAuth2 as OAuth2
+    from mlops_assets.plumbing.sources.command import CommandSource as CommandSource
     from mlops_assets.plumbing.sources.conformance import SourceConformance as SourceConformance
     from mlops_assets.plumbing.sources.databases import MySql as MySql
     from mlops_assets.plumbing.sources.databases import Postgres as Postgres
@@ -60,6 +61,7 @@ _DEFINED_IN: Final = {
     "Bearer": "mlops_assets.plumbing.sources.auth",
     "Checksum": "mlops_assets.plumbing.sources.wholeness",
     "ClientCertificate": "mlops_assets.plumbing.sources.auth",
+    "CommandSource": "mlops_assets.plumbing.sources.command",
     "Contract": "mlops_assets.platform.contracts.contract",
     "Cursor": "mlops_assets.plumbing.sources.pages",
     "Delimited": "mlops_assets.plumbing.sources.formats",

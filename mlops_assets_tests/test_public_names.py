@@ -23,6 +23,7 @@ NAMES = (
     "Bearer",
     "Checksum",
     "ClientCertificate",
+    "CommandSource",
     "Contract",
     "Cursor",
     "Delimited",

@@ -10,7 +10,7 @@ import inspect
 import threading
 import time
 import traceback
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -164,6 +164,9 @@ def drafts(
                 known = copy_context()
                 asked.append(pool.submit(known.run, drafter.draft, number, partition))
             for partition, each in zip(partitions, asked, strict=True):
+                # A thread that starts a process may take a signal, which this one would sleep through.
+                while not each.done():
+                    wait([each], _PAUSE_SECONDS)
                 yield partition, each.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

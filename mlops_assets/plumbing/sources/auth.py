@@ -14,13 +14,14 @@ from urllib.parse import quote_plus
 
 import dagster as dg
 import httpx
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from mlops_assets.platform.errors import ContractError, SettingsError, SourceError
 from mlops_assets.plumbing.sources.access import Access
 from mlops_assets.plumbing.sources.http import Fetcher
 from mlops_assets.plumbing.sources.http_faults import RefusedRequestError
 from mlops_assets.plumbing.sources.secret import Secret, Text, secret_path, text_of
+from mlops_assets.plumbing.sources.variants import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,7 +194,8 @@ class ClientCertificate(_Account):
         return Access(name=f"certificate {self.certificate}", context=context)
 
 
-Auth = Annotated[ApiKey | Basic | Bearer | OAuth2 | ClientCertificate, Field(discriminator="type")]
+_KINDS = (ApiKey, Basic, Bearer, OAuth2, ClientCertificate)
+Auth = Annotated[ApiKey | Basic | Bearer | OAuth2 | ClientCertificate | None, one_of(*_KINDS)]
 """How to sign in; in YAML ``{type: bearer, secret: {file: orders_token}}``."""
 
 

@@ -17,7 +17,7 @@ from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.plumbing.sources import arrivals, packing
-from mlops_assets.plumbing.sources.formats import Delimited, FixedWidth, Parquet
+from mlops_assets.plumbing.sources.formats import Delimited, Format
 from mlops_assets.plumbing.sources.places import Place
 from mlops_assets.plumbing.sources.secret import Secret, Text, text_of
 from mlops_assets.plumbing.sources.source import Source
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
     from mlops_assets.plumbing.sources.wholeness import Promise
 
-Format = Delimited | FixedWidth | Parquet
-Whole = Quiet | Marker | Checksum | Manifest
+Whole = Annotated[Quiet | Marker | Checksum | Manifest, one_of(Quiet, Marker, Checksum, Manifest)]
 
 _MOST_SHOWN: Final = 3
 
@@ -86,8 +85,8 @@ class FileSource(Source):
 
     path: Text
     file: str
-    format: Annotated[Format, one_of(Delimited, FixedWidth, Parquet)] = Delimited()
-    whole: Annotated[Whole, one_of(Quiet, Marker, Checksum, Manifest)] = Quiet()
+    format: Format = Delimited()
+    whole: Whole = Quiet()
     options: Mapping[str, str] = {}
     secrets: dict[str, Secret] = {}  # noqa: RUF012  pydantic copies it, and Dagster knows a dict of these alone
     every_seconds: Annotated[int, Field(ge=5)] = 30

@@ -20,6 +20,7 @@ from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.plumbing.sources.delivered import Delivered
 from mlops_assets.plumbing.sources.plain_text import Encoding, PlainText, as_utf8
+from mlops_assets.plumbing.sources.variants import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,14 +211,17 @@ class Parquet(FileFormat):
         return Delivered(source=source, rows=rows)
 
 
+Format = Annotated[Delimited | FixedWidth | Parquet, one_of(Delimited, FixedWidth, Parquet)]
+"""Any of them; in YAML ``type`` says which."""
+
+
 def _text(blocks: Iterator[bytes], at: Workplace, source: str, *, encoding: Encoding, proven: bool) -> PlainText:
     text = as_utf8(blocks, at.scratch / "delivered.txt", source, encoding)
     if not text.ended and not proven:
         raise SourceError(
             source=source,
             culprit="its last line has no end, so it may have been cut off.",
-            remedy="Deliver it whole. If it is always so, let a manifest or a checksum prove it (whole= in the "
-            "declaration).",
+            remedy="Deliver it whole, packed, or with a manifest or a checksum that proves it.",
         )
     return text
 

@@ -16,6 +16,7 @@ import httpx
 from pydantic import Field
 
 from mlops_assets.platform.errors import SourceError
+from mlops_assets.plumbing.sources.variants import one_of
 
 if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.json_rows import Answer
@@ -237,7 +238,8 @@ class NextAddress(_Style):
         return _to(text, page) if text else None
 
 
-Paginate = Annotated[PageNumber | Offset | Cursor | LinkHeader | NextAddress, Field(discriminator="type")]
+_STYLES = (PageNumber, Offset, Cursor, LinkHeader, NextAddress)
+Paginate = Annotated[PageNumber | Offset | Cursor | LinkHeader | NextAddress | None, one_of(*_STYLES)]
 """The style of paging; in YAML ``{type: page_number, parameter: page}``."""
 
 

@@ -18,17 +18,16 @@ from pydantic import Field, model_validator
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.plumbing.sources.access import Access
-from mlops_assets.plumbing.sources.auth import ApiKey, Auth, Basic, Bearer, ClientCertificate, OAuth2
+from mlops_assets.plumbing.sources.auth import Auth
 from mlops_assets.plumbing.sources.delivered import Delivered
 from mlops_assets.plumbing.sources.http import Fetcher
 from mlops_assets.plumbing.sources.http_limits import Limits
-from mlops_assets.plumbing.sources.pages import Cursor, LinkHeader, NextAddress, Offset, PageNumber, Paginate
+from mlops_assets.plumbing.sources.pages import Paginate
 from mlops_assets.plumbing.sources.reading import Reading
 from mlops_assets.plumbing.sources.secret import Text, text_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import END, START, filled, require_known
 from mlops_assets.plumbing.sources.text_files import TextFiles
-from mlops_assets.plumbing.sources.variants import one_of
 
 if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Request
@@ -98,8 +97,8 @@ class RestSource(Source):
     url: Text
     query: Annotated[Mapping[str, str], dg.Resolver.default(description="Parameters of the query.")] = {}
     headers: Annotated[Mapping[str, str], dg.Resolver.default(description="Further headers.")] = {}
-    auth: Annotated[Auth | None, one_of(ApiKey, Basic, Bearer, OAuth2, ClientCertificate)] = None
-    paginate: Annotated[Paginate | None, one_of(PageNumber, Offset, Cursor, LinkHeader, NextAddress)] = None
+    auth: Auth = None
+    paginate: Paginate = None
     rows: str | None = None
     format: Literal["json", "csv"] = "json"
     limits: Limits = Limits()

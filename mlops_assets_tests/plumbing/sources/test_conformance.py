@@ -73,6 +73,11 @@ class TestParquetFiles(_Folder):
         pq.write_table(pa.table(columns), self.folder / "2024-01.parquet")
 
 
+class TestCommands(TestDelimitedFiles):
+    def source(self, contract: ma.Contract, **options: Any) -> ma.CommandSource:  # type: ignore[override]  # noqa: ANN401
+        return ma.CommandSource(contract=contract, command=["cat", f"{self.folder}/{{month}}.csv.gz"], **options)
+
+
 class TestSqlite(SourceConformance):
     @pytest.fixture(autouse=True)
     def _database(self, tmp_path: Path) -> None:
