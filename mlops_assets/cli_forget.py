@@ -206,10 +206,9 @@ def _clean_deliveries(work: _Work) -> list[str]:
     """Take their lines out of the landing folder if it is the deployment's own; else say which files list them."""
     from mlops_assets.contracts.subjects import VOTER  # noqa: PLC0415
     from mlops_assets.plumbing.connectors import landing_erasure  # noqa: PLC0415
-    from mlops_assets.plumbing.connectors.landing import Landing  # noqa: PLC0415
 
-    landing, voters = Landing(work.settings.landing), work.keys.get(VOTER, set())
-    if not landing.folder.is_relative_to(work.settings.home.absolute()):
+    landing, voters = work.settings.landing, work.keys.get(VOTER, set())
+    if not landing.is_relative_to(work.settings.home.absolute()):
         listing = landing_erasure.listing(landing, voters)
         return [f"{file}: a delivery outside of the home folder lists them." for file in listing]
     gone = landing_erasure.erase(landing, voters)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from mlops_assets import cli
 from mlops_assets.contracts import features, layouts, models, predictions, raw, wrangled
+from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.subjects import normalised
 from mlops_assets.platform.errors import ContractError
@@ -22,7 +23,8 @@ from mlops_assets.platform.exports.export import current_export_id, kept_exports
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
-from mlops_assets.plumbing.connectors.landing import Landing
+from mlops_assets.plumbing.assets.voter_file import voter_file
+from mlops_assets.plumbing.sources.delivered import Request
 from mlops_assets.wrangling import pseudonyms
 from mlops_assets.wrangling.pseudonyms import person_token
 from mlops_assets_tests import canary
@@ -171,9 +173,18 @@ def test_a_key_that_nobody_has_is_told_before_it_is_asked_for(home: Path) -> Non
 
 def test_a_delivery_of_the_homes_own_landing_folder_is_rewritten_and_can_be_read(home: Path, tmp_path: Path) -> None:
     assert run("forget", "--keys-file", "-", "--yes", given=GIVEN).exit_code == 0
+    key = f"{MONTH}|NC"
     with duckdb.connect() as connection:
-        found = Landing(home / "landing").read(connection, tmp_path, state="NC", month=MONTH)
-        assert connection.read_parquet(str(found.file)).project("ncid").fetchall() == [("AA10071",)]
+        request = Request(
+            contract=raw.VOTER_FILE,
+            partition=Partition(key, raw.VOTER_FILE.partition_values(key)),
+            connection=connection,
+            scratch=tmp_path,
+            settings=Settings.load(),
+        )
+        delivered = voter_file.read(request)
+        assert delivered.rows.project("ncid").fetchall() == [("AA10071",)]
+        assert delivered.promised == 1
     assert len(list((home / "landing" / "NC" / MONTH).iterdir())) == 2
 
 

@@ -14,15 +14,13 @@ from mlops_assets.plumbing.assets.house_returns import house_returns
 from mlops_assets.plumbing.assets.voter_file import voter_file
 from mlops_assets.plumbing.assets.voting_history import voting_history
 from mlops_assets.plumbing.schedules import schedules
-from mlops_assets.plumbing.sensors import landing_sensor
 
 
 def definitions() -> dg.Definitions:
-    """The raw assets with the landing sensor and their schedules."""
+    """The raw assets with their schedules, and the sensor of the landing folder."""
     return build_defs(
         name="plumbing",
         assets=[voter_file, voting_history, house_returns, district_profiles, county_registrations],
-        sensors=[landing_sensor],
         schedules=schedules(),
     )
 

@@ -1,6 +1,7 @@
 """Schedules: which partitions of which source are due on a day of the calendar.
 
-Put here when a source is expected or refreshed. Keep out what arrives at its own time (that is a sensor's).
+Put here when a source is expected or refreshed. Keep out what arrives at its own time, and sources whose
+declaration says when.
 
 What is due depends on the scheduled time alone, so that a tick that was missed asks for the same when it is made up.
 """
@@ -12,12 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
-from mlops_assets.contracts.partitions import ELECTION_YEARS, PROFILE_YEARS, SNAPSHOT_MONTHS, STATES, election_day
-from mlops_assets.contracts.raw import DISTRICT_PROFILES, HOUSE_RETURNS, VOTER_FILE, VOTING_HISTORY
-from mlops_assets.platform.assets.failures import told_plainly
-from mlops_assets.platform.errors import PlatformError
-from mlops_assets.platform.settings import Settings
-from mlops_assets.plumbing.connectors.landing import Landing
+from mlops_assets.contracts.partitions import ELECTION_YEARS, PROFILE_YEARS, STATES, election_day
+from mlops_assets.contracts.raw import DISTRICT_PROFILES, HOUSE_RETURNS, VOTING_HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,14 +26,6 @@ TIME_ZONE: Final = "America/New_York"
 _HISTORY_FROM: Final = dt.timedelta(days=30)
 _HISTORY_UNTIL: Final = dt.timedelta(days=365)
 _RETURNS_FROM: Final = dt.timedelta(days=100)
-
-
-def voter_files_due(day: dt.date) -> list[str]:
-    """The voter files expected by that day: those of its month, for every state; none outside the known months."""
-    month = f"{day:%Y-%m}"
-    if month not in SNAPSHOT_MONTHS:
-        return []
-    return [str(dg.MultiPartitionKey({"month": month, "state": state})) for state in STATES]
 
 
 def voting_history_due(day: dt.date) -> list[str]:
@@ -83,39 +72,9 @@ def _requests(partition_keys: Sequence[str], day: dt.date) -> list[dg.RunRequest
     return [dg.RunRequest(run_key=f"{key}:{day}", partition_key=key) for key in partition_keys]
 
 
-@dg.schedule(
-    name="voter_file_expected",
-    cron_schedule="0 6 2 * *",
-    execution_timezone=TIME_ZONE,
-    target=dg.AssetSelection.assets(VOTER_FILE.key),
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="On the day after the snapshot: loads each state's file that has landed, and says which have not.",
-)
-@told_plainly("Schedule voter_file_expected")
-def voter_file_expected(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-    """Runs for the month's files that have landed; loading one that the sensor has loaded publishes nothing new."""
-    day = context.scheduled_execution_time.date()
-    landing = Landing(Settings.load().landing)
-    landed: list[str] = []
-    problems: list[str] = []
-    for key in voter_files_due(day):
-        try:
-            landing.manifest(**VOTER_FILE.partition_values(key))
-        except PlatformError as error:
-            problems.append(str(error))
-        else:
-            landed.append(key)
-    if landed:
-        for problem in problems:
-            context.log.warning(problem)
-        return _requests(landed, day)
-    return dg.SkipReason(" ".join(problems) or f"No voter file is expected in {day:%Y-%m}.")
-
-
 def schedules() -> list[dg.ScheduleDefinition]:
-    """The schedules of this code location."""
+    """The schedules of this code location, but for those that declarations bring."""
     return [
-        voter_file_expected,
         _refresh(
             VOTING_HISTORY,
             cron="30 6 3 * *",

@@ -34,9 +34,9 @@ def test_it_makes_every_raw_table_and_nothing_else(location: dg.Definitions) -> 
 
 
 def test_it_watches_the_landing_folder_and_the_calendar(location: dg.Definitions) -> None:
-    assert "landing" in {sensor.name for sensor in location.sensors or []}
+    assert "raw_voter_file_arrivals" in {sensor.name for sensor in location.sensors or []}
     assert {schedule.name for schedule in location.schedules or []} == {
-        "voter_file_expected",
+        "raw_voter_file_due",
         "voting_history_refresh",
         "house_returns_refresh",
         "district_profiles_refresh",

@@ -53,11 +53,11 @@ class Source:
     def voter_with_a_field_too_many(self) -> tuple[dg.AssetsDefinition, str]:
         lines = text(voters(2, last_name=CANARY))
         Delivery(self.folder / "home" / "landing").drop(lines.rstrip() + f'\t"{CANARY}"\r\n', rows=2)
-        return voter_file, "2022-03|NC"
+        return voter_file.asset(), "2022-03|NC"
 
     def voters_of_another_state(self) -> tuple[dg.AssetsDefinition, str]:
         Delivery(self.folder / "home" / "landing").drop_voters(voters(2, last_name=CANARY, state_cd="GA"))
-        return voter_file, "2022-03|NC"
+        return voter_file.asset(), "2022-03|NC"
 
     def vote_that_is_no_text(self) -> tuple[dg.AssetsDefinition, str]:
         path = self.folder / "history.sqlite"

@@ -5,6 +5,7 @@ Put here how a delivery is replaced by one without them. Keep out who they are, 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import json
@@ -15,25 +16,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.durable_files import replace_durably, sync_file
-from mlops_assets.plumbing.connectors.landing import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
     from typing import IO
 
-    from mlops_assets.plumbing.connectors.landing import Landing
-
+MANIFEST: Final = "manifest.json"
 _COLUMN: Final = "ncid"
 _ENCODING: Final = "latin-1"
 
 
-def listing(landing: Landing, voters: Collection[str]) -> list[Path]:
+def listing(landing: Path, voters: Collection[str]) -> list[Path]:
     """The delivered files that list one of the voters, who are given as for `erase`."""
-    return [file for file in sorted(landing.folder.glob("*/*/*.zip")) if voters and _removed(file, voters, None)]
+    return [file for file in sorted(landing.glob("*/*/*.zip")) if voters and _removed(file, voters, None)]
 
 
-def erase(landing: Landing, voters: Collection[str]) -> list[Path]:
+def erase(landing: Path, voters: Collection[str]) -> list[Path]:
     """Replace each delivery that lists one of the voters by one without their lines, under a manifest of its own.
 
     The new file is complete before the manifest names it, so a killed erasure leaves a delivery that can be read. Files
@@ -96,7 +95,7 @@ def _removed(file: Path, voters: Collection[str], target: Path | None) -> int:
 def _lines(text: IO[bytes], state: str, voters: Collection[str]) -> Iterator[tuple[bytes, bool]]:
     header = text.readline()
     yield header, False
-    names = _fields(header)
+    names = _fields(header.removeprefix(codecs.BOM_UTF8))
     place = names.index(_COLUMN) if _COLUMN in names else len(names)
     numbers = (voter.rpartition(":")[2].encode(_ENCODING, errors="replace") for voter in voters)
     # Taking every line apart would take a minute for a large state.

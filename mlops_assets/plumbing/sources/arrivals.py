@@ -104,9 +104,9 @@ def _arrived(source: FileSource, instance: dg.DagsterInstance, problems: list[st
     """The identities of the files that are there and complete, by partition; what cannot be used becomes a problem."""
     place = source.place(Settings.load())
     found: dict[str | None, str] = {}
-    for key, path in _files(source, place, instance, problems):
+    for key in _there(source, place, instance, problems):
         try:
-            found[key] = source.whole.promise(place, path).identity
+            found[key] = source.promise(place, key).identity
         except SourceUnavailableError:
             # It is still being delivered: that is told once it is due.
             continue
@@ -124,10 +124,8 @@ def _arrived(source: FileSource, instance: dg.DagsterInstance, problems: list[st
     return found
 
 
-def _files(
-    source: FileSource, place: Place, instance: dg.DagsterInstance, problems: list[str]
-) -> Iterable[tuple[str | None, str]]:
-    """The files that are there, each with its partition."""
+def _there(source: FileSource, place: Place, instance: dg.DagsterInstance, problems: list[str]) -> Iterable[str | None]:
+    """The partitions whose files are there."""
     try:
         there = list(place.matching(source.patterns()))
     except PlatformError as error:
@@ -135,13 +133,13 @@ def _files(
         return
     contract = source.contract
     if contract.partitions_def is None or not fields_of(source.file):
-        yield from ((None, path) for path in there)
+        yield from (None for _ in there)
         return
     keys = contract.partitions_def.get_partition_keys(dynamic_partitions_store=instance)
     by_path = {source.path_of(place, key): key for key in keys}
     for path in there:
         if path in by_path:
-            yield by_path[path], path
+            yield by_path[path]
         else:
             problems.append(f"{place.name_of(path)} is of no partition of {contract.key.to_user_string()}.")
 
@@ -149,7 +147,7 @@ def _files(
 def _identity(source: FileSource, place: Place, key: str | None) -> str | None:
     """What is known of a partition's file; ``None`` where it is not there, or not whole."""
     try:
-        return source.whole.promise(place, source.path_of(place, key)).identity
+        return source.promise(place, key).identity
     except PlatformError:
         return None
 

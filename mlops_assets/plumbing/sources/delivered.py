@@ -8,15 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mlops_assets.platform.errors import SourceError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     import duckdb
 
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
-    from mlops_assets.platform.errors import SourceError
     from mlops_assets.platform.settings import Settings
 
 Fact = str | int | float | bool
@@ -65,6 +66,8 @@ class Delivered:
         rows: on the request's connection; may be read more than once. Text columns are parsed into the contract's
             types, others are cast where nothing is lost.
         facts: names, sizes, hashes and counts by name.
+        absent: columns of the contract that deliveries of this kind never have, such as those of an older layout: NULL.
+        promised: how many rows there are by what the source said; another number is refused.
         unreadable: the error to raise where the engine cannot read the rows to their end; found only then, since it
             takes another reading.
 
@@ -77,4 +80,19 @@ class Delivered:
     source: str
     rows: duckdb.DuckDBPyRelation
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    absent: Collection[str] = ()
+    promised: int | None = None
     unreadable: Callable[[], SourceError] | None = None
+
+    def require_promised(self, rows: int) -> None:
+        """Refuse another number of rows than was promised.
+
+        Raises:
+            SourceError: so many are not what was promised.
+        """
+        if self.promised is not None and rows != self.promised:
+            raise SourceError(
+                source=self.source,
+                culprit=f"it holds {rows:,} rows, its manifest says {self.promised:,}.",
+                remedy="Ask the sender which is right; deliver the file again, then its manifest.",
+            )

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
+import duckdb
 from pydantic import Field, model_validator
 
 from mlops_assets.platform.assets.step import Partition
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     import re
 
     import dagster as dg
-    import duckdb
 
     from mlops_assets.platform.settings import Settings
     from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
@@ -130,8 +130,8 @@ class FileSource(Source):
     def read(self, request: Request) -> Delivered:
         """Copy the file, compare it with what its sender said, unpack and parse it."""
         place = self.place(request.settings)
-        path = self.path_of(place, request.partition.key)
-        promise = self.whole.promise(place, path)
+        promise = self.promise(place, request.partition.key)
+        path = promise.path or self.path_of(place, request.partition.key)
         source = place.name_of(path)
         copy = request.scratch / "delivered"
         size, digest = place.copied(path, copy)
@@ -141,26 +141,33 @@ class FileSource(Source):
             # A packed file has a checksum of its own.
             delivered = self.format.rows(blocks, request, source, proven=promise.proves or bool(packed))
         copy.unlink()
-        rows = delivered.rows
-        if promise.rows is not None:
-            _compare_rows(promise.rows, delivered)
-        if not fields_of(self.file) and request.partition.values:
-            rows = self._own_rows(rows, request, source)
         facts: dict[str, Fact] = {
-            "file": place.name_of(path),
+            "file": place.within(path),
             "file_bytes": size,
             "file_sha256": digest,
+            "packed": packed or "no",
             arrivals.DELIVERY: promise.identity,
         }
-        return dataclasses.replace(delivered, rows=rows, facts=facts)
+        delivered = dataclasses.replace(delivered, facts=facts, promised=promise.rows)
+        return delivered if fields_of(self.file) or not request.partition.values else self._own(delivered, request)
 
-    def _own_rows(self, rows: duckdb.DuckDBPyRelation, request: Request, source: str) -> duckdb.DuckDBPyRelation:
+    def promise(self, place: Place, key: str | None) -> Promise:
+        """What is known of a partition's file, once it is complete.
+
+        Raises:
+            SourceUnavailableError: it is not complete yet, or not there.
+            SourceError: what was said of it cannot be understood, or is not of this partition.
+        """
+        return self.whole.promise(place, self.path_of(place, key))
+
+    def _own(self, delivered: Delivered, request: Request) -> Delivered:
         """The partition's rows of a file that holds those of all.
 
         Raises:
-            SourceError: the file does not say whose rows they are, or some are of no partition: they are named, since
-                ``2018.0`` would otherwise be left out of 2018 without a word.
+            SourceError: the file does not say whose rows they are, does not hold as many as were promised, or some are
+                of no partition: they are named, since ``2018.0`` would otherwise be left out of 2018 without a word.
         """
+        rows, source = delivered.rows, delivered.source
         theirs = {name: self.columns.get(name, name) for name in request.partition.values}
         if absent := [column for column in theirs.values() if column not in rows.columns]:
             raise SourceError(
@@ -169,7 +176,13 @@ class FileSource(Source):
                 remedy="Say in the declaration's columns how it calls it, or name the partition in file.",
             )
         texts = ", ".join(f"CAST({quote(column)} AS VARCHAR)" for column in theirs.values())
-        found = rows.query("delivered", f"SELECT {texts}, count(*) FROM delivered GROUP BY ALL").fetchall()
+        try:
+            found = rows.query("delivered", f"SELECT {texts}, count(*) FROM delivered GROUP BY ALL").fetchall()
+        except duckdb.InvalidInputException:
+            if delivered.unreadable is None:
+                raise
+            raise delivered.unreadable() from None
+        delivered.require_promised(sum(count for *_, count in found))
         strange = [(values[:-1], values[-1]) for values in found if not self._is_partition(values[:-1])]
         if strange:
             shown = ", ".join(repr("|".join(map(str, values))) for values, _ in sorted(strange, key=str)[:_MOST_SHOWN])
@@ -183,7 +196,7 @@ class FileSource(Source):
             f"CAST({quote(theirs[name])} AS VARCHAR) = {literal(value)}"
             for name, value in request.partition.values.items()
         )
-        return rows.filter(own)
+        return dataclasses.replace(delivered, rows=rows.filter(own), promised=None)
 
     def _is_partition(self, values: tuple[Any, ...]) -> bool:
         by_column = {
@@ -221,19 +234,4 @@ def _compare(promise: Promise, size: int, digest: str, source: str) -> None:
             source=source,
             culprit="its SHA-256 is not the one that was promised: damaged, or replaced without a new one.",
             remedy="Deliver the file again, then what is said of it.",
-        )
-
-
-def _compare_rows(promised: int, delivered: Delivered) -> None:
-    try:
-        [(rows,)] = delivered.rows.aggregate("count(*)").fetchall()
-    except Exception:
-        if delivered.unreadable is None:
-            raise
-        raise delivered.unreadable() from None
-    if rows != promised:
-        raise SourceError(
-            source=delivered.source,
-            culprit=f"it holds {rows:,} rows, its manifest says {promised:,}.",
-            remedy="Ask the sender which is right; deliver the file again, then its manifest.",
         )

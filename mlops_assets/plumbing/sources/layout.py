@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import duckdb
+import pyarrow.parquet as pq
 from ibis.backends.sql.datatypes import DuckDBType
 
 from mlops_assets.platform.contracts.rules import columns_of
@@ -20,7 +21,7 @@ from mlops_assets.platform.lake.files import COMPRESSION, ROW_GROUP
 from mlops_assets.plumbing.sources import text_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     import ibis.expr.datatypes as dt
@@ -43,12 +44,14 @@ class Layout:
         columns: for columns of the contract that the source calls otherwise, its name.
         formats: for columns of text how they are written, see ``text_rules``.
         evolve: let the source gain columns, and lose those that may be null, with a warning instead of an error.
+        absent: columns of the contract that are NULL, since what was delivered never has them.
     """
 
     source: str
     columns: Mapping[str, str]
     formats: Mapping[str, str]
     evolve: bool
+    absent: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,22 +77,23 @@ class _Column:
     should_be: str = ""
 
 
-def conformed(delivered: Delivered, request: Request, layout: Layout) -> Conformed:
+def conformed(delivered: Delivered, request: Request, layout: Layout, file: Path) -> Conformed:
     """Write the delivered rows in the contract's columns.
 
     Args:
         delivered: whose rows are read once, and again where a value is bad.
         request: the partition asked for.
         layout: which column is which.
+        file: the Parquet file to write.
 
     Raises:
-        SourceError: a column is missing, unknown or of another kind, or a value is not of its column's type.
+        SourceError: a column is missing, unknown or of another kind, a value is not of its column's type, or there are
+            not as many rows as were promised.
     """
     rows = delivered.rows
     types = dict(zip(rows.columns, (str(kind) for kind in rows.types), strict=True))
-    changes = _judged(types, request, layout)
+    changes = _judged(rows.columns, request, layout)
     columns = [_column(name, kind, types, request, layout) for name, kind in columns_of(request.contract).items()]
-    file = request.scratch / "conformed.parquet"
     # One pass: a value that is no value ends it, and then all of them are counted.
     chosen = ", ".join(
         f"CASE WHEN {column.bad} THEN error({literal(_NO_VALUE)}) ELSE {column.value} END AS {quote(column.name)}"
@@ -107,10 +111,11 @@ def conformed(delivered: Delivered, request: Request, layout: Layout) -> Conform
         if delivered.unreadable is not None:
             raise delivered.unreadable() from None
         raise
+    delivered.require_promised(pq.read_metadata(file).num_rows)
     return Conformed(file=file, changes=changes)
 
 
-def _judged(types: Mapping[str, str], request: Request, layout: Layout) -> tuple[str, ...]:
+def _judged(names: Sequence[str], request: Request, layout: Layout) -> tuple[str, ...]:
     """What the source has gained or lost, where that is allowed.
 
     Raises:
@@ -118,9 +123,9 @@ def _judged(types: Mapping[str, str], request: Request, layout: Layout) -> tuple
     """
     contract = request.contract
     partition = set(contract.partition_columns.values())
-    wanted = {name: layout.columns.get(name, name) for name in columns_of(contract)}
-    missing = [name for name, theirs in wanted.items() if theirs not in types and name not in partition]
-    unexpected = [name for name in types if name not in wanted.values()]
+    wanted = {name: layout.columns.get(name, name) for name in columns_of(contract) if name not in layout.absent}
+    missing = [name for name, theirs in wanted.items() if theirs not in names and name not in partition]
+    unexpected = [name for at, name in enumerate(names) if name not in wanted.values() or name in names[:at]]
     nullable = {name for name, column in contract.schema.columns.items() if column.nullable}
     grave = [name for name in missing if not (layout.evolve and name in nullable)]
     if grave or (unexpected and not layout.evolve):
@@ -136,8 +141,7 @@ def _judged(types: Mapping[str, str], request: Request, layout: Layout) -> tuple
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
         raise SourceError(
             source=layout.source,
-            culprit=f"it delivers {len(types)} columns that are not those of {contract.layer}/{contract.table} "
-            f"({listed}).",
+            culprit=f"its columns are not those of {contract.layer}/{contract.table} ({listed}).",
             remedy=_remedy(grave, unexpected, wanted),
         )
     return (
@@ -169,7 +173,7 @@ def _remedy(missing: Sequence[str], unexpected: Sequence[str], wanted: Mapping[s
 def _column(name: str, kind: dt.DataType, types: Mapping[str, str], request: Request, layout: Layout) -> _Column:
     theirs = layout.columns.get(name, name)
     sql_type = DuckDBType.to_string(kind)
-    stored = types.get(theirs)
+    stored = types.get(theirs) if name not in layout.absent else None
     own = request.partition.values.get(name)
     if stored is None:
         value = "NULL" if own is None else literal(own)

@@ -79,9 +79,13 @@ class Place:
             ) from None
         return cls(address=_shown(address), system=system, root=root.rstrip("/"))
 
+    def within(self, path: str) -> str:
+        """The path of a file from this folder."""
+        return path.removeprefix(self.root).lstrip("/")
+
     def name_of(self, path: str) -> str:
         """How messages name a file of this place."""
-        return f"File {path.removeprefix(self.root).lstrip('/')} at {self.address}"
+        return f"File {self.within(path)} at {self.address}"
 
     def path(self, name: str) -> str:
         """The path of a file by its name in this folder.
@@ -170,7 +174,8 @@ class Place:
     def matching(self, parts: Sequence[re.Pattern[str]]) -> Iterator[str]:
         """The files below the folder whose names match, part by part of their path.
 
-        Folders are listed one by one: a name is never taken for a pattern.
+        Folders are listed one by one: a name is never taken for a pattern. Names that begin with a dot, as senders call
+        what they still write, match only where the pattern begins so, too.
 
         Raises:
             SourceUnavailableError: the folder is not there, or the place does not answer.
@@ -186,7 +191,9 @@ class Place:
         unwanted = "file" if rest else "directory"
         for entry in sorted(entries, key=lambda each: str(each["name"])):
             path = entry["name"].rstrip("/")
-            if entry["type"] == unwanted or first.fullmatch(path.rpartition("/")[2]) is None:
+            name = path.rpartition("/")[2]
+            hidden = name.startswith(".") and not first.pattern.startswith(r"\.")
+            if hidden or entry["type"] == unwanted or first.fullmatch(name) is None:
                 continue
             if rest:
                 yield from self._matching(path, rest)

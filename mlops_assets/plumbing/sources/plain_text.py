@@ -7,8 +7,11 @@ lines: they may be personal data.
 from __future__ import annotations
 
 import codecs
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
 
 from mlops_assets.platform.errors import SourceError
 
@@ -21,6 +24,7 @@ Encoding = Literal["utf-8", "latin-1", "cp1252", "utf-16"]
 _UTF8: Final = "utf-8"
 _NEVER_LAST: Final = bytes(range(0x80, 0x100)) + b"\r"
 _UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_CR, _LF, _LAST_ASCII = 0x0D, 0x0A, 0x7F
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,11 @@ class PlainText:
 
 
 def as_utf8(blocks: Iterable[bytes], target: Path, source: str, encoding: Encoding) -> PlainText:
-    """Write text as UTF-8.
+    r"""Write text as UTF-8.
+
+    Where another encoding is declared, text counts as UTF-8, and is refused, when at least half of its groups of
+    non-ASCII bytes are well-formed UTF-8: in Latin-1 that takes an accented capital before a sign, such as
+    ``\xc3\xb1``. A few such groups among others are names that the source itself keeps garbled; they pass as they are.
 
     Args:
         blocks: the bytes, cut anywhere.
@@ -61,30 +69,33 @@ def _utf8(blocks: Iterable[bytes], source: str, encoding: Encoding) -> Iterator[
         if encoding == "utf-16":
             yield from _recoded(blocks, encoding)
             return
-        is_utf8 = codecs.getincrementaldecoder(_UTF8)()
-        could_be, ascii_only = True, True
+        as_utf8 = others = 0
         for number, block in enumerate(_cut_between_characters(blocks)):
             text = block.removeprefix(codecs.BOM_UTF8) if number == 0 else block
             _refuse_other_kinds(text, source, first=number == 0)
+            lines = _with_lf(text)
             if not text.isascii():
-                ascii_only = False
-                could_be = could_be and _decodes(text)
-                if encoding == _UTF8:
-                    is_utf8.decode(text, final=True)
-                else:
-                    text = text.decode(encoding).encode()
-            yield text.replace(b"\r\n", b"\n")
+                recoded = lines.decode(encoding)
+                if encoding != _UTF8:
+                    for group, count in Counter(_groups(text)).items():
+                        if _decodes(group):
+                            as_utf8 += count
+                        else:
+                            others += count
+                    lines = recoded.encode()
+            yield lines
     except UnicodeDecodeError as error:
         raise SourceError(
             source=source,
             culprit=f"its text is not {encoding} (the byte 0x{error.object[error.start]:02x} does not belong in it).",
             remedy="Say in the declaration's format which encoding it has: latin-1, cp1252 or utf-16.",
         ) from None
-    if encoding != _UTF8 and could_be and not ascii_only:
+    if as_utf8 and as_utf8 >= others:
         raise SourceError(
             source=source,
-            culprit=f"its text is UTF-8, not {encoding}.",
-            remedy="Say so in the declaration's format: encoding: utf-8.",
+            culprit=f"its text is UTF-8, not {encoding} ({as_utf8:,} of {as_utf8 + others:,} groups of non-ASCII bytes "
+            "are UTF-8).",
+            remedy="Say so in the declaration's format (encoding: utf-8), or ask for what was declared.",
         )
 
 
@@ -105,6 +116,22 @@ def _refuse_other_kinds(text: bytes, source: str, *, first: bool) -> None:
             culprit="it holds NUL bytes: it is UTF-16, or no text at all.",
             remedy="Say encoding: utf-16 in the declaration's format if it is; else look at what was delivered.",
         )
+
+
+def _groups(text: bytes) -> list[bytes]:
+    """The groups of non-ASCII bytes; a regular expression takes thirty times as long."""
+    high = np.frombuffer(text, np.uint8) > _LAST_ASCII
+    edges = np.flatnonzero(np.diff(high, prepend=False, append=False)).tolist()
+    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _with_lf(text: bytes) -> bytes:
+    """The text with LF for CRLF; where there is no other CR, leaving them out takes a third of the time."""
+    read = np.frombuffer(text, np.uint8)
+    returns = np.flatnonzero(read[:-1] == _CR)
+    if not text.endswith(b"\r") and (read[returns + 1] == _LF).all():
+        return text.translate(None, b"\r")
+    return text.replace(b"\r\n", b"\n")
 
 
 def _decodes(text: bytes) -> bool:

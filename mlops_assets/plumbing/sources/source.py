@@ -9,6 +9,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import importlib
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
@@ -234,12 +235,21 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
             contract=self.contract,
             partition=partition,
             connection=session.connection,
-            scratch=session.scratch,
+            scratch=session.scratch / "delivered",
             settings=settings,
         )
+        request.scratch.mkdir()
         delivered = self.read(request)
-        layout = Layout(source=delivered.source, columns=self.columns, formats=self.formats, evolve=self.evolve)
-        rows = conformed(delivered, request, layout)
+        layout = Layout(
+            source=delivered.source,
+            columns=self.columns,
+            formats=self.formats,
+            evolve=self.evolve,
+            absent=delivered.absent,
+        )
+        rows = conformed(delivered, request, layout, session.scratch / "conformed.parquet")
+        # Unpacked text is ten times as large as the rows, which are audited next.
+        shutil.rmtree(request.scratch)
         results = None
         if self.evolve:
             results = [

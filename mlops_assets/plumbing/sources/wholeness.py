@@ -5,11 +5,12 @@ Put here a way in which senders say that they are done. Keep out what is in the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import dagster as dg
@@ -18,10 +19,13 @@ from pydantic import Field
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlops_assets.plumbing.sources.places import Place
 
 _MOST_BYTES: Final = 2**16
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
+_NAME: Final = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 _FILE: Final = "{file}"
 
 
@@ -34,12 +38,16 @@ class Promise:
         size: in bytes.
         sha256: of the file as delivered, in lower-case hexadecimal.
         rows: without a header line.
+        path: of the file, where it is another one than that of the declaration.
+        said: all that a manifest says, by its own names.
     """
 
     identity: str
     size: int | None = None
     sha256: str | None = None
     rows: int | None = None
+    path: str | None = None
+    said: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def proves(self) -> bool:
@@ -151,6 +159,8 @@ class Manifest(Wholeness):
         sha256: the manifest's entry with the SHA-256; at least this one or ``size`` must be there.
         size: the entry with the size in bytes.
         rows: the entry with the number of rows, without a header line.
+        file: the entry with the name of the file, in the same folder, where senders choose it. The declaration's
+            ``file`` is then the manifest, and ``name`` says nothing.
 
     Example:
         >>> import mlops_assets as ma
@@ -162,10 +172,11 @@ class Manifest(Wholeness):
     sha256: str = "sha256"
     size: str = "bytes"
     rows: str = "rows"
+    file: str | None = None
 
     def promise(self, place: Place, path: str) -> Promise:
         """What the manifest says."""
-        beside = _beside(path, self.name)
+        beside = _beside(path, self.name) if self.file is None else path
         source = place.name_of(beside)
         content = _said(place, beside)
         try:
@@ -191,8 +202,23 @@ class Manifest(Wholeness):
                 remedy="Let it say at least one of them, or name its entries in the declaration.",
             )
         digest = digest.lower() if digest is not None else None
-        identity = digest or f"{place.info(path).identity}+{size}"
-        return Promise(identity=identity, size=size, sha256=digest, rows=rows)
+        spoken_of = path if self.file is None else self._named(said, beside, source)
+        # A manifest that was corrected is another delivery: what was refused by it is asked for at once.
+        identity = hashlib.sha256(content).hexdigest()
+        if digest is None:
+            identity += f"+{place.info(spoken_of).identity}"
+        return Promise(identity=identity, size=size, sha256=digest, rows=rows, path=spoken_of, said=said)
+
+    def _named(self, said: dict[str, Any], beside: str, source: str) -> str:
+        """The path of the file that the manifest names."""
+        name = said.get(self.file or "")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise SourceError(
+                source=source,
+                culprit=f"its {self.file} is no name of a file beside it.",
+                remedy="Write the manifest anew, with a name alone that does not begin with a dot.",
+            )
+        return _beside(beside, name)
 
     @staticmethod
     def _number(said: dict[str, Any], entry: str, source: str) -> int | None:

@@ -184,6 +184,29 @@ def test_files_of_no_partition_and_folders_that_are_away_are_told(folder: Path, 
     assert "it cannot be read (No such file or directory)" in str(gone.look().skip_reason)
 
 
+def test_a_name_that_begins_with_a_dot_is_still_being_written(folder: Path, instance: dg.DagsterInstance) -> None:
+    looks = Looks(folder, instance, file="{month}/{partition}.csv")
+    for month in ("2024-01", ".2024-02"):
+        (folder / month).mkdir()
+        (folder / month / ".2024-02.csv").write_text(GOOD)
+    assert looks.look().skip_reason.skip_message == "Nothing new has arrived."  # type: ignore[union-attr]
+    hidden = Looks(folder, instance, file=".{month}/.{partition}.csv")
+    assert hidden.asked() == ["2024-02"]
+
+
+def test_a_manifest_that_was_corrected_is_asked_for_at_once(
+    folder: Path, instance: dg.DagsterInstance, clock: Clock
+) -> None:
+    looks = Looks(folder, instance, whole=Manifest())
+    (folder / "2024-01.csv").write_text(GOOD)
+    for rows_said in (7, 1):
+        (folder / "manifest.json").write_text(json.dumps({"sha256": digest(GOOD), "rows": rows_said}))
+        assert looks.asked() == ["2024-01"]
+        clock.now += 1
+        assert looks.run() == (rows_said == 1)
+        assert looks.asked() == []
+
+
 def test_a_file_of_all_partitions_is_asked_for_once_for_all(folder: Path, instance: dg.DagsterInstance) -> None:
     looks = Looks(folder, instance, file="all.csv")
     assert looks.asked() == []

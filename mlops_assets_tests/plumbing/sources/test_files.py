@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import gzip
 import hashlib
@@ -18,7 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from dagster.components.resolved.errors import ResolutionException
 
+from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.sources.files import FileSource
 from mlops_assets.plumbing.sources.formats import Delimited, FixedWidth, Parquet
 from mlops_assets.plumbing.sources.wholeness import Checksum, Manifest, Marker, Quiet
@@ -27,6 +31,8 @@ from mlops_assets_tests.plumbing.sources.shop import Sale as SaleModel
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlops_assets.plumbing.sources.delivered import Delivered, Request
 
 GOOD = "sale,day,amount,note\n1,2024-01-03,1.5,first\n2,2024-01-04,20,\n"
 ROWS = [
@@ -219,6 +225,10 @@ class TestWhatIsRefused:
         done = run(sales(folder))
         assert "month: 1 of 2 rows, the first is row 2 ('2024-01.0')" in done.told
 
+    def test_a_line_of_a_file_of_all_partitions_that_does_not_parse(self, folder: Path) -> None:
+        (folder / "all.csv").write_text("month,sale,day,amount,note\n2024-01,1,2024-01-03,1.5,first\n2024-01,2\n")
+        assert "line 3 has 2 fields where 5 are expected" in run(sales(folder, file="all.csv")).told
+
     def test_a_file_that_is_not_there(self, folder: Path) -> None:
         done = run(sales(folder))
         assert "File 2024-01.csv" in done.told
@@ -286,6 +296,78 @@ class TestWholeness:
         done = run(sales(folder, whole=Manifest()))
         assert done.success == (told is None), done.told
         assert (told or "") in done.told
+
+    @pytest.mark.parametrize(
+        ("named", "told"),
+        [
+            ("sales-20240204T0613.csv", None),
+            ("gone.csv", "File 2024-01/gone.csv"),
+            ("../2024-02/sales.csv", "its file is no name of a file beside it"),
+            (".sales.csv", "its file is no name of a file beside it"),
+            (7, "its file is no name of a file beside it"),
+        ],
+    )
+    def test_a_manifest_names_the_file_where_its_sender_chooses_the_name(
+        self, folder: Path, named: object, told: str | None
+    ) -> None:
+        (folder / "2024-01").mkdir()
+        (folder / "2024-01" / "sales-20240204T0613.csv").write_text(GOOD)
+        (folder / "2024-01" / "manifest.json").write_text(json.dumps({"file": named, "bytes": len(GOOD)}))
+        done = run(sales(folder, file="{month}/manifest.json", whole=Manifest(file="file")))
+        assert done.success == (told is None), done.told
+        assert (told or "") in done.told
+        if told is None:
+            assert done.metadata["file"] == "2024-01/sales-20240204T0613.csv"
+
+    @pytest.mark.parametrize(("stated", "success"), [(3, True), (2, False)])
+    def test_a_manifest_counts_the_rows_of_all_partitions(self, folder: Path, stated: int, success: bool) -> None:  # noqa: FBT001
+        content = (
+            "month,sale,day,amount,note\n2024-01,1,2024-01-03,1.5,\n2024-02,1,2024-02-03,3,\n2024-02,2,2024-02-03,3,\n"
+        )
+        (folder / "all.csv").write_text(content)
+        (folder / "manifest.json").write_text(json.dumps({"bytes": len(content), "rows": stated}))
+        done = run(sales(folder, file="all.csv", whole=Manifest()))
+        assert done.success == success, done.told
+        assert success or "it holds 3 rows, its manifest says 2" in done.told
+
+
+class OlderSales(FileSource):
+    """Sales as they were delivered before notes were taken, and with a column that stands twice if so told."""
+
+    twice: bool = False
+
+    def read(self, request: Request) -> Delivered:
+        """The rows without a note."""
+        delivered = super().read(request)
+        rows = delivered.rows.project("*, sale" if self.twice else "*")
+        return dataclasses.replace(delivered, rows=rows, absent={"note"})
+
+
+class TestAKindOfYourOwn:
+    def older(self, folder: Path, **options: Any) -> OlderSales:  # noqa: ANN401  a declaration's
+        (folder / "2024-01.csv").write_text("sale,day,amount\n1,2024-01-03,1.5\n")
+        return OlderSales(
+            contract=SALES, path=str(folder), file="{month}.csv", whole=Quiet(seconds=0), retries=0, **options
+        )
+
+    def test_columns_that_a_delivery_never_has_are_null(self, folder: Path) -> None:
+        done = run(self.older(folder))
+        assert done.success, done.told
+        assert rows() == [(*ROWS[0][:-1], None)]
+
+    def test_columns_that_it_should_not_have_are_refused(self, folder: Path) -> None:
+        source = self.older(folder)
+        (folder / "2024-01.csv").write_text(GOOD)
+        assert "(unexpected: note)" in run(source).told
+
+    def test_a_column_that_stands_twice_is_refused(self, folder: Path) -> None:
+        assert "(unexpected: sale)" in run(self.older(folder, twice=True)).told
+
+    def test_what_was_unpacked_is_gone_when_the_rows_are_audited(self, folder: Path) -> None:
+        source = self.older(folder)
+        with LakeSession(Settings.load()) as session:
+            made = source._extracted(Partition("2024-01", {"month": "2024-01"}), session, Settings.load())
+            assert [each for each in session.scratch.iterdir() if each.name != ".in-use"] == [made.value]
 
 
 class TestDeclaration:
