@@ -63,6 +63,8 @@ lock: $(READY) ## resolve requirements.lock anew
 	  --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group build \
 	  --custom-compile-command "make lock" --constraint requirements.lock --output-file requirements-runtime.lock pyproject.toml
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group object-store --no-deps \
+	  --custom-compile-command "make lock" --output-file requirements-object-store.lock
 
 image: ## build the container images
 	@deploy/check $@

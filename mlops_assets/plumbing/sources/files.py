@@ -57,8 +57,9 @@ class FileSource(Source):
             one file holds all partitions, and each takes the rows whose columns say so.
         format: what is in it.
         whole: how it is known that it is complete.
-        options: of fsspec for the address, such as ``endpoint_url`` of an object store.
-        secrets: those of its options that are secrets, such as ``key`` and ``secret``.
+        options: of fsspec for the address, such as ``endpoint_url`` of an object store, or the file ``known_hosts`` for
+            a server over SFTP. One that has parts is written with them: ``{client_kwargs: {region_name: eu-west-1}}``.
+        secrets: those of its options that are secrets: ``key`` and ``secret``; ``password`` or ``private_key``.
         every_seconds: how often the folder is looked at.
 
     Example:
@@ -87,7 +88,7 @@ class FileSource(Source):
     file: str
     format: Format = Delimited()
     whole: Whole = Quiet()
-    options: Mapping[str, str] = {}
+    options: Mapping[str, Any] = {}
     secrets: dict[str, Secret] = {}  # noqa: RUF012  pydantic copies it, and Dagster knows a dict of these alone
     every_seconds: Annotated[int, Field(ge=5)] = 30
 

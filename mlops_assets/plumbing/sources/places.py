@@ -7,20 +7,29 @@ wanted (``files``) and when they are complete (``wholeness``).
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import hashlib
+import os
+import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 import fsspec
+from fsspec.core import split_protocol
 
-from mlops_assets.platform.errors import SettingsError, SourceError, SourceUnavailableError
+from mlops_assets.platform.errors import PlatformError, SettingsError, SourceError, SourceUnavailableError
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-_BLOCK: Final = 2**20
+_BLOCK: Final = 2**22
+_EXTRAS: Final = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp"}
+_NO_FOLDER: Final = "Is the place mounted, and its address right? An object store has a folder once a file is in it."
+_ASK_SENDER: Final = "Wait for the delivery, or ask its sender."
 _TIMES: Final = ("mtime", "LastModified", "last_modified", "modified", "updated")
 _VERSIONS: Final = ("ETag", "etag", "VersionId", "version_id")
 
@@ -42,17 +51,17 @@ class FileInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A folder, wherever it is.
+    """A folder, wherever it is. A connection to it is made when it is first asked, and ends with the place.
 
     Attributes:
         address: as declared, without anything secret; for messages.
-        system: fsspec's file system.
         root: the folder in it.
+        connect: makes fsspec's file system.
     """
 
     address: str
-    system: Any = field(repr=False)
     root: str
+    connect: Callable[[], Any] = field(repr=False)
 
     @classmethod
     def at(cls, address: str, options: Mapping[str, Any]) -> Self:
@@ -65,19 +74,32 @@ class Place:
         Raises:
             SettingsError: what the protocol needs is not installed, or the address cannot be used.
         """
+        protocol = split_protocol(address)[0] or "file"
         try:
-            system, root = fsspec.url_to_fs(address, use_listings_cache=False, **options)
-        except (ImportError, ValueError, TypeError) as error:
-            protocol = address.partition("://")[0] if "://" in address else "file"
-            missing = isinstance(error, ImportError)
+            kind = _kind(protocol)
+            root, told = kind._strip_protocol(address), kind._get_kwargs_from_urls(address)  # noqa: SLF001  fsspec's way
+        except (ImportError, ValueError) as error:
+            extra = _EXTRAS.get(protocol)
             raise SettingsError(
                 source=f"Files at {_shown(address)}",
                 culprit=f"{protocol} cannot be used ({type(error).__name__}).",
-                remedy="Install fsspec's package for it: s3fs, gcsfs, adlfs or paramiko."
-                if missing
-                else "Correct the address, or the options beside it.",
+                remedy="Correct the address."
+                if not isinstance(error, ImportError)
+                else f"Install mlops-assets[{extra}]."
+                if extra
+                else "Install fsspec's package for it.",
             ) from None
-        return cls(address=_shown(address), system=system, root=root.rstrip("/"))
+        # One of its own at each look: fsspec would keep it, with the secrets of then, also when its connection is lost.
+        given = {"skip_instance_cache": True, "use_listings_cache": False, **told, **options}
+        return cls(address=_shown(address), root=root.rstrip("/"), connect=partial(kind, **given))
+
+    @cached_property
+    def system(self) -> Any:  # noqa: ANN401  fsspec has no types
+        """The file system of fsspec."""
+        system = self.connect()
+        if (close := getattr(system, "close", None)) is not None:
+            weakref.finalize(self, close)
+        return system
 
     def within(self, path: str) -> str:
         """The path of a file from this folder."""
@@ -111,16 +133,8 @@ class Place:
         Raises:
             SourceUnavailableError: there is no such file, or the place does not answer.
         """
-        try:
+        with self._asked(path, missing):
             found = self.system.info(path)
-        except FileNotFoundError:
-            raise SourceUnavailableError(
-                source=self.name_of(path),
-                culprit=missing,
-                remedy="Wait for the delivery, or ask its sender.",
-            ) from None
-        except Exception as error:  # noqa: BLE001  each protocol has its own
-            raise self._away(path, error) from None
         modified = _moment(next((found[name] for name in _TIMES if found.get(name) is not None), None))
         version = next((str(found[name]) for name in _VERSIONS if found.get(name)), "")
         size = int(found.get("size") or 0)
@@ -133,8 +147,8 @@ class Place:
         Raises:
             SourceUnavailableError: it cannot be read.
         """
-        with self._open(path) as file:
-            return self._read(file, path, most)
+        with self._asked(path), self._opened(path) as file:
+            return file.read(most)
 
     def copied(self, path: str, target: Path) -> tuple[int, str]:
         """Copy a file, opened once: what is put in its place meanwhile is not mixed with it. Its size and SHA-256.
@@ -144,8 +158,8 @@ class Place:
         """
         digest = hashlib.sha256()
         size = 0
-        with self._open(path) as file, target.open("wb") as written:
-            while block := self._read(file, path, _BLOCK):
+        with target.open("wb") as written, self._asked(path), self._opened(path) as file:
+            while block := file.read(_BLOCK):
                 try:
                     written.write(block)
                 except OSError as error:
@@ -158,18 +172,9 @@ class Place:
                 size += len(block)
         return size, digest.hexdigest()
 
-    def _open(self, path: str) -> IO[bytes]:
-        try:
-            opened: IO[bytes] = self.system.open(path, "rb")
-        except Exception as error:  # noqa: BLE001  each protocol has its own
-            raise self._away(path, error) from None
+    def _opened(self, path: str) -> IO[bytes]:
+        opened: IO[bytes] = self.system.open(path, "rb", block_size=_BLOCK)
         return opened
-
-    def _read(self, file: IO[bytes], path: str, most: int) -> bytes:
-        try:
-            return file.read(most)
-        except Exception as error:  # noqa: BLE001  each protocol has its own
-            raise self._away(path, error) from None
 
     def matching(self, parts: Sequence[re.Pattern[str]]) -> Iterator[str]:
         """The files below the folder whose names match, part by part of their path.
@@ -183,10 +188,8 @@ class Place:
         yield from self._matching(self.root, parts)
 
     def _matching(self, folder: str, parts: Sequence[re.Pattern[str]]) -> Iterator[str]:
-        try:
-            entries = self.system.ls(folder, detail=True)
-        except Exception as error:  # noqa: BLE001  each protocol has its own
-            raise self._away(folder, error) from None
+        with self._asked(folder, f"it cannot be read ({os.strerror(errno.ENOENT)}).", _NO_FOLDER):
+            entries = self.system.ls(folder or "/", detail=True)
         first, *rest = parts
         unwanted = "file" if rest else "directory"
         for entry in sorted(entries, key=lambda each: str(each["name"])):
@@ -200,13 +203,41 @@ class Place:
             else:
                 yield path
 
-    def _away(self, path: str, error: Exception) -> SourceUnavailableError:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        return SourceUnavailableError(
-            source=self.name_of(path) if path != self.root else f"Files at {self.address}",
-            culprit=f"it cannot be read ({reason}).",
-            remedy="Is the place mounted or reachable, and may the account of the runs read it?",
-        )
+    @contextmanager
+    def _asked(self, path: str, missing: str = "it is not there any more.", then: str = _ASK_SENDER) -> Iterator[None]:
+        """Let exceptions of fsspec and its protocols out as errors that tell none of their texts."""
+        source = self.name_of(path) if path != self.root else f"Files at {self.address}"
+        try:
+            yield
+        except PlatformError:
+            raise
+        except FileNotFoundError:
+            raise SourceUnavailableError(source=source, culprit=missing, remedy=then) from None
+        except TypeError as error:
+            raise SettingsError(
+                source=source,
+                culprit=f"it cannot be asked so ({type(error).__name__}).",
+                remedy="Correct the options beside the address.",
+            ) from None
+        except Exception as error:  # noqa: BLE001  each protocol has its own
+            reason = type(error).__name__
+            if isinstance(error, OSError) and error.errno and type(error).__module__ == "builtins":
+                # Not its own text, which may be a server's.
+                reason = os.strerror(error.errno)
+            raise SourceUnavailableError(
+                source=source,
+                culprit=f"it cannot be read ({reason}).",
+                remedy="Is the place mounted or reachable, and may the account of the runs read it?",
+            ) from None
+
+
+def _kind(protocol: str) -> Any:  # noqa: ANN401  fsspec has no types
+    """The class that fsspec has for a protocol."""
+    if _EXTRAS.get(protocol) == "sftp":
+        from mlops_assets.plumbing.sources.sftp import Sftp  # noqa: PLC0415  its packages are an extra
+
+        return Sftp
+    return fsspec.get_filesystem_class(protocol)
 
 
 def _shown(address: str) -> str:
