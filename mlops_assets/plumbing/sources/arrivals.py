@@ -10,6 +10,7 @@ that cannot be published is asked for again with growing pauses, and by then has
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
@@ -73,11 +74,13 @@ def not_published(source: FileSource, instance: dg.DagsterInstance, keys: Sequen
 def _tick(source: FileSource, context: dg.SensorEvaluationContext) -> dg.SensorResult:
     instance, now = context.instance, time.time()
     problems: list[str] = []
-    arrived = _arrived(source, instance, problems)
+    held_back: list[str] = []
+    arrived = _arrived(source, instance, problems, held_back)
     published = _published(source, instance, list(arrived))
     waiting = {key: identity for key, identity in arrived.items() if published.get(key) != identity}
     under_way = _under_way(source, instance) if waiting else set()
-    asked = {key: each for key, each in _asked(context.cursor).items() if key in {_text(other) for other in waiting}}
+    known = {_text(key) for key in waiting}
+    asked = {key: each for key, each in _asked(context.cursor).items() if key in known}
     requests: list[dg.RunRequest] = []
     for key, identity in waiting.items():
         before, times, last = asked.get(_text(key), ("", 0, 0.0))
@@ -92,7 +95,8 @@ def _tick(source: FileSource, context: dg.SensorEvaluationContext) -> dg.SensorR
         told += f" And {len(problems) - _MOST_TOLD} more."
     cursor = _ASKED.dump_json(asked).decode()
     if not requests:
-        return dg.SensorResult(skip_reason=told or "Nothing new has arrived.", cursor=cursor)
+        reason = told or " ".join(["Nothing new has arrived.", *held_back[:_MOST_TOLD]])
+        return dg.SensorResult(skip_reason=reason, cursor=cursor)
     if told:
         context.log.warning(told)
     location = context.repository_def
@@ -100,16 +104,25 @@ def _tick(source: FileSource, context: dg.SensorEvaluationContext) -> dg.SensorR
     return dg.SensorResult(run_requests=in_ranges(requests, assets, instance), cursor=cursor)
 
 
-def _arrived(source: FileSource, instance: dg.DagsterInstance, problems: list[str]) -> dict[str | None, str]:
-    """The identities of the files that are there and complete, by partition; what cannot be used becomes a problem."""
+def _arrived(
+    source: FileSource, instance: dg.DagsterInstance, problems: list[str], held_back: list[str]
+) -> dict[str | None, str]:
+    """The identities of the files that are there and complete, by partition.
+
+    Args:
+        source: whose files.
+        instance: knows partitions that are added as it goes.
+        problems: gains what cannot be used.
+        held_back: gains what is not complete yet.
+    """
     place = source.place(Settings.load())
     found: dict[str | None, str] = {}
     for key in _there(source, place, instance, problems):
         try:
             found[key] = source.promise(place, key).identity
-        except SourceUnavailableError:
-            # It is still being delivered: that is told once it is due.
-            continue
+        except SourceUnavailableError as error:
+            # That it is late is told once it is due.
+            held_back.append(str(error))
         except PlatformError as error:
             problems.append(str(error))
     keys = (
@@ -136,12 +149,19 @@ def _there(source: FileSource, place: Place, instance: dg.DagsterInstance, probl
         yield from (None for _ in there)
         return
     keys = contract.partitions_def.get_partition_keys(dynamic_partitions_store=instance)
-    by_path = {source.path_of(place, key): key for key in keys}
+    by_path: dict[str, list[str]] = defaultdict(list)
+    for key in keys:
+        try:
+            by_path[source.path_of(place, key)].append(key)
+        except PlatformError as error:
+            problems.append(str(error))
     for path in there:
-        if path in by_path:
-            yield by_path[path]
+        of = by_path.get(path, [])
+        if len(of) == 1:
+            yield of[0]
         else:
-            problems.append(f"{place.name_of(path)} is of no partition of {contract.key.to_user_string()}.")
+            why = f"could be of {' and '.join(of)}" if of else f"is of no partition of {contract.key.to_user_string()}"
+            problems.append(f"{place.name_of(path)} {why}.")
 
 
 def _identity(source: FileSource, place: Place, key: str | None) -> str | None:

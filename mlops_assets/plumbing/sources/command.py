@@ -14,7 +14,7 @@ import shutil
 import signal
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
@@ -33,6 +33,7 @@ from mlops_assets.plumbing.sources.formats import Delimited, Format
 from mlops_assets.plumbing.sources.secret import Secret, Text, text_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import filled, require_known
+from mlops_assets.plumbing.sources.variants import Texts, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,11 +92,11 @@ class CommandSource(Source):
         True
     """
 
-    command: Annotated[Sequence[str], Field(min_length=1)]
+    command: Words
     output: str | None = None
     format: Format = Delimited()
     cwd: Text | None = None
-    environment: Mapping[str, str] = {}
+    environment: Texts = {}  # noqa: RUF012  pydantic copies it
     secrets: dict[str, Secret] = {}  # noqa: RUF012  pydantic copies it, and Dagster knows a dict of these alone
     timeout_seconds: Annotated[float, Field(gt=0)] = 3600.0
     most_bytes: Annotated[int, Field(gt=0)] = packing.MOST_BYTES
@@ -116,6 +117,8 @@ class CommandSource(Source):
 
     @model_validator(mode="after")
     def _require_what_can_be_run(self) -> Self:
+        if not self.command:
+            raise self._contract_error("its command is empty.", "Name a program and its arguments.")
         require_arguments(self.name, self.command, self.contract, output=self.output is not None)
         if self.output is not None:
             require_known(self.name, "output", self.output, self.contract)

@@ -15,7 +15,7 @@ import duckdb
 from pydantic import Field, model_validator
 
 from mlops_assets.platform.assets.step import Partition
-from mlops_assets.platform.errors import ContractError, SourceError
+from mlops_assets.platform.errors import ContractError, SourceError, SourceUnavailableError
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.plumbing.sources import arrivals, packing
 from mlops_assets.plumbing.sources.formats import Delimited, Format
@@ -30,7 +30,7 @@ from mlops_assets.plumbing.sources.templates import (
     require_known,
     tells_apart,
 )
-from mlops_assets.plumbing.sources.variants import one_of
+from mlops_assets.plumbing.sources.variants import AS_IT_STANDS, one_of
 from mlops_assets.plumbing.sources.wholeness import Checksum, Manifest, Marker, Quiet
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 Whole = Annotated[Quiet | Marker | Checksum | Manifest, one_of(Quiet, Marker, Checksum, Manifest)]
 
 _MOST_SHOWN: Final = 3
+_LOOKED_AT: Final = 100
 
 
 class FileSource(Source):
@@ -85,7 +86,7 @@ class FileSource(Source):
     """
 
     path: Text
-    file: str
+    file: Annotated[str, AS_IT_STANDS]
     format: Format = Delimited()
     whole: Whole = Quiet()
     options: Mapping[str, Any] = {}
@@ -105,7 +106,13 @@ class FileSource(Source):
     @model_validator(mode="after")
     def _require_known_fields(self) -> Self:
         require_known(self.name, "file", self.file, self.contract)
-        if (fields := fields_of(self.file)) and not tells_apart(fields, self.contract):
+        if not self.file or {"", ".", ".."} & set(self.file.split("/")):
+            raise ContractError(
+                source=self.name,
+                culprit=f"its file {self.file!r} is no name below its path.",
+                remedy="Write a name, perhaps below folders: {month}/orders.csv.",
+            )
+        if not self._tells_apart():
             columns = " and ".join(f"{{{each}}}" for each in self.contract.partition_columns.values())
             raise ContractError(
                 source=self.name,
@@ -113,6 +120,18 @@ class FileSource(Source):
                 remedy=f"Name {{partition}}, or {columns}.",
             )
         return self
+
+    def _tells_apart(self) -> bool:
+        """Whether partitions have files of their own; the first ones are looked at."""
+        fields = fields_of(self.file)
+        if not fields:
+            return True
+        if not tells_apart(fields, self.contract):
+            return False
+        definition = self.contract.partitions_def
+        keys = [] if definition is None or self.contract.dynamic else definition.get_partition_keys()[:_LOOKED_AT]
+        names = {filled(self.file, self.contract, Partition(key, self.contract.partition_values(key))) for key in keys}
+        return len(names) == len(keys)
 
     def place(self, settings: Settings) -> Place:
         """Where the files lie.
@@ -125,8 +144,16 @@ class FileSource(Source):
 
     def path_of(self, place: Place, key: str | None) -> str:
         """The path of a partition's file."""
-        partition = Partition(key, self.contract.partition_values(key)) if fields_of(self.file) else Partition(key, {})
-        return place.path(filled(self.file, self.contract, partition))
+        named = bool(fields_of(self.file))
+        partition = Partition(key, self.contract.partition_values(key)) if named else Partition(None, {})
+        name = filled(self.file, self.contract, partition)
+        if name.count("/") != self.file.count("/"):
+            raise SourceError(
+                source=f"{self.name}, partition {key}",
+                culprit="its key holds a slash, and so would name a folder.",
+                remedy="Name the file otherwise than by that key.",
+            )
+        return place.path(name)
 
     def read(self, request: Request) -> Delivered:
         """Copy the file, compare it with what its sender said, unpack and parse it."""
@@ -135,7 +162,14 @@ class FileSource(Source):
         path = promise.path or self.path_of(place, request.partition.key)
         source = place.name_of(path)
         copy = request.scratch / "delivered"
+        before = place.info(path)
         size, digest = place.copied(path, copy)
+        if place.info(path) != before or size != before.size:
+            raise SourceUnavailableError(
+                source=source,
+                culprit="it was changed while it was read.",
+                remedy="It is read again when it is at rest; let its sender write another name and rename it.",
+            )
         _compare(promise, size, digest, source)
         with copy.open("rb") as opened:
             blocks, packed = packing.unpacked(opened, source)
@@ -203,6 +237,8 @@ class FileSource(Source):
         by_column = {
             name: str(value) for name, value in zip(self.contract.partition_columns.values(), values, strict=True)
         }
+        if None in values:
+            return False
         key = key_of(by_column, self.contract)
         try:
             return bool(self.contract.partition_values(key))

@@ -135,6 +135,10 @@ class Place:
         """
         with self._asked(path, missing):
             found = self.system.info(path)
+        if found.get("type") not in {"file", "link"}:
+            raise SourceError(
+                source=self.name_of(path), culprit="it is no file.", remedy="Look at what was delivered in its place."
+            )
         modified = _moment(next((found[name] for name in _TIMES if found.get(name) is not None), None))
         version = next((str(found[name]) for name in _VERSIONS if found.get(name)), "")
         size = int(found.get("size") or 0)
@@ -191,12 +195,12 @@ class Place:
         with self._asked(folder, f"it cannot be read ({os.strerror(errno.ENOENT)}).", _NO_FOLDER):
             entries = self.system.ls(folder or "/", detail=True)
         first, *rest = parts
-        unwanted = "file" if rest else "directory"
+        wanted = {"directory", "link"} if rest else {"file", "link"}
         for entry in sorted(entries, key=lambda each: str(each["name"])):
             path = entry["name"].rstrip("/")
             name = path.rpartition("/")[2]
             hidden = name.startswith(".") and not first.pattern.startswith(r"\.")
-            if hidden or entry["type"] == unwanted or first.fullmatch(name) is None:
+            if hidden or entry["type"] not in wanted or first.fullmatch(name) is None:
                 continue
             if rest:
                 yield from self._matching(path, rest)

@@ -28,6 +28,7 @@ from mlops_assets.plumbing.sources.secret import Text, text_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import END, START, filled, require_known
 from mlops_assets.plumbing.sources.text_files import TextFiles
+from mlops_assets.plumbing.sources.variants import Texts, Word
 
 if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Request
@@ -95,11 +96,11 @@ class RestSource(Source):
     }
 
     url: Text
-    query: Annotated[Mapping[str, str], dg.Resolver.default(description="Parameters of the query.")] = {}
-    headers: Annotated[Mapping[str, str], dg.Resolver.default(description="Further headers.")] = {}
+    query: Texts = {}  # noqa: RUF012  pydantic copies it
+    headers: Texts = {}  # noqa: RUF012  pydantic copies it
     auth: Auth = None
     paginate: Paginate = None
-    rows: str | None = None
+    rows: Word = None
     format: Literal["json", "csv"] = "json"
     limits: Limits = Limits()
     rate_per_second: Annotated[float | None, Field(gt=0)] = None

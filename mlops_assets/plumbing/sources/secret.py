@@ -14,14 +14,17 @@ from pydantic import InstanceOf, model_validator
 
 from mlops_assets.platform.errors import ContractError, SettingsError
 from mlops_assets.platform.settings import SECRETS_FOLDER
+from mlops_assets.plumbing.sources.variants import AS_IT_STANDS, VARIABLE
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from pydantic import BaseModel
+
     from mlops_assets.platform.settings import Settings
 
 
-Text = Annotated[InstanceOf[dg.EnvVar] | str, dg.Resolver.default(model_field_type=str)]
+Text = Annotated[InstanceOf[dg.EnvVar] | str, AS_IT_STANDS]
 """An option that is a text, or ``dg.EnvVar("NAME")`` of a variable that holds it; ``text_of`` reads it."""
 
 
@@ -51,6 +54,18 @@ class Secret(dg.Model, dg.Resolvable):
                 remedy="Name one place: Secret(file='orders_token') or Secret(env='ORDERS_TOKEN').",
             )
         return self
+
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel | str) -> Self:  # type: ignore[override]
+        """From YAML, where a secret itself may stand by mistake: it is not repeated."""
+        if isinstance(model, str):
+            raise ContractError(
+                source="Secret",
+                culprit="a text stands where its place is due.",
+                remedy="Write {file: orders_token} or {env: ORDERS_TOKEN}, and the secret there.",
+            )
+        found: Self = super().resolve_from_model(context, model)
+        return found
 
     @property
     def name(self) -> str:
@@ -107,21 +122,25 @@ def _path(file: str, settings: Settings) -> Path:
 
 
 def text_of(value: str | dg.EnvVar, option: str) -> str:
-    """A text that may be named by its environment variable.
+    """A text that may be named by its environment variable, whole or in a part.
 
     Args:
-        value: the text, or ``dg.EnvVar("NAME")``.
+        value: the text, in which ``{{ env.NAME }}`` stands for a variable, or ``dg.EnvVar("NAME")``.
         option: which option it is, for messages.
 
     Raises:
         SettingsError: the variable is not set.
     """
-    if not isinstance(value, dg.EnvVar):
-        return value
-    text = os.environ.get(value.env_var_name, "")
+    if isinstance(value, dg.EnvVar):
+        return _variable(value.env_var_name, option)
+    return VARIABLE.sub(lambda found: _variable(found[1], option), value)
+
+
+def _variable(name: str, option: str) -> str:
+    text = os.environ.get(name, "")
     if not text:
         raise SettingsError(
-            source=f"Variable {value.env_var_name}",
+            source=f"Variable {name}",
             culprit=f"it is not set, and gives the {option} of a source.",
             remedy="Set it, and start again.",
         )

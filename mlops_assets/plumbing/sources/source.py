@@ -26,6 +26,7 @@ from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.layout import Layout, conformed
 from mlops_assets.plumbing.sources.scaffold import SourceScaffolder
 from mlops_assets.plumbing.sources.templates import time_dimension
+from mlops_assets.plumbing.sources.variants import Texts
 
 if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
@@ -123,8 +124,8 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
     """
 
     contract: ContractField
-    columns: Annotated[Mapping[str, str], dg.Resolver.default(description="Our column: the source's name for it.")] = {}
-    formats: Annotated[Mapping[str, str], dg.Resolver.default(description="Our column: how its text is written.")] = {}
+    columns: Texts = {}  # noqa: RUF012  pydantic copies it
+    formats: Texts = {}  # noqa: RUF012  pydantic copies it
     evolve: bool = False
     cron: str | None = None
     timezone: str = "UTC"
@@ -284,7 +285,7 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         @told_plainly(f"Schedule {table}_due")
         def due(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
             moment = context.scheduled_execution_time
-            keys = source.wanted(context.instance, source.keys_due(moment))
+            keys = source.wanted(context.instance, source.keys_due(moment, context.instance))
             # What is due depends on the scheduled time alone: a tick that was missed asks for the same.
             requests = [dg.RunRequest(run_key=f"{key}:{moment.isoformat()}", partition_key=key) for key in keys]
             return requests or dg.SkipReason(f"Nothing is due on {moment:%Y-%m-%d}.")
@@ -295,19 +296,39 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         """Of the partitions that are due, those to ask for: all, unless a kind knows better."""
         return keys
 
-    def keys_due(self, moment: dt.datetime) -> Sequence[str | None]:
-        """The partitions that are due at a time of ``cron``; ``None`` for a table without partitions."""
+    def keys_due(self, moment: dt.datetime, instance: dg.DagsterInstance | None = None) -> Sequence[str | None]:
+        """The partitions that are due at a time of ``cron``; ``None`` for a table without partitions.
+
+        Args:
+            moment: the time.
+            instance: knows partitions that are added as it goes.
+
+        Raises:
+            ContractError: ``due`` gives something else than partition keys.
+        """
         if self.due is not None:
-            return self.due(moment)
-        if self.contract.partitions_def is None:
+            keys = self.due(moment)
+            if isinstance(keys, str):
+                raise ContractError(
+                    source=self.name, culprit="its due gives a text.", remedy="Let it give a list of keys."
+                )
+            for key in keys:
+                self.contract.partition_values(key)
+            return keys
+        definition = self.contract.partitions_def
+        if definition is None:
             return [None]
-        found = time_dimension(self.contract)
-        if found is None:
+        if (found := time_dimension(self.contract)) is None:
             return []
-        name, definition = found
-        last = definition.get_partition_keys(current_time=moment)[-1:]
+        name, of_time = found
+        ended = [
+            key
+            for key in of_time.get_partition_keys(current_time=moment)
+            if of_time.end_time_for_partition_key(key) <= moment
+        ]
+        last = ended[-1:]
         if name is None:
             return last
         column = self.contract.partition_columns[name]
-        every = self.contract.partitions_def.get_partition_keys(current_time=moment)
+        every = definition.get_partition_keys(current_time=moment, dynamic_partitions_store=instance)
         return [each for each in every if self.contract.partition_values(each)[column] in last]

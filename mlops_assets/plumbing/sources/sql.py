@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.plumbing.sources.databases import Database, MySql, Postgres
+from mlops_assets.plumbing.sources.databases import Database, MySql, Postgres, Sqlite
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.sql_copies import Copied, Question
@@ -22,6 +22,7 @@ from mlops_assets.plumbing.sources.sql_mysql import copy_mysql
 from mlops_assets.plumbing.sources.sql_parameters import require_sql, values_of
 from mlops_assets.plumbing.sources.sql_postgres import copy_postgres
 from mlops_assets.plumbing.sources.sql_sqlite import copy_sqlite
+from mlops_assets.plumbing.sources.variants import Word
 
 if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
@@ -37,7 +38,8 @@ class SqlSource(Source):
     In ``query`` and ``where``, ``:partition`` is the partition's key, ``:month`` the value of the partition column
     ``month``; of partitions of time ``:start`` and ``:end`` are the first moment and the one after the last. They are
     texts, moments in ISO 8601 with their offset: PostgreSQL takes one as the type of the column it meets, MySQL is
-    given it in UTC as it writes moments itself, and in SQLite ``date(:start)`` is what compares with a day.
+    given it in UTC as it writes moments itself. SQLite, which has no zones, is given ``2024-01-31 00:00:00`` as the
+    partitions' zone has it; ``date(:start)`` is what compares with a day.
 
     Values keep the types of the database, those of SQLite are text. Numbers without a precision, arrays, JSON and
     intervals are text; bytes are refused.
@@ -87,9 +89,9 @@ class SqlSource(Source):
     }
 
     database: Database
-    table: str | None = None
-    query: str | None = None
-    where: str | None = None
+    table: Word = None
+    query: Word = None
+    where: Word = None
     timeout_seconds: Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)] = 3600.0
     connect_seconds: Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)] = 30.0
 
@@ -128,7 +130,7 @@ class SqlSource(Source):
             table=self.table,
             query=self.query,
             where=self.where,
-            values=values_of(contract, request.partition),
+            values=values_of(contract, request.partition, zoned=not isinstance(self.database, Sqlite)),
             wanted=_wanted(contract, self.columns),
             personal=bool(contract.personal),
             seconds=self.timeout_seconds,

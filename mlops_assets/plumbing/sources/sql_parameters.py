@@ -15,7 +15,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import TokenError
 
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.plumbing.sources.templates import END, PARTITION, START, filled, time_dimension
+from mlops_assets.plumbing.sources.templates import END, START, filled, known_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,17 +29,13 @@ _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _READS: Final = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 
 
-def known_parameters(contract: Contract) -> list[str]:
-    """Those that the contract's partitions give; none where it has no partitions."""
-    if contract.partitions_def is None:
-        return []
-    of_time = [START, END] if time_dimension(contract) is not None else []
-    return list(dict.fromkeys([PARTITION, *contract.partition_columns.values(), *of_time]))
-
-
-def values_of(contract: Contract, partition: Partition) -> dict[str, str]:
-    """Their texts for a partition; moments in ISO 8601."""
-    return {name: filled(f"{{{name}}}", contract, partition) for name in known_parameters(contract)}
+def values_of(contract: Contract, partition: Partition, *, zoned: bool) -> dict[str, str]:
+    """Their texts for a partition; moments in ISO 8601, with their offset unless the database has no zones."""
+    form = "" if zoned else ":%Y-%m-%d %H:%M:%S"
+    return {
+        name: filled(f"{{{name}{form if name in {START, END} else ''}}}", contract, partition)
+        for name in known_names(contract)
+    }
 
 
 def require_sql(source: str, option: str, text: str, dialect: str, contract: Contract) -> None:
@@ -56,7 +52,7 @@ def require_sql(source: str, option: str, text: str, dialect: str, contract: Con
         ContractError: a string or comment has no end, it is more than one statement or one that does not read, or it
             names a parameter that there is not.
     """
-    known = known_parameters(contract)
+    known = known_names(contract)
     try:
         tokens = _tokens(text, dialect)
     except TokenError:

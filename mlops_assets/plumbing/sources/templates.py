@@ -35,6 +35,14 @@ def fields_of(text: str) -> set[str]:
     return {name for _, name, _, _ in _FORMATTER.parse(text) if name is not None}
 
 
+def known_names(contract: Contract) -> list[str]:
+    """What texts of that table may name: nothing where it has no partitions."""
+    if contract.partitions_def is None:
+        return []
+    of_time = [START, END] if time_dimension(contract) is not None else []
+    return list(dict.fromkeys([PARTITION, *contract.partition_columns.values(), *of_time]))
+
+
 def require_known(source: str, option: str, text: str, contract: Contract) -> None:
     """Refuse a text that could not be filled in.
 
@@ -47,13 +55,20 @@ def require_known(source: str, option: str, text: str, contract: Contract) -> No
     Raises:
         ContractError: a brace is not closed, or a name between braces is none of the partition's.
     """
-    known = _known(contract)
+    known = set(known_names(contract))
     try:
         named = fields_of(text)
+        strange = [name for _, name, spec, how in _FORMATTER.parse(text) if how or (spec and name not in {START, END})]
     except ValueError as error:
         raise ContractError(
             source=source, culprit=f"its {option} cannot be filled in ({error}).", remedy="Write a brace itself twice."
         ) from None
+    if strange:
+        raise ContractError(
+            source=source,
+            culprit=f"its {option} names {{{strange[0]}}} with a conversion or a format.",
+            remedy="Only {start} and {end} have one, of strftime: {start:%Y%m%d}.",
+        )
     if unknown := sorted(named - known):
         there = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none, since the table is not partitioned"
         raise ContractError(
@@ -105,13 +120,6 @@ class _Moment:
 
     def __format__(self, spec: str) -> str:
         return self._moment.strftime(spec) if spec else self._moment.isoformat()
-
-
-def _known(contract: Contract) -> set[str]:
-    if contract.partitions_def is None:
-        return set()
-    known = {PARTITION, *contract.partition_columns.values()}
-    return known | {START, END} if time_dimension(contract) is not None else known
 
 
 def time_dimension(contract: Contract) -> tuple[str | None, dg.TimeWindowPartitionsDefinition] | None:

@@ -90,6 +90,12 @@ class Quiet(Wholeness):
         """Its size and time of change."""
         found = place.info(path)
         age = time.time() - found.modified if found.modified is not None else None
+        if age is not None and age < -self.seconds - 1:
+            raise SourceError(
+                source=place.name_of(path),
+                culprit=f"it was last changed {-age:.0f} s in the future.",
+                remedy="Set the clocks of both machines, or let another way tell when it is complete (whole=).",
+            )
         if age is not None and age < self.seconds:
             raise SourceUnavailableError(
                 source=place.name_of(path),
@@ -117,6 +123,12 @@ class Marker(Wholeness):
         """The time of the marker."""
         found = place.info(path)
         marker = place.info(_beside(path, self.name), missing="it is not there, so the file is not complete.")
+        if marker.modified is not None and found.modified is not None and marker.modified < found.modified:
+            raise SourceUnavailableError(
+                source=place.name_of(path),
+                culprit="it has changed since its marker was written, so it may not be complete.",
+                remedy="Write the marker anew, after the file.",
+            )
         return Promise(identity=f"{found.identity}+{marker.identity}")
 
 

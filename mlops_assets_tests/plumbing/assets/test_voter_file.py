@@ -246,7 +246,7 @@ class TestWhatIsRefused:
 
     def test_a_manifest_without_its_file_is_told(self, delivery: Delivery) -> None:
         delivery.write_manifest(rows=1, bytes=10)
-        with pytest.raises(SourceError, match=r"File NC/2022-03/ncvoter\.zip at .*: it is not there any more"):
+        with pytest.raises(SourceError, match=r"File NC/2022-03/ncvoter\.zip at .*: it is not there"):
             read(delivery)
 
     @pytest.mark.parametrize("key", ["2022-03|TX", "1999-01|NC", "2022-03|.."])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -15,7 +16,7 @@ from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START
 from mlops_assets.plumbing.sources import arrivals
 from mlops_assets.plumbing.sources.files import FileSource
 from mlops_assets.plumbing.sources.wholeness import Manifest, Marker, Quiet
-from mlops_assets_tests.plumbing.sources.shop import SALES, RegionalSale, contract, rows, run
+from mlops_assets_tests.plumbing.sources.shop import SALES, RegionalSale, Sale, contract, rows, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,16 +133,12 @@ def test_one_that_cannot_be_published_is_asked_for_again_with_growing_pauses(
 ) -> None:
     looks = Looks(folder, instance)
     (folder / "2024-01.csv").write_text("sale\n1\n")
-    waits = []
-    for _ in range(8):
-        waited = 0.0
-        while looks.asked() != ["2024-01"]:
-            clock.now += 60
-            waited += 60
+    for pause in (0, 60, 240, 960, 3_840, 15_360, 21_600, 21_600):
+        clock.now += pause - 1
+        assert not pause or looks.asked() == []
+        clock.now += 1
+        assert looks.asked() == ["2024-01"]
         assert not looks.run()
-        waits.append(waited)
-    assert waits[:4] == [0, 60, 240, 960]
-    assert waits[-1] == arrivals.LONGEST_PAUSE_SECONDS
     (folder / "2024-01.csv").write_text(GOOD)
     assert looks.asked() == ["2024-01"]
 
@@ -259,3 +256,50 @@ def test_two_dimensions_are_told_apart_by_folders(folder: Path, instance: dg.Dag
     assert looks.asked() == ["2024-02|south"]
     assert looks.run("2024-02|south")
     assert looks.asked() == []
+
+
+def test_a_pipe_is_no_delivery(folder: Path, instance: dg.DagsterInstance) -> None:
+    os.mkfifo(folder / "2024-01.csv")
+    assert Looks(folder, instance).asked() == []
+
+
+def test_a_key_that_cannot_be_a_name_keeps_no_other_back(folder: Path, instance: dg.DagsterInstance) -> None:
+    table = contract("odd_sales", Sale, partitions_def=dg.StaticPartitionsDefinition(["..", "a/b", "2024-01"]))
+    looks = Looks(folder, instance, contract=table, file="{month}/sales.csv")
+    (folder / "2024-01").mkdir()
+    (folder / "2024-01" / "sales.csv").write_text(GOOD)
+    assert looks.asked() == ["2024-01"]
+
+
+def test_a_file_that_could_be_of_two_hours_is_told(folder: Path, instance: dg.DagsterInstance) -> None:
+    hours = dg.HourlyPartitionsDefinition(
+        "2024-10-20-00:00+0200", end_date="2024-10-28-00:00+0100", timezone="Europe/Berlin"
+    )
+    table = contract("hourly_sales", Sale, partitions_def=hours)
+    looks = Looks(folder, instance, contract=table, file="{start:%Y%m%d%H}.csv")
+    (folder / "2024102702.csv").write_text(GOOD)
+    (folder / "2024102703.csv").write_text(GOOD)
+    assert len(looks.asked()) == 1
+
+
+def test_what_is_due_is_the_last_partition_that_has_ended(folder: Path) -> None:
+    ahead = dg.MonthlyPartitionsDefinition("2024-01", fmt="%Y-%m", end_offset=1)
+    table = contract("sales_ahead", Sale, partitions_def=ahead)
+    source = FileSource(contract=table, path=str(folder), file="{month}.csv", cron="0 6 1 * *")
+    assert source.keys_due(dt.datetime(2024, 3, 1, 6, tzinfo=dt.UTC)) == ["2024-02"]
+
+
+def test_a_file_of_all_partitions_serves_two_dimensions(folder: Path, instance: dg.DagsterInstance) -> None:
+    regions = dg.MultiPartitionsDefinition(
+        {
+            "month": dg.MonthlyPartitionsDefinition("2024-01", end_date="2024-03", fmt="%Y-%m"),
+            "region": dg.StaticPartitionsDefinition(["north", "south"]),
+        }
+    )
+    columns = {"month": "month", "region": "region"}
+    table = contract("sales_of_all", RegionalSale, partitions_def=regions, partition_columns=columns)
+    looks = Looks(folder, instance, contract=table, file="all.csv")
+    header, row = GOOD.splitlines()
+    (folder / "all.csv").write_text(f"month,region,{header}\n2024-01,south,{row}\n")
+    assert looks.asked()
+    assert looks.run("2024-01|south")

@@ -25,6 +25,7 @@ from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.sources.files import FileSource
 from mlops_assets.plumbing.sources.formats import Delimited, FixedWidth, Parquet
+from mlops_assets.plumbing.sources.places import Place
 from mlops_assets.plumbing.sources.wholeness import Checksum, Manifest, Marker, Quiet
 from mlops_assets_tests.plumbing.sources.shop import CUSTOMERS, SALES, contract, rows, run
 from mlops_assets_tests.plumbing.sources.shop import Sale as SaleModel
@@ -265,6 +266,41 @@ class TestWholeness:
         (folder / "2024-01.csv.done").touch()
         assert run(sales(folder, whole=Marker())).success
 
+    def test_a_marker_that_is_older_than_the_file_speaks_of_another_one(self, folder: Path) -> None:
+        file, marker = folder / "2024-01.csv", folder / "2024-01.csv.done"
+        file.write_text(GOOD)
+        marker.touch()
+        assert run(sales(folder, whole=Marker())).success
+        file.write_text(GOOD.replace("first", "half"))
+        later = time.time() + 10
+        os.utime(file, (later, later))
+        assert "changed since its marker was written" in run(sales(folder, whole=Marker())).told
+        os.utime(marker, (later, later))
+        assert run(sales(folder, whole=Marker())).success
+
+    def test_a_file_that_was_changed_in_the_future_is_told(self, folder: Path) -> None:
+        file = folder / "2024-01.csv"
+        file.write_text(GOOD)
+        later = time.time() + 3600
+        os.utime(file, (later, later))
+        assert "in the future" in run(sales(folder, whole=Quiet(seconds=60))).told
+
+    def test_a_file_that_changes_while_it_is_read_is_refused(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = folder / "2024-01.csv"
+        file.write_text(GOOD)
+        copied = Place.copied
+
+        def and_then_changed(self: Place, path: str, target: Path) -> tuple[int, str]:
+            done = copied(self, path, target)
+            file.write_text(GOOD.replace("first", "another"))
+            return done
+
+        monkeypatch.setattr(Place, "copied", and_then_changed)
+        assert "it was changed while it was read" in run(sales(folder)).told
+        assert rows() == []
+
     @pytest.mark.parametrize("line", ["{digest}  2024-01.csv\n", "{digest} *2024-01.csv\n", "{digest}\n"])
     def test_a_checksum_proves_it(self, folder: Path, line: str) -> None:
         (folder / "2024-01.csv").write_text(GOOD[:-1])
@@ -409,6 +445,12 @@ class TestDeclaration:
         [
             ({"file": "{year}.csv"}, "names {year}. There is: {end}, {month}, {partition}, {start}"),
             ({"file": "{month.csv"}, "cannot be filled in"),
+            ({"file": "{month:.4}.csv"}, "with a conversion or a format"),
+            ({"file": "{month!r}.csv"}, "with a conversion or a format"),
+            ({"file": "{start:%Y}.csv"}, "does not tell every partition from the others"),
+            ({"file": ""}, "is no name below its path"),
+            ({"file": "../{month}.csv"}, "is no name below its path"),
+            ({"file": "/{month}.csv"}, "is no name below its path"),
             ({"columns": {"sal": "No"}}, "columns name sal, which is no column"),
             ({"formats": {"dai": "%d"}}, "formats name dai"),
         ],

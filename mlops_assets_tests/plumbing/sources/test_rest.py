@@ -74,7 +74,6 @@ def test_a_declaration_in_python_is_the_one_in_yaml(monkeypatch: pytest.MonkeyPa
     assert declared.code_version() == RestSource.resolve_from_yaml(DECLARED.format(url=api.url)).code_version()
 
 
-@pytest.mark.usefixtures("home")
 def test_a_page_that_breaks_leaves_nothing_visible() -> None:
     def answer(asked: Asked) -> Said:
         return Said(status=500) if asked.query["page"] == "3" else orders(asked)
@@ -90,7 +89,6 @@ def test_a_page_that_breaks_leaves_nothing_visible() -> None:
     assert {month for (month,) in visible(ORDERS, "month")} == {"2024-01"}
 
 
-@pytest.mark.usefixtures("home")
 def test_values_keep_their_text(tmp_path: Path) -> None:
     body = (
         b'[{"id": 12345678901234567890, "n": 1.50, "yes": true, "none": null, "in": {"a": [1.0, 2]}, "e": 1e400},'
@@ -107,7 +105,6 @@ def test_values_keep_their_text(tmp_path: Path) -> None:
     assert {str(kind) for kind in delivered.rows.types} == {"VARCHAR"}
 
 
-@pytest.mark.usefixtures("home")
 def test_a_column_that_comes_late_is_null_before(tmp_path: Path) -> None:
     pages: list[list[dict[str, object]]] = [[{"a": 1}], [{"a": 2, "b": 3}], [{"b": 4}], []]
     with ApiServer(lambda asked: Said(value=pages[int(asked.query["page"]) - 1])) as api:
@@ -116,7 +113,6 @@ def test_a_column_that_comes_late_is_null_before(tmp_path: Path) -> None:
     assert texts(delivered) == [("1", None), ("2", "3"), (None, "4")]
 
 
-@pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(("form", "value"), [("json", []), ("csv", b"")])
 def test_no_rows_are_a_table_without_rows(tmp_path: Path, form: str, value: object) -> None:
     with ApiServer(lambda _: Said(value=value)) as api:
@@ -126,7 +122,6 @@ def test_no_rows_are_a_table_without_rows(tmp_path: Path, form: str, value: obje
     assert texts(delivered) == []
 
 
-@pytest.mark.usefixtures("home")
 def test_csv_is_read_as_text(tmp_path: Path) -> None:
     body = '\ufefforder_id,amount\r\n007,"1,5"\r\n\r\n8,"a ""b""\n"\r\n'.encode()
     with ApiServer(lambda _: Said(value=body, content_type="text/csv")) as api:
@@ -135,7 +130,6 @@ def test_csv_is_read_as_text(tmp_path: Path) -> None:
     assert texts(delivered) == [("1,5", "007"), ('a "b"\n', "8")]
 
 
-@pytest.mark.usefixtures("home")
 def test_what_is_filled_into_an_address_cannot_lead_elsewhere(tmp_path: Path) -> None:
     key = "north/../admin?a=b#c"
     shops = dataclasses.replace(ORDERS, partitions_def=dg.StaticPartitionsDefinition([key]))
@@ -145,7 +139,6 @@ def test_what_is_filled_into_an_address_cannot_lead_elsewhere(tmp_path: Path) ->
     assert api.asked[0].path == "/north%2F..%2Fadmin%3Fa%3Db%23c/x"
 
 
-@pytest.mark.usefixtures("home")
 def test_questions_keep_their_rate(tmp_path: Path) -> None:
     start = time.monotonic()
     with ApiServer(lambda asked: Said(value=[order(1)] if asked.query["page"] == "1" else [])) as api:
@@ -162,7 +155,6 @@ def test_a_field_that_is_none_of_the_partition_s_is_refused_as_it_is_declared(op
         source(**given)
 
 
-@pytest.mark.usefixtures("home")
 def test_an_address_that_is_not_set_is_an_error_of_the_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +163,6 @@ def test_an_address_that_is_not_set_is_an_error_of_the_settings(
         read(source(dg.EnvVar("ORDERS_URL"), limits=QUICK), tmp_path / "s")
 
 
-@pytest.mark.usefixtures("home")
 def test_orders_come_as_they_are_sent(tmp_path: Path) -> None:
     rows = [order(number) for number in (3, 1, 2)]
     with ApiServer(lambda _: Said(value=rows)) as api:

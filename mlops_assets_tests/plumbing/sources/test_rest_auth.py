@@ -70,7 +70,6 @@ def test_a_refused_secret_is_named_and_never_shown(
     assert not [text for text in SPELLINGS if text in str(caught.value) or text in caplog.text]
 
 
-@pytest.mark.usefixtures("home")
 def test_a_source_that_wants_an_account_says_so(tmp_path: Path) -> None:
     with ApiServer(lambda _: Said(status=401)) as api, pytest.raises(SourceError, match="declare how with auth"):
         read(source(api.url), tmp_path / "s")
@@ -88,7 +87,6 @@ def test_a_refusal_is_not_quoted_where_rows_are_of_persons(tmp_path: Path) -> No
     assert "Lovelace" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("home")
 def test_a_secret_that_is_not_there_is_an_error_of_the_settings(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="orders_token"):
         read(source("http://127.0.0.1:9", auth=Bearer(secret=TOKEN)), tmp_path / "s")
@@ -210,14 +208,12 @@ def certified(office: Office) -> ClientCertificate:
     return ClientCertificate(certificate=str(certificate), key=str(key), authority=str(office.server_authority))
 
 
-@pytest.mark.usefixtures("home")
 def test_a_certificate_of_ours_opens_a_source_that_asks_for_one(tmp_path: Path, office: Office) -> None:
     context = server_context(*office.server(), clients=office.client_authority)
     with ApiServer(lambda _: Said(value=[order(1)]), context) as api:
         assert ids(read(source(api.url, auth=certified(office)), tmp_path / "s")) == [1]
 
 
-@pytest.mark.usefixtures("home")
 def test_a_source_that_asks_for_a_certificate_in_vain_is_an_error(
     tmp_path: Path, office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +245,6 @@ def test_a_source_that_nobody_vouches_for_is_told_nothing(tmp_path: Path, office
     assert not api.asked
 
 
-@pytest.mark.usefixtures("home")
 def test_a_certificate_that_has_ended_is_named(tmp_path: Path, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(office.server_authority))
     context = server_context(*office.server(lifetime=timedelta(minutes=-1)))

@@ -14,8 +14,6 @@ from mlops_assets_tests.plumbing.sources.rest_orders import ids, order, read, so
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("home")
-
 ROWS = [order(number) for number in range(10)]
 
 

@@ -32,11 +32,6 @@ ID = "123e4567-e89b-12d3-a456-426655440000"
 MOMENT = "2024-02-29 12:00:00.123456"
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path / "home"))
-
-
 @pytest.fixture(scope="module")
 def mariadb_server() -> Iterator[MariaServer]:
     with running_server() as server:

@@ -9,7 +9,8 @@ from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.plumbing.sources.databases import Postgres, Sqlite
 from mlops_assets.plumbing.sources.sql import SqlSource
-from mlops_assets.plumbing.sources.sql_parameters import known_parameters, values_of, with_values, without_end
+from mlops_assets.plumbing.sources.sql_parameters import values_of, with_values, without_end
+from mlops_assets.plumbing.sources.templates import known_names
 from mlops_assets_tests.plumbing.sources.sql_orders import MONTHLY, ORDERS, orders
 
 FILE = Sqlite(path="shop.db")
@@ -34,16 +35,18 @@ def test_a_colon_within_strings_names_comments_and_casts_is_no_parameter(dialect
 
 
 def test_a_monthly_table_gives_its_key_its_column_and_two_moments() -> None:
-    assert values_of(MONTHLY, Partition("2024-02", {"month": "2024-02"})) == {
+    february = Partition("2024-02", {"month": "2024-02"})
+    assert values_of(MONTHLY, february, zoned=True) == {
         "partition": "2024-02",
         "month": "2024-02",
         "start": "2024-02-01T00:00:00+00:00",
         "end": "2024-03-01T00:00:00+00:00",
     }
+    assert values_of(MONTHLY, february, zoned=False)["start"] == "2024-02-01 00:00:00"
 
 
 def test_partitions_that_are_not_of_time_have_no_moments() -> None:
-    assert known_parameters(orders(partitions=dg.StaticPartitionsDefinition(["north"]), column="shop")) == [
+    assert known_names(orders(partitions=dg.StaticPartitionsDefinition(["north"]), column="shop")) == [
         "partition",
         "shop",
     ]

@@ -24,8 +24,6 @@ from mlops_assets_tests.plumbing.sources.sql_orders import INT, MONTHLY, ORDERS,
 from mlops_assets_tests.postgres import PostgresDatabase, running_server
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mlops_assets_tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -33,11 +31,6 @@ WRONG = "not-to-be-seen"
 WIDE = "12345678901234567890.1234567890123456789"
 ID = "123e4567-e89b-12d3-a456-426655440000"
 MOMENT = "2024-02-29 12:00:00.123456"
-
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
