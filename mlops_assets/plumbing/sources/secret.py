@@ -56,7 +56,7 @@ class Secret(dg.Model, dg.Resolvable):
         return self
 
     @classmethod
-    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel | str) -> Self:  # type: ignore[override]
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel | str) -> Self:
         """From YAML, where a secret itself may stand by mistake: it is not repeated."""
         if isinstance(model, str):
             raise ContractError(
