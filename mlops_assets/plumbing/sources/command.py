@@ -170,8 +170,7 @@ class CommandSource(Source):
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
             size = opened.tell()
             blocks, packed = packing.unpacked(opened, self._source)
-            # A packed file has a checksum of its own.
-            delivered = self.format.rows(blocks, request, self._source, proven=bool(packed))
+            delivered = self.format.rows(blocks, request, self._source, proven=packed in packing.PROVEN)
         shutil.rmtree(place, ignore_errors=True)
         facts: dict[str, Fact] = {
             "command": self.command[0],

@@ -7,10 +7,8 @@ fits. Nothing from the file's rows is in a draft: they may be personal data.
 from __future__ import annotations
 
 import csv
-import json
 import keyword
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import duckdb
@@ -22,10 +20,11 @@ from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.plumbing.sources import packing, text_rules
 from mlops_assets.plumbing.sources.delivered import Workplace
+from mlops_assets.plumbing.sources.draft_text import DraftColumn, written
 from mlops_assets.plumbing.sources.formats import Delimited, Parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import IO
 
@@ -43,10 +42,8 @@ _PERSONAL: Final = re.compile(
     r"(^|_)(names?|first|last|middle|surname|mail|e_?mail|phone|mobile|fax|address|street|house|birth|dob|ssn|passport|"
     r"iban|ip|latitude|longitude)(_|$)"
 )
-_TIMES: Final = (
-    (r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "day", "Daily", "%Y-%m-%d"),
-    (r"[0-9]{4}-[0-9]{2}", "month", "Monthly", "%Y-%m"),
-)
+_VALUE: Final = re.compile(rf"[-+]?[0-9.,]+|[0-9]{{1,4}}[-./][0-9]{{1,2}}[-./][0-9]{{1,4}}.*|{_EMAIL}")
+"""What names no column."""
 _KINDS: Final[tuple[tuple[dt.DataType, str | None], ...]] = (
     (dt.int64, None),
     (dt.float64, None),
@@ -55,43 +52,20 @@ _KINDS: Final[tuple[tuple[dt.DataType, str | None], ...]] = (
     (dt.date, None),
     (dt.Timestamp(timezone="UTC"), None),
     (dt.timestamp, None),
-    *((dt.date, form) for form in ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y%m%d")),
+    *((dt.date, form) for form in ("%-d.%-m.%Y", "%-m/%-d/%Y", "%-d/%-m/%Y", "%Y%m%d")),
 )
 """What a column is tried for, in this order, each with how it would be written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Column:
-    """A column of the file.
-
-    Attributes:
-        ours: its name in the contract.
-        theirs: its name in the file.
-        kind: as the contract would write it.
-        form: how its text is written, where a declaration must say so.
-        nullable: whether some rows have none.
-        unique: whether no two rows have the same.
-        personal: whether name or values look like a person's.
-    """
-
-    ours: str
-    theirs: str
-    kind: str
-    form: str | None
-    nullable: bool
-    unique: bool
-    personal: bool
 
 
 def draft(file: Path, *, table: str) -> str:
     """Python that declares a table and its source as the file suggests.
 
     Args:
-        file: delimited text with a header line or Parquet, packed or not.
+        file: delimited text with a header line or Parquet, packed or not. The names in the first line are in the draft.
         table: name of the table.
 
     Raises:
-        SourceError: the file is not readable as either.
+        SourceError: the file is not readable as either, its first line holds values, or a column lists or records.
         SourceUnavailableError: it is not there, or may not be read.
     """
     place = scratch.make()
@@ -105,7 +79,7 @@ def draft(file: Path, *, table: str) -> str:
         ) from None
     finally:
         scratch.remove(place)
-    return _written(file, table, columns, said, count)
+    return written(file, table, columns, said, count)
 
 
 def _rows(delivered: IO[bytes], name: str, work: Workplace) -> tuple[duckdb.DuckDBPyRelation, str]:
@@ -131,6 +105,12 @@ def _rows(delivered: IO[bytes], name: str, work: Workplace) -> tuple[duckdb.Duck
             found.rows.aggregate("count(COLUMNS(*))").fetchall()
         except duckdb.InvalidInputException:
             raise (found.unreadable() if found.unreadable is not None else SourceError) from None
+        if any(_VALUE.fullmatch(each) for each in found.rows.columns):
+            raise SourceError(
+                source=f"File {name}",
+                culprit="its first line holds numbers, dates or addresses: it is no header.",
+                remedy="Put a line with the names of the columns before it.",
+            )
         said = {"delimiter": (delimiter, ","), "encoding": (encoding, "utf-8")}
         given = ", ".join(f"{option}={value!r}" for option, (value, usual) in said.items() if value != usual)
         return found.rows, f"ma.Delimited({given})".replace("'", '"')
@@ -139,17 +119,24 @@ def _rows(delivered: IO[bytes], name: str, work: Workplace) -> tuple[duckdb.Duck
 
 def _delimiter(start: bytes, encoding: Encoding) -> str:
     line = start.decode(encoding, errors="replace").partition("\n")[0]
-    return max(_DELIMITERS, key=lambda each: len(next(csv.reader([line], delimiter=each), [])))
+
+    def fields(delimiter: str) -> int:
+        try:
+            return len(next(csv.reader([line], delimiter=delimiter), []))
+        except csv.Error:
+            return 0
+
+    return max(_DELIMITERS, key=fields)
 
 
-def _columns(rows: duckdb.DuckDBPyRelation) -> tuple[list[_Column], int]:
+def _columns(rows: duckdb.DuckDBPyRelation) -> tuple[list[DraftColumn], int]:
     types = dict(zip(rows.columns, rows.types, strict=True))
     names = _names(rows.columns)
     [(count,)] = rows.aggregate("count(*)").fetchall()
     return [_column(rows, theirs, names[theirs], str(types[theirs]), count) for theirs in rows.columns], count
 
 
-def _column(rows: duckdb.DuckDBPyRelation, theirs: str, ours: str, stored: str, count: int) -> _Column:
+def _column(rows: duckdb.DuckDBPyRelation, theirs: str, ours: str, stored: str, count: int) -> DraftColumn:
     text = f"CAST({quote(theirs)} AS VARCHAR)"
     filled = f"{text} <> ''"
     asked = [
@@ -171,11 +158,18 @@ def _column(rows: duckdb.DuckDBPyRelation, theirs: str, ours: str, stored: str, 
     )
     if fitting:
         kind, form = fitting[0]
-    return _Column(
+    if kind.is_nested():
+        raise SourceError(
+            source=f"Column {theirs}",
+            culprit="it holds lists or records, which no draft can declare.",
+            remedy="Ask for a file with one value in each field.",
+        )
+    return DraftColumn(
         ours=ours,
         theirs=theirs,
         kind=_written_kind(kind),
         form=form,
+        others=[other for other_kind, other in fitting[1:] if other and other_kind == kind],
         nullable=there < count,
         unique=distinct == count > 0 and there == count,
         personal=bool(_PERSONAL.search(ours)) or mails > there / 2,
@@ -200,77 +194,3 @@ def _names(columns: Sequence[str]) -> dict[str, str]:
             ours = f"column_{ours or number}"
         found[theirs] = ours if ours not in found.values() else f"{ours}_{number}"
     return found
-
-
-def _written(file: Path, table: str, columns: Sequence[_Column], said: str, count: int) -> str:
-    model, constant = table.title().replace("_", ""), table.upper()
-    name, dimension = file.name, None
-    for pattern, column, period, form in _TIMES:
-        if found := re.search(pattern, file.name):
-            name = f"{file.name[: found.start()]}{{{column}}}{file.name[found.end() :]}"
-            dimension = (column, period, form, found[0])
-            break
-    personal = any(column.personal for column in columns)
-    fields = [_field(column) for column in columns]
-    if dimension and dimension[0] not in {column.ours for column in columns}:
-        fields.insert(0, f"    {dimension[0]}: dt.String")
-    unique = [column.ours for column in columns if column.unique and not column.personal][:1]
-    key = ", ".join(f'"{each}"' for each in [*([dimension[0]] if dimension else []), *unique])
-    key = key if "," in key else f"{key},"
-    config = (
-        f"\n    class Config:\n        unique = ({key})\n"
-        if unique
-        else "\n    # No column alone tells the rows apart: which ones do? class Config: unique = (...)\n"
-    )
-    partitions = (
-        f'    partitions_def=dg.{dimension[1]}PartitionsDefinition("{dimension[3]}", fmt="{dimension[2]}"),\n'
-        f'    partition_columns={{"{dimension[0]}": "{dimension[0]}"}},\n'
-        if dimension
-        else ""
-    )
-    options: Mapping[str, str] = {
-        "columns": _mapping({each.ours: each.theirs for each in columns if each.ours != each.theirs}),
-        "formats": _mapping({each.ours: each.form for each in columns if each.form}),
-        "format": "" if said == "ma.Delimited()" else said,
-    }
-    given = "".join(f"    {option}={value},\n" for option, value in options.items() if value)
-    lake = 'ma.Lake("restricted", personal=True)' if personal else 'ma.Lake("curated")'
-    return f"""\
-# A draft from {file.name} ({count:,} rows): read it, and correct what a file cannot say.
-{"import dagster as dg" + chr(10) if dimension else ""}import ibis.expr.datatypes as dt
-import pandera.ibis as pa
-
-import mlops_assets as ma
-
-
-class {model}(pa.DataFrameModel):
-{chr(10).join(fields)}
-{config}
-
-{constant} = ma.Contract(
-    layer="raw",
-    table="{table}",
-    model={model},
-    lake={lake},
-    description="...",
-    owners=["team:plumbing"],
-{partitions})
-
-{table} = ma.FileSource(
-    contract={constant},
-    path={json.dumps(str(file.parent))},
-    file={json.dumps(name)},
-{given}    whole=ma.Quiet(seconds=60),
-)
-"""
-
-
-def _field(column: _Column) -> str:
-    options = ["nullable=True"] if column.nullable else []
-    if column.personal:
-        options.append('metadata={"personal": True}')
-    return f"    {column.ours}: {column.kind}" + (f" = pa.Field({', '.join(options)})" if options else "")
-
-
-def _mapping(entries: Mapping[str, str | None]) -> str:
-    return json.dumps(entries, ensure_ascii=False) if entries else ""

@@ -173,8 +173,7 @@ class FileSource(Source):
         _compare(promise, size, digest, source)
         with copy.open("rb") as opened:
             blocks, packed = packing.unpacked(opened, source)
-            # A packed file has a checksum of its own.
-            delivered = self.format.rows(blocks, request, source, proven=promise.proves or bool(packed))
+            delivered = self.format.rows(blocks, request, source, proven=promise.proves or packed in packing.PROVEN)
         copy.unlink()
         facts: dict[str, Fact] = {
             "file": place.within(path),

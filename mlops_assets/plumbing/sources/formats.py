@@ -6,18 +6,20 @@ Put here how a format is declared and read. Keep out where files come from (``fi
 
 from __future__ import annotations
 
-import csv
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 import dagster as dg
 import duckdb
-from pydantic import Field
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
 
-from mlops_assets.platform.errors import SourceError
+from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.platform.lake.catalog import literal, quote
+from mlops_assets.plumbing.sources import header
 from mlops_assets.plumbing.sources.delivered import Delivered
 from mlops_assets.plumbing.sources.plain_text import Encoding, PlainText, as_utf8
 from mlops_assets.plumbing.sources.variants import one_of
@@ -28,14 +30,16 @@ if TYPE_CHECKING:
 
     from mlops_assets.plumbing.sources.delivered import Workplace
 
-_MOST_HEADER_BYTES: Final = 2**20
 _LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
 _FIELDS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _UNCLOSED: Final = "unterminated quote"
+_TOO_LONG: Final = "Maximum line size"
 _NO_DELIMITER: Final = "\x1f"
+_MOST_DIGITS: Final = 38
 
 
-_Span = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+_Place = Annotated[int, Field(ge=1, le=2**20)]
+_Span = tuple[_Place, _Place]
 
 
 class FileFormat(dg.Model, dg.Resolvable, ABC):
@@ -59,7 +63,8 @@ class FileFormat(dg.Model, dg.Resolvable, ABC):
 class Delimited(FileFormat):
     r"""Text with a delimiter between fields, and a header line (RFC 4180 with ``,``).
 
-    An unquoted empty field is NULL, a quoted one an empty text.
+    An unquoted empty field is NULL, a quoted one an empty text. A line end within quotes is LF; spaces between a
+    quotation mark and a delimiter, and empty fields behind the last column, are left out.
 
     Attributes:
         delimiter: one character; ``"\t"`` for tabs.
@@ -78,10 +83,22 @@ class Delimited(FileFormat):
     encoding: Encoding = "utf-8"
     names: Sequence[str] | None = None
 
+    @model_validator(mode="after")
+    def _require_what_can_be_read(self) -> Self:
+        if self.names is not None:
+            header.require_names(self.names)
+        if self.delimiter == self.quote or {self.delimiter, self.quote} & {"\n", "\r", "\0"}:
+            raise ContractError(
+                source="Format delimited",
+                culprit="its delimiter and its quote are the same, or the end of a line.",
+                remedy='Give two other characters; quote: "" where fields are not quoted.',
+            )
+        return self
+
     def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:
         """The rows, all columns text."""
         text = _text(blocks, at, source, encoding=self.encoding, proven=proven)
-        names = self.names or _header(text.file, source, delimiter=self.delimiter, quote_character=self.quote)
+        names = self.names or header.read(text.file, source, delimiter=self.delimiter, quote_character=self.quote)
         return Delivered(
             source=source,
             rows=self._parsed(at.connection, text.file, names),
@@ -128,6 +145,8 @@ class Delimited(FileFormat):
         line, fields = _LINE.search(message), _FIELDS.search(message)
         if fields:
             reason = f"has {fields[2]} fields where {fields[1]} are expected"
+        elif _TOO_LONG in message:
+            reason = "is longer than 2 MB, as with a quotation mark that is not closed"
         elif _UNCLOSED in message:
             reason = "has a quotation mark that is not closed or not doubled"
         else:
@@ -137,6 +156,8 @@ class Delimited(FileFormat):
 
 class FixedWidth(FileFormat):
     """Text whose columns stand at fixed places of each line, without a header line; spaces around a value are no part.
+
+    An empty line is refused, and so is text behind the last field. What stands between fields is left out.
 
     Attributes:
         fields: for each column its first place, counted from 1, and its width.
@@ -151,6 +172,11 @@ class FixedWidth(FileFormat):
     fields: Annotated[Mapping[str, _Span], dg.Resolver.default(model_field_type=dict[str, list[int]])]
     encoding: Encoding = "utf-8"
 
+    @model_validator(mode="after")
+    def _require_names(self) -> Self:
+        header.require_names(list(self.fields))
+        return self
+
     def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:
         """The rows, all columns text; an empty place is NULL."""
         text = _text(blocks, at, source, encoding=self.encoding, proven=proven)
@@ -164,12 +190,31 @@ class FixedWidth(FileFormat):
             auto_detect=False,
         )
         # Spaces at the end of a line may be left out, and with them the last field.
-        least = max(start for start, _ in self.fields.values()) - 1
-        [(short, first)] = lines.query(
-            "lines",
-            f"SELECT count(*), min(n) FROM (SELECT row_number() OVER () AS n, line FROM lines) "
-            f"WHERE coalesce(length(line), 0) < {least}",
-        ).fetchall()
+        least = max(1, max(start for start, _ in self.fields.values()) - 1)
+        most = max(start + width for start, width in self.fields.values()) - 1
+        is_short, is_long = f"coalesce(length(line), 0) < {least}", f"length(rtrim(line)) > {most}"
+        try:
+            [(short, first, long, first_long)] = lines.query(
+                "lines",
+                f"SELECT count(*) FILTER (WHERE {is_short}), min(n) FILTER (WHERE {is_short}), "
+                f"count(*) FILTER (WHERE {is_long}), min(n) FILTER (WHERE {is_long}) "
+                "FROM (SELECT row_number() OVER () AS n, line FROM lines)",
+            ).fetchall()
+        except duckdb.Error as error:
+            # DuckDB's own message quotes the line.
+            raise SourceError(
+                source=source,
+                culprit="it holds a line longer than 2 MB."
+                if _TOO_LONG in str(error)
+                else "it holds a line with an end of CR alone, or the character 0x1f.",
+                remedy="Look at it in the source; have the file delivered again as plain lines.",
+            ) from None
+        if long:
+            raise SourceError(
+                source=source,
+                culprit=f"{long:,} of its lines hold text behind character {most}; the first is line {first_long:,}.",
+                remedy="Compare with the places of the declaration's fields; add a field for what stands there.",
+            )
         if short:
             raise SourceError(
                 source=source,
@@ -202,13 +247,35 @@ class Parquet(FileFormat):
         try:
             rows = at.connection.sql(f"FROM read_parquet({literal(str(file))}, hive_partitioning = false)")
             rows.aggregate("count(*)").fetchall()
-        except duckdb.Error as error:
+            wide = [field.name for field in pq.read_schema(file) if _has_wide_decimals(field.type)]
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise SourceError(
                 source=source,
                 culprit=f"it is no whole Parquet file ({type(error).__name__}).",
                 remedy="Deliver it again, whole.",
             ) from None
-        return Delivered(source=source, rows=rows)
+        if wide:
+            # DuckDB reads them as other numbers.
+            raise SourceError(
+                source=source,
+                culprit=f"its column {wide[0]} has decimals of more than {_MOST_DIGITS} digits.",
+                remedy=f"Ask for it with at most {_MOST_DIGITS}, or as text.",
+            )
+        return Delivered(
+            source=source,
+            rows=rows,
+            unreadable=lambda: SourceError(
+                source=source,
+                culprit="its Parquet pages are damaged, or hold text that is not UTF-8.",
+                remedy="Deliver it again, whole.",
+            ),
+        )
+
+
+def _has_wide_decimals(kind: pa.DataType) -> bool:
+    if pa.types.is_decimal(kind):
+        return bool(kind.precision > _MOST_DIGITS)
+    return any(_has_wide_decimals(kind.field(at).type) for at in range(kind.num_fields))
 
 
 Format = Annotated[Delimited | FixedWidth | Parquet, one_of(Delimited, FixedWidth, Parquet)]
@@ -221,34 +288,6 @@ def _text(blocks: Iterator[bytes], at: Workplace, source: str, *, encoding: Enco
         raise SourceError(
             source=source,
             culprit="its last line has no end, so it may have been cut off.",
-            remedy="Deliver it whole, packed, or with a manifest or a checksum that proves it.",
+            remedy="Deliver it with a line end, as a zip archive, or with a manifest or a checksum that proves it.",
         )
     return text
-
-
-def _header(file: Path, source: str, *, delimiter: str, quote_character: str) -> list[str]:
-    """The fields of the first line.
-
-    Raises:
-        SourceError: there is none, or it names a column twice.
-    """
-    with file.open("rb") as opened:
-        line = opened.readline(_MOST_HEADER_BYTES).decode("utf-8", errors="replace").rstrip("\n")
-    if not line:
-        raise SourceError(
-            source=source, culprit="it is empty.", remedy="Deliver it with its header line, even where it has no rows."
-        )
-    if quote_character:
-        names = next(csv.reader([line], delimiter=delimiter, quotechar=quote_character))
-    else:
-        names = line.split(delimiter)
-    folded = [name.casefold() for name in names]
-    if "" in names or len(set(folded)) < len(folded):
-        # None of it is shown: the line may be no header but a person's data.
-        raise SourceError(
-            source=source,
-            culprit="its first line names a column twice, or not at all: it may be no header.",
-            remedy="Ask for the file with a header that names each column once, or give names in the declaration's "
-            "format.",
-        )
-    return names

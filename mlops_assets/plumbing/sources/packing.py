@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
+PROVEN: Final = frozenset({"zip"})
+"""Packings that prove that their content is whole: gzip and zstd may be cut between two members."""
 MOST_BYTES: Final = archive.MOST_BYTES
 """Size, in bytes, above which what a file unpacks to is refused."""
 MOST_RATIO: Final = 1000

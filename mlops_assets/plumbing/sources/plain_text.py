@@ -84,10 +84,16 @@ def _utf8(blocks: Iterable[bytes], source: str, encoding: Encoding) -> Iterator[
                             others += count
                     lines = recoded.encode()
             yield lines
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        # UTF-16 without its mark has no byte that is to blame.
+        at_fault = (
+            f"the byte 0x{error.object[error.start]:02x} does not belong in it"
+            if isinstance(error, UnicodeDecodeError)
+            else "it has no byte order mark"
+        )
         raise SourceError(
             source=source,
-            culprit=f"its text is not {encoding} (the byte 0x{error.object[error.start]:02x} does not belong in it).",
+            culprit=f"its text is not {encoding} ({at_fault}).",
             remedy="Say in the declaration's format which encoding it has: latin-1, cp1252 or utf-16.",
         ) from None
     if as_utf8 and as_utf8 >= others:

@@ -26,6 +26,7 @@ from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.layout import Layout, conformed
 from mlops_assets.plumbing.sources.scaffold import SourceScaffolder
 from mlops_assets.plumbing.sources.templates import time_dimension
+from mlops_assets.plumbing.sources.text_forms import require_forms
 from mlops_assets.plumbing.sources.variants import Texts
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
                     culprit=f"its {option} name {unknown[0]}, which is no column of the contract.",
                     remedy=f"There are {', '.join(known)}.",
                 )
+        require_forms(self.formats, known, self.name)
         if self.due is not None and self.cron is None:
             raise ContractError(
                 source=self.name, culprit="it says what is due, and no time to ask.", remedy="Give cron as well."

@@ -1,9 +1,10 @@
 """How delivered text becomes a value of a contract's type: one rule for every kind of source.
 
-Put here what a number, a time or a truth looks like as text. Keep out which columns there are (``layout``).
+Put here what a number, a time or a truth looks like as text. Keep out which columns there are (``layout``) and which
+formats a declaration may name (``text_forms``).
 
 What could be read in two ways is refused: ``1,291`` (a thousand, or one and a bit), ``5.0`` for a whole number, a
-moment without its zone. Nothing is rounded.
+moment without its zone. Nothing is rounded, but for the last bit of a floating-point number.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.lake.catalog import literal, quote
+from mlops_assets.plumbing.sources.text_forms import OFFSET, YEAR, mask, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
 
 _WHOLE: Final = r"[+-]?[0-9]+"
 _NUMBER: Final = r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?"
-_NON_FINITE: Final = r"[+-]?(nan|inf|infinity)"
-_DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_MOMENT: Final = _DAY + r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?)?"
-_ZONE: Final = r" ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_NON_FINITE: Final = r"(?i:[+-]?(nan|inf|infinity))"
+_DAY: Final = YEAR + r"-[0-9]{2}-[0-9]{2}"
+_CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{0,%d}0{0,3})?)?"
+_ZONE: Final = rf" ?(Z|{OFFSET})"
+_MICROSECONDS: Final = 6
 _TRUTHS: Final = "true/false"
-_SEPARATOR: Final = "/"
+_DIGITS_64: Final = (15, 17)
+_DIGITS_32: Final = (6, 9)
+"""How many significant digits a floating-point number always keeps, and how many tell all of them apart."""
 
 
 def parsed(column: str, kind: dt.DataType, *, sql_type: str, form: str | None, non_finite: bool) -> str:
@@ -42,19 +47,21 @@ def parsed(column: str, kind: dt.DataType, *, sql_type: str, form: str | None, n
     if kind.is_string():
         return text
     if kind.is_boolean():
-        true, _, false = (form or _TRUTHS).lower().partition(_SEPARATOR)
+        true, false = words(form or _TRUTHS)
         return f"CASE lower({text}) WHEN {literal(true)} THEN true WHEN {literal(false)} THEN false END"
     if form is not None:
-        return f"try_strptime({text}, {literal(form)})::{sql_type}"
-    pattern = _pattern(kind, non_finite=non_finite)
-    matches = f"regexp_full_match({text}, {literal(pattern)})" if pattern else "true"
-    return f"CASE WHEN {matches} THEN TRY_CAST({text} AS {sql_type}) END"
+        return _by_form(text, kind, sql_type, form)
+    value = f"TRY_CAST({text} AS {sql_type})"
+    if kind.is_floating():
+        return _floating(text, value, kind, non_finite=non_finite)
+    pattern = _pattern(kind)
+    return f"CASE WHEN {_matches(text, pattern)} THEN {value} END" if pattern else value
 
 
 def described(kind: dt.DataType, form: str | None) -> str:
     """What that text should be, for messages."""
     if form is not None:
-        return f"written as {form}"
+        return f"written as {form}" + ("" if kind.is_boolean() else ", each part with all its digits")
     zone = "+00:00" if getattr(kind, "timezone", None) else ""
     for is_so, text in _DESCRIBED:
         if is_so(kind):
@@ -65,22 +72,54 @@ def described(kind: dt.DataType, form: str | None) -> str:
 _DESCRIBED: Final[tuple[tuple[Callable[[dt.DataType], bool], str], ...]] = (
     (lambda kind: kind.is_boolean(), "true or false"),
     (lambda kind: kind.is_date(), "a date (2024-01-31)"),
-    (lambda kind: kind.is_timestamp(), "a moment (2024-01-31T12:00:00{zone})"),
+    (lambda kind: kind.is_timestamp(), "a moment (2024-01-31T12:00:00{zone}) that its type can hold"),
+    (lambda kind: kind.is_time(), "a time of day (12:00:00)"),
     (lambda kind: kind.is_integer(), "a whole number that its type can hold"),
-    (lambda kind: kind.is_numeric(), "a number with at most a decimal point"),
+    (lambda kind: kind.is_numeric(), "a number with at most a decimal point, that its type can hold"),
 )
 
 
-def _pattern(kind: dt.DataType, *, non_finite: bool) -> str | None:
+def _matches(text: str, pattern: str) -> str:
+    return f"regexp_full_match({text}, {literal(pattern)})"
+
+
+def _by_form(text: str, kind: dt.DataType, sql_type: str, form: str) -> str:
+    found = f"try_strptime({text}, {literal(form)})"
+    value = f"TRY_CAST({found} AS {sql_type})"
+    kept = "" if kind.is_time() or getattr(kind, "timezone", None) else f" AND CAST({value} AS TIMESTAMP) = {found}"
+    return f"CASE WHEN {_matches(text, mask(form))}{kept} THEN {value} END"
+
+
+def _floating(text: str, value: str, kind: dt.DataType, *, non_finite: bool) -> str:
+    """Finite, not zero unless its text is, and the same number, if a whole one has more digits than are always kept."""
+    always, most = _DIGITS_64 if kind.is_float64() else _DIGITS_32
+    digits = f"trim(regexp_replace({text}, '[eE].*|[^0-9]', '', 'g'), '0')"
+    same = f"TRY_CAST({value} AS HUGEINT) = TRY_CAST({text} AS HUGEINT)"
+    other = f"CASE WHEN {_matches(text, _NON_FINITE)} THEN {value} END" if non_finite else "NULL"
+    kept = (
+        f"isfinite({value}) AND ({value} <> 0 OR {digits} = '') AND (length({digits}) <= {always} OR "
+        f"(length({digits}) <= {most} AND (NOT {_matches(text, _WHOLE)} OR {same})))"
+    )
+    # Most text is short: the second branch spares it the rest, which takes twice as long.
+    return (
+        f"CASE WHEN NOT {_matches(text, _NUMBER)} THEN {other} "
+        f"WHEN length({text}) <= {always} AND isfinite({value}) AND {value} <> 0 THEN {value} "
+        f"WHEN {kept} THEN {value} END"
+    )
+
+
+def _pattern(kind: dt.DataType) -> str | None:
     """What text of that type looks like; ``None`` where the engine's own rule is strict."""
     if kind.is_date():
         return _DAY
+    if kind.is_time():
+        return _CLOCK % _MICROSECONDS
     if kind.is_timestamp():
-        return _MOMENT + _ZONE if getattr(kind, "timezone", None) else _MOMENT
+        scale = getattr(kind, "scale", None)
+        clock = _CLOCK % (_MICROSECONDS if scale is None else scale)
+        return f"{_DAY}([T ]{clock})?" + (_ZONE if getattr(kind, "timezone", None) else "")
     if kind.is_integer():
         return _WHOLE
     if kind.is_decimal():
         return f"{_WHOLE}([.][0-9]{{0,{getattr(kind, 'scale', None) or 0}}}0*)?"
-    if kind.is_floating():
-        return f"(?i:{_NUMBER}|{_NON_FINITE})" if non_finite else _NUMBER
     return None

@@ -72,6 +72,11 @@ class TestWhatIsTaken:
         assert done.success, done.told
         assert rows() == ROWS
 
+    def test_packed_output_whose_last_line_has_no_end_is_refused(self) -> None:
+        done = run(shell("printf 'sale,day,amount,note\\n1,2024-01-03,1.5,fir' | gzip -c"))
+        assert "its last line has no end" in done.told
+        assert rows() == []
+
     def test_formats_are_those_of_files(self, tmp_path: Path) -> None:
         text = tmp_path / "text"
         text.write_text("001 2024-01-03  1.5 first\n002 2024-01-04   20 \n")

@@ -91,6 +91,57 @@ def test_what_no_draft_can_be_made_from_is_told(tmp_path: Path, content: bytes, 
         draft(file, table="bad")
 
 
+def test_numbers_that_no_type_holds_stay_text(tmp_path: Path) -> None:
+    file = tmp_path / "ids.csv"
+    file.write_text("id\n12345678901234567801\n12345678901234567802\n", encoding="utf-8")
+    assert loaded(file, "ids", None) == [("12345678901234567801",), ("12345678901234567802",)]
+
+
+def test_dates_that_can_be_read_in_two_ways_are_pointed_out(tmp_path: Path) -> None:
+    file = tmp_path / "dates.csv"
+    file.write_text("day\n01/02/2024\n3/4/2024\n", encoding="utf-8")
+    text = draft(file, table="dates")
+    assert "day: dt.Date  # or written as %-d/%-m/%Y: every value fits both" in text
+    file.write_text("day\n01/02/2024\n3/14/2024\n", encoding="utf-8")
+    assert "# or written" not in draft(file, table="dates")
+
+
+@pytest.mark.parametrize("first", ["17", "a@b.de", "2024-01-03", "3.1.2024"])
+def test_a_first_line_of_values_is_no_header_and_is_not_shown(tmp_path: Path, first: str) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text(f"x,{first}\ny,2\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="it is no header") as caught:
+        draft(file, table="people")
+    assert first not in str(caught.value)
+
+
+def test_line_ends_of_cr_alone_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "old.csv"
+    file.write_bytes(b"a,b\r1,2\r")
+    with pytest.raises(SourceError, match="CR alone"):
+        draft(file, table="old")
+
+
+def test_lists_are_told_since_no_draft_can_declare_them(tmp_path: Path) -> None:
+    file = tmp_path / "lists.parquet"
+    pq.write_table(pa.table({"a": [[1, 2]]}), file)
+    with pytest.raises(SourceError, match="lists or records"):
+        draft(file, table="lists")
+
+
+@pytest.mark.parametrize("name", ["sales-2024-13.csv", "sales-2024-01-99.csv", "sales-{x}.csv"])
+def test_a_name_that_holds_no_time_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_text("sale\n1\n", encoding="utf-8")
+    assert loaded(file, "sales", None) == [(1,)]
+
+
+def test_a_column_of_dates_is_not_taken_for_the_partition(tmp_path: Path) -> None:
+    file = tmp_path / "sales-2024-01.csv"
+    file.write_text("sale,month\n1,2024-01-01\n", encoding="utf-8")
+    assert [row[0] for row in loaded(file, "sales", None)] == [1]
+
+
 def test_the_command_prints_it_or_says_why_not(tmp_path: Path) -> None:
     file = tmp_path / "Sales 2024.csv"
     file.write_text("sale\n1\n", encoding="utf-8")
