@@ -30,14 +30,13 @@ from mlops_assets.plumbing.sources.arguments import (
     require_arguments,
 )
 from mlops_assets.plumbing.sources.formats import Delimited, Format
+from mlops_assets.plumbing.sources.hidden import Hidden
 from mlops_assets.plumbing.sources.secret import Secret, Text, text_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import filled, require_known
 from mlops_assets.plumbing.sources.variants import Texts, Words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
     from mlops_assets.plumbing.sources.process import Ended
 
@@ -47,7 +46,6 @@ EX_TEMPFAIL: Final = 75
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MOST_LINES: Final = 5
 _LONGEST_LINE: Final = 200
-_HIDDEN: Final = "***"
 
 
 class CommandSource(Source):
@@ -92,7 +90,7 @@ class CommandSource(Source):
         True
     """
 
-    command: Words
+    command: Annotated[Words, Field(min_length=1)]
     output: str | None = None
     format: Format = Delimited()
     cwd: Text | None = None
@@ -117,8 +115,6 @@ class CommandSource(Source):
 
     @model_validator(mode="after")
     def _require_what_can_be_run(self) -> Self:
-        if not self.command:
-            raise self._contract_error("its command is empty.", "Name a program and its arguments.")
         require_arguments(self.name, self.command, self.contract, output=self.output is not None)
         if self.output is not None:
             require_known(self.name, "output", self.output, self.contract)
@@ -142,6 +138,9 @@ class CommandSource(Source):
     def read(self, request: Request) -> Delivered:
         """Run the command, see that it has ended well, unpack and parse its output."""
         secrets = {name: secret.read(request.settings) for name, secret in self.secrets.items()}
+        hidden = Hidden()
+        for name, text in secrets.items():
+            hidden.add(text, self.secrets[name].name)
         place = Path(tempfile.mkdtemp(prefix="command-", dir=request.scratch))
         home = place / "home"
         home.mkdir()
@@ -165,7 +164,7 @@ class CommandSource(Source):
         ended = process.run(command, request.connection)
         problem = self._problem(ended, output)
         if problem is not None:
-            raise self._told(problem, ended, secrets)
+            raise self._told(problem, ended, hidden)
         with output.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
             size = opened.tell()
@@ -178,7 +177,7 @@ class CommandSource(Source):
             "output_bytes": size,
             "output_sha256": digest,
         }
-        return dataclasses.replace(delivered, facts=facts)
+        return dataclasses.replace(delivered, facts=facts, hidden=hidden)
 
     def _output_name(self, request: Request) -> str:
         name = filled(self.output or "", self.contract, request.partition)
@@ -229,9 +228,9 @@ class CommandSource(Source):
             return None
         return kind(source=self._source, culprit=culprit, remedy=remedy)
 
-    def _told(self, problem: SourceError, ended: Ended, secrets: Mapping[str, str]) -> SourceError:
+    def _told(self, problem: SourceError, ended: Ended, hidden: Hidden) -> SourceError:
         """The problem with what the command said of it: kept for its owner, and the last lines told if they may be."""
-        said = _hidden(ended.said.decode(errors="backslashreplace"), secrets.values()).strip()
+        said = hidden.said(ended.said.decode(errors="backslashreplace")).strip()
         if not said:
             return problem
         culprit = problem.culprit
@@ -259,14 +258,6 @@ def _is_file(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
         return False
-
-
-def _hidden(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets, nor the lines of those that have several."""
-    parts = {part for secret in secrets for part in (secret, *secret.splitlines()) if part.strip()}
-    for part in sorted(parts, key=len, reverse=True):
-        text = text.replace(part, _HIDDEN)
-    return text
 
 
 def _shown(line: str) -> str:

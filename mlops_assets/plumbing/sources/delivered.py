@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlops_assets.platform.errors import SourceError
+from mlops_assets.plumbing.sources.hidden import Hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -70,6 +71,7 @@ class Delivered:
         promised: how many rows there are by what the source said; another number is refused.
         unreadable: the error to raise where the engine cannot read the rows to their end; found only then, since it
             takes another reading.
+        hidden: the secrets with which it was asked for: a source may repeat them.
 
     Example:
         >>> import mlops_assets as ma
@@ -83,6 +85,7 @@ class Delivered:
     absent: Collection[str] = ()
     promised: int | None = None
     unreadable: Callable[[], SourceError] | None = None
+    hidden: Hidden = field(default_factory=Hidden)
 
     def require_promised(self, rows: int) -> None:
         """Refuse another number of rows than was promised.

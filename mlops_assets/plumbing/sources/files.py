@@ -220,10 +220,11 @@ class FileSource(Source):
         strange = [(values[:-1], values[-1]) for values in found if not self._is_partition(values[:-1])]
         if strange:
             shown = ", ".join(repr("|".join(map(str, values))) for values, _ in sorted(strange, key=str)[:_MOST_SHOWN])
+            told = ", ".join(theirs.values()) + ("" if self.contract.personal else f": {shown}")
             raise SourceError(
                 source=source,
-                culprit=f"{sum(count for _, count in strange):,} of its rows are of no partition of the table "
-                f"({', '.join(theirs.values())}: {shown}).",
+                culprit=f"{sum(number for _, number in strange):,} of its rows are of no partition of the table "
+                f"({told}).",
                 remedy="Ask the source's owner how these are meant; nothing was left out in silence.",
             )
         own = " AND ".join(

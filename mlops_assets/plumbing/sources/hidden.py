@@ -10,10 +10,18 @@ import json
 import logging
 import re
 import weakref
-from typing import Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
 
+from mlops_assets.platform.errors import PlatformError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 HIDDEN: Final = "[hidden]"
+LEAST: Final = 4
+"""Characters of the shortest secret: hiding less would hide parts of other words, and so tell it."""
 
 _ADDRESS: Final = re.compile(r"(https?:)//[^\s\"'<>]*", re.IGNORECASE)
 _VALUE: Final = re.compile(r"([?&][^\s=&?#\"'<>]*=)[^\s&#\"'<>]*")
@@ -47,16 +55,21 @@ class Hidden:
             logging.getLogger(name).addFilter(_FILTER)
 
     def add(self, text: str, name: str) -> None:
-        """Hide a secret from now on, also as addresses, JSON and HTTP's Basic scheme spell it.
+        """Hide a secret from now on, also as addresses, hosts, JSON and HTTP's Basic scheme spell it.
+
+        Of one that has several lines, each is hidden.
 
         Args:
             text: the secret.
             name: what stands in its place.
         """
-        encoded = base64.b64encode(text.encode()).decode()
-        for form in (text, quote(text, safe=""), quote(text), quote_plus(text), json.dumps(text)[1:-1], encoded):
-            if form:
-                self._names[form] = f"[{name.replace(' ', '_')}]"
+        lines = (line.strip() for line in text.splitlines())
+        for part in (text, *(line for line in lines if len(line) >= LEAST)):
+            escaped = (json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1])
+            spelt = (part, part.lower(), quote(part, safe=""), quote(part), quote_plus(part), *escaped)
+            for form in (*spelt, base64.b64encode(part.encode()).decode()):
+                if form:
+                    self._names[form] = f"[{name.replace(' ', '_')}]"
 
     def said(self, text: str) -> str:
         """The text without the secrets, and with addresses as ``addresses`` shows them."""
@@ -67,6 +80,16 @@ class Hidden:
         for form in sorted(self._names, key=len, reverse=True):
             text = text.replace(form, self._names[form])
         return text
+
+    @contextmanager
+    def in_errors(self) -> Iterator[None]:
+        """Let no error that is raised within the block show a secret."""
+        try:
+            yield
+        except PlatformError as error:
+            error.source, error.culprit, error.remedy = map(self.said, (error.source, error.culprit, error.remedy))
+            error.args = (f"{error.source}: {error.culprit} {error.remedy}",)
+            raise
 
 
 class _Filter(logging.Filter):

@@ -16,11 +16,9 @@ import msgspec
 from mlops_assets.platform.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _MARK: Final = b"\xef\xbb\xbf"
-_OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ROWS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _STRING: Final = msgspec.json.Decoder(str)
 _ANY: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder()
 _AT_ROW: Final = re.compile(r"\$\[(\d+)\]")
@@ -34,6 +32,12 @@ def parsed(body: bytes, source: str) -> object:
         SourceError: it is not JSON, or only the beginning of it.
     """
     return _decoded(_ANY, body.removeprefix(_MARK), source)
+
+
+class _Name(str):
+    """A name in an object, which is told as it is read."""
+
+    __slots__ = ()
 
 
 class Answer:
@@ -65,7 +69,8 @@ class Answer:
         for name in path.split(".") if path else ():
             if _kind(found) != "an object":
                 return None
-            inner = _decoded(_OBJECT, found, self._source).get(name)
+            [names] = _objects(b"[%b]" % bytes(found), self._source)
+            inner = names.get(_Name(name))
             if inner is None:
                 return None
             found = inner
@@ -102,7 +107,7 @@ class Answer:
                 remedy="Name the dotted path of the list in the declaration's rows, such as data.items.",
             )
         try:
-            found = _decoded(_ROWS, raw, self._source)
+            found = _objects(raw, self._source)
         except msgspec.ValidationError as error:
             where = _AT_ROW.search(str(error))
             raise SourceError(
@@ -120,7 +125,7 @@ class Rows:
         digest: SHA-256 of their JSON.
     """
 
-    def __init__(self, rows: Sequence[dict[str, msgspec.Raw]], digest: str, source: str) -> None:
+    def __init__(self, rows: Sequence[Mapping[_Name, msgspec.Raw]], digest: str, source: str) -> None:
         self._rows = rows
         self._source = source
         self.digest = digest
@@ -135,7 +140,7 @@ class Rows:
             for name, raw in row.items():
                 column = found.get(name)
                 if column is None:
-                    column = found[name] = [None] * len(self._rows)
+                    column = found[str(name)] = [None] * len(self._rows)
                 column[number] = _text(raw, self._source)
         return found
 
@@ -152,6 +157,31 @@ def _text(raw: msgspec.Raw, source: str) -> str | None:
             return None
         case _:
             return bytes(raw).decode()
+
+
+def _objects(raw: bytes | msgspec.Raw, source: str) -> Sequence[Mapping[_Name, msgspec.Raw]]:
+    """The objects of a list.
+
+    Raises:
+        SourceError: one gives a name twice, of which the decoder would keep the last value alone.
+    """
+    read = 0
+
+    def named(kind: type[_Name], name: str) -> _Name:
+        nonlocal read
+        read += 1
+        return kind(name)
+
+    found: list[dict[_Name, msgspec.Raw]] = _decoded(
+        msgspec.json.Decoder(list[dict[_Name, msgspec.Raw]], dec_hook=named), raw, source
+    )
+    if read > sum(map(len, found)):
+        raise SourceError(
+            source=source,
+            culprit="an object of its JSON gives a name twice.",
+            remedy="Ask the source's owner which value is meant.",
+        )
+    return found
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, source: str) -> Any:  # noqa: ANN401

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Delivered, Request
 
 TEXT: Final = "VARCHAR"
+_NOT_THE_ROWS: Final = (duckdb.InterruptException, duckdb.OutOfMemoryException)
 _MOST_SHOWN: Final = 3
 _LONGEST: Final = 40
-_ROW: Final = "mlops_assets_row"
+_ROW: Final = "number of the row in mlops_assets"
 _NO_VALUE: Final = "mlops_assets: no value of its column"
 
 
@@ -105,7 +106,9 @@ def conformed(delivered: Delivered, request: Request, layout: Layout, file: Path
         rows.query("delivered", f"SELECT {chosen} FROM delivered").write_parquet(
             str(file), compression=COMPRESSION, row_group_size=ROW_GROUP
         )
-    except duckdb.InvalidInputException as error:
+    except _NOT_THE_ROWS:
+        raise
+    except duckdb.Error as error:
         if _NO_VALUE in str(error):
             raise _bad_values(delivered, columns, request, layout) from None
         if delivered.unreadable is not None:
@@ -127,27 +130,33 @@ def _judged(names: Sequence[str], request: Request, layout: Layout) -> tuple[str
     missing = [name for name, theirs in wanted.items() if theirs not in names and name not in partition]
     unexpected = [name for at, name in enumerate(names) if name not in wanted.values() or name in names[:at]]
     nullable = {name for name, column in contract.schema.columns.items() if column.nullable}
-    grave = [name for name in missing if not (layout.evolve and name in nullable)]
+    asked = len({*wanted} - partition)
+    # What names less than half of them may be no header but a row, which is data of nobody's or of a person.
+    no_header = 2 * len(missing) > asked
+    grave = [name for name in missing if no_header or not (layout.evolve and name in nullable)]
+    # Names that are not the contract's may be a person's data, so these are counted.
+    shown = [f"{len(unexpected)} in all"] if contract.personal and unexpected else unexpected
     if grave or (unexpected and not layout.evolve):
-        if contract.personal and len(grave) > len(wanted) / 2:
-            # The first line may be a person's data, so none of it is shown.
+        if no_header and (contract.personal or layout.evolve):
             raise SourceError(
                 source=layout.source,
-                culprit=f"{len(grave)} of the {len(wanted)} columns of {contract.layer}/{contract.table} are not among "
+                culprit=f"{len(missing)} of the {asked} columns of {contract.layer}/{contract.table} are not among "
                 "its columns: its first line may be no header.",
                 remedy="Ask for it with its header line, or say in the declaration's columns how it calls them.",
             )
-        parts = {"missing": grave, "unexpected": unexpected}
+        parts = {"missing": grave, "unexpected": shown}
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
         raise SourceError(
             source=layout.source,
             culprit=f"its columns are not those of {contract.layer}/{contract.table} ({listed}).",
-            remedy=_remedy(grave, unexpected, wanted),
+            remedy=_remedy(grave, [] if contract.personal else unexpected, wanted),
         )
-    return (
-        *(f"The column {name} is missing and counts as NULL." for name in missing),
-        *(f"The column {name} is new and was left out." for name in unexpected),
+    new = (
+        [f"New columns, left out: {len(unexpected)}."]
+        if contract.personal and unexpected
+        else [f"The column {name} is new and was left out." for name in unexpected]
     )
+    return (*(f"The column {name} is missing and counts as NULL." for name in missing), *new)
 
 
 def _remedy(missing: Sequence[str], unexpected: Sequence[str], wanted: Mapping[str, str]) -> str:
@@ -202,6 +211,19 @@ def _column(name: str, kind: dt.DataType, types: Mapping[str, str], request: Req
         )
     if stored == sql_type:
         return _Column(name=name, value=text)
+    return _cast(name, text, kind, stored)
+
+
+def _cast(name: str, text: str, kind: dt.DataType, stored: str) -> _Column:
+    """A column of another type than the contract's: what would lose something is no value."""
+    sql_type = DuckDBType.to_string(kind)
+    if not _is_akin(stored, kind):
+        return _Column(
+            name=name,
+            value=f"CAST(NULL AS {sql_type})",
+            bad=f"{text} IS NOT NULL",
+            should_be=f"of type {kind} (they are {stored}, which nothing says how to make one of)",
+        )
     cast = f"TRY_CAST({text} AS {sql_type})"
     return _Column(
         name=name,
@@ -211,17 +233,30 @@ def _column(name: str, kind: dt.DataType, types: Mapping[str, str], request: Req
     )
 
 
+def _is_akin(stored: str, kind: dt.DataType) -> bool:
+    """Whether a value of that type can be one of the contract's without anybody's choice of a zone or a spelling."""
+    zoned = stored.endswith("WITH TIME ZONE")
+    if kind.is_timestamp() and (stored.startswith("TIMESTAMP") or stored == "DATE"):
+        return zoned == bool(getattr(kind, "timezone", None))
+    if kind.is_date():
+        return not zoned
+    nested = stored.endswith("]") or stored.startswith(("STRUCT", "MAP", "UNION"))
+    return not (kind.is_string() and (nested or stored == "BLOB"))
+
+
 def _bad_values(delivered: Delivered, columns: Sequence[_Column], request: Request, layout: Layout) -> SourceError:
     """The error that counts what has no value, and names the first of each column."""
     rows = delivered.rows
     judged = [column for column in columns if column.bad]
     counts = ", ".join(
-        f"count(*) FILTER (WHERE {column.bad}), min({_ROW}) FILTER (WHERE {column.bad})" for column in judged
+        f"count(*) FILTER (WHERE {column.bad}), min({quote(_ROW)}) FILTER (WHERE {column.bad})" for column in judged
     )
-    numbered = f"SELECT row_number() OVER () AS {_ROW}, * FROM delivered"
+    numbered = f"SELECT row_number() OVER () AS {quote(_ROW)}, * FROM delivered"
     try:
         [found] = rows.query("delivered", f"SELECT count(*), {counts} FROM ({numbered})").fetchall()
-    except duckdb.InvalidInputException:
+    except _NOT_THE_ROWS:
+        raise
+    except duckdb.Error:
         # Rows behind the first bad value may be unreadable altogether.
         if delivered.unreadable is None:
             raise
@@ -229,7 +264,7 @@ def _bad_values(delivered: Delivered, columns: Sequence[_Column], request: Reque
     total, bad = found[0], dict(zip([c.name for c in judged], zip(found[1::2], found[2::2], strict=True), strict=True))
     said = [
         f"{column.name}: {bad[column.name][0]:,} of {total:,} rows, the first is row {bad[column.name][1]:,}"
-        f"{_shown(rows, column, request, layout)}; it should be {column.should_be}"
+        f"{_shown(delivered, column, request, layout)}; it should be {column.should_be}"
         for column in judged
         if bad[column.name][0]
     ]
@@ -240,14 +275,16 @@ def _bad_values(delivered: Delivered, columns: Sequence[_Column], request: Reque
     )
 
 
-def _shown(rows: duckdb.DuckDBPyRelation, column: _Column, request: Request, layout: Layout) -> str:
+def _shown(delivered: Delivered, column: _Column, request: Request, layout: Layout) -> str:
     """A few of the values; none where the table holds persons."""
-    if request.contract.personal and column.name not in request.partition.values:
+    if request.contract.personal:
         return ""
     theirs = quote(layout.columns.get(column.name, column.name))
-    found = rows.query(
+    found = delivered.rows.query(
         "delivered",
         f"SELECT DISTINCT CAST({theirs} AS VARCHAR) AS v FROM delivered WHERE {column.bad} ORDER BY v "
         f"LIMIT {_MOST_SHOWN}",
     ).fetchall()
-    return f" ({', '.join(repr(value)[:_LONGEST] for (value,) in found)})"
+    # Hidden before it is shortened: a part of a secret would not be known.
+    values = [value if value is None else delivered.hidden.said(value) for (value,) in found]
+    return f" ({', '.join(repr(value)[:_LONGEST] for value in values)})"

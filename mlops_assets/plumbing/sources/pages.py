@@ -9,13 +9,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping  # noqa: TC003  pydantic reads it
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
 import dagster as dg
 import httpx
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from mlops_assets.platform.errors import SourceError
+from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.plumbing.sources.variants import one_of
 
 if TYPE_CHECKING:
@@ -81,6 +81,12 @@ class _Style(dg.Model, dg.Resolvable, ABC):
 
     total: str | None = None
 
+    @property
+    def parameters(self) -> list[str]:
+        """Those of the query that it sets."""
+        given = (getattr(self, name, None) for name in ("parameter", "size_parameter", "limit_parameter"))
+        return [str(each) for each in given if each is not None]
+
     def begin(self) -> Ask:
         """How the first page is asked for."""
         return Ask()
@@ -125,6 +131,16 @@ class PageNumber(_Counted):
     first: Annotated[int, Field(ge=0)] = 1
     size_parameter: str | None = None
     size: Annotated[int | None, Field(ge=1)] = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.size is None) != (self.size_parameter is None):
+            raise ContractError(
+                source="PageNumber",
+                culprit="it gives one of size and size_parameter without the other.",
+                remedy="Name the parameter that asks for so many rows, or leave both out.",
+            )
+        return self
 
     def begin(self) -> Ask:
         """The first number."""

@@ -205,6 +205,7 @@ class _Watch:
         self._began = began
         self._size = 0
         self._said = bytearray()
+        self._said_more = False
         self._stop: Stop | None = None
         self._selector = selectors.DefaultSelector()
 
@@ -265,12 +266,13 @@ class _Watch:
                 self._said += block
                 if len(self._said) > 2 * MOST_SAID:
                     del self._said[:-MOST_SAID]
+                    self._said_more = True
 
     def _last_said(self) -> bytes:
-        if len(self._said) <= MOST_SAID:
+        if len(self._said) <= MOST_SAID and not self._said_more:
             return bytes(self._said)
-        # Not with half a line, in which half a secret would not be known.
-        return bytes(self._said[-MOST_SAID:]).split(b"\n", 1)[-1]
+        # Not with half a line, in which half a secret would not be known: of a single line nothing is left.
+        return bytes(self._said[-MOST_SAID:]).partition(b"\n")[2]
 
     def _write(self, output: IO[bytes], block: bytes) -> None:
         self._size += len(block)

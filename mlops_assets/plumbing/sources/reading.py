@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import duckdb
+
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
-from mlops_assets.plumbing.sources import csv_rows
+from mlops_assets.plumbing.sources.delivered import Workplace
+from mlops_assets.plumbing.sources.formats import Delimited
 from mlops_assets.plumbing.sources.http_bodies import Kind
 from mlops_assets.plumbing.sources.http_faults import RefusedRequestError
 from mlops_assets.plumbing.sources.json_rows import Answer
@@ -20,13 +25,14 @@ from mlops_assets.plumbing.sources.templates import filled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlops_assets.plumbing.sources.delivered import Request
+    from mlops_assets.plumbing.sources.delivered import Delivered, Request
     from mlops_assets.plumbing.sources.http import Fetcher
     from mlops_assets.plumbing.sources.http_answers import Fetched
     from mlops_assets.plumbing.sources.rest import RestSource
     from mlops_assets.plumbing.sources.text_files import TextFiles
 
 _NOT_FOUND: Final = 404
+_BATCH: Final = 20_000
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 
 
@@ -48,6 +54,7 @@ class Reading:
         self._seen: dict[str, int] = {}
         self._read = self._largest = 0
         self._total: int | None = None
+        self._columns: list[str] = []
         self.pages = self.bytes = 0
         self.digest = hashlib.sha256()
 
@@ -121,12 +128,40 @@ class Reading:
         before = self._rows.count
         if self._seen.get(digest) and ask.may_be_past:
             return 0, None
-        for batch in csv_rows.batches(fetched.body, fetched.address):
-            self._rows.add(batch)
+        self._add_csv(fetched)
         count = self._rows.count - before
         if count:
             self._once(digest, "comes again", ask)
         return count, digest
+
+    def _add_csv(self, fetched: Fetched) -> None:
+        """Write the rows of a page, which the transport has proved whole; an empty one has none."""
+        if not fetched.body.strip():
+            return
+        with tempfile.TemporaryDirectory(dir=self._request.scratch) as folder:
+            at = Workplace(connection=self._request.connection, scratch=Path(folder))
+            self._add_rows(Delimited().rows(iter([fetched.body]), at, fetched.address, proven=True))
+
+    def _add_rows(self, found: Delivered) -> None:
+        names = found.rows.columns
+        # A page without its header line would lose a row, and name columns by its values.
+        if {*names} != {*(self._columns or names)}:
+            raise SourceError(
+                source=found.source,
+                culprit="its header line is not that of the first page.",
+                remedy="Ask for pages that all begin with the header line.",
+            )
+        self._columns = names
+        try:
+            # Once more than there are rows: of a header alone the columns are kept.
+            batch = None
+            while batch is None or batch:
+                batch = found.rows.fetchmany(_BATCH)
+                self._rows.add({name: [row[at] for row in batch] for at, name in enumerate(names)})
+        except duckdb.InvalidInputException:
+            if found.unreadable is None:
+                raise
+            raise found.unreadable() from None
 
     def _once(self, mark: str, culprit: str, ask: Ask) -> bool:
         """Whether that has not been seen.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import dagster as dg
 import httpx
@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.plumbing.sources.access import Access
-from mlops_assets.plumbing.sources.auth import Auth
+from mlops_assets.plumbing.sources.auth import ApiKey, Auth
 from mlops_assets.plumbing.sources.delivered import Delivered
 from mlops_assets.plumbing.sources.http import Fetcher
 from mlops_assets.plumbing.sources.http_limits import Limits
@@ -26,13 +26,15 @@ from mlops_assets.plumbing.sources.pages import Paginate
 from mlops_assets.plumbing.sources.reading import Reading
 from mlops_assets.plumbing.sources.secret import Text, text_of
 from mlops_assets.plumbing.sources.source import Source
-from mlops_assets.plumbing.sources.templates import END, START, filled, require_known
+from mlops_assets.plumbing.sources.templates import END, START, fields_of, filled, require_known
 from mlops_assets.plumbing.sources.text_files import TextFiles
 from mlops_assets.plumbing.sources.variants import Texts, Word
 
 if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Request
 
+_LEAST: Final = 6
+"""Characters of the shortest value in an address that is hidden elsewhere: ``json`` would be missed in messages."""
 _SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
 _TRANSPORT_HEADERS: Final = frozenset({
     "accept-encoding", "connection", "content-length", "host", "if-none-match", "range", "te", "transfer-encoding"
@@ -110,6 +112,16 @@ class RestSource(Source):
     def _require_askable(self) -> Self:
         if not isinstance(self.url, dg.EnvVar):
             require_known(self.name, "url", self.url, self.contract)
+            _require_no_account(self.url, self.name)
+        paged = self.paginate.parameters if self.paginate else []
+        key = [self.auth.query] if isinstance(self.auth, ApiKey) and self.auth.query else []
+        named = [*self.query, *paged, *key]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ContractError(
+                source=self.name,
+                culprit=f"two of its query, paginate and auth set the parameter {twice[0]}.",
+                remedy="Name each parameter once.",
+            )
         for option, texts in (("query", self.query), ("headers", self.headers)):
             for text in texts.values():
                 require_known(self.name, option, text, self.contract)
@@ -131,9 +143,18 @@ class RestSource(Source):
             )
         return self
 
+    def names_partition(self) -> bool:
+        """Whether address, query or headers do."""
+        texts = [*self.query.values(), *self.headers.values()]
+        return isinstance(self.url, dg.EnvVar) or any(fields_of(text) for text in (self.url, *texts))
+
     def read(self, request: Request) -> Delivered:
         """All pages of a partition."""
         access = self.auth.access(request.settings, self.limits) if self.auth else Access()
+        with access.hidden.in_errors():
+            return self._read(request, access)
+
+    def _read(self, request: Request, access: Access) -> Delivered:
         address = self._address(request, access)
         parameters = {name: filled(text, self.contract, request.partition) for name, text in self.query.items()}
         source = access.hidden.said(address)
@@ -157,6 +178,7 @@ class RestSource(Source):
                     "bytes": reading.bytes,
                     "sha256": reading.digest.hexdigest(),
                 },
+                hidden=access.hidden,
             )
 
     def _address(self, request: Request, access: Access) -> str:
@@ -169,14 +191,22 @@ class RestSource(Source):
                 value = filled(f"{{{name}:{spec}}}" if spec else f"{{{name}}}", self.contract, request.partition)
                 parts.append(quote(value, safe="/" if name in {START, END} else ""))
         address = "".join(parts)
-        try:
-            has_account = bool(httpx.URL(address).userinfo)
-        except httpx.InvalidURL:
-            has_account = False
-        if has_account:
-            raise ContractError(
-                source=access.hidden.said(address),
-                culprit="it holds an account.",
-                remedy="Declare auth: {type: basic, ...}; secrets are in no address.",
-            )
+        _require_no_account(address, access.hidden.said(address))
+        for name, value in parse_qsl(urlsplit(text).query):
+            # What stands in the address itself is shown nowhere, so it is not when the source repeats it either.
+            if len(value) >= _LEAST and "{" not in value:
+                access.hidden.add(value, name)
         return address
+
+
+def _require_no_account(address: str, source: str) -> None:
+    try:
+        has_account = bool(httpx.URL(address).userinfo)
+    except httpx.InvalidURL:
+        has_account = False
+    if has_account:
+        raise ContractError(
+            source=source,
+            culprit="its address holds an account.",
+            remedy="Declare auth: {type: basic, ...}; secrets are in no address.",
+        )

@@ -14,6 +14,7 @@ from pydantic import InstanceOf, model_validator
 
 from mlops_assets.platform.errors import ContractError, SettingsError
 from mlops_assets.platform.settings import SECRETS_FOLDER
+from mlops_assets.plumbing.sources.hidden import LEAST
 from mlops_assets.plumbing.sources.variants import AS_IT_STANDS, VARIABLE
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Secret(dg.Model, dg.Resolvable):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
+        if self.file is not None and "\0" in self.file:
+            raise ContractError(source="Secret", culprit="its file holds a NUL.", remedy="Write the name of a file.")
         if (self.file is None) == (self.env is None):
             raise ContractError(
                 source="Secret",
@@ -76,13 +79,13 @@ class Secret(dg.Model, dg.Resolvable):
         """Its text.
 
         Raises:
-            SettingsError: it is not there, cannot be read or is empty.
+            SettingsError: it is not there, cannot be read, is empty, or too short to be hidden.
         """
         if self.env is not None:
             text, place = os.environ.get(self.env, ""), f"Variable {self.env}"
             if not text:
                 raise SettingsError(source=place, culprit="this secret is not set.", remedy="Set it, and start again.")
-            return text
+            return _long_enough(text, place)
         path = _path(str(self.file), settings)
         try:
             text = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
@@ -94,7 +97,7 @@ class Secret(dg.Model, dg.Resolvable):
             ) from None
         if not text:
             raise SettingsError(source=f"Secret file {path}", culprit="it is empty.", remedy="Put the secret there.")
-        return text
+        return _long_enough(text, f"Secret file {path}")
 
 
 def secret_path(file: str, settings: Settings) -> Path:
@@ -115,6 +118,16 @@ def secret_path(file: str, settings: Settings) -> Path:
             remedy=f"Put it there; {SECRETS_FOLDER} names another folder.",
         )
     return path
+
+
+def _long_enough(text: str, place: str) -> str:
+    if len(text) < LEAST:
+        raise SettingsError(
+            source=place,
+            culprit=f"this secret has fewer than {LEAST} characters: it could not be hidden in messages.",
+            remedy="Give the account a longer one.",
+        )
+    return text
 
 
 def _path(file: str, settings: Settings) -> Path:

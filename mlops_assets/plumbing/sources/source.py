@@ -88,6 +88,8 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
             ``{paid: yes/no}``.
         evolve: let the source gain columns, and lose those that may be null, with a warning (check ``layout``) instead
             of an error.
+        snapshot: what it gives is its present state, whichever partition is asked for. Without, a REST or SQL source
+            that names the partition nowhere is refused: each would get the same rows.
         cron: when the source is asked: for the last whole partition of time, or for the table where it has none. A run
             that finds nothing fails, so that somebody is told that it is late.
         timezone: of ``cron``.
@@ -128,6 +130,7 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
     columns: Texts = {}  # noqa: RUF012  pydantic copies it
     formats: Texts = {}  # noqa: RUF012  pydantic copies it
     evolve: bool = False
+    snapshot: bool = False
     cron: str | None = None
     timezone: str = "UTC"
     due: Annotated[Due | None, dg.Resolver.default(model_field_type=str | None)] = None
@@ -145,6 +148,10 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
 
     EXAMPLE: ClassVar[Mapping[str, Any]] = {}
     """Options as ``dg scaffold`` writes them, beside the contract."""
+
+    def names_partition(self) -> bool:
+        """Whether what is asked for depends on the partition; kinds that can tell do."""
+        return True
 
     @property
     def name(self) -> str:
@@ -198,7 +205,17 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         return dg.Definitions(assets=[self.asset()], schedules=self.schedules(), sensors=self.sensors())
 
     def asset(self) -> dg.AssetsDefinition:
-        """The asset that publishes the source's partitions."""
+        """The asset that publishes the source's partitions.
+
+        Raises:
+            ContractError: each partition would get the same rows.
+        """
+        if self.contract.partitions_def is not None and not self.snapshot and not self.names_partition():
+            raise ContractError(
+                source=self.name,
+                culprit="nothing in it names the partition that is asked for, so each would get the same rows.",
+                remedy="Name it ({partition}, :partition), or declare snapshot: true, and load no older ones by it.",
+            )
         contract = self.contract
         if self.evolve:
             contract = dataclasses.replace(
@@ -250,7 +267,8 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
             evolve=self.evolve,
             absent=delivered.absent,
         )
-        rows = conformed(delivered, request, layout, session.scratch / "conformed.parquet")
+        with delivered.hidden.in_errors():
+            rows = conformed(delivered, request, layout, session.scratch / "conformed.parquet")
         # Unpacked text is ten times as large as the rows, which are audited next.
         shutil.rmtree(request.scratch)
         results = None
@@ -260,7 +278,8 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
                     passed=not rows.changes,
                     check_name=LAYOUT_CHECK,
                     severity=dg.AssetCheckSeverity.WARN,
-                    description=" ".join(rows.changes) or "The columns are those of the contract.",
+                    description=delivered.hidden.said(" ".join(rows.changes))
+                    or "The columns are those of the contract.",
                 )
             ]
         return dg.MaterializeResult(value=rows.file, metadata=dict(delivered.facts), check_results=results)

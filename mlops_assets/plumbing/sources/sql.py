@@ -19,7 +19,7 @@ from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.sql_copies import Copied, Question
 from mlops_assets.plumbing.sources.sql_mysql import copy_mysql
-from mlops_assets.plumbing.sources.sql_parameters import require_sql, values_of
+from mlops_assets.plumbing.sources.sql_parameters import has_parameters, require_sql, values_of
 from mlops_assets.plumbing.sources.sql_postgres import copy_postgres
 from mlops_assets.plumbing.sources.sql_sqlite import copy_sqlite
 from mlops_assets.plumbing.sources.variants import Word
@@ -122,6 +122,11 @@ class SqlSource(Source):
             if text is not None:
                 require_sql(self.name, option, text, self.database.type, self.contract)
         return self
+
+    def names_partition(self) -> bool:
+        """Whether the condition or the query does."""
+        text = self.query if self.query is not None else self.where
+        return text is not None and has_parameters(text, self.database.type)
 
     def read(self, request: Request) -> Delivered:
         """Copy what the database holds of a partition."""

@@ -97,6 +97,11 @@ def with_values(text: str, dialect: str, values: Mapping[str, str], write: Calla
     return "".join(parts) + text[done:]
 
 
+def has_parameters(text: str, dialect: str) -> bool:
+    """Whether it names one."""
+    return bool(_places(text, dialect))
+
+
 def without_end(query: str, dialect: str) -> str:
     """The query without a semicolon at its end."""
     last = _tokens(query, dialect)[-1]

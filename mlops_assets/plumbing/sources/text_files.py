@@ -93,7 +93,8 @@ class TextFiles:
             if not name or lower in self._names:
                 raise SourceError(
                     source=self._source,
-                    culprit=f"its columns {self._names[lower]!r} and {name!r} differ by their case alone."
+                    # Not named: of a table of persons they may be a person's data.
+                    culprit="two of its columns differ by their case alone."
                     if name
                     else "one of its columns has no name.",
                     remedy="Ask its owner for names that tell columns apart.",

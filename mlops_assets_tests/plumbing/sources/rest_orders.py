@@ -69,7 +69,7 @@ def order(number: int) -> dict[str, object]:
 
 def source(url: str, **options: Any) -> RestSource:  # noqa: ANN401  options of a declaration
     """A declaration that gives up soon."""
-    return RestSource(**{"contract": ORDERS, "url": url, "retries": 0, "limits": QUICK, **options})
+    return RestSource(**{"contract": ORDERS, "url": url, "retries": 0, "snapshot": True, "limits": QUICK, **options})
 
 
 def read(declared: RestSource, folder: Path, month: str = "2024-01") -> Delivered:

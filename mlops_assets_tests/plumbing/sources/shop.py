@@ -19,7 +19,7 @@ from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mlops_assets.plumbing.sources.source import Source
 
@@ -89,12 +89,14 @@ class Ran:
         told: why not, as Dagster was told.
         metadata: of the materialization.
         checks: by name whether each passed.
+        descriptions: what they tell.
     """
 
     success: bool
     told: str
     metadata: Mapping[str, Any]
     checks: Mapping[str, bool]
+    descriptions: Sequence[str]
 
 
 def run(source: Source, partition: str | None = MONTH, *, instance: dg.DagsterInstance | None = None) -> Ran:
@@ -115,6 +117,7 @@ def run(source: Source, partition: str | None = MONTH, *, instance: dg.DagsterIn
         told=told,
         metadata={name: value.value for each in published for name, value in each.materialization.metadata.items()},
         checks={each.check_name: each.passed for each in done.get_asset_check_evaluations()},
+        descriptions=[str(each.description) for each in done.get_asset_check_evaluations()],
     )
 
 

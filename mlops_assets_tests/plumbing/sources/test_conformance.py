@@ -84,7 +84,9 @@ class TestSqlite(SourceConformance):
         self.path = tmp_path / "shop.sqlite"
 
     def source(self, contract: ma.Contract, **options: Any) -> ma.SqlSource:  # noqa: ANN401  as the base
-        return ma.SqlSource(contract=contract, database=ma.Sqlite(path=str(self.path)), table="sales", **options)
+        return ma.SqlSource(
+            contract=contract, database=ma.Sqlite(path=str(self.path)), table="sales", snapshot=True, **options
+        )
 
     def give(self, rows: Sequence[Mapping[str, str | None]]) -> None:
         names = list(rows[0]) if rows else list(COLUMNS)
@@ -120,7 +122,9 @@ class TestRestServices(SourceConformance):
 
     def source(self, contract: ma.Contract, **options: Any) -> ma.RestSource:  # noqa: ANN401  as the base
         limits = ma.Limits(attempts=2, first_delay_seconds=0.01)
-        return ma.RestSource(contract=contract, url=self.url, paginate=ma.PageNumber(), limits=limits, **options)
+        return ma.RestSource(
+            contract=contract, url=self.url, paginate=ma.PageNumber(), limits=limits, snapshot=True, **options
+        )
 
     def give(self, rows: Sequence[Mapping[str, str | None]]) -> None:
         self.rows = rows

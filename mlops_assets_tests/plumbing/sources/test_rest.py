@@ -130,6 +130,14 @@ def test_csv_is_read_as_text(tmp_path: Path) -> None:
     assert texts(delivered) == [("1,5", "007"), ('a "b"\n', "8")]
 
 
+def test_an_empty_field_of_csv_is_null_unless_it_is_quoted(tmp_path: Path) -> None:
+    body = f'order_id,amount\n,""\n{"x" * 200_000},1\n'.encode()
+    with ApiServer(lambda _: Said(value=body, content_type="text/csv")) as api:
+        delivered = read(source(api.url, format="csv"), tmp_path / "s")
+
+    assert texts(delivered) == [("", None), ("1", "x" * 200_000)]
+
+
 def test_what_is_filled_into_an_address_cannot_lead_elsewhere(tmp_path: Path) -> None:
     key = "north/../admin?a=b#c"
     shops = dataclasses.replace(ORDERS, partitions_def=dg.StaticPartitionsDefinition([key]))

@@ -101,10 +101,9 @@ def test_a_secret_that_no_header_may_hold_is_an_error(tmp_path: Path, secrets: P
         assert text not in str(caught.value)
 
 
-def test_an_account_in_the_address_is_refused(tmp_path: Path, secrets: Path) -> None:
-    del secrets
+def test_an_account_in_the_address_is_refused_as_it_is_declared() -> None:
     with pytest.raises(ContractError, match="holds an account") as caught:
-        read(source("http://reader:hunter2@127.0.0.1:9/"), tmp_path / "s")
+        source("http://reader:hunter2@127.0.0.1:9/{month}")
 
     assert "hunter2" not in str(caught.value)
 

@@ -154,11 +154,11 @@ def test_csv_whose_compression_is_cut_at_a_flush_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("body", "match"),
     [
-        (b'order_id,amount\n1,"1.5', "CSV breaks"),
-        (b"order_id,amount\n1\n", "row 1 holds 1 fields"),
-        (b"order_id,order_id\n1,2\n", "same name"),
-        (b"order_id,amount\n\xff,2\n", "not UTF-8"),
-        (b"order_id,amount\n\0,2\n,,,", "row 2 holds 4 fields"),
+        (b'order_id,amount\n1,"1.5', "line 2 has a quotation mark"),
+        (b"order_id,amount\n1\n", "line 2 has 1 fields where 2 are expected"),
+        (b"order_id,order_id\n1,2\n", "names a column twice"),
+        (b"order_id,amount\n\xff,2\n", "not utf-8"),
+        (b"order_id,amount\n\0,2\n", "NUL bytes"),
     ],
 )
 def test_broken_csv_is_refused(tmp_path: Path, body: bytes, match: str) -> None:
@@ -175,6 +175,7 @@ def test_broken_csv_is_refused(tmp_path: Path, body: bytes, match: str) -> None:
         (b"[1]", "row 1 of the answer is no object"),
         (b'[{"a": "1"}, ["b"]]', "row 2 of the answer is no object"),
         (b"[{}]", "hold no values"),
+        (b'[{"a": 1, "b": 2, "a": 3}]', "gives a name twice"),
         (b'[{"a": NaN}]', "JSON breaks"),
         (b'[{"a": Infinity}]', "JSON breaks"),
         (b'[{"a": "\\ud800"}]', "JSON breaks"),
@@ -187,7 +188,7 @@ def test_broken_csv_is_refused(tmp_path: Path, body: bytes, match: str) -> None:
         (b'[{"": 1}]', "no name"),
         (b"[{" + b", ".join([b'"%d": 1' % number for number in range(2_001)]) + b"}]", "more than 2,000 columns"),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_broken_json_is_refused(tmp_path: Path, body: bytes, match: str) -> None:
     with RawServer(Bytes(parts=[head(length(body)), body])) as server, pytest.raises(SourceError, match=match):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mlops_assets.platform.errors import ContractError, SourceError
+from mlops_assets.plumbing.sources.auth import ApiKey
 from mlops_assets.plumbing.sources.pages import Cursor, LinkHeader, NextAddress, Offset, PageNumber
+from mlops_assets.plumbing.sources.secret import Secret
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Asked, Said
 from mlops_assets_tests.plumbing.sources.rest_orders import ids, order, read, source
 
@@ -55,7 +57,7 @@ def test_a_page_that_is_missing_in_the_middle_is_an_error(tmp_path: Path) -> Non
         return Said(status=404) if asked.query["page"] == "2" else Said(value=numbered(asked))
 
     with ApiServer(answer) as api, pytest.raises(SourceError, match=r"page 2.* answers 404"):
-        read(source(api.url, paginate=PageNumber(size=4)), tmp_path / "s")
+        read(source(api.url, paginate=PageNumber(size_parameter="size", size=4)), tmp_path / "s")
 
 
 def test_a_source_that_ignores_the_page_s_number_is_an_error(tmp_path: Path) -> None:
@@ -186,3 +188,30 @@ def test_pages_of_csv_may_be_numbered(tmp_path: Path) -> None:
 def test_paths_into_json_are_refused_for_csv() -> None:
     with pytest.raises(ContractError, match="names a path into JSON"):
         source("http://example.org", format="csv", paginate=Cursor(path="next"))
+
+
+def test_a_page_of_csv_without_its_header_line_is_refused(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Said:
+        return Said(
+            value=b"order_id,amount\n1,1\n" if asked.query["page"] == "1" else b"2,3\n", content_type="text/csv"
+        )
+
+    with ApiServer(answer) as api, pytest.raises(SourceError, match="its header line is not that of the first page"):
+        read(source(api.url, paginate=PageNumber(), format="csv"), tmp_path / "s")
+
+
+def test_a_size_that_no_parameter_asks_for_is_refused_as_it_is_declared() -> None:
+    with pytest.raises(ContractError, match="one of size and size_parameter"):
+        PageNumber(size=5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"paginate": Cursor(parameter="month", path="next"), "query": {"month": "{month}"}},
+        {"auth": ApiKey(secret=Secret(file="orders_token"), query="page"), "paginate": PageNumber()},
+    ],
+)
+def test_a_parameter_that_is_set_twice_is_refused_as_it_is_declared(options: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="set the parameter"):
+        source("http://example.org", **options)

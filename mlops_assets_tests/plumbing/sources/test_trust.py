@@ -29,5 +29,5 @@ def test_these_are_not(host: str) -> None:
     ],
 )
 def test_a_database_of_another_machine_must_prove_who_it_is(database: Postgres | MySql, told: str) -> None:
-    done = run(SqlSource(contract=SALES, database=database, table="sales", retries=0))
+    done = run(SqlSource(contract=SALES, database=database, table="sales", snapshot=True, retries=0))
     assert told in done.told

@@ -12,8 +12,9 @@ import pytest
 from dagster.components.resolved.errors import ResolutionException
 
 import mlops_assets as ma
-from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.errors import ContractError, SettingsError
 from mlops_assets.plumbing.sources.secret import text_of
+from mlops_assets_tests.plumbing.sources.shop import SALES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,3 +104,20 @@ def test_a_part_that_is_wrong_is_named_and_its_text_is_not_repeated(option: str,
         ma.RestSource.resolve_from_yaml(f"{CONTRACT}url: http://127.0.0.1/x\n{option}\n")
     assert told in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ma.RestSource(contract=SALES, url="http://127.0.0.1/sales"),
+        ma.SqlSource(contract=SALES, database=ma.Sqlite(path="shop.sqlite"), table="sales"),
+        ma.SqlSource(
+            contract=SALES, database=ma.Sqlite(path="shop.sqlite"), query="SELECT ':month' AS note FROM sales"
+        ),
+    ],
+    ids=["rest", "table", "query"],
+)
+def test_a_source_that_gives_every_partition_the_same_rows_says_so(source: ma.Source) -> None:
+    with pytest.raises(ContractError, match="each would get the same rows"):
+        source.asset()
+    assert source.model_copy(update={"snapshot": True}).asset().key == SALES.key
