@@ -39,8 +39,9 @@ dev: $(READY) ## the Dagster UI on the demonstration's instance
 	$(BIN)/mlops-assets dev $(ARGS)
 
 test: $(READY) lint ## everything that can be tested on this machine
-	# Two processes for two cores, and one for the tests of containers, which mostly wait.
-	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not docker" $(TEST_ARGS)
+	# One after the other, and nothing beside them: they share the engine, and start dozens of processes.
+	$(BIN)/python -m pytest -m docker $(TEST_ARGS)
 
 lint: $(READY) ## style, types and rooms
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from xdist.scheduler import LoadFileScheduling
 
 from mlops_assets.demo.live import free_port
 from mlops_assets_tests.postgres import running_server
@@ -18,39 +17,11 @@ from mlops_assets_tests.postgres import running_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from xdist.remote import Producer
-    from xdist.scheduler import Scheduling
-
     from mlops_assets_tests.postgres import PostgresDatabase, PostgresServer
 
 # Hypothesis would fail an example that takes longer than a fifth of a second: on a busy machine that says nothing.
 settings.register_profile("mlops_assets", deadline=None)
 settings.load_profile("mlops_assets")
-
-
-# The folders of all tests that use the Docker engine.
-_CONTAINERS = ("mlops_assets_tests/deploy/", "mlops_assets_tests/deployment/", "mlops_assets_tests/test_containers.py")
-
-
-class _ByFile(LoadFileScheduling):  # type: ignore[misc]  # which has no types
-    """Gives each file to one process, and all tests of containers to one: they share the engine, and mostly wait."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "containers" if nodeid.startswith(_CONTAINERS) else super()._split_scope(nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
-    """How tests are divided among processes."""
-    return _ByFile(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a test of containers that another process could run beside the others."""
-    stray = [
-        item.nodeid for item in items if item.get_closest_marker("docker") and not item.nodeid.startswith(_CONTAINERS)
-    ]
-    if stray:
-        raise pytest.UsageError(f"Tests marked docker belong into {', '.join(_CONTAINERS)}: {', '.join(stray)}")
 
 
 def pytest_configure() -> None:
