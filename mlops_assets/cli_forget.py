@@ -90,6 +90,7 @@ def forget(
             erasure.erase(session, lake, contracts, keys, erasure_id)
         done = erasure.settle(session, erasure_id)
         problems = [*_renew_exports(work), *_clean_deliveries(work)]
+        _remove_kept(work, lakes)
         _remove_texts(work)
         problems += _what_is_left(work, lakes)
         if not problems:
@@ -217,6 +218,18 @@ def _clean_deliveries(work: _Work) -> list[str]:
     return []
 
 
+def _remove_kept(work: _Work, lakes: Iterable[str]) -> None:
+    """Remove the kept deliveries that hold them; what was made from those cannot be rebuilt any more."""
+    from mlops_assets.platform.lake import raw  # noqa: PLC0415
+
+    for lake in lakes:
+        held = raw.holding(work.settings, lake, work.words)
+        for file in held:
+            file.unlink(missing_ok=True)
+        if held:
+            typer.echo(f"{lake}: removed {len(held)} kept deliveries that held them.")
+
+
 def _remove_texts(work: _Work) -> None:
     """Remove what quotes them and nothing needs: texts of errors, and cached answers of sources."""
     from mlops_assets.platform.leftovers import files_with  # noqa: PLC0415
@@ -229,6 +242,7 @@ def _remove_texts(work: _Work) -> None:
 
 def _what_is_left(work: _Work, lakes: Iterable[str]) -> list[str]:
     """Every file that still has them: the lakes' Parquet files decoded, the home folder, and scratch folders."""
+    from mlops_assets.platform.lake import raw  # noqa: PLC0415
     from mlops_assets.platform.lake.remains import remains  # noqa: PLC0415
     from mlops_assets.platform.leftovers import files_with  # noqa: PLC0415
 
@@ -237,6 +251,7 @@ def _what_is_left(work: _Work, lakes: Iterable[str]) -> list[str]:
     for lake in lakes:
         left = remains(work.session, lake, work.contracts, work.keys)
         found += [f"{file}: {wrong}." for file, wrong in left.items()]
+        found += [f"{file} names them." for file in raw.holding(work.settings, lake, work.words)]
     # Decoded above; and catalogs hold what is in those files, as does one of a voter of another state with that number.
     looked_at = [work.settings.lake_data_path(lake) for lake in lakes]
     looked_at += [

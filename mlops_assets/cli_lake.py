@@ -6,6 +6,7 @@ Put here their arguments, what they print and what they ask. Keep out the work i
 
 from __future__ import annotations
 
+import shutil
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
@@ -128,6 +129,46 @@ def _require_published(session: LakeSession, contract: Contract, partition: str 
 
 
 @app.command()
+def deliveries(
+    table: Annotated[str, typer.Argument(help="Which table, by its asset key: raw/orders.")],
+    partition: Annotated[str | None, typer.Option(help="Only what publishes of that partition were made from.")] = None,
+    get: Annotated[str | None, typer.Option(help="Print the bytes of the delivery whose SHA-256 begins so.")] = None,
+    modules: ModulesOption = None,
+) -> None:
+    """List what a table's source delivered and is kept, oldest first; a run with its tag reads it again.
+
+    The tag is mlops_assets/raw: kept for what each partition was made from, or the SHA-256 of one delivery.
+    """
+    from mlops_assets.platform.lake import ledger, raw  # noqa: PLC0415  --help needs no lake
+    from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
+
+    tables = known(modules)
+    contract = tables.contract(table)
+    tables.there([contract.lake.name])
+    with LakeSession(tables.settings) as session:
+        records = [entry.record for entry in ledger.history(session, contract.lake.name, table)]
+    made = [(record.delivery, record.partition) for record in records if record.delivery is not None]
+    told = {delivery.sha256: delivery for delivery, _ in made}
+    kept = [told.get(each.sha256, each) for each in raw.listed(tables.settings, contract)]
+    if get is not None:
+        found = [each.sha256 for each in kept if each.sha256.startswith(get)]
+        file = raw.kept(tables.settings, contract, found[0] if len(found) == 1 else get)
+        with file.open("rb") as opened:
+            shutil.copyfileobj(opened, sys.stdout.buffer)
+        return
+    shown = Table(
+        *(Column(name, overflow="fold") for name in ("arrived (UTC)", "bytes", "from", "partitions", "sha256"))
+    )
+    for each in kept:
+        keys = sorted({key or "" for delivery, key in made if delivery.sha256 == each.sha256})
+        if partition is None or partition in keys:
+            at = datetime.fromtimestamp(each.arrived_at, UTC)
+            of = ", ".join(keys) if each.sha256 in told else "none was published"
+            shown.add_row(f"{at:%Y-%m-%d %H:%M}", f"{each.bytes:,}", escape(each.origin), escape(of), each.sha256)
+    Console().print(shown)
+
+
+@app.command()
 def sweep(
     lake: Annotated[str, typer.Argument(help="Which lake.")],
     hours: Annotated[float, typer.Option(help="Leave staged files younger than this.", min=0)] = 24.0,
@@ -214,13 +255,13 @@ def expire(
     yes: _YesOption = False,
     modules: ModulesOption = None,
 ) -> None:
-    """Let old versions go that nothing needs, and remove the files that only they name.
+    """Let old versions go that nothing needs, with the files that only they name, and old deliveries of sources.
 
     Kept are the newest version, what runs under way read (DAGSTER_HOME), and whatever current tables, models and
     predictions were made from, so that each can be rebuilt.
     """
     from mlops_assets.platform.assets.reading import pinned_by_runs  # noqa: PLC0415  --help needs no Dagster
-    from mlops_assets.platform.lake import expiry  # noqa: PLC0415
+    from mlops_assets.platform.lake import expiry, raw  # noqa: PLC0415
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
 
     tables = known(modules)
@@ -235,17 +276,21 @@ def expire(
             )
             for lake in chosen
         }
+        came = {lake: raw.expirable(session, lake, older_than_seconds=older_than * _DAY_SECONDS) for lake in chosen}
         for lake, versions in found.items():
             typer.echo(
                 f"{lake}: {len(versions)} versions that nothing needs were replaced over {older_than:g} days ago."
             )
-        if any(found.values()):
+            if came[lake]:
+                typer.echo(f"{lake}: {len(came[lake])} deliveries that no current publish was made from are as old.")
+        if any(found.values()) or any(came.values()):
             ask("Let them go for good?", yes=yes)
         for lake, versions in found.items():
             done = expiry.expire(session, lake, versions)
             typer.echo(
                 f"{lake}: let {done.versions} versions go, {done.kept} are left; removed {len(done.files)} files."
             )
+            raw.expire(came[lake])
 
 
 def _instance() -> dg.DagsterInstance:

@@ -180,6 +180,7 @@ def test_a_delivery_of_the_homes_own_landing_folder_is_rewritten_and_can_be_read
             partition=Partition(key, raw.VOTER_FILE.partition_values(key)),
             connection=connection,
             scratch=tmp_path,
+            raw=tmp_path / "raw",
             settings=Settings.load(),
         )
         delivered = voter_file.read(request)

@@ -1,23 +1,32 @@
-"""Leftovers: files outside the lakes' tables in which a text stands: bytes, cells of SQLite files, members of archives.
+"""Leftovers: files outside the lakes' tables in which a text stands: plain, in SQLite or Parquet, or packed.
 
 Put here how files of any kind are searched. Keep out whose text it is, and what becomes of the files.
 """
 
 from __future__ import annotations
 
+import gzip
 import sqlite3
 import zipfile
+import zlib
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
     from typing import IO
 
+_ENCODINGS: Final = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 _SQLITE: Final = b"SQLite format 3\0"
 _ZIP: Final = b"PK\x03\x04"
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_PARQUET: Final = b"PAR1"
 _BLOCK: Final = 2**22
 _LONGEST: Final = 2**10
 """Bytes of a word that is found where two blocks meet."""
@@ -28,7 +37,7 @@ class Words:
 
     def __init__(self, words: Sequence[str]) -> None:
         """Take words of one sign or more; without any, nothing is found."""
-        forms = {form for word in words for form in (word.encode(), word.encode("latin-1", errors="ignore"))}
+        forms = {word.encode(code, errors="ignore") for word in words for code in _ENCODINGS}
         self._words = sorted(form.lower() for form in forms if form)
 
     def in_bytes(self, content: bytes) -> bool:
@@ -45,15 +54,36 @@ class Words:
         """
         with file.open("rb") as opened:
             start = opened.read(len(_SQLITE))
-            if not start:
-                return False
+            opened.seek(0)
             if start == _SQLITE:
                 return any(self.in_bytes(cell) for cell in _cells(file))
+            if start.startswith(_PARQUET):
+                return self._in_columns(file)
             if start.startswith(_ZIP) and zipfile.is_zipfile(file):
                 with zipfile.ZipFile(file) as archive:
                     return any(self._in_member(archive, member) for member in archive.infolist())
+            return self._in_packed(opened, start)
+
+    def _in_packed(self, opened: IO[bytes], start: bytes) -> bool:
+        stream = opened
+        if start.startswith(_GZIP):
+            stream = cast("IO[bytes]", gzip.GzipFile(fileobj=opened))
+        elif start.startswith(_ZSTD):
+            stream = pa.CompressedInputStream(pa.PythonFile(opened, mode="r"), "zstd")
+        try:
+            return self._in_stream(stream)
+        except (OSError, EOFError, zlib.error):
+            # It only looks packed.
             opened.seek(0)
             return self._in_stream(opened)
+
+    def _in_columns(self, file: Path) -> bool:
+        try:
+            batches = pq.ParquetFile(file).iter_batches()
+            texts = ("\n".join(map(str, column.to_pylist())) for batch in batches for column in batch.columns)
+            return any(self.in_bytes(text.encode(errors="replace")) for text in texts)
+        except (pa.ArrowException, OSError):
+            return self.in_bytes(file.read_bytes())
 
     def _in_member(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
         with archive.open(member) as content:

@@ -91,10 +91,10 @@ def asset(
 
     The function gets its inputs by the names of ``ins``, as the frames that it annotates them with (Arrow, pandas,
     Polars; Ibis where it says nothing else), and what else Dagster would give it: ``context``, ``config``, resources.
-    It may also ask for ``partition`` (`Partition`), ``settings``, ``session`` (connection and scratch folder) and
-    ``versions`` (for each input the content hash of each partition). It returns the rows as any frame (Ibis, Arrow,
-    Polars, pandas, DuckDB), or ``dg.MaterializeResult`` with the frame as ``value``, metadata, and a result for each of
-    ``check_specs``.
+    It may also ask for ``partition`` (`Partition`), ``settings``, ``session`` (connection and scratch folder),
+    ``versions`` (for each input the content hash of each partition) and ``run_tags``. It returns the rows as any frame
+    (Ibis, Arrow, Polars, pandas, DuckDB), or ``dg.MaterializeResult`` with the frame as ``value``, metadata, and a
+    result for each of ``check_specs``.
 
     When a blocking rule fails, nothing becomes visible, the last good partition stands, every check has its result, and
     the step fails without a retry. Whatever else is raised reaches Dagster without the values that it may quote.

@@ -307,6 +307,7 @@ def _call(
     offered: dict[str, Any] = {
         "context": task.context,
         "partition": partition,
+        "run_tags": task.context.run.tags,
         "session": session,
         "settings": session.settings,
         "versions": {name: read.record.partitions for name, read in inputs.items()},

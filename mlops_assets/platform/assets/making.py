@@ -19,6 +19,7 @@ from mlops_assets.platform import provenance
 from mlops_assets.platform.assets.auditing import audited
 from mlops_assets.platform.assets.drafting import Draft, Made, Result, Task, drafts
 from mlops_assets.platform.assets.failures import ending
+from mlops_assets.platform.assets.raw import of_metadata
 from mlops_assets.platform.assets.reading import pinned_versions
 from mlops_assets.platform.audit import audit
 from mlops_assets.platform.audit.outcomes import Audit, judged_outcomes
@@ -218,6 +219,7 @@ def _record(
         published_at=time.time(),
         snapshots={name: read.snapshot for name, read in draft.inputs.items()},
         quarantined=aside,
+        delivery=of_metadata(draft.metadata),
     )
 
 

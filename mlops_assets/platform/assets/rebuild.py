@@ -10,6 +10,7 @@ other folder; there the asset runs as it always does, on an instance of Dagster 
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,11 +21,12 @@ from dagster._config import ConfigTypeKind
 from dagster._core.errors import DagsterAssetCheckFailedError
 
 from mlops_assets.platform.assets.inputs import as_key, contract_of, ins_of, resolved, specs_of
+from mlops_assets.platform.assets.raw import TAG
 from mlops_assets.platform.assets.reading import seen_by_run
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG
 from mlops_assets.platform.errors import ContractError, LakeError
-from mlops_assets.platform.lake import ledger, recorded
+from mlops_assets.platform.lake import ledger, raw, recorded
 from mlops_assets.platform.lake.publish import Replacement, publish
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import FILE_NAME
@@ -125,6 +127,8 @@ def rebuild(
             entry = _published(session, contract, partition, version)
             config = _config(asset, entry.record, instance)
             copies = _copies(session, asset, entry.record, home)
+            delivered = entry.record.delivery
+            kept = raw.kept(settings, contract, delivered.sha256) if delivered is not None else None
         with _moved(settings, home, {*settings.lake_names, *asset.lakes}) as session:
             for copy in copies:
                 values = copy.contract.partition_values(copy.entry.record.partition)
@@ -135,6 +139,10 @@ def rebuild(
                 *((each.contract, each.entry.record.partition) for each in copies),
             ]:
                 _add_dynamic_partition(own, each.partitions_def, key)
+            if delivered is not None and kept is not None:
+                own_file = raw.incoming(session.settings, contract)
+                shutil.copyfile(kept, own_file)
+                raw.keep(session.settings, contract, own_file, delivered)
             _run(asset, entry.record, own, config, home)
             made = ledger.current(session, contract, [partition])[partition]
             query, _ = recorded.rows_of(session, contract, made)
@@ -203,10 +211,10 @@ def _published(session: LakeSession, contract: Contract, partition: str | None, 
             culprit=f"it was not published{f' by version {version}' if version is not None else ''}.",
             remedy=f"mlops-assets lake publishes {contract.lake.name} lists what was.",
         )
-    if not entry.record.inputs:
+    if not entry.record.inputs and entry.record.delivery is None:
         raise LakeError(
             source=source,
-            culprit=f"publish {entry.record.publish_id} was made from a source, and no lake holds what that said.",
+            culprit=f"publish {entry.record.publish_id} was made from a source, and what that said was not kept.",
             remedy="Keep the source's own file: materialized from that in another home folder, it has the same hash.",
         )
     return entry
@@ -333,7 +341,7 @@ def _run(
             resources={**asset.resources, **lakes},
             partition_key=record.partition,
             # It was accepted then; the publish before, with which it was compared, is not there.
-            tags={ACCEPTED_TAG: str(record.rows)},
+            tags={ACCEPTED_TAG: str(record.rows), **({TAG: record.delivery.sha256} if record.delivery else {})},
         )
     except (dg.Failure, dg.DagsterError) as error:
         told = type(error).__name__

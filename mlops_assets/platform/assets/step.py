@@ -47,7 +47,7 @@ TOGETHER: Final = 50
 """How many partitions a step publishes at once. Their events follow: one that is killed leaves no more untold."""
 
 _MOST_NAMED: Final = 10
-INJECTED: Final = frozenset({"context", "partition", "session", "settings", "versions"})
+INJECTED: Final = frozenset({"context", "partition", "run_tags", "session", "settings", "versions"})
 """What a published asset's function may ask for by these names."""
 
 

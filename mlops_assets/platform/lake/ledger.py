@@ -45,6 +45,26 @@ class InputRecord(BaseModel):
     partitions: Mapping[str, str]
 
 
+class Delivery(BaseModel):
+    """A delivery that is kept, or was.
+
+    Attributes:
+        sha256: of its bytes, in lower-case hexadecimal.
+        bytes: how many they are.
+        origin: where it came from, as messages name it; nothing secret.
+        arrived_at: seconds since the epoch.
+        facts: what its source said of it: validators, names, counts.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str
+    bytes: int
+    origin: str
+    arrived_at: float
+    facts: Mapping[str, str | int | float | bool] = {}
+
+
 class QuarantineRecord(BaseModel):
     """What a publish set aside.
 
@@ -82,6 +102,7 @@ class PublishRecord(BaseModel):
         quarantined: the rows set aside; ``None`` when there are none.
         erasures: ids of the erasures that have removed rows of persons since; hashes, rows and bytes are those of what
             is left.
+        delivery: what a source delivered for it, where that was kept.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,6 +125,7 @@ class PublishRecord(BaseModel):
     quarantined: QuarantineRecord | None = None
     code: CodeOrigin | None = None
     erasures: Sequence[str] = ()
+    delivery: Delivery | None = None
 
     @property
     def lost(self) -> bool:

@@ -24,10 +24,10 @@ from mlops_assets.plumbing.sources.wholeness import Manifest
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from mlops_assets.platform.settings import Settings
-    from mlops_assets.plumbing.sources.delivered import Delivered, Request
+    from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
     from mlops_assets.plumbing.sources.wholeness import Promise
 
 _STATE_COLUMN: Final = "state_cd"
@@ -66,14 +66,14 @@ class VoterFiles(FileSource):
             )
         return promise
 
-    def read(self, request: Request) -> Delivered:
+    def parsed(self, request: Request, source: str, facts: Mapping[str, Fact], *, proven: bool) -> Delivered:
         """The lines of the file, each with its layout and place.
 
         ``state_cd`` is the state of the residential address: a line that names another state than the file's is
         another state's voter. Lines without one (confidential addresses) pass. A file that holds every line twice
         passes if its manifest says so: mending is not plumbing.
         """
-        delivered = super().read(request)
+        delivered = super().parsed(request, source, facts, proven=proven)
         if delivered.facts["packed"] != "zip":
             raise SourceError(
                 source=delivered.source,

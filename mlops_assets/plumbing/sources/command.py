@@ -37,6 +37,7 @@ from mlops_assets.plumbing.sources.templates import filled, require_known
 from mlops_assets.plumbing.sources.variants import Texts, Words
 
 if TYPE_CHECKING:
+    from mlops_assets.platform.lake.ledger import Delivery
     from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
     from mlops_assets.plumbing.sources.process import Ended
 
@@ -165,19 +166,28 @@ class CommandSource(Source):
         problem = self._problem(ended, output)
         if problem is not None:
             raise self._told(problem, ended, hidden)
-        with output.open("rb") as opened:
+        shutil.move(output, request.raw)
+        shutil.rmtree(place, ignore_errors=True)
+        with request.raw.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
             size = opened.tell()
-            blocks, packed = packing.unpacked(opened, self._source)
-            delivered = self.format.rows(blocks, request, self._source, proven=packed in packing.PROVEN)
-        shutil.rmtree(place, ignore_errors=True)
         facts: dict[str, Fact] = {
             "command": self.command[0],
             "command_seconds": round(ended.seconds, 3),
             "output_bytes": size,
             "output_sha256": digest,
         }
-        return dataclasses.replace(delivered, facts=facts, hidden=hidden)
+        return dataclasses.replace(self._parsed(request, facts, proven=False), hidden=hidden, sha256=digest)
+
+    def reread(self, request: Request, delivery: Delivery) -> Delivered:
+        """Unpack and parse the output that was kept."""
+        return self._parsed(request, delivery.facts, proven=True)
+
+    def _parsed(self, request: Request, facts: Mapping[str, Fact], *, proven: bool) -> Delivered:
+        with request.raw.open("rb") as opened:
+            blocks, packed = packing.unpacked(opened, self._source)
+            delivered = self.format.rows(blocks, request, self._source, proven=proven or packed in packing.PROVEN)
+        return dataclasses.replace(delivered, facts=facts)
 
     def _output_name(self, request: Request) -> str:
         name = filled(self.output or "", self.contract, request.partition)

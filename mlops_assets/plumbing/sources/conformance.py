@@ -13,8 +13,10 @@ import dagster as dg
 import ibis.expr.datatypes as types
 import pandera.ibis as pa
 
+from mlops_assets.platform.assets.raw import KEPT, TAG
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import Lake
+from mlops_assets.platform.lake import raw
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
@@ -162,14 +164,34 @@ class SourceConformance(ABC):
             _require("unexpected" not in told, f"an exception that nobody expected: {told}")
         self._publishes()
 
-    def _run(self, **options: Any) -> dg.ExecuteInProcessResult:  # noqa: ANN401  of any kind
-        source = self.source(CONTRACT, retries=0, **options)
-        return dg.materialize([source.asset()], partition_key=_MONTH, raise_on_error=False)
+    def test_what_was_kept_gives_the_same_rows_while_it_is_away(self) -> None:
+        """Read again by the run's tag, though the source holds other rows since; a kind that keeps nothing says so."""
+        self.give([_row(number, note=note) for number, note in enumerate((*_ODD, None), 1)])
+        first, before = self._publishes(), _rows()
+        self.give([_row(number) for number in range(11, 19)])
+        self._publishes()
+        kept = next(iter(_kept()), None)
+        with self.away():
+            done = self._run(tags={TAG: kept or KEPT})
+        if kept is None:
+            _require("kept" in _told(done), f"it keeps nothing, and told {_told(done)!r}")
+            return
+        _require(done.success, _told(done))
+        _require(_rows() == before, f"published {_rows()}, not {before}")
+        _require(self._hash(done) == first, "the content hash is another one")
+
+    def _run(self, tags: Mapping[str, str] | None = None) -> dg.ExecuteInProcessResult:
+        asset = self.source(CONTRACT, retries=0).asset()
+        return dg.materialize([asset], partition_key=_MONTH, raise_on_error=False, tags=tags)
 
     def _publishes(self) -> str:
         """Run it, and return the content hash."""
         done = self._run()
         _require(done.success, _told(done))
+        return self._hash(done)
+
+    @staticmethod
+    def _hash(done: dg.ExecuteInProcessResult) -> str:
         [event] = done.get_asset_materialization_events()
         return str((event.materialization.tags or {})["dagster/data_version"])
 
@@ -196,6 +218,11 @@ def _text(row: Row, column: str) -> str:
 def _rows() -> list[tuple[Any, ...]]:
     with LakeSession(Settings.load()) as session:
         return sorted(session.rows(current_table(session, CONTRACT)))
+
+
+def _kept() -> list[str]:
+    """The deliveries that are kept, oldest first."""
+    return [delivery.sha256 for delivery in raw.listed(Settings.load(), CONTRACT)]
 
 
 def _told(done: dg.ExecuteInProcessResult) -> str:

@@ -46,6 +46,8 @@ class Request(Workplace):
         contract: the table.
         partition: which one.
         settings: the operator's.
+        raw: where to put what came, as it came, as one file that then stays as it is: it is kept. What is put elsewhere
+            is gone with the step.
 
     Example:
         >>> import mlops_assets as ma
@@ -56,6 +58,7 @@ class Request(Workplace):
     contract: Contract
     partition: Partition
     settings: Settings
+    raw: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,8 @@ class Delivered:
         unreadable: the error to raise where the engine cannot read the rows to their end; found only then, since it
             takes another reading.
         hidden: the secrets with which it was asked for: a source may repeat them.
+        sha256: of the file at ``request.raw``, where it is known.
+        of_more: whether what came holds more than these rows, such as those of other partitions.
 
     Example:
         >>> import mlops_assets as ma
@@ -86,6 +91,8 @@ class Delivered:
     promised: int | None = None
     unreadable: Callable[[], SourceError] | None = None
     hidden: Hidden = field(default_factory=Hidden)
+    sha256: str | None = None
+    of_more: bool = False
 
     def require_promised(self, rows: int) -> None:
         """Refuse another number of rows than was promised.

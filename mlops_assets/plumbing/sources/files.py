@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
+    from mlops_assets.platform.lake.ledger import Delivery
     from mlops_assets.platform.settings import Settings
     from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
     from mlops_assets.plumbing.sources.wholeness import Promise
@@ -161,9 +162,8 @@ class FileSource(Source):
         promise = self.promise(place, request.partition.key)
         path = promise.path or self.path_of(place, request.partition.key)
         source = place.name_of(path)
-        copy = request.scratch / "delivered"
         before = place.info(path)
-        size, digest = place.copied(path, copy)
+        size, digest = place.copied(path, request.raw)
         if place.info(path) != before or size != before.size:
             raise SourceUnavailableError(
                 source=source,
@@ -171,19 +171,37 @@ class FileSource(Source):
                 remedy="It is read again when it is at rest; let its sender write another name and rename it.",
             )
         _compare(promise, size, digest, source)
-        with copy.open("rb") as opened:
-            blocks, packed = packing.unpacked(opened, source)
-            delivered = self.format.rows(blocks, request, source, proven=promise.proves or packed in packing.PROVEN)
-        copy.unlink()
         facts: dict[str, Fact] = {
             "file": place.within(path),
             "file_bytes": size,
             "file_sha256": digest,
-            "packed": packed or "no",
             arrivals.DELIVERY: promise.identity,
         }
-        delivered = dataclasses.replace(delivered, facts=facts, promised=promise.rows)
-        return delivered if fields_of(self.file) or not request.partition.values else self._own(delivered, request)
+        delivered = self.parsed(request, source, facts, proven=promise.proves)
+        return self._of_partition(dataclasses.replace(delivered, promised=promise.rows, sha256=digest), request)
+
+    def reread(self, request: Request, delivery: Delivery) -> Delivered:
+        """Unpack and parse the file as it was kept, whole."""
+        delivered = self.parsed(request, delivery.origin, delivery.facts, proven=True)
+        return self._of_partition(dataclasses.replace(delivered, sha256=delivery.sha256), request)
+
+    def parsed(self, request: Request, source: str, facts: Mapping[str, Fact], *, proven: bool) -> Delivered:
+        """All rows of the file at ``request.raw``.
+
+        Args:
+            request: which partition is asked for, and where to work.
+            source: how messages name the file.
+            facts: what is known of it.
+            proven: whether size or checksum have shown that it is whole.
+        """
+        with request.raw.open("rb") as opened:
+            blocks, packed = packing.unpacked(opened, source)
+            delivered = self.format.rows(blocks, request, source, proven=proven or packed in packing.PROVEN)
+        return dataclasses.replace(delivered, facts={**facts, "packed": packed or "no"})
+
+    def _of_partition(self, delivered: Delivered, request: Request) -> Delivered:
+        own = not fields_of(self.file) and request.partition.values
+        return self._own(delivered, request) if own else delivered
 
     def promise(self, place: Place, key: str | None) -> Promise:
         """What is known of a partition's file, once it is complete.
@@ -231,7 +249,7 @@ class FileSource(Source):
             f"CAST({quote(theirs[name])} AS VARCHAR) = {literal(value)}"
             for name, value in request.partition.values.items()
         )
-        return dataclasses.replace(delivered, rows=rows.filter(own), promised=None)
+        return dataclasses.replace(delivered, rows=rows.filter(own), promised=None, of_more=True)
 
     def _is_partition(self, values: tuple[Any, ...]) -> bool:
         by_column = {

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mlops_assets.plumbing.sources.delivered import Delivered, Request
-    from mlops_assets.plumbing.sources.http import Fetcher
     from mlops_assets.plumbing.sources.http_answers import Fetched
+    from mlops_assets.plumbing.sources.recording import Pages
     from mlops_assets.plumbing.sources.rest import RestSource
     from mlops_assets.plumbing.sources.text_files import TextFiles
 
@@ -45,10 +45,10 @@ class Reading:
         digest: of their bodies, one after the other.
     """
 
-    def __init__(self, declared: RestSource, request: Request, fetcher: Fetcher, rows: TextFiles, source: str) -> None:
+    def __init__(self, declared: RestSource, request: Request, pages: Pages, rows: TextFiles, source: str) -> None:
         self._declared = declared
         self._request = request
-        self._fetcher = fetcher
+        self._pages = pages
         self._rows = rows
         self._source = source
         self._seen: dict[str, int] = {}
@@ -81,7 +81,7 @@ class Reading:
         declared, number = self._declared, self.pages + 1
         headers = {n: filled(t, declared.contract, self._request.partition) for n, t in declared.headers.items()}
         try:
-            fetched = self._fetcher.get(
+            fetched = self._pages.get(
                 ask.address or address,
                 Kind.JSON if declared.format == "json" else Kind.CSV,
                 parameters=ask.parameters if ask.address else {**parameters, **ask.parameters},

@@ -6,6 +6,7 @@ pages follow each other (``pages``, ``reading``), accounts (``auth``) and the tr
 
 from __future__ import annotations
 
+import dataclasses
 import string
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
@@ -24,6 +25,7 @@ from mlops_assets.plumbing.sources.http import Fetcher
 from mlops_assets.plumbing.sources.http_limits import Limits
 from mlops_assets.plumbing.sources.pages import Paginate
 from mlops_assets.plumbing.sources.reading import Reading
+from mlops_assets.plumbing.sources.recording import Player, Recorder
 from mlops_assets.plumbing.sources.secret import Text, text_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import END, START, fields_of, filled, require_known
@@ -31,7 +33,9 @@ from mlops_assets.plumbing.sources.text_files import TextFiles
 from mlops_assets.plumbing.sources.variants import Texts, Word
 
 if TYPE_CHECKING:
+    from mlops_assets.platform.lake.ledger import Delivery
     from mlops_assets.plumbing.sources.delivered import Request
+    from mlops_assets.plumbing.sources.recording import Pages
 
 _LEAST: Final = 6
 """Characters of the shortest value in an address that is hidden elsewhere: ``json`` would be missed in messages."""
@@ -156,17 +160,25 @@ class RestSource(Source):
 
     def _read(self, request: Request, access: Access) -> Delivered:
         address = self._address(request, access)
-        parameters = {name: filled(text, self.contract, request.partition) for name, text in self.query.items()}
         source = access.hidden.said(address)
-        rows = TextFiles(request.scratch, source)
         fetcher = Fetcher(
             limits=self.limits,
             access=access,
             rate_per_second=self.rate_per_second,
             quotes=not self.contract.personal,
         )
-        with rows, fetcher:
-            reading = Reading(self, request, fetcher, rows, source)
+        with fetcher, Recorder(fetcher, request.raw, access.hidden) as recorder:
+            return dataclasses.replace(self._all(request, recorder, address, source), hidden=access.hidden)
+
+    def reread(self, request: Request, delivery: Delivery) -> Delivered:
+        """All pages as they were kept."""
+        with Player(request.raw, delivery.origin) as player:
+            return self._all(request, player, delivery.origin, delivery.origin)
+
+    def _all(self, request: Request, pages: Pages, address: str, source: str) -> Delivered:
+        parameters = {name: filled(text, self.contract, request.partition) for name, text in self.query.items()}
+        with TextFiles(request.scratch, source) as rows:
+            reading = Reading(self, request, pages, rows, source)
             reading.read(address, parameters)
             columns = [self.columns.get(name, name) for name in columns_of(self.contract)]
             return Delivered(
@@ -178,7 +190,6 @@ class RestSource(Source):
                     "bytes": reading.bytes,
                     "sha256": reading.digest.hexdigest(),
                 },
-                hidden=access.hidden,
             )
 
     def _address(self, request: Request, access: Access) -> str:

@@ -19,10 +19,12 @@ from pydantic import Field, InstanceOf, model_validator
 
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.failures import told_plainly
+from mlops_assets.platform.assets.raw import TAG
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.rules import columns_of
-from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
+from mlops_assets.plumbing.sources.incoming import Incoming
 from mlops_assets.plumbing.sources.layout import Layout, conformed
 from mlops_assets.plumbing.sources.scaffold import SourceScaffolder
 from mlops_assets.plumbing.sources.templates import time_dimension
@@ -31,8 +33,8 @@ from mlops_assets.plumbing.sources.variants import Texts
 
 if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
+    from mlops_assets.platform.lake.ledger import Delivery
     from mlops_assets.platform.lake.session import LakeSession
-    from mlops_assets.platform.settings import Settings
 
 LAYOUT_CHECK: Final = "layout"
 """The check that warns of columns which a source has gained or lost, where its declaration lets it."""
@@ -98,6 +100,7 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         retries: how often a run tries again within itself where the source was away; waits double.
         retry_seconds: the first wait.
         at_once: how many partitions of one run are asked for at a time.
+        keep: whether what came is kept as it came, so that the table can be made from it again.
 
     Example:
         >>> import dagster as dg, ibis.expr.datatypes as dt, pandera.ibis as pa
@@ -138,6 +141,7 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
     retries: Annotated[int, Field(ge=0)] = 3
     retry_seconds: Annotated[float, Field(gt=0)] = 30.0
     at_once: Annotated[int, Field(ge=1)] = 1
+    keep: bool = True
 
     KIND: ClassVar[str]
     """What Dagster shows as the kind of the asset."""
@@ -167,6 +171,22 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
             SourceError: what it gives cannot be read whole.
             SettingsError: an address or a secret is not set.
         """
+
+    def reread(self, request: Request, delivery: Delivery) -> Delivered:  # noqa: ARG002  kinds use it
+        """The partition from what was put at ``request.raw`` when it was read, without asking the source.
+
+        Args:
+            request: as for ``read``; the file at ``request.raw`` is there, and stays as it is.
+            delivery: what was said of it then.
+
+        Raises:
+            SourceError: it cannot be read whole, or what came is not kept by this kind.
+        """
+        raise SourceError(
+            source=f"{self.name}, delivery {delivery.sha256[:12]}",
+            culprit="this kind of source does not read what was kept.",
+            remedy="Leave the tag out: the source is asked.",
+        )
 
     @model_validator(mode="after")
     def _require_known_columns(self) -> Self:
@@ -239,8 +259,10 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
             if self.retries
             else None,
         )
-        def extract(partition: Partition, session: LakeSession, settings: Settings) -> dg.MaterializeResult[Any]:
-            return self._extracted(partition, session, settings)
+        def extract(
+            partition: Partition, session: LakeSession, run_tags: Mapping[str, str]
+        ) -> dg.MaterializeResult[Any]:
+            return self._extracted(run_tags.get(TAG), partition, session)
 
         return extract
 
@@ -250,27 +272,32 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         said = {name: getattr(self, name) for name in sorted(about)}
         return f"{self.KIND}-{self.VERSION}-{hashlib.sha256(repr(said).encode()).hexdigest()[:12]}"
 
-    def _extracted(self, partition: Partition, session: LakeSession, settings: Settings) -> dg.MaterializeResult[Any]:
-        request = Request(
-            contract=self.contract,
-            partition=partition,
-            connection=session.connection,
-            scratch=session.scratch / "delivered",
-            settings=settings,
-        )
-        request.scratch.mkdir()
-        delivered = self.read(request)
-        layout = Layout(
-            source=delivered.source,
-            columns=self.columns,
-            formats=self.formats,
-            evolve=self.evolve,
-            absent=delivered.absent,
-        )
-        with delivered.hidden.in_errors():
-            rows = conformed(delivered, request, layout, session.scratch / "conformed.parquet")
-        # Unpacked text is ten times as large as the rows, which are audited next.
-        shutil.rmtree(request.scratch)
+    def _extracted(self, again: str | None, partition: Partition, session: LakeSession) -> dg.MaterializeResult[Any]:
+        """The rows of a partition, from the source or, where ``again`` names it, from a delivery that was kept."""
+        with Incoming(self.contract, session, partition, again=again, keep=self.keep) as incoming:
+            request = Request(
+                contract=self.contract,
+                partition=partition,
+                connection=session.connection,
+                scratch=session.scratch / "delivered",
+                settings=session.settings,
+                raw=incoming.file,
+            )
+            request.scratch.mkdir()
+            delivered = self.reread(request, incoming.again) if incoming.again else self.read(request)
+            incoming.came(delivered)
+            layout = Layout(
+                source=delivered.source,
+                columns=self.columns,
+                formats=self.formats,
+                evolve=self.evolve,
+                absent=delivered.absent,
+            )
+            with delivered.hidden.in_errors():
+                rows = conformed(delivered, request, layout, session.scratch / "conformed.parquet")
+            # Unpacked text is ten times as large as the rows, which are audited next.
+            shutil.rmtree(request.scratch)
+            metadata = {**delivered.facts, **incoming.kept(rows.file)}
         results = None
         if self.evolve:
             results = [
@@ -282,7 +309,7 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
                     or "The columns are those of the contract.",
                 )
             ]
-        return dg.MaterializeResult(value=rows.file, metadata=dict(delivered.facts), check_results=results)
+        return dg.MaterializeResult(value=rows.file, metadata=metadata, check_results=results)
 
     def sensors(self) -> list[dg.SensorDefinition]:
         """Those that ask for runs when something arrives; none for most kinds."""

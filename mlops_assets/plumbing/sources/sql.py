@@ -25,7 +25,10 @@ from mlops_assets.plumbing.sources.sql_sqlite import copy_sqlite
 from mlops_assets.plumbing.sources.variants import Word
 
 if TYPE_CHECKING:
+    import duckdb
+
     from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.ledger import Delivery
 
 _MOST_PARTS: Final = 2
 # PostgreSQL and SQLite count milliseconds in 32 bits.
@@ -145,7 +148,7 @@ class SqlSource(Source):
         copied = self._copied(question, request)
         return Delivered(
             source=copied.source,
-            rows=request.connection.read_parquet(str(copied.file), hive_partitioning=False),
+            rows=_rows(request),
             facts={
                 "database": copied.database,
                 "rows": copied.rows,
@@ -153,12 +156,20 @@ class SqlSource(Source):
             },
         )
 
+    def reread(self, request: Request, delivery: Delivery) -> Delivered:
+        """The copy that was kept."""
+        return Delivered(source=delivery.origin, rows=_rows(request), facts=delivery.facts)
+
     def _copied(self, question: Question, request: Request) -> Copied:
         if isinstance(self.database, Postgres):
             return copy_postgres(self.database, question, request)
         if isinstance(self.database, MySql):
             return copy_mysql(self.database, question, request)
         return copy_sqlite(self.database, question, request)
+
+
+def _rows(request: Request) -> duckdb.DuckDBPyRelation:
+    return request.connection.read_parquet(str(request.raw), hive_partitioning=False)
 
 
 def _wanted(contract: Contract, columns: Mapping[str, str]) -> frozenset[str]:

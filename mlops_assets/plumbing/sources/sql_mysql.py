@@ -59,7 +59,7 @@ def copy_mysql(database: MySql, question: Question, request: Request) -> Copied:
     )
     password = database.password.read(request.settings) if database.password else ""
     source = question.called(name)
-    texts, file = request.scratch / "sql_texts.parquet", request.scratch / "sql.parquet"
+    texts, file = request.scratch / "sql_texts.parquet", request.raw
     with _connected(database, password, question, name) as connection:
         cursor = SSCursor(connection)
         try:

@@ -86,7 +86,7 @@ def copy_postgres(database: Postgres, question: Question, request: Request) -> C
             columns, sent = _copy(connection, question, texts, source)
         except psycopg2.Error as error:
             raise _told(source, question, connection, error) from None
-    file = request.scratch / "sql.parquet"
+    file = request.raw
     rows = typed(request.connection, _read(texts, len(columns), sent.longest), columns, file, source)
     texts.unlink()
     if rows != sent.rows:

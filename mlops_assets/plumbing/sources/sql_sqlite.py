@@ -50,7 +50,7 @@ def copy_sqlite(database: Sqlite, question: Question, request: Request) -> Copie
 
     statement = question.statement("sqlite", quote, write)
     source = question.called(name)
-    file = request.scratch / "sql.parquet"
+    file = request.raw
     with _attached(request.connection, path, question) as (connection, alias):
         asked = _Asked(connection, alias, statement, list(given.values()))
         names: list[str] = []

@@ -49,6 +49,7 @@ def read(delivery: Delivery, key: str = KEY) -> duckdb.DuckDBPyRelation:
         partition=Partition(key, VOTER_FILE.partition_values(key)),
         connection=duckdb.connect(config={"threads": 4}),
         scratch=scratch,
+        raw=scratch / "raw",
         settings=Settings.load(),
     )
     delivered = voter_file.read(request)

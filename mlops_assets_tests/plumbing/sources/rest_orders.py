@@ -81,6 +81,7 @@ def read(declared: RestSource, folder: Path, month: str = "2024-01") -> Delivere
             partition=Partition(month, {"month": month}),
             connection=duckdb.connect(),
             scratch=folder,
+            raw=folder / "raw",
             settings=Settings.load(),
         )
     )

@@ -99,13 +99,20 @@ class Ran:
     descriptions: Sequence[str]
 
 
-def run(source: Source, partition: str | None = MONTH, *, instance: dg.DagsterInstance | None = None) -> Ran:
+def run(
+    source: Source,
+    partition: str | None = MONTH,
+    *,
+    instance: dg.DagsterInstance | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Ran:
     """Run a source's asset for one partition."""
     done = dg.materialize(
         [source.asset()],
         partition_key=partition,
         raise_on_error=False,
         instance=instance or dg.DagsterInstance.ephemeral(),
+        tags=tags,
     )
     failures = [event.step_failure_data for event in done.all_events if event.is_step_failure]
     told = " ".join(

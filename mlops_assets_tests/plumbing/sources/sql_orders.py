@@ -68,6 +68,7 @@ def asked(
             partition=Partition(key, source.contract.partition_values(key)),
             connection=session.connection,
             scratch=session.scratch,
+            raw=session.scratch / "raw",
             settings=session.settings,
         )
         if while_read is not None:

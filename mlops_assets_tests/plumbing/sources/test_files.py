@@ -402,7 +402,7 @@ class TestAKindOfYourOwn:
     def test_what_was_unpacked_is_gone_when_the_rows_are_audited(self, folder: Path) -> None:
         source = self.older(folder)
         with LakeSession(Settings.load()) as session:
-            made = source._extracted(Partition("2024-01", {"month": "2024-01"}), session, Settings.load())
+            made = source._extracted(None, Partition("2024-01", {"month": "2024-01"}), session)
             assert [each for each in session.scratch.iterdir() if each.name != ".in-use"] == [made.value]
 
 
