@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.formats import FixedWidth as FixedWidth
     from mlops_assets.plumbing.sources.formats import Parquet as Parquet
     from mlops_assets.plumbing.sources.http_limits import Limits as Limits
+    from mlops_assets.plumbing.sources.increments import Since as Since
     from mlops_assets.plumbing.sources.pages import Cursor as Cursor
     from mlops_assets.plumbing.sources.pages import LinkHeader as LinkHeader
     from mlops_assets.plumbing.sources.pages import NextAddress as NextAddress
@@ -89,6 +90,7 @@ _DEFINED_IN: Final = {
     "Request": "mlops_assets.plumbing.sources.delivered",
     "RestSource": "mlops_assets.plumbing.sources.rest",
     "Secret": "mlops_assets.plumbing.sources.secret",
+    "Since": "mlops_assets.plumbing.sources.increments",
     "Source": "mlops_assets.plumbing.sources.source",
     "SourceConformance": "mlops_assets.plumbing.sources.conformance",
     "SqlSource": "mlops_assets.plumbing.sources.sql",

@@ -51,6 +51,7 @@ NAMES = (
     "Request",
     "RestSource",
     "Secret",
+    "Since",
     "Source",
     "SourceConformance",
     "SqlSource",

@@ -127,8 +127,8 @@ def rebuild(
             entry = _published(session, contract, partition, version)
             config = _config(asset, entry.record, instance)
             copies = _copies(session, asset, entry.record, home)
-            delivered = entry.record.delivery
-            kept = raw.kept(settings, contract, delivered.sha256) if delivered is not None else None
+            delivered = ledger.deliveries_of(session, contract.lake.name, entry)
+            kept = [(each, raw.kept(settings, contract, each.sha256)) for each in delivered]
         with _moved(settings, home, {*settings.lake_names, *asset.lakes}) as session:
             for copy in copies:
                 values = copy.contract.partition_values(copy.entry.record.partition)
@@ -139,11 +139,11 @@ def rebuild(
                 *((each.contract, each.entry.record.partition) for each in copies),
             ]:
                 _add_dynamic_partition(own, each.partitions_def, key)
-            if delivered is not None and kept is not None:
+            for delivery, file in kept:
                 own_file = raw.incoming(session.settings, contract)
-                shutil.copyfile(kept, own_file)
-                raw.keep(session.settings, contract, own_file, delivered)
-            _run(asset, entry.record, own, config, home)
+                shutil.copyfile(file, own_file)
+                raw.keep(session.settings, contract, own_file, delivery)
+            _run(asset, entry.record, own, config, home, again=[each.sha256 for each in delivered])
             made = ledger.current(session, contract, [partition])[partition]
             query, _ = recorded.rows_of(session, contract, made)
             gained = set(entry.record.columns) < set(made.record.columns)
@@ -211,7 +211,7 @@ def _published(session: LakeSession, contract: Contract, partition: str | None, 
             culprit=f"it was not published{f' by version {version}' if version is not None else ''}.",
             remedy=f"mlops-assets lake publishes {contract.lake.name} lists what was.",
         )
-    if not entry.record.inputs and entry.record.delivery is None:
+    if not entry.record.inputs and not ledger.deliveries_of(session, contract.lake.name, entry):
         raise LakeError(
             source=source,
             culprit=f"publish {entry.record.publish_id} was made from a source, and what that said was not kept.",
@@ -319,7 +319,13 @@ def _add_dynamic_partition(
 
 
 def _run(
-    asset: _Asset, record: PublishRecord, instance: dg.DagsterInstance, config: Mapping[str, Any], home: Path
+    asset: _Asset,
+    record: PublishRecord,
+    instance: dg.DagsterInstance,
+    config: Mapping[str, Any],
+    home: Path,
+    *,
+    again: Sequence[str],
 ) -> None:
     """Materialize the asset in the other home.
 
@@ -341,7 +347,7 @@ def _run(
             resources={**asset.resources, **lakes},
             partition_key=record.partition,
             # It was accepted then; the publish before, with which it was compared, is not there.
-            tags={ACCEPTED_TAG: str(record.rows), **({TAG: record.delivery.sha256} if record.delivery else {})},
+            tags={ACCEPTED_TAG: str(record.rows), **({TAG: ",".join(again)} if again else {})},
         )
     except (dg.Failure, dg.DagsterError) as error:
         told = type(error).__name__

@@ -54,6 +54,7 @@ class Delivery(BaseModel):
         origin: where it came from, as messages name it; nothing secret.
         arrived_at: seconds since the epoch.
         facts: what its source said of it: validators, names, counts.
+        since: whether it holds what had changed since the publish before alone.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +64,7 @@ class Delivery(BaseModel):
     origin: str
     arrived_at: float
     facts: Mapping[str, str | int | float | bool] = {}
+    since: bool = False
 
 
 class QuarantineRecord(BaseModel):
@@ -330,6 +332,26 @@ def history(session: LakeSession, lake: str, asset: str | None = None) -> list[E
         lake, f"SELECT version, record FROM mlops_assets_ledger{of_asset} ORDER BY version, asset, partition"
     )
     return [_entry(*row) for row in rows]
+
+
+def deliveries_of(session: LakeSession, lake: str, entry: Entry) -> list[Delivery]:
+    """What a publish was made from, oldest first: a whole delivery and the changes since; empty where it is not known.
+
+    Args:
+        session: a session that may read the lake.
+        lake: the table's lake.
+        entry: the publish.
+    """
+    found: list[Delivery] = []
+    past = history(session, lake, entry.record.asset) if entry.record.delivery and entry.record.delivery.since else []
+    own = [each for each in past if each.record.partition == entry.record.partition and each.version < entry.version]
+    for each in (entry, *reversed(own)):
+        if each.record.delivery is None or each.record.lost:
+            return []
+        found.insert(0, each.record.delivery)
+        if not each.record.delivery.since:
+            return found
+    return []
 
 
 def at(session: LakeSession, lake: str, asset: str, partition: str, version: int) -> Entry:

@@ -110,9 +110,9 @@ def expirable(session: LakeSession, lake: str, *, older_than_seconds: float) -> 
     before = time.time() - max(older_than_seconds, _STAGED_SECONDS)
     old = [file for file in sorted(root.glob("*/*")) if file.stat().st_mtime < before]
     needed = {
-        (_name(entry.record.asset), entry.record.delivery.sha256)
+        (_name(entry.record.asset), delivery.sha256)
         for entry in ledger.newest(session, lake)
-        if entry.record.delivery is not None
+        for delivery in ledger.deliveries_of(session, lake, entry)
     }
     return [file for file in old if file.name.startswith(STAGED_PREFIX) or (file.parent.name, file.name) not in needed]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.settings import Settings
+    from mlops_assets.plumbing.sources.templates import Watermark
 
 Fact = str | int | float | bool
 """What is said of a delivery in its publish's metadata: never a value of a row, never a secret."""
@@ -48,6 +49,7 @@ class Request(Workplace):
         settings: the operator's.
         raw: where to put what came, as it came, as one file that then stays as it is: it is kept. What is put elsewhere
             is gone with the step.
+        since: the watermark of what is published, where the source is asked for what has changed.
 
     Example:
         >>> import mlops_assets as ma
@@ -59,6 +61,7 @@ class Request(Workplace):
     partition: Partition
     settings: Settings
     raw: Path
+    since: Watermark | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,32 +34,20 @@ class Incoming:
     Args:
         contract: the table.
         session: a session that may write its lake.
-        partition: which one is asked for.
-        again: what to read instead of asking: ``kept``, or the SHA-256 of a delivery.
         keep: whether what comes is kept.
 
     Attributes:
-        file: where to put what comes, or where it lies.
-        again: the delivery that is read again, if one is.
-
-    Raises:
-        SourceError: nothing is kept of the partition.
-        LakeError: it is not kept any more, or damaged.
+        file: where to put what comes.
     """
 
-    def __init__(
-        self, contract: Contract, session: LakeSession, partition: Partition, *, again: str | None, keep: bool
-    ) -> None:
+    def __init__(self, contract: Contract, session: LakeSession, *, keep: bool) -> None:
         self._contract = contract
         self._session = session
+        self._keep = keep
         self._came: Delivered | None = None
+        self._since = False
         self._delivery: Delivery | None = None
-        self.again = _delivery(contract, session, partition, again) if again is not None else None
-        self._keep = keep and self.again is None
-        if self.again is not None:
-            self.file = raw.kept(session.settings, contract, self.again.sha256)
-        else:
-            self.file = raw.incoming(session.settings, contract) if keep else session.scratch / "raw"
+        self.file = raw.incoming(session.settings, contract) if keep else session.scratch / "raw"
 
     def __enter__(self) -> Self:
         return self
@@ -67,15 +55,15 @@ class Incoming:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.again is None:
-            if isinstance(error, SourceError) and self._came is not None and not self._of_erased(None):
-                # Whole, and refused: who mends that wants to see it.
-                self._kept()
-            self.file.unlink(missing_ok=True)
+        if isinstance(error, SourceError) and self._came is not None and not self._of_erased(None):
+            # Whole, and refused: who mends that wants to see it.
+            self._kept()
+        self.file.unlink(missing_ok=True)
 
-    def came(self, delivered: Delivered) -> None:
-        """Note that the file is there, whole."""
+    def came(self, delivered: Delivered, *, since: bool) -> None:
+        """Note that the file is there, whole; ``since``: that it holds changes alone."""
         self._came = delivered
+        self._since = since
 
     def kept(self, rows: Path) -> dict[str, dg.JsonMetadataValue]:
         """Keep what came, unless it holds persons who were erased; the entry of metadata that tells of it.
@@ -83,10 +71,9 @@ class Incoming:
         Args:
             rows: Parquet file of the rows that were made of it.
         """
-        if self.again is None and not self._of_erased(rows):
+        if not self._of_erased(rows):
             self._kept()
-        told = self.again or self._delivery
-        return in_metadata(told) if told is not None else {}
+        return in_metadata(self._delivery) if self._delivery is not None else {}
 
     def _of_erased(self, rows: Path | None) -> bool:
         """Whether persons who were erased are in what came, or may be."""
@@ -115,6 +102,7 @@ class Incoming:
                 origin=self._came.source,
                 arrived_at=time.time(),
                 facts=self._came.facts,
+                since=self._since,
             )
             raw.keep(self._session.settings, self._contract, self.file, self._delivery)
         except OSError as error:
@@ -125,26 +113,40 @@ class Incoming:
             ) from None
 
 
-def _delivery(contract: Contract, session: LakeSession, partition: Partition, again: str) -> Delivery:
-    """The delivery that is to be read again, with what is on record of it."""
+def kept(contract: Contract, session: LakeSession, partition: Partition, tag: str) -> list[Delivery]:
+    """The deliveries that a run's tag names, with what is on record of them: to be read one after another.
+
+    Args:
+        contract: the table.
+        session: a session that may read its lake.
+        partition: which one is to be made.
+        tag: ``kept``, or the SHA-256 of one delivery, or several with commas between them: a whole one and changes.
+
+    Raises:
+        SourceError: one is not kept, or nothing is on record of the partition.
+    """
     session.attach(contract.lake.name)
-    key = partition.key
-    name = contract.key.to_user_string()
-    current = ledger.current(session, contract, [key]).get(key)
-    if again == KEPT:
-        found = current.record.delivery if current is not None else None
+    name, key = contract.key.to_user_string(), partition.key
+    past = ledger.history(session, contract.lake.name, name)
+    own = [entry for entry in past if entry.record.partition == key and not entry.record.lost]
+    told = {each.sha256: each for entry in past if (each := entry.record.delivery) is not None}
+    if tag == KEPT:
+        entry = ledger.current(session, contract, [key]).get(key)
     else:
-        told = (entry.record.delivery for entry in ledger.history(session, contract.lake.name, name))
+        entry = next((each for each in reversed(own) if (made := each.record.delivery) and made.sha256 == tag), None)
+    found: list[Delivery | None] = []
+    if entry is not None:
+        found += ledger.deliveries_of(session, contract.lake.name, entry)
+    elif tag != KEPT:
         # One that was refused is on no record.
-        found = next((each for each in told if each is not None and each.sha256 == again), None) or raw.unrecorded(
-            session.settings, contract, again
-        )
-    if found is None:
+        found += [told.get(each) or raw.unrecorded(session.settings, contract, each) for each in tag.split(",")]
+    deliveries = [each for each in found if each is not None]
+    if not deliveries or len(deliveries) < len(found):
         raise SourceError(
             source=f"{name}{f', partition {key}' if key is not None else ''}",
             culprit="no delivery is kept that it was made from."
-            if again == KEPT
-            else f"no delivery {again[:12]} of it is kept.",
+            if tag == KEPT
+            else f"no delivery {tag[:12]} of it is kept.",
             remedy=f"mlops-assets lake deliveries {name} lists those that are; without the tag the source is asked.",
         )
-    return found
+    return deliveries

@@ -79,7 +79,11 @@ class Reading:
     def _page(self, ask: Ask, address: str, parameters: Mapping[str, str]) -> Page | None:
         """One page; ``None`` where the one before was the last."""
         declared, number = self._declared, self.pages + 1
-        headers = {n: filled(t, declared.contract, self._request.partition) for n, t in declared.headers.items()}
+        request = self._request
+        headers = {
+            name: filled(text, declared.contract, request.partition, request.since)
+            for name, text in declared.headers.items()
+        }
         try:
             fetched = self._pages.get(
                 ask.address or address,

@@ -23,12 +23,13 @@ from mlops_assets.plumbing.sources.auth import ApiKey, Auth
 from mlops_assets.plumbing.sources.delivered import Delivered
 from mlops_assets.plumbing.sources.http import Fetcher
 from mlops_assets.plumbing.sources.http_limits import Limits
+from mlops_assets.plumbing.sources.increments import Since, require_asked
 from mlops_assets.plumbing.sources.pages import Paginate
 from mlops_assets.plumbing.sources.reading import Reading
 from mlops_assets.plumbing.sources.recording import Player, Recorder
 from mlops_assets.plumbing.sources.secret import Text, text_of
 from mlops_assets.plumbing.sources.source import Source
-from mlops_assets.plumbing.sources.templates import END, START, fields_of, filled, require_known
+from mlops_assets.plumbing.sources.templates import END, SINCE, START, fields_of, filled, require_known
 from mlops_assets.plumbing.sources.text_files import TextFiles
 from mlops_assets.plumbing.sources.variants import Texts, Word
 
@@ -55,6 +56,7 @@ class RestSource(Source):
         headers: further headers, whose values may.
         auth: how to sign in.
         paginate: how the pages of a long answer are asked for; without, one answer holds all rows.
+        since: asks for what has changed alone, by ``{since}`` in url, query or headers.
         rows: dotted path to the list of rows in a JSON answer (``data.items``); without, the answer is the list.
         format: ``json`` or ``csv``.
         limits: how long and how much.
@@ -106,6 +108,7 @@ class RestSource(Source):
     headers: Texts = {}  # noqa: RUF012  pydantic copies it
     auth: Auth = None
     paginate: Paginate = None
+    since: Since | None = None
     rows: Word = None
     format: Literal["json", "csv"] = "json"
     limits: Limits = Limits()
@@ -115,7 +118,7 @@ class RestSource(Source):
     @model_validator(mode="after")
     def _require_askable(self) -> Self:
         if not isinstance(self.url, dg.EnvVar):
-            require_known(self.name, "url", self.url, self.contract)
+            require_known(self.name, "url", self.url, self.contract, since=self.since is not None)
             _require_no_account(self.url, self.name)
         paged = self.paginate.parameters if self.paginate else []
         key = [self.auth.query] if isinstance(self.auth, ApiKey) and self.auth.query else []
@@ -128,7 +131,7 @@ class RestSource(Source):
             )
         for option, texts in (("query", self.query), ("headers", self.headers)):
             for text in texts.values():
-                require_known(self.name, option, text, self.contract)
+                require_known(self.name, option, text, self.contract, since=self.since is not None)
         for header in self.headers:
             if header.lower() in _SECRET_HEADERS | _TRANSPORT_HEADERS:
                 secret = header.lower() in _SECRET_HEADERS
@@ -137,6 +140,8 @@ class RestSource(Source):
                     culprit=f"its headers name {header}.",
                     remedy="Declare auth: secrets are in no declaration." if secret else "Leave it to the transport.",
                 )
+        if self.since is not None and not isinstance(self.url, dg.EnvVar):
+            require_asked(self._named(), "{since}", self.name)
         if self.format == "csv" and (
             self.rows or (self.paginate is not None and (self.paginate.NEEDS_JSON or self.paginate.total))
         ):
@@ -149,8 +154,15 @@ class RestSource(Source):
 
     def names_partition(self) -> bool:
         """Whether address, query or headers do."""
-        texts = [*self.query.values(), *self.headers.values()]
-        return isinstance(self.url, dg.EnvVar) or any(fields_of(text) for text in (self.url, *texts))
+        return isinstance(self.url, dg.EnvVar) or bool(self._named() - {SINCE})
+
+    def watermark(self) -> Since | None:
+        """As declared."""
+        return self.since
+
+    def _named(self) -> set[str]:
+        texts = [*self.query.values(), *self.headers.values(), *([] if isinstance(self.url, dg.EnvVar) else [self.url])]
+        return {name for text in texts for name in fields_of(text)}
 
     def read(self, request: Request) -> Delivered:
         """All pages of a partition."""
@@ -176,7 +188,9 @@ class RestSource(Source):
             return self._all(request, player, delivery.origin, delivery.origin)
 
     def _all(self, request: Request, pages: Pages, address: str, source: str) -> Delivered:
-        parameters = {name: filled(text, self.contract, request.partition) for name, text in self.query.items()}
+        parameters = {
+            name: filled(text, self.contract, request.partition, request.since) for name, text in self.query.items()
+        }
         with TextFiles(request.scratch, source) as rows:
             reading = Reading(self, request, pages, rows, source)
             reading.read(address, parameters)
@@ -194,12 +208,13 @@ class RestSource(Source):
 
     def _address(self, request: Request, access: Access) -> str:
         text = text_of(self.url, "url")
-        require_known(self.name, "url", text, self.contract)
+        require_known(self.name, "url", text, self.contract, since=self.since is not None)
         parts = []
         for literal, name, spec, _ in string.Formatter().parse(text):
             parts.append(literal)
             if name is not None:
-                value = filled(f"{{{name}:{spec}}}" if spec else f"{{{name}}}", self.contract, request.partition)
+                field = f"{{{name}:{spec}}}" if spec else f"{{{name}}}"
+                value = filled(field, self.contract, request.partition, request.since)
                 parts.append(quote(value, safe="/" if name in {START, END} else ""))
         address = "".join(parts)
         _require_no_account(address, access.hidden.said(address))

@@ -9,7 +9,6 @@ import dataclasses
 import datetime as dt
 import hashlib
 import importlib
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
@@ -19,13 +18,10 @@ from pydantic import Field, InstanceOf, model_validator
 
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.failures import told_plainly
-from mlops_assets.platform.assets.raw import TAG
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError, SourceError
-from mlops_assets.plumbing.sources.delivered import Delivered, Request
-from mlops_assets.plumbing.sources.incoming import Incoming
-from mlops_assets.plumbing.sources.layout import Layout, conformed
+from mlops_assets.plumbing.sources.extraction import LAYOUT_CHECK, extracted
 from mlops_assets.plumbing.sources.scaffold import SourceScaffolder
 from mlops_assets.plumbing.sources.templates import time_dimension
 from mlops_assets.plumbing.sources.text_forms import require_forms
@@ -35,9 +31,8 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.lake.ledger import Delivery
     from mlops_assets.platform.lake.session import LakeSession
-
-LAYOUT_CHECK: Final = "layout"
-"""The check that warns of columns which a source has gained or lost, where its declaration lets it."""
+    from mlops_assets.plumbing.sources.delivered import Delivered, Request
+    from mlops_assets.plumbing.sources.increments import Since
 
 Due = Callable[[dt.datetime], Sequence[str]]
 
@@ -199,6 +194,8 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
                     remedy=f"There are {', '.join(known)}.",
                 )
         require_forms(self.formats, known, self.name)
+        if (watermark := self.watermark()) is not None:
+            watermark.require_mergeable(self.contract, self.name)
         if self.due is not None and self.cron is None:
             raise ContractError(
                 source=self.name, culprit="it says what is due, and no time to ask.", remedy="Give cron as well."
@@ -262,7 +259,7 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         def extract(
             partition: Partition, session: LakeSession, run_tags: Mapping[str, str]
         ) -> dg.MaterializeResult[Any]:
-            return self._extracted(run_tags.get(TAG), partition, session)
+            return extracted(self, partition, session, run_tags)
 
         return extract
 
@@ -272,44 +269,9 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         said = {name: getattr(self, name) for name in sorted(about)}
         return f"{self.KIND}-{self.VERSION}-{hashlib.sha256(repr(said).encode()).hexdigest()[:12]}"
 
-    def _extracted(self, again: str | None, partition: Partition, session: LakeSession) -> dg.MaterializeResult[Any]:
-        """The rows of a partition, from the source or, where ``again`` names it, from a delivery that was kept."""
-        with Incoming(self.contract, session, partition, again=again, keep=self.keep) as incoming:
-            request = Request(
-                contract=self.contract,
-                partition=partition,
-                connection=session.connection,
-                scratch=session.scratch / "delivered",
-                settings=session.settings,
-                raw=incoming.file,
-            )
-            request.scratch.mkdir()
-            delivered = self.reread(request, incoming.again) if incoming.again else self.read(request)
-            incoming.came(delivered)
-            layout = Layout(
-                source=delivered.source,
-                columns=self.columns,
-                formats=self.formats,
-                evolve=self.evolve,
-                absent=delivered.absent,
-            )
-            with delivered.hidden.in_errors():
-                rows = conformed(delivered, request, layout, session.scratch / "conformed.parquet")
-            # Unpacked text is ten times as large as the rows, which are audited next.
-            shutil.rmtree(request.scratch)
-            metadata = {**delivered.facts, **incoming.kept(rows.file)}
-        results = None
-        if self.evolve:
-            results = [
-                dg.AssetCheckResult(
-                    passed=not rows.changes,
-                    check_name=LAYOUT_CHECK,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description=delivered.hidden.said(" ".join(rows.changes))
-                    or "The columns are those of the contract.",
-                )
-            ]
-        return dg.MaterializeResult(value=rows.file, metadata=metadata, check_results=results)
+    def watermark(self) -> Since | None:
+        """By what it is asked for changes alone; kinds that can be asked so declare it."""
+        return None
 
     def sensors(self) -> list[dg.SensorDefinition]:
         """Those that ask for runs when something arrives; none for most kinds."""

@@ -16,12 +16,14 @@ from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.plumbing.sources.databases import Database, MySql, Postgres, Sqlite
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
+from mlops_assets.plumbing.sources.increments import Since, require_asked
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.sql_copies import Copied, Question
 from mlops_assets.plumbing.sources.sql_mysql import copy_mysql
-from mlops_assets.plumbing.sources.sql_parameters import has_parameters, require_sql, values_of
+from mlops_assets.plumbing.sources.sql_parameters import parameters_of, require_sql, values_of
 from mlops_assets.plumbing.sources.sql_postgres import copy_postgres
 from mlops_assets.plumbing.sources.sql_sqlite import copy_sqlite
+from mlops_assets.plumbing.sources.templates import SINCE
 from mlops_assets.plumbing.sources.variants import Word
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class SqlSource(Source):
         table: the table or view, as the database spells it; its schema may stand before a dot. Or
         query: one statement that reads.
         where: which of the table's rows; all of them without one.
+        since: asks for what has changed alone, by ``:since`` in query or where.
         timeout_seconds: how long the statement may take.
         connect_seconds: how long the database may take to answer at all, or a SQLite file may be locked.
 
@@ -95,6 +98,7 @@ class SqlSource(Source):
     table: Word = None
     query: Word = None
     where: Word = None
+    since: Since | None = None
     timeout_seconds: Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)] = 3600.0
     connect_seconds: Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)] = 30.0
 
@@ -123,13 +127,26 @@ class SqlSource(Source):
             )
         for option, text in (("query", self.query), ("where", self.where)):
             if text is not None:
-                require_sql(self.name, option, text, self.database.type, self.contract)
+                require_sql(self.name, option, text, self.database.type, self.contract, since=self.since is not None)
+        if self.since is not None:
+            require_asked(self._named(), ":since", self.name)
         return self
 
     def names_partition(self) -> bool:
         """Whether the condition or the query does."""
-        text = self.query if self.query is not None else self.where
-        return text is not None and has_parameters(text, self.database.type)
+        return bool(self._named() - {SINCE})
+
+    def watermark(self) -> Since | None:
+        """As declared."""
+        return self.since
+
+    def _named(self) -> set[str]:
+        return {
+            name
+            for text in (self.query, self.where)
+            if text is not None
+            for name in parameters_of(text, self.database.type)
+        }
 
     def read(self, request: Request) -> Delivered:
         """Copy what the database holds of a partition."""
@@ -138,7 +155,10 @@ class SqlSource(Source):
             table=self.table,
             query=self.query,
             where=self.where,
-            values=values_of(contract, request.partition, zoned=not isinstance(self.database, Sqlite)),
+            values=values_of(
+                contract, request.partition, zoned=not isinstance(self.database, Sqlite), since=request.since
+            ),
+            numbers=frozenset([SINCE] if self.since is not None and self.since.counts(contract) else []),
             wanted=_wanted(contract, self.columns),
             personal=bool(contract.personal),
             seconds=self.timeout_seconds,

@@ -32,6 +32,7 @@ class Question:
         query: the query.
         where: a condition of the table's rows.
         values: of the parameters.
+        numbers: those of them that are whole numbers.
         wanted: the database's names of the columns that the contract takes.
         personal: whether the contract holds persons; then no message repeats a word of the query.
         seconds: how long the statement may take.
@@ -42,6 +43,7 @@ class Question:
     query: str | None
     where: str | None
     values: Mapping[str, str]
+    numbers: frozenset[str]
     wanted: frozenset[str]
     personal: bool
     seconds: float

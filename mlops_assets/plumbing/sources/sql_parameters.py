@@ -6,6 +6,7 @@ Put here how parameters are told from other colons. Keep out how a database writ
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import TokenError
 
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.plumbing.sources.templates import END, START, filled, known_names
+from mlops_assets.plumbing.sources.templates import END, SINCE, START, filled, known_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,21 +25,25 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.plumbing.sources.templates import Watermark
 
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _READS: Final = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 
 
-def values_of(contract: Contract, partition: Partition, *, zoned: bool) -> dict[str, str]:
+def values_of(
+    contract: Contract, partition: Partition, *, zoned: bool, since: Watermark | None = None
+) -> dict[str, str]:
     """Their texts for a partition; moments in ISO 8601, with their offset unless the database has no zones."""
     form = "" if zoned else ":%Y-%m-%d %H:%M:%S"
+    moments = {START, END, *([SINCE] if isinstance(since, dt.datetime) else [])}
     return {
-        name: filled(f"{{{name}{form if name in {START, END} else ''}}}", contract, partition)
-        for name in known_names(contract)
+        name: filled(f"{{{name}{form if name in moments else ''}}}", contract, partition, since)
+        for name in known_names(contract, since=since is not None)
     }
 
 
-def require_sql(source: str, option: str, text: str, dialect: str, contract: Contract) -> None:
+def require_sql(source: str, option: str, text: str, dialect: str, contract: Contract, *, since: bool = False) -> None:
     """Refuse a text that could not be asked.
 
     Args:
@@ -47,12 +52,13 @@ def require_sql(source: str, option: str, text: str, dialect: str, contract: Con
         text: the text.
         dialect: the kind of database.
         contract: whose partitions give the parameters.
+        since: whether it may name the watermark.
 
     Raises:
         ContractError: a string or comment has no end, it is more than one statement or one that does not read, or it
             names a parameter that there is not.
     """
-    known = known_names(contract)
+    known = known_names(contract, since=since)
     try:
         tokens = _tokens(text, dialect)
     except TokenError:
@@ -97,9 +103,9 @@ def with_values(text: str, dialect: str, values: Mapping[str, str], write: Calla
     return "".join(parts) + text[done:]
 
 
-def has_parameters(text: str, dialect: str) -> bool:
-    """Whether it names one."""
-    return bool(_places(text, dialect))
+def parameters_of(text: str, dialect: str) -> set[str]:
+    """Those that it names."""
+    return {name for name, _, _ in _places(text, dialect)}
 
 
 def without_end(query: str, dialect: str) -> str:

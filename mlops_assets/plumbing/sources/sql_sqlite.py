@@ -45,6 +45,9 @@ def copy_sqlite(database: Sqlite, question: Question, request: Request) -> Copie
     given: dict[str, str] = {}
 
     def write(parameter: str, value: str) -> str:
+        if parameter in question.numbers:
+            # A number is never equal to a text, nor greater.
+            return value
         given[parameter] = value
         return f"?{list(given).index(parameter) + 1}"
 

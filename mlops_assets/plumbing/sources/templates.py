@@ -5,6 +5,7 @@ Put here how such a text is filled in and read back. Keep out where it is used.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import string
 from typing import TYPE_CHECKING, Any, Final
@@ -14,14 +15,17 @@ import dagster as dg
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Collection, Mapping
 
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
 
+Watermark = dt.datetime | dt.date | str | int
+
 PARTITION: Final = "partition"
 START, END = "start", "end"
+SINCE: Final = "since"
+_FORMATTED: Final = frozenset({START, END, SINCE})
 
 _FORMATTER: Final = string.Formatter()
 
@@ -35,15 +39,16 @@ def fields_of(text: str) -> set[str]:
     return {name for _, name, _, _ in _FORMATTER.parse(text) if name is not None}
 
 
-def known_names(contract: Contract) -> list[str]:
-    """What texts of that table may name: nothing where it has no partitions."""
+def known_names(contract: Contract, *, since: bool = False) -> list[str]:
+    """What texts of that table may name: nothing where it has no partitions, and is not asked for changes."""
+    watermark = [SINCE] if since else []
     if contract.partitions_def is None:
-        return []
+        return watermark
     of_time = [START, END] if time_dimension(contract) is not None else []
-    return list(dict.fromkeys([PARTITION, *contract.partition_columns.values(), *of_time]))
+    return list(dict.fromkeys([PARTITION, *contract.partition_columns.values(), *of_time, *watermark]))
 
 
-def require_known(source: str, option: str, text: str, contract: Contract) -> None:
+def require_known(source: str, option: str, text: str, contract: Contract, *, since: bool = False) -> None:
     """Refuse a text that could not be filled in.
 
     Args:
@@ -51,14 +56,15 @@ def require_known(source: str, option: str, text: str, contract: Contract) -> No
         option: which of its options the text is.
         text: the text.
         contract: whose partitions it is filled in for.
+        since: whether it may name the watermark.
 
     Raises:
         ContractError: a brace is not closed, or a name between braces is none of the partition's.
     """
-    known = set(known_names(contract))
+    known = set(known_names(contract, since=since))
     try:
         named = fields_of(text)
-        strange = [name for _, name, spec, how in _FORMATTER.parse(text) if how or (spec and name not in {START, END})]
+        strange = [name for _, name, spec, how in _FORMATTER.parse(text) if how or (spec and name not in _FORMATTED)]
     except ValueError as error:
         raise ContractError(
             source=source, culprit=f"its {option} cannot be filled in ({error}).", remedy="Write a brace itself twice."
@@ -67,7 +73,7 @@ def require_known(source: str, option: str, text: str, contract: Contract) -> No
         raise ContractError(
             source=source,
             culprit=f"its {option} names {{{strange[0]}}} with a conversion or a format.",
-            remedy="Only {start} and {end} have one, of strftime: {start:%Y%m%d}.",
+            remedy="Only {start}, {end} and {since} have one, of strftime: {start:%Y%m%d}.",
         )
     if unknown := sorted(named - known):
         there = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none, since the table is not partitioned"
@@ -78,14 +84,16 @@ def require_known(source: str, option: str, text: str, contract: Contract) -> No
         )
 
 
-def filled(text: str, contract: Contract, partition: Partition) -> str:
+def filled(text: str, contract: Contract, partition: Partition, since: Watermark | None = None) -> str:
     """The text of that partition.
 
     ``{partition}`` is its key, a partition column's name the value in it; of partitions of time ``{start}`` and
     ``{end}`` are its first moment and the one after its last, in ISO 8601 unless a format is given
-    (``{start:%d.%m.%Y}``).
+    (``{start:%d.%m.%Y}``), as is ``{since}``, the watermark of what is published.
     """
     values: dict[str, Any] = {PARTITION: partition.key or "", **partition.values}
+    if since is not None:
+        values[SINCE] = _Moment(since) if isinstance(since, dt.date) else since
     if (window := _window(contract, partition)) is not None:
         values |= {START: _Moment(window.start), END: _Moment(window.end)}
     return _FORMATTER.vformat(text, (), values)
@@ -115,7 +123,7 @@ def tells_apart(names: Collection[str], contract: Contract) -> bool:
 class _Moment:
     """A moment that is ISO 8601 where no format is given."""
 
-    def __init__(self, moment: dt.datetime) -> None:
+    def __init__(self, moment: dt.date) -> None:
         self._moment = moment
 
     def __format__(self, spec: str) -> str:

@@ -23,6 +23,7 @@ from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
+from mlops_assets.plumbing.sources.extraction import extracted
 from mlops_assets.plumbing.sources.files import FileSource
 from mlops_assets.plumbing.sources.formats import Delimited, FixedWidth, Parquet
 from mlops_assets.plumbing.sources.places import Place
@@ -402,7 +403,7 @@ class TestAKindOfYourOwn:
     def test_what_was_unpacked_is_gone_when_the_rows_are_audited(self, folder: Path) -> None:
         source = self.older(folder)
         with LakeSession(Settings.load()) as session:
-            made = source._extracted(None, Partition("2024-01", {"month": "2024-01"}), session)
+            made = extracted(source, Partition("2024-01", {"month": "2024-01"}), session, {})
             assert [each for each in session.scratch.iterdir() if each.name != ".in-use"] == [made.value]
 
 
