@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.auth import Bearer as Bearer
     from mlops_assets.plumbing.sources.auth import ClientCertificate as ClientCertificate
     from mlops_assets.plumbing.sources.auth import OAuth2 as OAuth2
+    from mlops_assets.plumbing.sources.combined import Combined as Combined
     from mlops_assets.plumbing.sources.command import CommandSource as CommandSource
     from mlops_assets.plumbing.sources.conformance import SourceConformance as SourceConformance
     from mlops_assets.plumbing.sources.databases import MySql as MySql
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.databases import Sqlite as Sqlite
     from mlops_assets.plumbing.sources.delivered import Delivered as Delivered
     from mlops_assets.plumbing.sources.delivered import Request as Request
+    from mlops_assets.plumbing.sources.dlt import DltSource as DltSource
     from mlops_assets.plumbing.sources.files import FileSource as FileSource
     from mlops_assets.plumbing.sources.formats import Delimited as Delimited
     from mlops_assets.plumbing.sources.formats import FixedWidth as FixedWidth
@@ -45,14 +47,18 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.pages import NextAddress as NextAddress
     from mlops_assets.plumbing.sources.pages import Offset as Offset
     from mlops_assets.plumbing.sources.pages import PageNumber as PageNumber
+    from mlops_assets.plumbing.sources.parts import Part as Part
     from mlops_assets.plumbing.sources.rest import RestSource as RestSource
     from mlops_assets.plumbing.sources.secret import Secret as Secret
     from mlops_assets.plumbing.sources.source import Source as Source
     from mlops_assets.plumbing.sources.sql import SqlSource as SqlSource
+    from mlops_assets.plumbing.sources.versioned import VersionedFile as VersionedFile
     from mlops_assets.plumbing.sources.wholeness import Checksum as Checksum
     from mlops_assets.plumbing.sources.wholeness import Manifest as Manifest
     from mlops_assets.plumbing.sources.wholeness import Marker as Marker
     from mlops_assets.plumbing.sources.wholeness import Quiet as Quiet
+    from mlops_assets.wrangling.mapping import adds_up as adds_up
+    from mlops_assets.wrangling.mapping import mapped as mapped
 
 __version__ = "0.1.0"
 
@@ -62,11 +68,13 @@ _DEFINED_IN: Final = {
     "Bearer": "mlops_assets.plumbing.sources.auth",
     "Checksum": "mlops_assets.plumbing.sources.wholeness",
     "ClientCertificate": "mlops_assets.plumbing.sources.auth",
+    "Combined": "mlops_assets.plumbing.sources.combined",
     "CommandSource": "mlops_assets.plumbing.sources.command",
     "Contract": "mlops_assets.platform.contracts.contract",
     "Cursor": "mlops_assets.plumbing.sources.pages",
     "Delimited": "mlops_assets.plumbing.sources.formats",
     "Delivered": "mlops_assets.plumbing.sources.delivered",
+    "DltSource": "mlops_assets.plumbing.sources.dlt",
     "FileSource": "mlops_assets.plumbing.sources.files",
     "FixedWidth": "mlops_assets.plumbing.sources.formats",
     "In": "mlops_assets.platform.assets.inputs",
@@ -82,6 +90,7 @@ _DEFINED_IN: Final = {
     "Offset": "mlops_assets.plumbing.sources.pages",
     "PageNumber": "mlops_assets.plumbing.sources.pages",
     "Parquet": "mlops_assets.plumbing.sources.formats",
+    "Part": "mlops_assets.plumbing.sources.parts",
     "Partition": "mlops_assets.platform.assets.step",
     "PlatformError": "mlops_assets.platform.errors",
     "Postgres": "mlops_assets.plumbing.sources.databases",
@@ -95,9 +104,12 @@ _DEFINED_IN: Final = {
     "SourceConformance": "mlops_assets.plumbing.sources.conformance",
     "SqlSource": "mlops_assets.plumbing.sources.sql",
     "Sqlite": "mlops_assets.plumbing.sources.databases",
+    "VersionedFile": "mlops_assets.plumbing.sources.versioned",
     "Volume": "mlops_assets.platform.contracts.volume",
+    "adds_up": "mlops_assets.wrangling.mapping",
     "asset": "mlops_assets.platform.assets.asset",
     "build_defs": "mlops_assets.platform.assets.definitions",
+    "mapped": "mlops_assets.wrangling.mapping",
     "on_new_data": "mlops_assets.platform.assets.automation",
 }
 
