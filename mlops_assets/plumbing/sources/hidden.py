@@ -29,7 +29,14 @@ _NAMELESS: Final = re.compile(r"[?&][^\s=&?#\"'<>]+(?=[&#]|$)")
 _ACCOUNT: Final = re.compile(r"//[^/?#\s\"'<>]*@")
 _FRAGMENT: Final = re.compile(r"#.*$", re.DOTALL)
 _IN_USE: Final[weakref.WeakSet[Hidden]] = weakref.WeakSet()
-_LIBRARY_LOGGERS: Final = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks")
+_LIBRARY_LOGGERS: Final = (
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.proxy",
+    "httpcore.socks",
+    "urllib3.connectionpool",
+)
 
 
 def addresses(text: str) -> str:
