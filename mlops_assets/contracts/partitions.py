@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 STATES: Final = ("GA", "NC")
 """States whose voter files arrive, by postal code."""
 
+TIME_ZONE: Final = "America/New_York"
+"""Where they are; the times at which something is due are in it."""
+
 ELECTION_YEARS: Final = tuple(str(year) for year in range(1976, 2026, 2))
 """General elections of the US House that the platform knows, the coming one last."""
 

@@ -19,7 +19,7 @@ from mlops_assets.demo.history import Batch, load, loading_instance
 from mlops_assets.demo.surroundings import Surroundings, applied
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.settings import Settings
-from mlops_assets.plumbing.connectors.registrations import available_months
+from mlops_assets.plumbing.assets.county_registrations import available_months
 from mlops_assets.plumbing.sources.http import Fetcher
 from mlops_assets.simulation.servers import FolderServer
 

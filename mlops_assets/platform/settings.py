@@ -84,7 +84,7 @@ class SourceSettings(_Group):
         voting_history_password: password of that account.
         registrations_url: base address of county registration statistics.
         timeout_seconds: how long a source may take to connect, to begin its answer, and between two parts of it.
-        attempts: how often a request is tried before the source counts as away.
+        attempts: how often a request over HTTP is tried before the source counts as away.
     """
 
     landing: Path | None = None

@@ -13,15 +13,13 @@ from mlops_assets.plumbing.assets.district_profiles import district_profiles
 from mlops_assets.plumbing.assets.house_returns import house_returns
 from mlops_assets.plumbing.assets.voter_file import voter_file
 from mlops_assets.plumbing.assets.voting_history import voting_history
-from mlops_assets.plumbing.schedules import schedules
 
 
 def definitions() -> dg.Definitions:
-    """The raw assets with their schedules, and the sensor of the landing folder."""
+    """The raw assets as their sources are declared, each with its schedule and sensor."""
     return build_defs(
         name="plumbing",
         assets=[voter_file, voting_history, house_returns, district_profiles, county_registrations],
-        schedules=schedules(),
     )
 
 

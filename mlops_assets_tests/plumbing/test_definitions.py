@@ -37,7 +37,7 @@ def test_it_watches_the_landing_folder_and_the_calendar(location: dg.Definitions
     assert "raw_voter_file_arrivals" in {sensor.name for sensor in location.sensors or []}
     assert {schedule.name for schedule in location.schedules or []} == {
         "raw_voter_file_due",
-        "voting_history_refresh",
-        "house_returns_refresh",
-        "district_profiles_refresh",
+        "raw_voting_history_due",
+        "raw_house_returns_due",
+        "raw_district_profiles_due",
     }

@@ -71,7 +71,7 @@ class Source:
                 [CANARY.encode() + b"\xff"],
             )
         self.set("VOTING_HISTORY", f"sqlite:///{path}")
-        return voting_history, "2022|NC"
+        return voting_history.asset(), "2022|NC"
 
     def profile_that_is_cut_off(self) -> tuple[dg.AssetsDefinition, str]:
         return self._profile(Reply(body=f'[["NAME"], ["{CANARY}", '.encode(), content_type="application/json"))
@@ -87,13 +87,13 @@ class Source:
         self.server.serve(profile, reply, reply)
         self.set("PROFILES_URL", self.server.url)
         self.set("PROFILES_KEY", "s3cr3tkey")
-        return district_profiles, "2021"
+        return district_profiles.asset(), "2021"
 
     def return_with_an_open_quotation(self) -> tuple[dg.AssetsDefinition, str]:
         row = f'2020,IOWA,IA,19,42,31,US HOUSE,001,GEN,,FALSE,"{CANARY}" x,DEM,FALSE,TOTAL,5,9,FALSE,20220331,FALSE'
         body = "\n".join([",".join(HOUSE_RETURN_COLUMNS), row]).encode()
         self.set("HOUSE_RETURNS_URL", self.server.serve("/house.csv", Reply(body=body)))
-        return house_returns, "2020"
+        return house_returns.asset(), "2020"
 
 
 _BROKEN: Final = (

@@ -1,4 +1,5 @@
-"""Assets of the raw layer, one module per table: thin wiring of a connector to its contract.
+"""The sources of the raw layer as they are declared, one module per table.
 
-Put here a published asset and its metadata. Keep out how a source is read.
+Put here what is one source's own: where the operator says that it is, what it names, when it is due. Keep out what all
+sources of its kind do (``plumbing.sources``).
 """

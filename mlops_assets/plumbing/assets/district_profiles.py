@@ -1,36 +1,83 @@
-"""District profiles: the asset that publishes one year of census profiles, by the transport that the settings choose.
+"""District profiles: the declaration of the Census Bureau's profiles, by the transport that the operator chooses.
 
-Put here the wiring of that asset. Keep out how either transport is read (those are the connectors).
+Put here when they are asked for and by which transport. Keep out what either answers (those are the connectors).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar, Final
 
-import dagster as dg
-
+from mlops_assets.contracts.partitions import PROFILE_YEARS, TIME_ZONE
 from mlops_assets.contracts.raw import DISTRICT_PROFILES
-from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.settings import ProfileTransport
-from mlops_assets.plumbing.connectors.aff_profiles import fetch_downloads
-from mlops_assets.plumbing.connectors.census import fetch_profiles
-from mlops_assets.plumbing.connectors.extract import address
+from mlops_assets.plumbing.assets.addresses import address_of
+from mlops_assets.plumbing.connectors.aff_profiles import downloaded_profiles
+from mlops_assets.plumbing.connectors.census import asked_profiles
+from mlops_assets.plumbing.sources.delivered import Delivered
+from mlops_assets.plumbing.sources.hidden import Hidden
 from mlops_assets.plumbing.sources.http import Fetcher
+from mlops_assets.plumbing.sources.source import Source
+from mlops_assets.plumbing.sources.text_files import TextFiles
 
 if TYPE_CHECKING:
-    from mlops_assets.platform.assets.step import Partition
+    import datetime as dt
+    from collections.abc import Iterator
+
     from mlops_assets.platform.settings import Settings
+    from mlops_assets.plumbing.connectors.profile_tables import ProfileTable
+    from mlops_assets.plumbing.sources.delivered import Request
 
 
-@asset(contract=DISTRICT_PROFILES, code_version="1")
-def district_profiles(partition: Partition, settings: Settings) -> dg.MaterializeResult[Any]:
-    """The profiles of congressional districts that the Census Bureau released for one year."""
-    sources, year = settings.sources, partition.values["year"]
-    base = address(sources.profiles_url, "SOURCES__PROFILES_URL")
-    with Fetcher.from_settings(settings) as fetcher:
-        if sources.profiles_transport is ProfileTransport.DOWNLOADS:
-            extract = fetch_downloads(fetcher, base, year)
-        else:
-            key = settings.secret(sources.profiles_key, "SOURCES__PROFILES_KEY")
-            extract = fetch_profiles(fetcher, base, year, key)
-    return dg.MaterializeResult(value=extract.rows, metadata=extract.facts)
+class DistrictProfiles(Source):
+    """The census API or its table downloads, as the operator chooses."""
+
+    KIND: ClassVar[str] = "http"
+    VERSION: ClassVar[str] = "1"
+
+    def read(self, request: Request) -> Delivered:
+        """The profiles of one year: one row per district and column of a table, values as delivered."""
+        settings, year = request.settings, request.partition.values["year"]
+        base, hidden = address_of(settings, "profiles_url"), Hidden()
+        source = hidden.said(base)
+        found: list[str] = []
+        with (
+            hidden.in_errors(),
+            Fetcher.from_settings(settings) as fetcher,
+            TextFiles(request.scratch, source) as taken,
+        ):
+            for table in _tables(fetcher, settings, base, year, hidden):
+                taken.add(table.columns())
+                found.append(f"{table.name}: {len({cell.geo_id for cell in table.cells})}")
+            return Delivered(
+                source=source,
+                rows=taken.relation(request.connection, ()),
+                facts={
+                    "transport": str(settings.sources.profiles_transport),
+                    "address": source,
+                    "districts": ", ".join(found),
+                },
+                hidden=hidden,
+            )
+
+
+def _tables(fetcher: Fetcher, settings: Settings, base: str, year: str, hidden: Hidden) -> Iterator[ProfileTable]:
+    if settings.sources.profiles_transport is ProfileTransport.DOWNLOADS:
+        return downloaded_profiles(fetcher, base, year)
+    key = settings.secret(settings.sources.profiles_key, "SOURCES__PROFILES_KEY")
+    hidden.add(key, "key")
+    return asked_profiles(fetcher, base, year, key)
+
+
+def district_profiles_due(moment: dt.datetime) -> list[str]:
+    """The census profiles to refresh by then: those of the year before, which appear in September."""
+    year = str(moment.year - 1)
+    return [year] if year in PROFILE_YEARS else []
+
+
+district_profiles: Final = DistrictProfiles(
+    contract=DISTRICT_PROFILES,
+    # Every October.
+    cron="0 7 1 10 *",
+    timezone=TIME_ZONE,
+    due=district_profiles_due,
+)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 
 from mlops_assets.contracts.layouts import LAYOUTS, VOTER_FILE_COLUMNS, layout_in_force
-from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, STATES, snapshot_day
+from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, STATES, TIME_ZONE, snapshot_day
 from mlops_assets.contracts.raw import VOTER_FILE
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.lake.catalog import literal
-from mlops_assets.plumbing.schedules import TIME_ZONE
 from mlops_assets.plumbing.sources.files import FileSource
 from mlops_assets.plumbing.sources.formats import Delimited
 from mlops_assets.plumbing.sources.places import Place

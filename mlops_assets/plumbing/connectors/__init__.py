@@ -1,4 +1,4 @@
-"""Connectors: how each source system is asked, read whole and refused when it is not.
+"""Connectors: what answers and files of one source look like where no format says it, read whole or refused.
 
-Put here the transport and layout of one source per module. Keep out assets, schedules and any mending of values.
+Put here one layout or transport per module. Keep out declarations, and any mending of values.
 """

@@ -1,6 +1,6 @@
 """Census profiles as American FactFinder's table downloads: wide CSV files with a row of codes and a row of labels.
 
-Put here which files make up a year, and how one becomes long rows. Keep out what a label means (that is wrangling).
+Put here which files make up a year, and how one becomes cells. Keep out what a label means (that is wrangling).
 
 Source: U.S. Census Bureau, American FactFinder (closed in 2020), ``aff_download_readme_ann.txt`` of the downloads.
 What they taught is in docs/sources/district-profiles.md.
@@ -12,18 +12,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-
-from mlops_assets.contracts.raw import DISTRICT_PROFILES
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.connectors.delimited import decoded, rows, unpacked
-from mlops_assets.plumbing.connectors.extract import Extract, arrow_schema
+from mlops_assets.plumbing.connectors.profile_tables import ProfileCell, ProfileTable
 from mlops_assets.plumbing.sources.http_bodies import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlops_assets.plumbing.connectors.extract import Fact
     from mlops_assets.plumbing.sources.http import Fetcher
 
 GEOGRAPHY_CODES: Final = ("GEO.id", "GEO.id2", "GEO.display-label")
@@ -71,50 +67,11 @@ DOWNLOADS: Final = {
 """The downloads of each year: social, economic, housing and demographic profile, and the decennial one."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProfileTable:
-    """One download, read: its columns as codes, labels and texts, one value per district.
+def downloaded_profiles(fetcher: Fetcher, base: str, year: str) -> Iterator[ProfileTable]:
+    """The profiles of one year from all of its downloads: one cell per district and column, values as delivered.
 
-    Attributes:
-        download: which table this is.
-        address: where it came from.
-        geo_ids: district identifiers with their summary-level prefix, such as ``5001300US0101``.
-        geo_names: district names.
-        codes: code of each column but for the geography.
-        labels: label of each column.
-        columns: values of each column, districts in the order of ``geo_ids``.
-    """
-
-    download: Download
-    address: str
-    geo_ids: tuple[str, ...]
-    geo_names: tuple[str, ...]
-    codes: tuple[str, ...]
-    labels: tuple[str, ...]
-    columns: tuple[tuple[str, ...], ...]
-
-    def long(self, year: str) -> Iterator[pa.RecordBatch]:
-        """One row per district and column, a batch per column."""
-        schema = arrow_schema(DISTRICT_PROFILES)
-        count = len(self.geo_ids)
-        fixed = {
-            "year": pa.repeat(year, count),
-            "dataset": pa.repeat(self.download.dataset, count),
-            "source": pa.repeat(self.download.file, count),
-            "geo_id": pa.array(self.geo_ids),
-            "geo_name": pa.array(self.geo_names),
-            "table_id": pa.repeat(self.download.table_id, count),
-        }
-        for code, label, column in zip(self.codes, self.labels, self.columns, strict=True):
-            moving = {"code": pa.repeat(code, count), "label": pa.repeat(label, count), "value": pa.array(column)}
-            yield pa.record_batch([(fixed | moving)[name] for name in schema.names], schema=schema)
-
-
-def fetch_downloads(fetcher: Fetcher, base: str, year: str) -> Extract:
-    """The profiles of one year from all of its downloads: one row per district and column, values as delivered.
-
-    All files are fetched and checked before the first row is handed on. Nothing is left out: margins of error,
-    percentages, the District of Columbia (``1198``) and Puerto Rico (``7298``) are rows as well.
+    Nothing is left out: margins of error, percentages, the District of Columbia (``1198``) and Puerto Rico (``7298``)
+    are cells as well. ``geo_id`` has its summary-level prefix, such as ``5001300US0101``.
 
     Args:
         fetcher: asks the source.
@@ -122,7 +79,8 @@ def fetch_downloads(fetcher: Fetcher, base: str, year: str) -> Extract:
         year: the year of the profiles.
 
     Raises:
-        SourceError: there is no download of that year, or a file is not what a download should be.
+        SourceError: there is no download of that year, or a file is cut off, not UTF-8, lacks one of the two header
+            rows, or its header rows disagree.
     """
     downloads = DOWNLOADS.get(year)
     if downloads is None:
@@ -131,41 +89,26 @@ def fetch_downloads(fetcher: Fetcher, base: str, year: str) -> Extract:
             culprit=f"no table download is known for {year}; there are some for {', '.join(DOWNLOADS)}.",
             remedy="Ask the census API for this year (MLOPS_ASSETS_SOURCES__PROFILES_TRANSPORT=api).",
         )
-    tables = [fetch_table(fetcher, base, download) for download in downloads]
-    facts: dict[str, Fact] = {
-        "transport": "downloads",
-        "files": [table.address for table in tables],
-        "districts": [f"{table.download.table_id}: {len(table.geo_ids)}" for table in tables],
-        "columns": [f"{table.download.table_id}: {len(table.codes)}" for table in tables],
-    }
-    batches = (batch for table in tables for batch in table.long(year))
-    return Extract(rows=pa.RecordBatchReader.from_batches(arrow_schema(DISTRICT_PROFILES), batches), facts=facts)
-
-
-def fetch_table(fetcher: Fetcher, base: str, download: Download) -> ProfileTable:
-    """One download, fetched and read.
-
-    Raises:
-        SourceError: the file is cut off, not UTF-8, lacks one of the two header rows, or its header rows disagree.
-    """
-    fetched = fetcher.get(f"{base}/{download.file}", Kind.CSV)
-    text, _ = decoded(unpacked(fetched.body, fetched.address), fetched.address)
-    codes, labels, *body = rows(text, fetched.address, headers=2)
-    _check_headers(codes, labels, fetched.address)
-    geo_ids, short_ids, geo_names, *columns = zip(*body, strict=True)
-    for geo_id, short_id in zip(geo_ids, short_ids, strict=True):
-        if not short_id or not geo_id.endswith(f"US{short_id}"):
-            raise _refused(fetched.address, f"the identifiers {geo_id!r} and {short_id!r} of one row disagree")
-    fetched.accept()
-    return ProfileTable(
-        download=download,
-        address=fetched.address,
-        geo_ids=geo_ids,
-        geo_names=geo_names,
-        codes=tuple(codes[len(GEOGRAPHY_CODES) :]),
-        labels=tuple(labels[len(GEOGRAPHY_LABELS) :]),
-        columns=tuple(columns),
-    )
+    for download in downloads:
+        fetched = fetcher.get(f"{base}/{download.file}", Kind.CSV)
+        text, _ = decoded(unpacked(fetched.body, fetched.address), fetched.address)
+        codes, labels, *body = rows(text, fetched.address, headers=2)
+        _check_headers(codes, labels, fetched.address)
+        for geo_id, short_id, *_ in body:
+            if not short_id or not geo_id.endswith(f"US{short_id}"):
+                raise _refused(fetched.address, f"the identifiers {geo_id!r} and {short_id!r} of one row disagree")
+        fetched.accept()
+        yield ProfileTable(
+            name=download.table_id,
+            dataset=download.dataset,
+            source=download.file,
+            table_id=download.table_id,
+            cells=[
+                ProfileCell(row[0], row[2], codes[place], labels[place], row[place])
+                for place in range(len(GEOGRAPHY_CODES), len(codes))
+                for row in body
+            ],
+        )
 
 
 def _check_headers(codes: list[str], labels: list[str], source: str) -> None:

@@ -11,18 +11,15 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode, urlsplit
 
-import pyarrow as pa
-
 from mlops_assets.contracts.codes import FIPS_BY_STATE
 from mlops_assets.contracts.partitions import STATES
-from mlops_assets.contracts.raw import DISTRICT_PROFILES
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
-from mlops_assets.plumbing.connectors.extract import Extract, arrow_schema
+from mlops_assets.plumbing.connectors.profile_tables import ProfileCell, ProfileTable
 from mlops_assets.plumbing.sources.http_bodies import Kind
 from mlops_assets.plumbing.sources.http_faults import HtmlInsteadError, RefusedRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlops_assets.plumbing.sources.http import Fetcher
     from mlops_assets.plumbing.sources.http_answers import Fetched
@@ -36,8 +33,10 @@ _NOT_FOUND: Final = 404
 _TELL: Final = "Compare with docs/sources/district-profiles.md; if the API has changed, the connector must follow."
 
 
-def fetch_profiles(fetcher: Fetcher, base: str, year: str, key: str, *, states: Sequence[str] = STATES) -> Extract:
-    """The demographic profile of one year: one row per district and estimate, values as text.
+def asked_profiles(
+    fetcher: Fetcher, base: str, year: str, key: str, *, states: Sequence[str] = STATES
+) -> Iterator[ProfileTable]:
+    """The demographic profile of one year, state by state: one cell per district and estimate, values as text.
 
     Only estimates are kept (``DP05_0001E``), not the margins, percentages and annotations beside them. ``geo_id`` is
     state FIPS and district, such as ``3701``. The API's negative codes for missing values stay as they are.
@@ -46,7 +45,7 @@ def fetch_profiles(fetcher: Fetcher, base: str, year: str, key: str, *, states: 
         fetcher: asks the API.
         base: the API's address, with or without the ``/data`` at its end.
         year: the survey's year.
-        key: the API key; it appears in no row and no message.
+        key: the API key; it is in no cell and no message.
         states: postal codes of the states, one request each.
 
     Raises:
@@ -55,8 +54,6 @@ def fetch_profiles(fetcher: Fetcher, base: str, year: str, key: str, *, states: 
     """
     endpoint = f"{base.removesuffix('/data')}/data/{year}/acs/acs1/profile"
     labels = _labels(_ask(fetcher, f"{endpoint}/groups/{GROUP}.json", year, {}))
-    values: dict[str, list[str | None]] = {name: [] for name in arrow_schema(DISTRICT_PROFILES).names}
-    districts = []
     for state in states:
         asked = {
             "get": f"{_NAME},group({GROUP})",
@@ -64,15 +61,11 @@ def fetch_profiles(fetcher: Fetcher, base: str, year: str, key: str, *, states: 
             "in": f"state:{FIPS_BY_STATE[state]}",
         }
         fetched = _ask(fetcher, endpoint, year, {**asked, "key": key})
+        cells = list(_cells(fetched, FIPS_BY_STATE[state], labels))
+        fetched.accept()
         # Without the host, equal profiles give equal rows wherever they are mirrored.
         source = f"{urlsplit(endpoint).path}?{urlencode(asked)}"
-        count = _collect(fetched, FIPS_BY_STATE[state], labels, year, source, values)
-        fetched.accept()
-        districts.append(f"{state}: {count}")
-    return Extract(
-        rows=pa.table(values, schema=arrow_schema(DISTRICT_PROFILES)),
-        facts={"transport": "api", "address": endpoint, "districts": districts, "labels": len(labels)},
-    )
+        yield ProfileTable(name=state, dataset="acs1", source=source, table_id=GROUP, cells=cells)
 
 
 def _ask(fetcher: Fetcher, endpoint: str, year: str, parameters: dict[str, str]) -> Fetched:
@@ -118,15 +111,8 @@ def _labels(fetched: Fetched) -> dict[str, str]:
     return labels
 
 
-def _collect(
-    fetched: Fetched,
-    fips: str,
-    labels: dict[str, str],
-    year: str,
-    source: str,
-    values: dict[str, list[str | None]],
-) -> int:
-    """Add the rows of one answer to the columns; the number of its districts."""
+def _cells(fetched: Fetched, fips: str, labels: dict[str, str]) -> Iterator[ProfileCell]:
+    """The estimates of one answer."""
     header, body = _table(fetched)
     missing = [name for name in (_NAME, *_GEOGRAPHY) if name not in header]
     if missing:
@@ -142,17 +128,7 @@ def _collect(
         if place != fips or not _DISTRICT.fullmatch(number):
             raise _wrong(fetched, f"a row is of state {place!r} and district {number!r}; asked was state {fips}")
         for index, code in estimates:
-            cell = _text(row[index], fetched)
-            values["year"].append(year)
-            values["dataset"].append("acs1")
-            values["source"].append(source)
-            values["geo_id"].append(f"{place}{number}")
-            values["geo_name"].append(geo_name)
-            values["table_id"].append(GROUP)
-            values["code"].append(code)
-            values["label"].append(labels[code])
-            values["value"].append(cell)
-    return len(body)
+            yield ProfileCell(f"{place}{number}", geo_name, code, labels[code], _text(row[index], fetched))
 
 
 def _table(fetched: Fetched) -> tuple[list[str], list[list[object]]]:

@@ -47,7 +47,7 @@ class Cell(NamedTuple):
     state: str
     reported: str
     county: str
-    column: str
+    party_column: str
     value: str
 
 

@@ -76,7 +76,7 @@ def test_table_downloads_are_published_with_puerto_rico(
 
     assert result.success
     assert visible(DISTRICT_PROFILES, "geo_id, value") == [("5000600US3701", "619178"), ("5000600US7298", "3808610")]
-    assert facts(result)["districts"] == ["DP1: 2"]
+    assert facts(result)["districts"] == "DP1: 2"
 
 
 def test_a_district_that_comes_twice_blocks_the_year(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:

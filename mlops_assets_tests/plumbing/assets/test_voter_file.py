@@ -12,10 +12,10 @@ import pytest
 from mlops_assets.contracts.layouts import COLUMNS_FROM_2022_02_12, COLUMNS_UNTIL_2022_02_05, VOTER_FILE_COLUMNS
 from mlops_assets.contracts.raw import VOTER_FILE
 from mlops_assets.platform.assets.step import Partition
+from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.assets.voter_file import voter_file
-from mlops_assets.plumbing.connectors.extract import arrow_schema
 from mlops_assets.plumbing.sources.delivered import Request
 from mlops_assets.plumbing.sources.layout import Layout, conformed
 from mlops_assets_tests.broken_rules import told_by
@@ -76,7 +76,7 @@ class TestWhatIsRead:
     def test_a_whole_file_gives_exactly_the_columns_of_the_contract(self, delivery: Delivery) -> None:
         delivery.drop_voters(voters(3))
         rows = read(delivery)
-        assert sorted(rows.columns) == sorted(arrow_schema(VOTER_FILE).names)
+        assert sorted(rows.columns) == sorted(columns_of(VOTER_FILE))
         types = dict(zip(rows.columns, map(str, rows.types), strict=True))
         assert types.pop("source_row") == "BIGINT"
         assert set(types.values()) == {"VARCHAR"}

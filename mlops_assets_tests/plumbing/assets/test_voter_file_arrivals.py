@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import pytest
 
+from mlops_assets.contracts.partitions import TIME_ZONE
 from mlops_assets.plumbing.assets.voter_file import voter_file
 from mlops_assets.plumbing.definitions import definitions
-from mlops_assets.plumbing.schedules import TIME_ZONE
 from mlops_assets_tests.plumbing.voter_files import Delivery, voters
 
 if TYPE_CHECKING:

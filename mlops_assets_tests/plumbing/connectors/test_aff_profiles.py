@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import gzip
+import re
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
 import pytest
 
-from mlops_assets.contracts.raw import DISTRICT_PROFILES
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
-from mlops_assets.plumbing.connectors.aff_profiles import DOWNLOADS, fetch_downloads
-from mlops_assets.plumbing.connectors.extract import arrow_schema
+from mlops_assets.plumbing.connectors.aff_profiles import DOWNLOADS, downloaded_profiles
+from mlops_assets.plumbing.connectors.profile_tables import ProfileCell, ProfileTable
 from mlops_assets_tests.plumbing.loopback import Reply
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pyarrow as pa
 
     from mlops_assets.plumbing.sources.http import Fetcher
     from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
 CODES = "GEO.id,GEO.id2,GEO.display-label,HC01_VC01,HC02_VC01"
 LABELS = "Id,Id2,Geography,Number; Total population,Percent; Total population"
-ALABAMA = '5000600US0101,0101,"Congressional District 1 (106th Congress), Alabama",646181,100.0'
-PUERTO_RICO = '5000600US7298,7298,"Resident Commissioner District (at Large), Puerto Rico",3808610, ( X ) '
+FIRST = "Congressional District 1 (106th Congress), Alabama"
+LAST = "Resident Commissioner District (at Large), Puerto Rico"
+ALABAMA = f'5000600US0101,0101,"{FIRST}",646181,100.0'
+PUERTO_RICO = f'5000600US7298,7298,"{LAST}",3808610, ( X ) '
 
 
 def serve(server: LoopbackServer, *lines: str, encoding: str = "utf-8") -> None:
@@ -33,28 +32,25 @@ def serve(server: LoopbackServer, *lines: str, encoding: str = "utf-8") -> None:
     server.serve("/DEC_00_SF1_DP1_with_ann.csv.gz", Reply(body=body))
 
 
-def fetch(server: LoopbackServer, fetcher: Fetcher, year: str = "2000") -> pa.Table:
-    return fetch_downloads(fetcher, server.url, year).rows.read_all()
+def fetch(server: LoopbackServer, fetcher: Fetcher, year: str = "2000") -> list[ProfileTable]:
+    return list(downloaded_profiles(fetcher, server.url, year))
 
 
 def test_every_cell_is_a_row_as_delivered_puerto_rico_included(server: LoopbackServer, fetcher: Fetcher) -> None:
     serve(server, CODES, LABELS, ALABAMA, PUERTO_RICO)
 
-    rows = fetch(server, fetcher)
+    (table,) = fetch(server, fetcher)
 
-    assert rows.schema == arrow_schema(DISTRICT_PROFILES)
-    assert rows.select(["geo_id", "code", "label", "value"]).to_pylist() == [
-        {"geo_id": geo_id, "code": code, "label": label, "value": value}
-        for code, label, geo_id, value in [
-            ("HC01_VC01", "Number; Total population", "5000600US0101", "646181"),
-            ("HC01_VC01", "Number; Total population", "5000600US7298", "3808610"),
-            ("HC02_VC01", "Percent; Total population", "5000600US0101", "100.0"),
-            ("HC02_VC01", "Percent; Total population", "5000600US7298", " ( X ) "),
+    assert table.cells == [
+        ProfileCell(geo_id, name, code, label, value)
+        for code, label, geo_id, name, value in [
+            ("HC01_VC01", "Number; Total population", "5000600US0101", FIRST, "646181"),
+            ("HC01_VC01", "Number; Total population", "5000600US7298", LAST, "3808610"),
+            ("HC02_VC01", "Percent; Total population", "5000600US0101", FIRST, "100.0"),
+            ("HC02_VC01", "Percent; Total population", "5000600US7298", LAST, " ( X ) "),
         ]
     ]
-    assert set(rows["dataset"].to_pylist()) == {"dec"}
-    assert set(rows["source"].to_pylist()) == {"DEC_00_SF1_DP1_with_ann.csv.gz"}
-    assert set(rows["table_id"].to_pylist()) == {"DP1"}
+    assert (table.dataset, table.source, table.table_id) == ("dec", "DEC_00_SF1_DP1_with_ann.csv.gz", "DP1")
 
 
 def test_a_year_without_downloads_is_refused_with_the_years_that_have_some(
@@ -125,14 +121,13 @@ def test_every_real_year_is_read_whole(
 ) -> None:
     server.serve_folder("/", real_data / "acs-cd-profiles")
 
-    extract = fetch_downloads(fetcher, server.url, year)
-    found = extract.rows.read_all()
+    found = fetch(server, fetcher, year)
 
-    assert found.num_rows == rows
-    assert extract.facts["districts"] == [f"{table}: {count}" for table, count in tables.items()]
-    assert set(found["table_id"].unique().to_pylist()) == set(tables)
-    assert pc.all(pc.match_substring_regex(found["geo_id"], r"^500[0-9]{2}00US[0-9]{4}$")).as_py()
-    assert {"5001100US1198"} < set(found["geo_id"].unique().to_pylist()) or year != "2010"
+    districts = {table.table_id: {cell.geo_id for cell in table.cells} for table in found}
+    assert sum(len(table.cells) for table in found) == rows
+    assert {table: len(them) for table, them in districts.items()} == tables
+    assert all(re.fullmatch(r"500[0-9]{2}00US[0-9]{4}", each) for them in districts.values() for each in them)
+    assert year != "2010" or "5001100US1198" in districts["DP02"]
 
 
 @pytest.mark.real_data

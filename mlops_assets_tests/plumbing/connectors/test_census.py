@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
-from mlops_assets.plumbing.connectors.census import fetch_profiles
+from mlops_assets.plumbing.connectors.census import asked_profiles
 from mlops_assets_tests.plumbing.loopback import Reply, json_reply, page_reply
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops_assets.plumbing.connectors.extract import Extract
+    from mlops_assets.plumbing.connectors.profile_tables import ProfileTable
     from mlops_assets.plumbing.sources.http import Fetcher
     from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
@@ -34,8 +34,9 @@ FIRST = ["Congressional District 1, North Carolina", "756012", "-555555555", "75
 SECOND = ["Congressional District 2, North Carolina", "745670", None, "745670", None, "repeated", "37", "02"]
 
 
-def fetch(server: LoopbackServer, fetcher: Fetcher, *, states: tuple[str, ...] = ("NC",)) -> Extract:
-    return fetch_profiles(fetcher, server.url, "2021", "s3cr3tkey", states=states)
+def fetch(server: LoopbackServer, fetcher: Fetcher, *, states: tuple[str, ...] = ("NC",)) -> ProfileTable:
+    """What is asked of the last of these states."""
+    return list(asked_profiles(fetcher, server.url, "2021", "s3cr3tkey", states=states))[-1]
 
 
 @pytest.fixture
@@ -47,28 +48,28 @@ def api(server: LoopbackServer) -> LoopbackServer:
 
 
 def test_every_estimate_of_every_district_is_a_row_with_its_label(api: LoopbackServer, fetcher: Fetcher) -> None:
-    rows = fetch(api, fetcher).rows.to_pylist()
+    table = fetch(api, fetcher)
 
-    assert [(row["geo_id"], row["code"], row["value"]) for row in rows] == [
+    assert [(cell.geo_id, cell.code, cell.value) for cell in table.cells] == [
         ("3701", "DP05_0001E", "756012"),
         ("3701", "DP05_0018E", "39.9"),
         ("3702", "DP05_0001E", "745670"),
         ("3702", "DP05_0018E", None),
     ]
-    assert rows[0]["source"].startswith(f"{PROFILE}?get=NAME")
-    assert rows[0]["label"] == "Estimate!!SEX AND AGE!!Total population"
-    assert rows[0]["geo_name"] == "Congressional District 1, North Carolina"
-    assert {(row["year"], row["dataset"], row["table_id"]) for row in rows} == {("2021", "acs1", "DP05")}
+    assert table.source.startswith(f"{PROFILE}?get=NAME")
+    assert table.cells[0].label == "Estimate!!SEX AND AGE!!Total population"
+    assert table.cells[0].geo_name == "Congressional District 1, North Carolina"
+    assert (table.name, table.dataset, table.table_id) == ("NC", "acs1", "DP05")
 
 
 def test_each_state_is_asked_for_with_the_key_and_no_row_holds_it(api: LoopbackServer, fetcher: Fetcher) -> None:
-    extract = fetch(api, fetcher)
+    table = fetch(api, fetcher)
 
     asked = api.asked[-1]
     assert "in=state%3A37" in asked
     assert "key=s3cr3tkey" in asked
     assert "key" not in api.asked[0]
-    assert "s3cr3tkey" not in str(extract.rows.to_pylist()) + str(extract.facts)
+    assert "s3cr3tkey" not in repr(table)
 
 
 def test_an_answer_for_another_state_is_refused(api: LoopbackServer, fetcher: Fetcher) -> None:
@@ -190,6 +191,6 @@ def test_the_districts_of_a_real_answer_are_all_readable(
     server.serve(GROUP, json_reply({"variables": {"DP05_0001E": {"label": "Estimate!!Total population"}}}))
     server.serve(PROFILE, json_reply([[*header, "DP05_0001E"], *([*district, "1"] for district in undefined)]))
 
-    rows = fetch(server, fetcher, states=("CT",)).rows.to_pylist()
+    table = fetch(server, fetcher, states=("CT",))
 
-    assert [row["geo_id"] for row in rows] == ["0901", "0902", "0903", "0904", "0905", "09ZZ"]
+    assert [cell.geo_id for cell in table.cells] == ["0901", "0902", "0903", "0904", "0905", "09ZZ"]
