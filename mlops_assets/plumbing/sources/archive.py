@@ -5,6 +5,7 @@ Put here what makes reading a delivered archive safe. Keep out what the text ins
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from pathlib import PurePosixPath
@@ -45,10 +46,11 @@ def read_only_member(archive: IO[bytes], source: str) -> Iterator[bytes]:
                 while block := content.read(_BLOCK):
                     yield block
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise SourceError(
-            source=source, culprit="it is not a whole zip archive: truncated or damaged.", remedy=_SEND_AGAIN
-        ) from error
+        raise _damaged(source) from error
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            # Its directory names a place before its beginning.
+            raise _damaged(source) from error
         raise SourceUnavailableError(
             source=source,
             culprit=f"reading it failed half-way ({error.strerror or type(error).__name__}).",
@@ -60,6 +62,12 @@ def read_only_member(archive: IO[bytes], source: str) -> Iterator[bytes]:
             culprit="its member is compressed by a method other than deflate.",
             remedy="Pack it with plain zip.",
         ) from error
+
+
+def _damaged(source: str) -> SourceError:
+    return SourceError(
+        source=source, culprit="it is not a whole zip archive: truncated or damaged.", remedy=_SEND_AGAIN
+    )
 
 
 def _only_member(archive: zipfile.ZipFile, source: str) -> zipfile.ZipInfo:
@@ -93,7 +101,7 @@ def _is_plain(member: zipfile.ZipInfo) -> bool:
     name = PurePosixPath(member.orig_filename.replace("\\", "/"))
     return (
         file_type in {0, 0o100000}
-        and not member.is_dir()
+        and not member.orig_filename.endswith("/")
         and name.parts == (name.name,)
         and name.name not in {"", ".", ".."}
         and ":" not in name.name

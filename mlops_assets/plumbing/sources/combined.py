@@ -25,7 +25,7 @@ from mlops_assets.plumbing.sources.parts import PARTS, Part
 from mlops_assets.plumbing.sources.ranked import ranked
 from mlops_assets.plumbing.sources.scaffold import SourceScaffolder
 from mlops_assets.plumbing.sources.source import ContractField
-from mlops_assets.plumbing.sources.variants import Words
+from mlops_assets.plumbing.sources.variants import Words, at_least
 
 if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
@@ -91,7 +91,7 @@ class Combined(dg.Component, dg.Model, dg.Resolvable):
     key: Words = ()
     fill: bool = False
     origin: str | None = None
-    most_disagreeing: Annotated[float | None, Field(ge=0, le=1)] = None
+    most_disagreeing: Annotated[float | None, at_least(0, most=1)] = None
     automated: bool = True
 
     EXAMPLE: ClassVar[Mapping[str, Any]] = {"sources": ["raw/orders_api", {"table": "raw/orders_files"}]}

@@ -34,7 +34,7 @@ from mlops_assets.plumbing.sources.hidden import Hidden
 from mlops_assets.plumbing.sources.secret import Secret, Text, text_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import filled, require_known
-from mlops_assets.plumbing.sources.variants import Texts, Words
+from mlops_assets.plumbing.sources.variants import Texts, Words, above
 
 if TYPE_CHECKING:
     from mlops_assets.platform.lake.ledger import Delivery
@@ -97,8 +97,8 @@ class CommandSource(Source):
     cwd: Text | None = None
     environment: Texts = {}  # noqa: RUF012  pydantic copies it
     secrets: dict[str, Secret] = {}  # noqa: RUF012  pydantic copies it, and Dagster knows a dict of these alone
-    timeout_seconds: Annotated[float, Field(gt=0)] = 3600.0
-    most_bytes: Annotated[int, Field(gt=0)] = packing.MOST_BYTES
+    timeout_seconds: Annotated[float, above(0)] = 3600.0
+    most_bytes: Annotated[int, above(0)] = packing.MOST_BYTES
 
     KIND: ClassVar[str] = "command"
     VERSION: ClassVar[str] = "1"

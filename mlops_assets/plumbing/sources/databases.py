@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 import dagster as dg
 import psycopg2
 from psycopg2.extensions import parse_dsn
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.plumbing.sources.secret import Secret, Text
-from mlops_assets.plumbing.sources.variants import one_of
+from mlops_assets.plumbing.sources.variants import at_least, one_of
 
 
 class Sqlite(dg.Model, dg.Resolvable):
@@ -94,7 +94,7 @@ class MySql(dg.Model, dg.Resolvable):
 
     type: Literal["mysql"] = "mysql"
     host: Text
-    port: Annotated[int, Field(ge=1, le=65_535)] = 3306
+    port: Annotated[int, at_least(1, most=65_535)] = 3306
     database: Text
     user: Text
     password: Secret | None = None

@@ -15,6 +15,7 @@ from mlops_assets.platform.assets.raw import TAG, in_metadata
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.lake import ledger, raw
+from mlops_assets.plumbing.sources import room
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.incoming import Incoming, kept
 from mlops_assets.plumbing.sources.increments import WHOLE_TAG, Increment
@@ -51,11 +52,12 @@ def extracted(
         LakeError: what was kept is not there any more, or damaged.
     """
     again = kept(source.contract, session, partition, run_tags[TAG]) if TAG in run_tags else []
-    extract = (
-        _reread(source, again, partition, session)
-        if again
-        else _asked(source, partition, session, whole=WHOLE_TAG in run_tags)
-    )
+    with room.told(source.name):
+        extract = (
+            _reread(source, again, partition, session)
+            if again
+            else _asked(source, partition, session, whole=WHOLE_TAG in run_tags)
+        )
     results = None
     if source.evolve:
         results = [

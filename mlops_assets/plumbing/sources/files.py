@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 import duckdb
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.errors import ContractError, SourceError, SourceUnavailableError
@@ -30,7 +30,7 @@ from mlops_assets.plumbing.sources.templates import (
     require_known,
     tells_apart,
 )
-from mlops_assets.plumbing.sources.variants import AS_IT_STANDS, one_of
+from mlops_assets.plumbing.sources.variants import AS_IT_STANDS, at_least, one_of
 from mlops_assets.plumbing.sources.wholeness import Checksum, Manifest, Marker, Quiet
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class FileSource(Source):
     whole: Whole = Quiet()
     options: Mapping[str, Any] = {}
     secrets: dict[str, Secret] = {}  # noqa: RUF012  pydantic copies it, and Dagster knows a dict of these alone
-    every_seconds: Annotated[int, Field(ge=5)] = 30
+    every_seconds: Annotated[int, at_least(5)] = 30
 
     KIND: ClassVar[str] = "file"
     VERSION: ClassVar[str] = "1"

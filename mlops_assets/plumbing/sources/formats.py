@@ -136,8 +136,8 @@ class Delimited(FileFormat):
             connection.execute("SET threads = 1")
             try:
                 # Counting every column makes DuckDB decode every field; with count(*) it skips them.
-                counts = [duckdb.FunctionExpression("count", duckdb.ColumnExpression(name)) for name in names]
-                self._parsed(connection, file, names).aggregate(counts).fetchall()
+                counts = ", ".join(f"count({quote(name)})" for name in names)
+                self._parsed(connection, file, names).query("lines", f"SELECT {counts} FROM lines").fetchall()
             except duckdb.InvalidInputException as error:
                 message = str(error)
             else:
@@ -192,7 +192,7 @@ class FixedWidth(FileFormat):
         # Spaces at the end of a line may be left out, and with them the last field.
         least = max(1, max(start for start, _ in self.fields.values()) - 1)
         most = max(start + width for start, width in self.fields.values()) - 1
-        is_short, is_long = f"coalesce(length(line), 0) < {least}", f"length(rtrim(line)) > {most}"
+        is_short, is_long = f"coalesce(length(line), 0) < {least}", f"length(rtrim(line, ' ')) > {most}"
         try:
             [(short, first, long, first_long)] = lines.query(
                 "lines",
@@ -222,7 +222,7 @@ class FixedWidth(FileFormat):
                 remedy="Compare with the places of the declaration's fields; a cut file ends in such a line.",
             )
         chosen = ", ".join(
-            f"nullif(trim(substr(line, {start}, {width})), '') AS {quote(name)}"
+            f"nullif(trim(substr(line, {start}, {width}), ' '), '') AS {quote(name)}"
             for name, (start, width) in self.fields.items()
         )
         return Delivered(source=source, rows=lines.query("lines", f"SELECT {chosen} FROM lines"))
@@ -248,7 +248,7 @@ class Parquet(FileFormat):
             rows = at.connection.sql(f"FROM read_parquet({literal(str(file))}, hive_partitioning = false)")
             rows.aggregate("count(*)").fetchall()
             wide = [field.name for field in pq.read_schema(file) if _has_wide_decimals(field.type)]
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
+        except (duckdb.Error, pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise SourceError(
                 source=source,
                 culprit=f"it is no whole Parquet file ({type(error).__name__}).",

@@ -122,7 +122,7 @@ def judged(response: httpx.Response, question: Question, access: Access, limits:
         )
     body = whole(response, question.kind, limits, plain)
     if response.headers.get("Content-Type", "").lower().startswith(_PAGES) or _HTML.match(body):
-        title = title_of(body, said)
+        title = title_of(body, said) if question.quotes else ""
         raise HtmlInsteadError(
             source=plain,
             culprit=f"it sends an HTML page{f' titled {title!r}' if title else ''} where {question.kind} was due.",

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import dagster as dg
 import httpx
-from pydantic import Field
 
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.sources.http_faults import TryAgainError
+from mlops_assets.plumbing.sources.variants import above, at_least
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _OPENED: Final = frozenset({"connection.connect_tcp.complete", "connection.start_tls.complete"})
 
-_Seconds = Annotated[float, Field(gt=0)]
+_Seconds = Annotated[float, above(0)]
 
 
 class Limits(dg.Model, dg.Resolvable):
@@ -49,12 +49,12 @@ class Limits(dg.Model, dg.Resolvable):
     answer_seconds: _Seconds = 60.0
     idle_seconds: _Seconds = 30.0
     total_seconds: _Seconds = 3600.0
-    slowest_bytes_per_second: Annotated[float, Field(ge=0)] = 100.0
-    attempts: Annotated[int, Field(ge=1)] = 4
+    slowest_bytes_per_second: Annotated[float, at_least(0)] = 100.0
+    attempts: Annotated[int, at_least(1)] = 4
     first_delay_seconds: _Seconds = 0.5
     longest_delay_seconds: _Seconds = 60.0
-    largest_body_bytes: Annotated[int, Field(gt=0)] = 256 * 1024 * 1024
-    most_redirects: Annotated[int, Field(ge=0)] = 5
+    largest_body_bytes: Annotated[int, above(0)] = 256 * 1024 * 1024
+    most_redirects: Annotated[int, at_least(0)] = 5
 
 
 class Clock:

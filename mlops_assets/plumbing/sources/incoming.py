@@ -14,6 +14,7 @@ from mlops_assets.platform.assets.raw import KEPT, in_metadata
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.platform.lake import ledger, raw, tombstones
 from mlops_assets.platform.lake.catalog import literal
+from mlops_assets.plumbing.sources import room
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +110,7 @@ class Incoming:
             raise SourceUnavailableError(
                 source=self._came.source,
                 culprit=f"what it delivered could not be kept ({error.strerror or type(error).__name__}).",
-                remedy="Give the folder of the lake's data more room, or declare keep: false.",
+                remedy=f"{room.REMEDY} Or declare keep: false.",
             ) from None
 
 

@@ -13,7 +13,6 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import dagster as dg
-from pydantic import Field
 
 from mlops_assets.platform.contracts.rules import columns_of, key_columns
 from mlops_assets.platform.errors import ContractError, SourceError
@@ -21,6 +20,7 @@ from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.lake.files import COMPRESSION, ROW_GROUP, parquet_rows
 from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.plumbing.sources.templates import SINCE, Watermark
+from mlops_assets.plumbing.sources.variants import at_least
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -53,7 +53,7 @@ class Since(dg.Model, dg.Resolvable):
 
     column: str
     start: str
-    overlap: Annotated[float, Field(ge=0)] = 0.0
+    overlap: Annotated[float, at_least(0)] = 0.0
 
     def counts(self, contract: Contract) -> bool:
         """Whether the watermark is a whole number."""

@@ -18,7 +18,7 @@ from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.lake.files import COMPRESSION, ROW_GROUP
-from mlops_assets.plumbing.sources import text_rules
+from mlops_assets.plumbing.sources import room, text_rules
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -109,6 +109,8 @@ def conformed(delivered: Delivered, request: Request, layout: Layout, file: Path
     except _NOT_THE_ROWS:
         raise
     except duckdb.Error as error:
+        if room.is_full(error):
+            raise
         if _NO_VALUE in str(error):
             raise _bad_values(delivered, columns, request, layout) from None
         if delivered.unreadable is not None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
 
 import dagster as dg
 import httpx
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from mlops_assets.platform.errors import ContractError, SourceError
-from mlops_assets.plumbing.sources.variants import one_of
+from mlops_assets.plumbing.sources.variants import at_least, one_of
 
 if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.json_rows import Answer
@@ -128,9 +128,9 @@ class PageNumber(_Counted):
 
     type: Literal["page_number"] = "page_number"
     parameter: str = "page"
-    first: Annotated[int, Field(ge=0)] = 1
+    first: Annotated[int, at_least(0)] = 1
     size_parameter: str | None = None
-    size: Annotated[int | None, Field(ge=1)] = None
+    size: Annotated[int | None, at_least(1)] = None
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
@@ -173,7 +173,7 @@ class Offset(_Counted):
     type: Literal["offset"] = "offset"
     parameter: str = "offset"
     limit_parameter: str = "limit"
-    limit: Annotated[int, Field(ge=1)]
+    limit: Annotated[int, at_least(1)]
 
     def begin(self) -> Ask:
         """From the first row on."""

@@ -20,6 +20,7 @@ import fsspec
 from fsspec.core import split_protocol
 
 from mlops_assets.platform.errors import PlatformError, SettingsError, SourceError, SourceUnavailableError
+from mlops_assets.plumbing.sources import room
 
 if TYPE_CHECKING:
     import re
@@ -169,8 +170,8 @@ class Place:
                 except OSError as error:
                     raise SourceUnavailableError(
                         source=self.name_of(path),
-                        culprit=f"after {size:,} bytes it could not be copied to scratch ({error.strerror}).",
-                        remedy="Give the folder of temporary files (TMPDIR) more room.",
+                        culprit=f"after {size:,} bytes it could not be copied ({error.strerror}).",
+                        remedy=room.REMEDY,
                     ) from None
                 digest.update(block)
                 size += len(block)

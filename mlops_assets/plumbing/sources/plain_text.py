@@ -60,14 +60,15 @@ def as_utf8(blocks: Iterable[bytes], target: Path, source: str, encoding: Encodi
     with target.open("wb") as written:
         for block in _utf8(blocks, source, encoding):
             written.write(block)
-            last = block[-1:]
+            # A decoder's last block may be empty.
+            last = block[-1:] or last
     return PlainText(file=target, ended=last in {b"", b"\n"})
 
 
 def _utf8(blocks: Iterable[bytes], source: str, encoding: Encoding) -> Iterator[bytes]:
     try:
         if encoding == "utf-16":
-            yield from _recoded(blocks, encoding)
+            yield from _recoded(blocks, source, encoding)
             return
         as_utf8 = others = 0
         for number, block in enumerate(_cut_between_characters(blocks)):
@@ -105,11 +106,17 @@ def _utf8(blocks: Iterable[bytes], source: str, encoding: Encoding) -> Iterator[
         )
 
 
-def _recoded(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+def _recoded(blocks: Iterable[bytes], source: str, encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)()
     carried = ""
     for block in blocks:
         text = carried + decoder.decode(block)
+        if "\0" in text:
+            raise SourceError(
+                source=source,
+                culprit="its text holds NUL characters, as where a disk has lost a part of it.",
+                remedy="Look at what was delivered, and have it delivered again.",
+            )
         carried = "\r" if text.endswith("\r") else ""
         yield text.removesuffix(carried).replace("\r\n", "\n").encode()
     yield (carried + decoder.decode(b"", final=True)).encode()

@@ -278,8 +278,11 @@ class _Watch:
         self._size += len(block)
         if self._size > self._command.most_bytes:
             return
+        rest = memoryview(block)
         try:
-            output.write(block)
+            while rest:
+                # Where little room is left, a part of it is written, and no error told.
+                rest = rest[output.write(rest) :]
         except OSError as error:
             raise SourceError(
                 source=self._command.source,

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import dagster as dg
 import httpx
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
@@ -31,7 +31,7 @@ from mlops_assets.plumbing.sources.secret import Text, text_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import END, SINCE, START, fields_of, filled, require_known
 from mlops_assets.plumbing.sources.text_files import TextFiles
-from mlops_assets.plumbing.sources.variants import Texts, Word
+from mlops_assets.plumbing.sources.variants import Texts, Word, above, at_least
 
 if TYPE_CHECKING:
     from mlops_assets.platform.lake.ledger import Delivery
@@ -112,8 +112,8 @@ class RestSource(Source):
     rows: Word = None
     format: Literal["json", "csv"] = "json"
     limits: Limits = Limits()
-    rate_per_second: Annotated[float | None, Field(gt=0)] = None
-    most_pages: Annotated[int, Field(ge=1)] = 10_000
+    rate_per_second: Annotated[float | None, above(0)] = None
+    most_pages: Annotated[int, at_least(1)] = 10_000
 
     @model_validator(mode="after")
     def _require_askable(self) -> Self:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 import dagster as dg
-from pydantic import Field, InstanceOf, model_validator
+from pydantic import InstanceOf, model_validator
 
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.failures import told_plainly
@@ -25,7 +25,7 @@ from mlops_assets.plumbing.sources.extraction import LAYOUT_CHECK, extracted
 from mlops_assets.plumbing.sources.scaffold import SourceScaffolder
 from mlops_assets.plumbing.sources.templates import time_dimension
 from mlops_assets.plumbing.sources.text_forms import require_forms
-from mlops_assets.plumbing.sources.variants import Texts
+from mlops_assets.plumbing.sources.variants import Texts, above, at_least
 
 if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
@@ -133,9 +133,9 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
     timezone: str = "UTC"
     due: Annotated[Due | None, dg.Resolver.default(model_field_type=str | None)] = None
     pool: str | None = None
-    retries: Annotated[int, Field(ge=0)] = 3
-    retry_seconds: Annotated[float, Field(gt=0)] = 30.0
-    at_once: Annotated[int, Field(ge=1)] = 1
+    retries: Annotated[int, at_least(0)] = 3
+    retry_seconds: Annotated[float, above(0)] = 30.0
+    at_once: Annotated[int, at_least(1)] = 1
     keep: bool = True
 
     KIND: ClassVar[str]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
@@ -24,7 +24,7 @@ from mlops_assets.plumbing.sources.sql_parameters import parameters_of, require_
 from mlops_assets.plumbing.sources.sql_postgres import copy_postgres
 from mlops_assets.plumbing.sources.sql_sqlite import copy_sqlite
 from mlops_assets.plumbing.sources.templates import SINCE
-from mlops_assets.plumbing.sources.variants import Word
+from mlops_assets.plumbing.sources.variants import Word, above
 
 if TYPE_CHECKING:
     import duckdb
@@ -99,8 +99,8 @@ class SqlSource(Source):
     query: Word = None
     where: Word = None
     since: Since | None = None
-    timeout_seconds: Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)] = 3600.0
-    connect_seconds: Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)] = 30.0
+    timeout_seconds: Annotated[float, above(0, most=_LONGEST_SECONDS)] = 3600.0
+    connect_seconds: Annotated[float, above(0, most=_LONGEST_SECONDS)] = 30.0
 
     KIND: ClassVar[str] = "sql"
     VERSION: ClassVar[str] = "1"

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import dagster as dg
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 
 from mlops_assets.platform.errors import ContractError
 
@@ -22,6 +22,27 @@ VARIABLE: Final = re.compile(r"\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 """How a text names an environment variable; it is read when the source is asked."""
 
 _TEMPLATE: Final = "{{"
+
+
+def at_least(least: float, most: float = float("inf")) -> AfterValidator:
+    """The least that a number may be, and the most."""
+    return _bounds(lambda number: least <= number <= most, f"at least {least:g}", most)
+
+
+def above(limit: float, most: float = float("inf")) -> AfterValidator:
+    """What a number must be more than, and the most that it may be."""
+    return _bounds(lambda number: limit < number <= most, f"more than {limit:g}", most)
+
+
+def _bounds(fits: Callable[[float], bool], should_be: str, most: float) -> AfterValidator:
+    # Dagster's model of YAML takes a text too, on which pydantic's own bounds raise TypeError.
+    def within(number: Any) -> Any:  # noqa: ANN401  a number, a template of one, or none
+        if isinstance(number, int | float) and not fits(number):
+            up_to = "" if most == float("inf") else f", and at most {most:g}"
+            raise ValueError(f"it should be {should_be}{up_to}")
+        return number
+
+    return AfterValidator(within)
 
 
 def one_of(*kinds: type[BaseModel]) -> dg.Resolver:

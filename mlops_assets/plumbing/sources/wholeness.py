@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import dagster as dg
-from pydantic import Field
 
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
+from mlops_assets.plumbing.sources.variants import at_least
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +84,7 @@ class Quiet(Wholeness):
     """
 
     type: Literal["quiet"] = "quiet"
-    seconds: Annotated[float, Field(ge=0)] = 60.0
+    seconds: Annotated[float, at_least(0)] = 60.0
 
     def promise(self, place: Place, path: str) -> Promise:
         """Its size and time of change."""

@@ -49,6 +49,18 @@ def test_an_archive_damaged_inside_is_refused() -> None:
     assert refusal(bytes(content)) == "it is not a whole zip archive: truncated or damaged."
 
 
+def test_a_member_without_a_name_is_refused() -> None:
+    assert "the name of its member" in refusal(packed(member="x").replace(b"x", b"\0"))
+
+
+def test_a_directory_before_the_beginning_of_the_archive_is_damage() -> None:
+    content = packed()
+    end = content.rindex(b"PK\x05\x06")
+    # The directory's size is beyond its place.
+    damaged = content[: end + 12] + (end + 50).to_bytes(4, "little") + content[end + 16 :]
+    assert refusal(damaged) == "it is not a whole zip archive: truncated or damaged."
+
+
 @pytest.mark.parametrize("names", [(), ("a.txt", "b.txt")])
 def test_an_archive_without_exactly_one_member_is_refused(names: tuple[str, ...]) -> None:
     target = io.BytesIO()

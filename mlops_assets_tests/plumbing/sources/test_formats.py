@@ -90,6 +90,10 @@ class TestParquet:
         garbled = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
         assert "not UTF-8" in refusal(Parquet(), parquet(pa.table({"a": garbled})), tmp_path)
 
+    def test_names_of_columns_that_are_not_utf_8_are_told(self, tmp_path: Path) -> None:
+        content = parquet(pa.table({"abcdef": [1]}), store_schema=False).replace(b"abcdef", b"abc\xcdef")
+        assert "no whole Parquet file" in refusal(Parquet(), content, tmp_path)
+
 
 class TestDelimited:
     @pytest.mark.parametrize(
@@ -105,6 +109,18 @@ class TestDelimited:
     def test_text_that_cannot_be_read_is_told(self, tmp_path: Path, content: bytes, told: str) -> None:
         utf16 = told.startswith("no byte")
         assert told in refusal(Delimited(encoding="utf-16" if utf16 else "utf-8"), content, tmp_path)
+
+    @pytest.mark.parametrize("end", ["", ",4"])
+    def test_utf_16_that_is_cut_off_within_its_last_line_is_refused(self, tmp_path: Path, end: str) -> None:
+        content = f"a,b\n1,2\n3{end}".encode("utf-16")
+        assert "its last line has no end" in refusal(Delimited(encoding="utf-16"), content, tmp_path)
+
+    def test_nul_characters_are_refused_in_utf_16_too(self, tmp_path: Path) -> None:
+        assert "NUL" in refusal(Delimited(encoding="utf-16"), "a,b\n1,\0\n".encode("utf-16"), tmp_path)
+
+    def test_a_bad_line_is_found_below_names_with_dots_and_quotation_marks(self, tmp_path: Path) -> None:
+        told = refusal(Delimited(), b'a.b,"d""e"\n1,2\n1,2,3\n', tmp_path)
+        assert "line 3 has 3 fields where 2 are expected" in told
 
     @pytest.mark.parametrize(
         "options",
@@ -143,6 +159,11 @@ class TestFixedWidth:
         declared = FixedWidth(fields={"a": (1, 3)})
         assert "the first is line 2" in refusal(declared, b"001\n\n", tmp_path)
         assert read(declared, b"001  \n", tmp_path) == [("001",)]
+
+    def test_spaces_alone_are_no_part_of_a_value(self, tmp_path: Path) -> None:
+        declared = FixedWidth(fields={"a": (1, 4)})
+        assert read(declared, " a\u00a0 \n".encode(), tmp_path) == [("a\u00a0",)]
+        assert "behind character 4" in refusal(declared, "abcd\u00a0\n".encode(), tmp_path)
 
     @pytest.mark.parametrize("fields", [{}, {"a": (1, 10**30)}, {"a": (1, 2), "A": (3, 2)}], ids=str)
     def test_what_cannot_be_meant_is_refused_where_it_is_declared(self, fields: dict[str, Any]) -> None:

@@ -87,6 +87,14 @@ def test_a_refusal_is_not_quoted_where_rows_are_of_persons(tmp_path: Path) -> No
     assert "Lovelace" not in str(caught.value)
 
 
+def test_the_title_of_a_web_page_is_not_told_where_rows_are_of_persons(tmp_path: Path) -> None:
+    page = Said(value=b"<html><title>Orders of Ada Lovelace</title></html>", content_type="text/html")
+    with ApiServer(lambda _: page) as api, pytest.raises(SourceError) as caught:
+        read(source(api.url, contract=personal()), tmp_path / "s")
+    assert "an HTML page where JSON was due" in str(caught.value)
+    assert "Lovelace" not in str(caught.value)
+
+
 def test_a_secret_that_is_not_there_is_an_error_of_the_settings(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="orders_token"):
         read(source("http://127.0.0.1:9", auth=Bearer(secret=TOKEN)), tmp_path / "s")
@@ -184,7 +192,7 @@ def test_a_new_token_that_is_refused_too_is_an_error(tmp_path: Path) -> None:
         (Said(status=401, value={"error": "invalid_client", "hint": SECRET}), "gives no token for secret file"),
         (Said(value={"token_type": "bearer"}), "holds no access_token"),
         (Said(value=[SECRET]), "holds no access_token"),
-        (Said(value=b"<html><title>Sign in</title></html>", content_type="text/html"), "HTML page titled 'Sign in'"),
+        (Said(value=b"<html><title>Sign in</title></html>", content_type="text/html"), "HTML page where JSON was due"),
         (Said(status=302, headers={"Location": "/elsewhere"}), "redirects a form"),
         (Said(status=500), "answers 500"),
     ],

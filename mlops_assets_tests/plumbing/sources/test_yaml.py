@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from dagster.components.resolved.errors import ResolutionException
+from pydantic import ValidationError
 
 import mlops_assets as ma
 from mlops_assets.platform.errors import ContractError, SettingsError
@@ -104,6 +105,16 @@ def test_a_part_that_is_wrong_is_named_and_its_text_is_not_repeated(option: str,
         ma.RestSource.resolve_from_yaml(f"{CONTRACT}url: http://127.0.0.1/x\n{option}\n")
     assert told in str(caught.value)
     assert "s3cr3t" not in str(caught.value)
+
+
+def test_a_number_may_be_a_template_and_what_is_none_is_refused_by_name() -> None:
+    rest = f"{CONTRACT}url: http://127.0.0.1/x\n"
+    assert ma.RestSource.resolve_from_yaml(f'{rest}retries: "{{{{ 2 + 3 }}}}"\n').retries == 5
+    for option in ("retries: many", "at_once: 0", "most_pages: -1", "rate_per_second: .nan", "retry_seconds: 0"):
+        with pytest.raises((ValidationError, ResolutionException), match=option.partition(":")[0]):
+            ma.RestSource.resolve_from_yaml(f"{rest}{option}\n")
+    with pytest.raises(ResolutionException, match="attempts"):
+        ma.RestSource.resolve_from_yaml(f"{rest}limits: {{attempts: some}}\n")
 
 
 @pytest.mark.parametrize(
