@@ -56,7 +56,7 @@ validate: $(READY) ## load the three code locations as Dagster will
 chaos: $(READY) ## break things at random: make chaos NAME=demo|lake|plans|runs|schema|serve
 	$(BIN)/python chaos/$(NAME).py
 
-bench: $(READY) ## measure: make bench NAME=audit|demo|publish|spine|events|drift|runs|train|serve
+bench: $(READY) ## measure: make bench NAME=audit|demo|ingest|publish|spine|events|drift|runs|train|serve
 	$(BIN)/python bench/$(NAME).py
 
 lock: $(READY) ## resolve requirements.lock anew

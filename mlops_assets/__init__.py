@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Delivered as Delivered
     from mlops_assets.plumbing.sources.delivered import Request as Request
     from mlops_assets.plumbing.sources.dlt import DltSource as DltSource
+    from mlops_assets.plumbing.sources.excel import Excel as Excel
     from mlops_assets.plumbing.sources.files import FileSource as FileSource
     from mlops_assets.plumbing.sources.formats import Delimited as Delimited
     from mlops_assets.plumbing.sources.formats import FixedWidth as FixedWidth
     from mlops_assets.plumbing.sources.formats import Parquet as Parquet
     from mlops_assets.plumbing.sources.http_limits import Limits as Limits
     from mlops_assets.plumbing.sources.increments import Since as Since
+    from mlops_assets.plumbing.sources.json_lines import JsonLines as JsonLines
     from mlops_assets.plumbing.sources.pages import Cursor as Cursor
     from mlops_assets.plumbing.sources.pages import LinkHeader as LinkHeader
     from mlops_assets.plumbing.sources.pages import NextAddress as NextAddress
@@ -75,9 +77,11 @@ _DEFINED_IN: Final = {
     "Delimited": "mlops_assets.plumbing.sources.formats",
     "Delivered": "mlops_assets.plumbing.sources.delivered",
     "DltSource": "mlops_assets.plumbing.sources.dlt",
+    "Excel": "mlops_assets.plumbing.sources.excel",
     "FileSource": "mlops_assets.plumbing.sources.files",
     "FixedWidth": "mlops_assets.plumbing.sources.formats",
     "In": "mlops_assets.platform.assets.inputs",
+    "JsonLines": "mlops_assets.plumbing.sources.json_lines",
     "Lake": "mlops_assets.platform.contracts.lake",
     "LakeIOManager": "mlops_assets.platform.assets.io_manager",
     "Limits": "mlops_assets.plumbing.sources.http_limits",

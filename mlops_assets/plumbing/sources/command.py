@@ -186,7 +186,13 @@ class CommandSource(Source):
     def _parsed(self, request: Request, facts: Mapping[str, Fact], *, proven: bool) -> Delivered:
         with request.raw.open("rb") as opened:
             blocks, packed = packing.unpacked(opened, self._source)
-            delivered = self.format.rows(blocks, request, self._source, proven=proven or packed in packing.PROVEN)
+            delivered = self.format.rows(
+                blocks,
+                request,
+                self._source,
+                proven=proven or packed in packing.PROVEN,
+                file=None if packed else request.raw,
+            )
         return dataclasses.replace(delivered, facts=facts)
 
     def _output_name(self, request: Request) -> str:

@@ -196,7 +196,13 @@ class FileSource(Source):
         """
         with request.raw.open("rb") as opened:
             blocks, packed = packing.unpacked(opened, source)
-            delivered = self.format.rows(blocks, request, source, proven=proven or packed in packing.PROVEN)
+            delivered = self.format.rows(
+                blocks,
+                request,
+                source,
+                proven=proven or packed in packing.PROVEN,
+                file=None if packed else request.raw,
+            )
         return dataclasses.replace(delivered, facts={**facts, "packed": packed or "no"})
 
     def _of_partition(self, delivered: Delivered, request: Request) -> Delivered:

@@ -1,4 +1,4 @@
-"""Formats of files: delimited text, fixed widths, Parquet; each gives the rows that the file holds, all or none.
+"""Formats of files: delimited text, fixed widths, Parquet and others; each gives all rows of the file, or none.
 
 Put here how a format is declared and read. Keep out where files come from (``files``) and what their columns become
 (``layout``). No message holds text from a line.
@@ -7,7 +7,6 @@ Put here how a format is declared and read. Keep out where files come from (``fi
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
@@ -21,6 +20,9 @@ from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.plumbing.sources import header
 from mlops_assets.plumbing.sources.delivered import Delivered
+from mlops_assets.plumbing.sources.excel import Excel
+from mlops_assets.plumbing.sources.file_format import FileFormat
+from mlops_assets.plumbing.sources.json_lines import JsonLines
 from mlops_assets.plumbing.sources.plain_text import Encoding, PlainText, as_utf8
 from mlops_assets.plumbing.sources.variants import one_of
 
@@ -40,24 +42,6 @@ _MOST_DIGITS: Final = 38
 
 _Place = Annotated[int, Field(ge=1, le=2**20)]
 _Span = tuple[_Place, _Place]
-
-
-class FileFormat(dg.Model, dg.Resolvable, ABC):
-    """What the rows of a file look like."""
-
-    @abstractmethod
-    def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:
-        """The rows of a file.
-
-        Args:
-            blocks: its plain content.
-            at: where to work.
-            source: how messages name the file.
-            proven: whether size or checksum have shown that it is whole; if not, its last line must have an end.
-
-        Raises:
-            SourceError: the content is not of this format, or not whole.
-        """
 
 
 class Delimited(FileFormat):
@@ -95,9 +79,11 @@ class Delimited(FileFormat):
             )
         return self
 
-    def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:
+    def rows(
+        self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool, file: Path | None = None
+    ) -> Delivered:
         """The rows, all columns text."""
-        text = _text(blocks, at, source, encoding=self.encoding, proven=proven)
+        text = _text(blocks, at, source, encoding=self.encoding, proven=proven, file=file)
         names = self.names or header.read(text.file, source, delimiter=self.delimiter, quote_character=self.quote)
         return Delivered(
             source=source,
@@ -177,9 +163,11 @@ class FixedWidth(FileFormat):
         header.require_names(list(self.fields))
         return self
 
-    def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:
+    def rows(
+        self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool, file: Path | None = None
+    ) -> Delivered:
         """The rows, all columns text; an empty place is NULL."""
-        text = _text(blocks, at, source, encoding=self.encoding, proven=proven)
+        text = _text(blocks, at, source, encoding=self.encoding, proven=proven, file=file)
         lines = at.connection.read_csv(
             str(text.file),
             columns={"line": "VARCHAR"},
@@ -238,12 +226,20 @@ class Parquet(FileFormat):
 
     type: Literal["parquet"] = "parquet"
 
-    def rows(self, blocks: Iterator[bytes], at: Workplace, source: str, *, proven: bool) -> Delivered:  # noqa: ARG002  its footer proves it
+    def rows(
+        self,
+        blocks: Iterator[bytes],
+        at: Workplace,
+        source: str,
+        *,
+        proven: bool,  # noqa: ARG002  its footer proves it
+        file: Path | None = None,
+    ) -> Delivered:
         """The rows."""
-        file = at.scratch / "delivered.parquet"
-        with file.open("wb") as written:
-            for block in blocks:
-                written.write(block)
+        if file is None:
+            file = at.scratch / "delivered.parquet"
+            with file.open("wb") as written:
+                written.writelines(blocks)
         try:
             rows = at.connection.sql(f"FROM read_parquet({literal(str(file))}, hive_partitioning = false)")
             rows.aggregate("count(*)").fetchall()
@@ -278,12 +274,16 @@ def _has_wide_decimals(kind: pa.DataType) -> bool:
     return any(_has_wide_decimals(kind.field(at).type) for at in range(kind.num_fields))
 
 
-Format = Annotated[Delimited | FixedWidth | Parquet, one_of(Delimited, FixedWidth, Parquet)]
+Format = Annotated[
+    Delimited | Excel | FixedWidth | JsonLines | Parquet, one_of(Delimited, Excel, FixedWidth, JsonLines, Parquet)
+]
 """Any of them; in YAML ``type`` says which."""
 
 
-def _text(blocks: Iterator[bytes], at: Workplace, source: str, *, encoding: Encoding, proven: bool) -> PlainText:
-    text = as_utf8(blocks, at.scratch / "delivered.txt", source, encoding)
+def _text(
+    blocks: Iterator[bytes], at: Workplace, source: str, *, encoding: Encoding, proven: bool, file: Path | None
+) -> PlainText:
+    text = as_utf8(blocks, at.scratch / "delivered.txt", source, encoding, file=file)
     if not text.ended and not proven:
         raise SourceError(
             source=source,

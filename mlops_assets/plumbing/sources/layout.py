@@ -70,12 +70,25 @@ class Conformed:
 
 @dataclass(frozen=True, kw_only=True)
 class _Column:
-    """One of the contract's columns: SQL of its value, and of the condition under which there is none."""
+    """One of the contract's columns: SQL of its value, and of the condition under which there is none.
+
+    Where ``due`` is given, there is none where it holds and the value is NULL.
+    """
 
     name: str
     value: str
     bad: str | None = None
+    due: str | None = None
     should_be: str = ""
+
+    @property
+    def checked(self) -> str:
+        """SQL of its value, or of an error."""
+        told = f"error({literal(_NO_VALUE)})"
+        if self.due:
+            # A value is computed once so, and the engine does not see that it could within a CASE.
+            return f"coalesce({self.value}, CASE WHEN {self.due} THEN {told} END)"
+        return f"CASE WHEN {self.bad} THEN {told} ELSE {self.value} END" if self.bad else self.value
 
 
 def conformed(delivered: Delivered, request: Request, layout: Layout, file: Path) -> Conformed:
@@ -96,12 +109,7 @@ def conformed(delivered: Delivered, request: Request, layout: Layout, file: Path
     changes = _judged(rows.columns, request, layout)
     columns = [_column(name, kind, types, request, layout) for name, kind in columns_of(request.contract).items()]
     # One pass: a value that is no value ends it, and then all of them are counted.
-    chosen = ", ".join(
-        f"CASE WHEN {column.bad} THEN error({literal(_NO_VALUE)}) ELSE {column.value} END AS {quote(column.name)}"
-        if column.bad
-        else f"{column.value} AS {quote(column.name)}"
-        for column in columns
-    )
+    chosen = ", ".join(f"{column.checked} AS {quote(column.name)}" for column in columns)
     try:
         rows.query("delivered", f"SELECT {chosen} FROM delivered").write_parquet(
             str(file), compression=COMPRESSION, row_group_size=ROW_GROUP
@@ -204,11 +212,13 @@ def _column(name: str, kind: dt.DataType, types: Mapping[str, str], request: Req
         )
         if kind.is_string():
             return _Column(name=name, value=value)
-        value = f"CASE WHEN {text} <> '' THEN {value} END"
+        due = f"{text} <> ''"
+        value = f"CASE WHEN {due} THEN {value} END"
         return _Column(
             name=name,
             value=value,
-            bad=f"{text} <> '' AND ({value}) IS NULL",
+            bad=f"{due} AND ({value}) IS NULL",
+            due=due,
             should_be=text_rules.described(kind, form),
         )
     if stored == sql_type:

@@ -6,7 +6,10 @@ Put here how a delivered file is unpacked, and never to a name that it chooses. 
 from __future__ import annotations
 
 import gzip
+import zipfile
 import zlib
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -26,9 +29,11 @@ MOST_RATIO: Final = 1000
 """Bytes per packed one above which it is refused, once it has given ``_GRACE`` bytes: text packs to a twentieth."""
 
 _BLOCK: Final = 2**20
+_BLOCKS_AHEAD: Final = 8
 _GRACE: Final = 2**28
 _LONGEST_MAGIC: Final = 4
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_PARTS: Final = "[Content_Types].xml"
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
@@ -50,14 +55,34 @@ def unpacked(delivered: IO[bytes], source: str) -> tuple[Iterator[bytes], str]:
     delivered.seek(0)
     start = delivered.read(_LONGEST_MAGIC)
     delivered.seek(0)
-    if start in _ZIP:
-        return archive.read_only_member(delivered, source), "zip"
+    if start in _ZIP and not _is_workbook(delivered):
+        return _ahead(archive.read_only_member(delivered, source)), "zip"
     if start.startswith(_GZIP):
-        return _bounded(_blocks(gzip.GzipFile(fileobj=delivered), source, "gzip"), size, source), "gzip"
+        return _ahead(_bounded(_blocks(gzip.GzipFile(fileobj=delivered), source, "gzip"), size, source)), "gzip"
     if start == _ZSTD:
         stream = pa.CompressedInputStream(pa.PythonFile(delivered, mode="r"), "zstd")
-        return _bounded(_blocks(stream, source, "zstd"), size, source), "zstd"
+        return _ahead(_bounded(_blocks(stream, source, "zstd"), size, source)), "zstd"
     return _plain(delivered), ""
+
+
+def _is_workbook(delivered: IO[bytes]) -> bool:
+    """Whether that archive is a document of Office, which is a zip archive of many parts and read as it is."""
+    try:
+        with zipfile.ZipFile(delivered) as archive:
+            return _PARTS in archive.namelist()
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return False
+    finally:
+        delivered.seek(0)
+
+
+def _ahead(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The blocks, unpacked in a thread of their own while the ones before are worked on."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="unpacking") as thread:
+        coming = deque(thread.submit(next, blocks, b"") for _ in range(_BLOCKS_AHEAD))
+        while block := coming.popleft().result():
+            coming.append(thread.submit(next, blocks, b""))
+            yield block
 
 
 def _plain(delivered: IO[bytes]) -> Iterator[bytes]:

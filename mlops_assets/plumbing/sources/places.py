@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK: Final = 2**22
+_READ: Final = 2**20
+"""Bytes read at once: the allocator keeps as many, and maps more anew each time, which can take as long as all else."""
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "sftp": "sftp", "ssh": "sftp"}
 _NO_FOLDER: Final = "Is the place mounted, and its address right? An object store has a folder once a file is in it."
 _ASK_SENDER: Final = "Wait for the delivery, or ask its sender."
@@ -164,7 +166,7 @@ class Place:
         digest = hashlib.sha256()
         size = 0
         with target.open("wb") as written, self._asked(path), self._opened(path) as file:
-            while block := file.read(_BLOCK):
+            while block := file.read(_READ):
                 try:
                     written.write(block)
                 except OSError as error:

@@ -1,5 +1,7 @@
 """Plain text of any size: from delivered bytes to a file of UTF-8 with LF line ends, which DuckDB parses on all cores.
 
+A file that is so already is not written once more.
+
 Put here what makes bytes readable text. Keep out what its lines mean (``formats``). No message holds text from the
 lines: they may be personal data.
 """
@@ -9,7 +11,8 @@ from __future__ import annotations
 import codecs
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from itertools import chain
+from typing import IO, TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -24,7 +27,9 @@ Encoding = Literal["utf-8", "latin-1", "cp1252", "utf-16"]
 _UTF8: Final = "utf-8"
 _NEVER_LAST: Final = bytes(range(0x80, 0x100)) + b"\r"
 _UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_CR, _LF, _LAST_ASCII = 0x0D, 0x0A, 0x7F
+_ENDS: Final = (b"", b"\n")
+_BLOCK: Final = 2**20
+_CR, _LF = 0x0D, 0x0A
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +45,10 @@ class PlainText:
     ended: bool
 
 
-def as_utf8(blocks: Iterable[bytes], target: Path, source: str, encoding: Encoding) -> PlainText:
-    r"""Write text as UTF-8.
+def as_utf8(
+    blocks: Iterable[bytes], target: Path, source: str, encoding: Encoding, *, file: Path | None = None
+) -> PlainText:
+    r"""Text as UTF-8: written, from the first byte on that has to be another one.
 
     Where another encoding is declared, text counts as UTF-8, and is refused, when at least half of its groups of
     non-ASCII bytes are well-formed UTF-8: in Latin-1 that takes an accented capital before a sign, such as
@@ -52,23 +59,43 @@ def as_utf8(blocks: Iterable[bytes], target: Path, source: str, encoding: Encodi
         target: the file to write.
         source: how messages name the text.
         encoding: as declared; text that is evidently another one is refused.
+        file: a file that holds these very bytes. Where they need not be changed, it is the text's.
 
     Raises:
         SourceError: the text is not of that encoding, or no text.
     """
-    last = b""
+    texts = _utf8(blocks, source, encoding)
+    same, last = 0, b""
+    if file is not None:
+        for text, is_same in texts:
+            last = text[-1:] or last
+            if not is_same:
+                texts = chain([(text, False)], texts)
+                break
+            same += len(text)
+        else:
+            return PlainText(file=file, ended=last in _ENDS)
     with target.open("wb") as written:
-        for block in _utf8(blocks, source, encoding):
-            written.write(block)
-            # A decoder's last block may be empty.
-            last = block[-1:] or last
-    return PlainText(file=target, ended=last in {b"", b"\n"})
+        if file is not None:
+            _copy_start(file, written, same)
+        for text, _ in texts:
+            written.write(text)
+            last = text[-1:] or last
+    return PlainText(file=target, ended=last in _ENDS)
 
 
-def _utf8(blocks: Iterable[bytes], source: str, encoding: Encoding) -> Iterator[bytes]:
+def _copy_start(file: Path, target: IO[bytes], size: int) -> None:
+    with file.open("rb") as opened:
+        while block := opened.read(min(size, _BLOCK)):
+            target.write(block)
+            size -= len(block)
+
+
+def _utf8(blocks: Iterable[bytes], source: str, encoding: Encoding) -> Iterator[tuple[bytes, bool]]:
+    """The text in blocks, each with whether it is what was delivered."""
     try:
         if encoding == "utf-16":
-            yield from _recoded(blocks, source, encoding)
+            yield from ((block, False) for block in _recoded(blocks, source, encoding))
             return
         as_utf8 = others = 0
         for number, block in enumerate(_cut_between_characters(blocks)):
@@ -84,7 +111,7 @@ def _utf8(blocks: Iterable[bytes], source: str, encoding: Encoding) -> Iterator[
                         else:
                             others += count
                     lines = recoded.encode()
-            yield lines
+            yield lines, lines is block
     except UnicodeError as error:
         # UTF-16 without its mark has no byte that is to blame.
         at_fault = (
@@ -133,13 +160,16 @@ def _refuse_other_kinds(text: bytes, source: str, *, first: bool) -> None:
 
 def _groups(text: bytes) -> list[bytes]:
     """The groups of non-ASCII bytes; a regular expression takes thirty times as long."""
-    high = np.frombuffer(text, np.uint8) > _LAST_ASCII
-    edges = np.flatnonzero(np.diff(high, prepend=False, append=False)).tolist()
-    return [text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    places = np.flatnonzero(np.frombuffer(text, np.int8) < 0)
+    gaps = np.flatnonzero(np.diff(places) > 1)
+    starts, ends = places[np.append(0, gaps + 1)], places[np.append(gaps, -1)] + 1
+    return [text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
 def _with_lf(text: bytes) -> bytes:
     """The text with LF for CRLF; where there is no other CR, leaving them out takes a third of the time."""
+    if b"\r" not in text:
+        return text
     read = np.frombuffer(text, np.uint8)
     returns = np.flatnonzero(read[:-1] == _CR)
     if not text.endswith(b"\r") and (read[returns + 1] == _LF).all():

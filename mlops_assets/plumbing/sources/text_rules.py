@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import ibis.expr.datatypes as dt
 
 _WHOLE: Final = r"[+-]?[0-9]+"
-_NUMBER: Final = r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?"
+_PLAIN: Final = r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)"
+_NUMBER: Final = _PLAIN + "([eE][+-]?[0-9]+)?"
 _NON_FINITE: Final = r"(?i:[+-]?(nan|inf|infinity))"
 _DAY: Final = YEAR + r"-[0-9]{2}-[0-9]{2}"
 _CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{0,%d}0{0,3})?)?"
@@ -100,11 +101,10 @@ def _floating(text: str, value: str, kind: dt.DataType, *, non_finite: bool) -> 
         f"isfinite({value}) AND ({value} <> 0 OR {digits} = '') AND (length({digits}) <= {always} OR "
         f"(length({digits}) <= {most} AND (NOT {_matches(text, _WHOLE)} OR {same})))"
     )
-    # Most text is short: the second branch spares it the rest, which takes twice as long.
+    # Most text is short and without exponent, so that nothing can be lost: the first branch spares it the rest.
     return (
-        f"CASE WHEN NOT {_matches(text, _NUMBER)} THEN {other} "
-        f"WHEN length({text}) <= {always} AND isfinite({value}) AND {value} <> 0 THEN {value} "
-        f"WHEN {kept} THEN {value} END"
+        f"CASE WHEN length({text}) <= {always} AND {_matches(text, _PLAIN)} THEN {value} "
+        f"WHEN NOT {_matches(text, _NUMBER)} THEN {other} WHEN {kept} THEN {value} END"
     )
 
 

@@ -16,12 +16,14 @@ import pytest
 from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.plumbing.sources.delivered import Workplace
 from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.formats import Delimited, FileFormat, FixedWidth, Parquet
+from mlops_assets.plumbing.sources.formats import Delimited, FixedWidth, Parquet
 from mlops_assets.plumbing.sources.wholeness import Quiet
 from mlops_assets_tests.plumbing.sources.shop import SALES, rows, run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlops_assets.plumbing.sources.file_format import FileFormat
 
 GOOD = b"sale,day,amount,note\n1,2024-01-03,1.5,first\n2,2024-01-04,20,long\n"
 CUT = len(GOOD) - 4

@@ -83,3 +83,29 @@ def test_mostly_utf_8_is_refused_and_a_garbled_name_among_others_passes(tmp_path
 def test_a_file_of_a_byte_order_mark_alone_is_empty(tmp_path: Path) -> None:
     as_utf8([b"\xef\xbb\xbf"], tmp_path / "text", "the text", "utf-8")
     assert (tmp_path / "text").read_bytes() == b""
+
+
+@given(blocks=BLOCKS, encoding=st.sampled_from(["utf-8", "latin-1"]))
+def test_a_file_is_not_written_once_more_where_nothing_in_it_changes(
+    blocks: list[bytes], encoding: Literal["utf-8", "latin-1"]
+) -> None:
+    whole = b"".join(blocks)
+    with TemporaryDirectory() as folder:
+        target, file = Path(folder) / "text", Path(folder) / "file"
+        file.write_bytes(whole)
+        try:
+            expected = as_utf8(iter(blocks), target, "the text", encoding)
+        except SourceError:
+            with pytest.raises(SourceError):
+                as_utf8(iter(blocks), target, "the text", encoding, file=file)
+            return
+        text = expected.file.read_bytes()
+        found = as_utf8(iter(blocks), target, "the text", encoding, file=file)
+        assert (found.file.read_bytes(), found.ended) == (text, expected.ended)
+        assert (found.file == file) == (text == whole)
+        assert file.read_bytes() == whole
+
+
+def test_utf_16_that_is_cut_off_has_no_end(tmp_path: Path) -> None:
+    assert as_utf8(["a\n".encode("utf-16")], tmp_path / "text", "the text", "utf-16").ended
+    assert not as_utf8(["a\nb".encode("utf-16")], tmp_path / "text", "the text", "utf-16").ended
