@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.formats import Delimited as Delimited
     from mlops_assets.plumbing.sources.formats import FixedWidth as FixedWidth
     from mlops_assets.plumbing.sources.formats import Parquet as Parquet
+    from mlops_assets.plumbing.sources.http_file import HttpFileSource as HttpFileSource
+    from mlops_assets.plumbing.sources.http_limits import FileLimits as FileLimits
     from mlops_assets.plumbing.sources.http_limits import Limits as Limits
     from mlops_assets.plumbing.sources.increments import Since as Since
     from mlops_assets.plumbing.sources.json_lines import JsonLines as JsonLines
@@ -78,8 +80,10 @@ _DEFINED_IN: Final = {
     "Delivered": "mlops_assets.plumbing.sources.delivered",
     "DltSource": "mlops_assets.plumbing.sources.dlt",
     "Excel": "mlops_assets.plumbing.sources.excel",
+    "FileLimits": "mlops_assets.plumbing.sources.http_limits",
     "FileSource": "mlops_assets.plumbing.sources.files",
     "FixedWidth": "mlops_assets.plumbing.sources.formats",
+    "HttpFileSource": "mlops_assets.plumbing.sources.http_file",
     "In": "mlops_assets.platform.assets.inputs",
     "JsonLines": "mlops_assets.plumbing.sources.json_lines",
     "Lake": "mlops_assets.platform.contracts.lake",

@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-import duckdb
 from pydantic import model_validator
 
 from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.errors import ContractError, SourceError, SourceUnavailableError
-from mlops_assets.platform.lake.catalog import literal, quote
-from mlops_assets.plumbing.sources import arrivals, packing
+from mlops_assets.plumbing.sources import arrivals, folders, packing
 from mlops_assets.plumbing.sources.formats import Delimited, Format
+from mlops_assets.plumbing.sources.own_rows import own_rows, tells_all_apart
 from mlops_assets.plumbing.sources.places import Place
 from mlops_assets.plumbing.sources.secret import Secret, Text, text_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import (
     fields_of,
     filled,
-    key_of,
     pattern_of,
     require_known,
-    tells_apart,
 )
 from mlops_assets.plumbing.sources.variants import AS_IT_STANDS, at_least, one_of
 from mlops_assets.plumbing.sources.wholeness import Checksum, Manifest, Marker, Quiet
@@ -40,13 +37,11 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.lake.ledger import Delivery
     from mlops_assets.platform.settings import Settings
+    from mlops_assets.plumbing.sources.arrivals import Told
     from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
     from mlops_assets.plumbing.sources.wholeness import Promise
 
 Whole = Annotated[Quiet | Marker | Checksum | Manifest, one_of(Quiet, Marker, Checksum, Manifest)]
-
-_MOST_SHOWN: Final = 3
-_LOOKED_AT: Final = 100
 
 
 class FileSource(Source):
@@ -113,7 +108,7 @@ class FileSource(Source):
                 culprit=f"its file {self.file!r} is no name below its path.",
                 remedy="Write a name, perhaps below folders: {month}/orders.csv.",
             )
-        if not self._tells_apart():
+        if not tells_all_apart(self.file, self.contract):
             columns = " and ".join(f"{{{each}}}" for each in self.contract.partition_columns.values())
             raise ContractError(
                 source=self.name,
@@ -121,18 +116,6 @@ class FileSource(Source):
                 remedy=f"Name {{partition}}, or {columns}.",
             )
         return self
-
-    def _tells_apart(self) -> bool:
-        """Whether partitions have files of their own; the first ones are looked at."""
-        fields = fields_of(self.file)
-        if not fields:
-            return True
-        if not tells_apart(fields, self.contract):
-            return False
-        definition = self.contract.partitions_def
-        keys = [] if definition is None or self.contract.dynamic else definition.get_partition_keys()[:_LOOKED_AT]
-        names = {filled(self.file, self.contract, Partition(key, self.contract.partition_values(key))) for key in keys}
-        return len(names) == len(keys)
 
     def place(self, settings: Settings) -> Place:
         """Where the files lie.
@@ -207,7 +190,7 @@ class FileSource(Source):
 
     def _of_partition(self, delivered: Delivered, request: Request) -> Delivered:
         own = not fields_of(self.file) and request.partition.values
-        return self._own(delivered, request) if own else delivered
+        return own_rows(delivered, request, self.columns) if own else delivered
 
     def promise(self, place: Place, key: str | None) -> Promise:
         """What is known of a partition's file, once it is complete.
@@ -218,60 +201,17 @@ class FileSource(Source):
         """
         return self.whole.promise(place, self.path_of(place, key))
 
-    def _own(self, delivered: Delivered, request: Request) -> Delivered:
-        """The partition's rows of a file that holds those of all.
-
-        Raises:
-            SourceError: the file does not say whose rows they are, does not hold as many as were promised, or some are
-                of no partition: they are named, since ``2018.0`` would otherwise be left out of 2018 without a word.
-        """
-        rows, source = delivered.rows, delivered.source
-        theirs = {name: self.columns.get(name, name) for name in request.partition.values}
-        if absent := [column for column in theirs.values() if column not in rows.columns]:
-            raise SourceError(
-                source=source,
-                culprit=f"it holds all partitions and has no column {absent[0]} that tells them apart.",
-                remedy="Say in the declaration's columns how it calls it, or name the partition in file.",
-            )
-        texts = ", ".join(f"CAST({quote(column)} AS VARCHAR)" for column in theirs.values())
-        try:
-            found = rows.query("delivered", f"SELECT {texts}, count(*) FROM delivered GROUP BY ALL").fetchall()
-        except duckdb.InvalidInputException:
-            if delivered.unreadable is None:
-                raise
-            raise delivered.unreadable() from None
-        delivered.require_promised(sum(count for *_, count in found))
-        strange = [(values[:-1], values[-1]) for values in found if not self._is_partition(values[:-1])]
-        if strange:
-            shown = ", ".join(repr("|".join(map(str, values))) for values, _ in sorted(strange, key=str)[:_MOST_SHOWN])
-            told = ", ".join(theirs.values()) + ("" if self.contract.personal else f": {shown}")
-            raise SourceError(
-                source=source,
-                culprit=f"{sum(number for _, number in strange):,} of its rows are of no partition of the table "
-                f"({told}).",
-                remedy="Ask the source's owner how these are meant; nothing was left out in silence.",
-            )
-        own = " AND ".join(
-            f"CAST({quote(theirs[name])} AS VARCHAR) = {literal(value)}"
-            for name, value in request.partition.values.items()
-        )
-        return dataclasses.replace(delivered, rows=rows.filter(own), promised=None, of_more=True)
-
-    def _is_partition(self, values: tuple[Any, ...]) -> bool:
-        by_column = {
-            name: str(value) for name, value in zip(self.contract.partition_columns.values(), values, strict=True)
-        }
-        if None in values:
-            return False
-        key = key_of(by_column, self.contract)
-        try:
-            return bool(self.contract.partition_values(key))
-        except ContractError:
-            return False
-
     def patterns(self) -> list[re.Pattern[str]]:
         """What the names of its files look like, folder by folder."""
         return [pattern_of(part) for part in self.file.split("/")]
+
+    def arrived(self, instance: dg.DagsterInstance, told: Told) -> dict[str | None, str]:
+        """The identities of the files that are there and complete, by partition."""
+        return folders.arrived(self, instance, told)
+
+    def identities(self, known: Mapping[str | None, str | None]) -> dict[str | None, str]:
+        """What tells the files of these partitions from others, of those that are there and whole."""
+        return folders.identities(self, known)
 
     def sensors(self) -> list[dg.SensorDefinition]:
         """The sensor that asks for a run for each file that has arrived."""

@@ -1,48 +1,36 @@
-"""The fetch layer: how any HTTP source is asked, with limits, bounded retries and a cache.
+"""The fetch layer: how any HTTP source is asked for what fits into memory, with bounded retries and a cache.
 
-Put here what holds for every HTTP source. Keep out what one source's answer means (that is its connector or kind).
+Put here what holds for every such source. Keep out one question (``http_client``), files of any size
+(``http_downloads``) and what a source's answer means (that is its connector or kind).
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import random
-import re
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
-import httpx
-
-import mlops_assets
-from mlops_assets.platform.errors import SourceError, SourceUnavailableError
-from mlops_assets.plumbing.sources.access import Access
 from mlops_assets.plumbing.sources.http_answers import Fetched, Question, judged
-from mlops_assets.plumbing.sources.http_bodies import ACCEPTED, Kind
+from mlops_assets.plumbing.sources.http_bodies import Kind
 from mlops_assets.plumbing.sources.http_cache import CacheEntry, HttpCache
-from mlops_assets.plumbing.sources.http_faults import TryAgainError, fault_of
-from mlops_assets.plumbing.sources.http_limits import Clock, Limits
-from mlops_assets.plumbing.sources.trust import is_on_this_machine
+from mlops_assets.plumbing.sources.http_client import Client
+from mlops_assets.plumbing.sources.http_limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
+    from collections.abc import Callable, Mapping
+
+    import httpx
 
     from mlops_assets.platform.settings import Settings
+    from mlops_assets.plumbing.sources.access import Access
 
-_SECRET_NAMES: Final = re.compile(r"key|token|secret|pass|sig|auth|cred|code|session", re.IGNORECASE)
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Fetcher:
-    """A client of HTTP sources. Use it as a context manager, one per extract, in one thread.
-
-    Connection errors, time-outs, bodies that end early and the statuses 408, 429 and 500 to 599 are tried again, with
-    full jitter around exponentially growing waits (Brooker, "Exponential Backoff And Jitter", AWS 2015), or after the
-    time that the source itself asks for (``Retry-After``, RFC 9110 section 10.2.3). Redirects are followed on the same
-    host only, and never from https to http. With a cache, a known ETag is sent along (``If-None-Match``).
+class Fetcher(Client):
+    """A client that fetches whole bodies. With a cache, a known ETag is sent along (``If-None-Match``).
 
     Args:
         limits: how long and how much.
@@ -63,22 +51,8 @@ class Fetcher:
         quotes: bool = True,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._limits = limits or Limits()
+        super().__init__(limits=limits, access=access, rate_per_second=rate_per_second, quotes=quotes, sleep=sleep)
         self._cache = cache
-        self._access = access or Access()
-        self._hidden = self._access.hidden
-        self._interval = 1 / rate_per_second if rate_per_second else 0.0
-        self._next = 0.0
-        self._quotes = quotes
-        self._sleep = sleep
-        self._random = random.SystemRandom()
-        self._clock = Clock()
-        self._client = httpx.Client(
-            verify=self._access.context or True,
-            timeout=httpx.Timeout(self._limits.idle_seconds, connect=self._limits.connect_seconds),
-            headers={"User-Agent": f"mlops-assets/{mlops_assets.__version__}", "Accept-Encoding": ACCEPTED},
-            follow_redirects=False,
-        )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -91,14 +65,6 @@ class Fetcher:
             attempts=settings.sources.attempts,
         )
         return cls(limits=limits, cache=HttpCache(settings.home.absolute() / "cache"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.close()
 
     def get(
         self,
@@ -124,7 +90,9 @@ class Fetcher:
             SourceUnavailableError: no whole answer came in any of the attempts.
             SourceError: the address is unusable, the body is too large, or there is none (status 204).
         """
-        return self._answer("GET", address, kind, parameters=parameters or {}, headers=headers or {}, part=part)
+        question = self._question("GET", address, kind, parameters=parameters, headers=headers, part=part)
+        entry = self._cache.read(_identity(question.url)) if self._cache else None
+        return self._fetched(replace(question, entry=entry))
 
     def post(self, address: str, form: Mapping[str, str]) -> Fetched:
         """The JSON that answers a form, which may be sent again where no answer came.
@@ -132,147 +100,13 @@ class Fetcher:
         Raises:
             SourceError: as ``get``.
         """
-        return self._answer("POST", address, Kind.JSON, form=form)
+        return self._fetched(self._question("POST", address, Kind.JSON, form=form))
 
-    def _answer(
-        self,
-        method: str,
-        address: str,
-        kind: Kind,
-        *,
-        parameters: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
-        part: str = "",
-    ) -> Fetched:
-        url = self._url(address, {**(parameters or {}), **self._access.query})
-        plain = f"{self._hidden.said(str(url))}{part and f' ({part})'}"
-        entry = self._cache.read(_identity(url)) if self._cache and method == "GET" else None
-        request = Question(
-            method=method,
-            url=url,
-            plain=plain,
-            kind=kind,
-            headers=headers or {},
-            form=form,
-            entry=entry,
-            quotes=self._quotes,
+    def _fetched(self, question: Question) -> Fetched:
+        return self._tried(
+            question,
+            lambda response: self._kept(response, judged(response, question, self._access, self._limits), question),
         )
-        attempt = 1
-        while True:
-            try:
-                return self._attempt(request)
-            except TryAgainError as fault:
-                delay = self._delay(attempt) if fault.wait is None else fault.wait
-                if attempt >= self._limits.attempts or delay > self._limits.longest_delay_seconds:
-                    asked = "" if fault.wait is None else f", and it asks to wait {fault.wait:.0f} s"
-                    raise SourceUnavailableError(
-                        source=plain,
-                        culprit=f"{fault} (attempt {attempt} of {self._limits.attempts}{asked}).",
-                        remedy="Run it again later; if it stays so, check the address and the source's status.",
-                    ) from None
-                self._sleep(delay)
-                attempt += 1
-
-    def _delay(self, attempt: int) -> float:
-        longest = min(self._limits.longest_delay_seconds, self._limits.first_delay_seconds * 2**attempt)
-        return self._random.uniform(0.0, longest)
-
-    def _url(self, address: str, parameters: Mapping[str, str]) -> httpx.URL:
-        try:
-            url = httpx.URL(address)
-            # Only then: what is merged is written anew, which a signature would not survive.
-            url = url.copy_merge_params(parameters) if parameters else url
-        except httpx.InvalidURL:
-            url = httpx.URL()
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise SourceError(
-                source=self._hidden.said(address) or "The source's address",
-                culprit="this is not an http or https address.",
-                remedy="Correct the source's address.",
-            )
-        if self._access.name and url.scheme == "http" and not is_on_this_machine(url.host):
-            raise SourceError(
-                source=self._hidden.said(address),
-                culprit=f"it is asked with a secret ({self._access.name}) over plain http, where others can read it.",
-                remedy="Use its https address.",
-            )
-        for name, value in url.params.multi_items():
-            if _SECRET_NAMES.search(name):
-                self._hidden.add(value, name)
-        if url.password:
-            self._hidden.add(url.password, "password")
-        return url
-
-    def _attempt(self, question: Question) -> Fetched:
-        """One try, redirects included."""
-        url, renewed, redirects = question.url, False, 0
-        seconds = self._limits.total_seconds
-        with self._faults_of(question.plain), self._clock.within(seconds, f"it did not arrive within {seconds:g} s"):
-            while redirects <= self._limits.most_redirects:
-                response = self._sent(url, question)
-                try:
-                    if response.status_code == httpx.codes.UNAUTHORIZED and not renewed and self._access.renew():
-                        renewed = True
-                    elif response.next_request is None:
-                        return self._kept(response, judged(response, question, self._access, self._limits), question)
-                    else:
-                        redirects += 1
-                        url = self._redirected(url, response.next_request.url, question)
-                finally:
-                    response.close()
-        raise SourceError(
-            source=question.plain,
-            culprit=f"it redirects more than {self._limits.most_redirects} times.",
-            remedy="Give the address at which the data lies.",
-        )
-
-    @contextmanager
-    def _faults_of(self, plain: str) -> Iterator[None]:
-        try:
-            yield
-        except httpx.RequestError as error:
-            raise fault_of(error, plain, self._hidden.said) from None
-
-    def _sent(self, url: httpx.URL, question: Question) -> httpx.Response:
-        """The head of the answer."""
-        if (wait := self._next - time.monotonic()) > 0:
-            self._sleep(wait)
-        self._next = time.monotonic() + self._interval
-        headers = {**question.headers, **self._access.headers()}
-        if question.entry:
-            headers["If-None-Match"] = question.entry.etag
-        try:
-            request = self._client.build_request(
-                question.method, url, headers=headers, data=question.form, extensions={"trace": self._clock.opened}
-            )
-        except (UnicodeEncodeError, httpx.InvalidURL):
-            raise SourceError(
-                source=question.plain,
-                culprit="a header or secret for it holds letters that no header may hold.",
-                remedy="Headers are ASCII: check them, and the file of the secret.",
-            ) from None
-        times = request.extensions["timeout"]
-        times["read"] = self._limits.answer_seconds
-        longest = self._limits.answer_seconds + 2 * self._limits.connect_seconds
-        with self._clock.within(longest, f"no answer came within {longest:g} s, connecting included"):
-            response = self._client.send(request, stream=True)
-        # Looked up anew when the body is read.
-        times["read"] = self._limits.idle_seconds
-        return response
-
-    @staticmethod
-    def _redirected(old: httpx.URL, new: httpx.URL, question: Question) -> httpx.URL:
-        same = (new.scheme, new.host, new.port) == (old.scheme, old.host, old.port)
-        secured = (old.scheme, new.scheme, new.port) == ("http", "https", None) and new.host == old.host
-        if not (same or secured) or question.form is not None:
-            host = f"{new.scheme}://{new.host}{f':{new.port}' if new.port else ''}"
-            raise SourceError(
-                source=question.plain,
-                culprit=f"it redirects {'a form' if same else f'to another host ({host})'}, which is not followed.",
-                remedy="If the source has moved, give its new address.",
-            )
-        return new
 
     def _kept(self, response: httpx.Response, fetched: Fetched, question: Question) -> Fetched:
         """The answer, which goes into the cache once it is accepted."""

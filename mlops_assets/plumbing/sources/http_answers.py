@@ -22,6 +22,7 @@ from mlops_assets.plumbing.sources.http_faults import (
     retry_after,
     title_of,
 )
+from mlops_assets.plumbing.sources.http_validators import Validators
 from mlops_assets.plumbing.sources.json_rows import parsed
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Fetched:
         unchanged: whether the source said that the body of the last fetch still stands.
         location: the address that answered, redirects followed. It may hold secrets: for no message.
         links: the answer's ``Link`` headers.
+        validators: of the version that it is.
     """
 
     address: str
@@ -56,6 +58,7 @@ class Fetched:
     unchanged: bool
     location: httpx.URL = field(repr=False)
     links: tuple[str, ...] = field(default=(), repr=False)
+    validators: Validators = field(default_factory=Validators)
     keep: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
@@ -106,9 +109,32 @@ def judged(response: httpx.Response, question: Question, access: Access, limits:
         HtmlInsteadError: a web page came where data was due.
         SourceError: there is no body, or none that is known to be whole.
     """
-    status, plain, said = response.status_code, question.plain, access.hidden.said
-    if status == httpx.codes.NOT_MODIFIED and question.entry is not None:
+    plain = question.plain
+    if response.status_code == httpx.codes.NOT_MODIFIED and question.entry is not None:
         return Fetched(address=plain, body=question.entry.body, unchanged=True, location=response.url)
+    require_data(response, question, access, limits)
+    body = whole(response, question.kind, limits, plain)
+    if is_page(response, body):
+        raise page_instead(body, question, access)
+    return Fetched(
+        address=plain,
+        body=body,
+        unchanged=False,
+        location=response.url,
+        links=tuple(response.headers.get_list("Link")),
+        validators=Validators.of(response),
+    )
+
+
+def require_data(response: httpx.Response, question: Question, access: Access, limits: Limits) -> None:
+    """Refuse an answer that says by its status that it holds no data.
+
+    Raises:
+        TryAgainError: the next attempt may get it.
+        RefusedRequestError: the source will not serve the request.
+        SourceError: there is no body.
+    """
+    status, said = response.status_code, access.hidden.said
     reason = said(f"{status} {response.reason_phrase}").rstrip()
     if status in _PASSING or response.is_server_error:
         raise TryAgainError(f"it answers {reason}", retry_after(response.headers.get("Retry-After")))
@@ -116,21 +142,27 @@ def judged(response: httpx.Response, question: Question, access: Access, limits:
         raise _refusal(response, question, access, limits)
     if status != httpx.codes.OK:
         raise SourceError(
-            source=plain,
+            source=question.plain,
             culprit=f"it answers {reason}, which carries no data.",
             remedy="Ask for something that the source has.",
         )
-    body = whole(response, question.kind, limits, plain)
-    if response.headers.get("Content-Type", "").lower().startswith(_PAGES) or _HTML.match(body):
-        title = title_of(body, said) if question.quotes else ""
-        raise HtmlInsteadError(
-            source=plain,
-            culprit=f"it sends an HTML page{f' titled {title!r}' if title else ''} where {question.kind} was due.",
-            remedy="Open the address in a browser: it may ask for a login, or report a fault.",
-            title=title,
-        )
-    links = tuple(response.headers.get_list("Link"))
-    return Fetched(address=plain, body=body, unchanged=False, location=response.url, links=links)
+
+
+def is_page(response: httpx.Response, start: bytes) -> bool:
+    """Whether an answer is a web page, by its type or the first bytes of its body."""
+    kind = response.headers.get("Content-Type", "").lower()
+    return kind.startswith(_PAGES) or _HTML.match(start) is not None
+
+
+def page_instead(body: bytes, question: Question, access: Access) -> HtmlInsteadError:
+    """The error that a web page came, with its title."""
+    title = title_of(body, access.hidden.said) if question.quotes else ""
+    return HtmlInsteadError(
+        source=question.plain,
+        culprit=f"it sends an HTML page{f' titled {title!r}' if title else ''} where {question.kind} was due.",
+        remedy="Open the address in a browser: it may ask for a login, or report a fault.",
+        title=title,
+    )
 
 
 def _refusal(response: httpx.Response, question: Question, access: Access, limits: Limits) -> RefusedRequestError:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ACCEPTED: Final = "gzip"
 """The compression that is asked for: of those in use, gzip alone has a mark at its end."""
 
+AS_IT_IS: Final = {"Accept-Encoding": "identity"}
+"""Asks for a file itself: packed for the way, its bytes and its validator could be other ones each time."""
+
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 _PLAIN: Final = frozenset({"", "identity"})
 _WITH_GZIP_HEADER: Final = 16 + zlib.MAX_WBITS
@@ -36,6 +39,7 @@ class Kind(StrEnum):
 
     CSV = "CSV"
     JSON = "JSON"
+    FILE = "a file"
 
 
 def whole(response: httpx.Response, kind: Kind, limits: Limits, source: str) -> bytes:
@@ -51,16 +55,9 @@ def whole(response: httpx.Response, kind: Kind, limits: Limits, source: str) -> 
         TryAgainError: it broke off, came too slowly, or its compression has no end.
         SourceError: it is too large, compressed otherwise, or nothing tells whether it is whole.
     """
-    encoding = _encoding(response)
-    if encoding not in _GZIP | _PLAIN:
-        raise SourceError(
-            source=source,
-            culprit=f"it sends a body packed as {encoding[:20]!r}, which was not asked for.",
-            remedy="Ask its operator to heed Accept-Encoding; gzip or none is read.",
-        )
     body = bytearray()
-    members = _Members() if encoding in _GZIP else None
-    for chunk in _chunks(response, limits):
+    members = _Members() if is_packed(response, source) else None
+    for chunk in chunks(response, limits):
         body += members.fed(chunk, limits.largest_body_bytes + 1 - len(body)) if members else chunk
         if len(body) > limits.largest_body_bytes:
             raise SourceError(
@@ -70,7 +67,7 @@ def whole(response: httpx.Response, kind: Kind, limits: Limits, source: str) -> 
             )
     if members and not members.ended:
         raise TryAgainError("the answer broke off: its gzip has no end")
-    if _is_framed(response):
+    if is_framed(response):
         return bytes(body)
     if kind is Kind.JSON:
         if not body.rstrip().endswith((b"}", b"]")):
@@ -88,7 +85,7 @@ def glimpse(response: httpx.Response, limits: Limits) -> bytes:
     """How the body of an answer begins that is only told of; whatever can be had of it."""
     raw = bytearray()
     try:
-        for chunk in _chunks(response, limits):
+        for chunk in chunks(response, limits):
             raw += chunk
             if len(raw) > _GLIMPSE:
                 break
@@ -99,17 +96,38 @@ def glimpse(response: httpx.Response, limits: Limits) -> bytes:
     return bytes(raw[:_GLIMPSE]) if _encoding(response) in _PLAIN else b""
 
 
+def is_packed(response: httpx.Response, source: str) -> bool:
+    """Whether a body is packed for the way, by gzip.
+
+    Raises:
+        SourceError: it is packed otherwise.
+    """
+    encoding = _encoding(response)
+    if encoding not in _GZIP | _PLAIN:
+        raise SourceError(
+            source=source,
+            culprit=f"it sends a body packed as {encoding[:20]!r}, which was not asked for.",
+            remedy="Ask its operator to heed Accept-Encoding; gzip or none is read.",
+        )
+    return encoding in _GZIP
+
+
 def _encoding(response: httpx.Response) -> str:
     return str(response.headers.get("Content-Encoding", "")).strip().lower()
 
 
-def _is_framed(response: httpx.Response) -> bool:
+def is_framed(response: httpx.Response) -> bool:
+    """Whether the transport tells the end of the body from a connection that broke off."""
     codings = response.headers.get("Transfer-Encoding", "").lower()
     return "Content-Length" in response.headers or codings.endswith("chunked")
 
 
-def _chunks(response: httpx.Response, limits: Limits) -> Iterator[bytes]:
-    """The bytes as they come, unless they drip."""
+def chunks(response: httpx.Response, limits: Limits) -> Iterator[bytes]:
+    """The bytes as they come, unless they drip.
+
+    Raises:
+        TryAgainError: they do.
+    """
     start = time.monotonic()
     received = 0
     for chunk in response.iter_raw():

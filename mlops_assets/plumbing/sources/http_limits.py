@@ -57,6 +57,23 @@ class Limits(dg.Model, dg.Resolvable):
     most_redirects: Annotated[int, at_least(0)] = 5
 
 
+class FileLimits(Limits):
+    """Bounds of the download of one file, however often it breaks off.
+
+    Attributes:
+        total_seconds: how long all of it may take, further attempts included.
+        attempts: how often in a row an attempt may bring nothing more; those that bring a part are not counted.
+        largest_body_bytes: largest file accepted, as it comes over the network.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> limits = ma.FileLimits(total_seconds=12 * 3600)
+    """
+
+    total_seconds: _Seconds = 6 * 3600.0
+    largest_body_bytes: Annotated[int, above(0)] = 64 * 2**30
+
+
 class Clock:
     """Ends what takes too long on the connections of one client.
 

@@ -18,6 +18,7 @@ from mlops_assets.plumbing.sources.delivered import Workplace
 from mlops_assets.plumbing.sources.formats import Delimited
 from mlops_assets.plumbing.sources.http_bodies import Kind
 from mlops_assets.plumbing.sources.http_faults import RefusedRequestError
+from mlops_assets.plumbing.sources.http_validators import Validators
 from mlops_assets.plumbing.sources.json_rows import Answer
 from mlops_assets.plumbing.sources.pages import Ask, Page
 from mlops_assets.plumbing.sources.templates import filled
@@ -43,6 +44,7 @@ class Reading:
         pages: how many came.
         bytes: how long their bodies were.
         digest: of their bodies, one after the other.
+        validators: of the last one.
     """
 
     def __init__(self, declared: RestSource, request: Request, pages: Pages, rows: TextFiles, source: str) -> None:
@@ -57,6 +59,7 @@ class Reading:
         self._columns: list[str] = []
         self.pages = self.bytes = 0
         self.digest = hashlib.sha256()
+        self.validators = Validators()
 
     def read(self, address: str, parameters: Mapping[str, str]) -> None:
         """All of them, from the first on."""
@@ -104,6 +107,7 @@ class Reading:
         self.pages = number
         self.bytes += len(fetched.body)
         self.digest.update(fetched.body)
+        self.validators = fetched.validators
         self._read += count
         self._largest = max(self._largest, count)
         return Page(

@@ -1,65 +1,49 @@
 """REST sources: services that answer rows of JSON or CSV, page by page.
 
-Put here what a REST source declares and how its pages become one delivery. Keep out how
-pages follow each other (``pages``, ``reading``), accounts (``auth``) and the transport (``http``).
+Put here what a REST source declares and how its pages become one delivery. Keep out where it is and who asks
+(``http_source``), how pages follow each other (``pages``, ``reading``) and the transport (``http``).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import string
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
-from urllib.parse import parse_qsl, quote, urlsplit
+from collections.abc import Mapping, Sequence  # noqa: TC003  pydantic reads it
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import dagster as dg
-import httpx
 from pydantic import model_validator
 
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.plumbing.sources.access import Access
-from mlops_assets.plumbing.sources.auth import ApiKey, Auth
+from mlops_assets.plumbing.sources import arrivals
 from mlops_assets.plumbing.sources.delivered import Delivered
 from mlops_assets.plumbing.sources.http import Fetcher
-from mlops_assets.plumbing.sources.http_limits import Limits
+from mlops_assets.plumbing.sources.http_source import HttpSource
 from mlops_assets.plumbing.sources.increments import Since, require_asked
-from mlops_assets.plumbing.sources.pages import Paginate
+from mlops_assets.plumbing.sources.pages import Paginate  # noqa: TC001  pydantic reads it
 from mlops_assets.plumbing.sources.reading import Reading
 from mlops_assets.plumbing.sources.recording import Player, Recorder
-from mlops_assets.plumbing.sources.secret import Text, text_of
-from mlops_assets.plumbing.sources.source import Source
-from mlops_assets.plumbing.sources.templates import END, SINCE, START, fields_of, filled, require_known
 from mlops_assets.plumbing.sources.text_files import TextFiles
-from mlops_assets.plumbing.sources.variants import Texts, Word, above, at_least
+from mlops_assets.plumbing.sources.variants import Word, above, at_least
 
 if TYPE_CHECKING:
     from mlops_assets.platform.lake.ledger import Delivery
-    from mlops_assets.plumbing.sources.delivered import Request
+    from mlops_assets.plumbing.sources.delivered import Fact, Request
+    from mlops_assets.plumbing.sources.http_validators import Validators
     from mlops_assets.plumbing.sources.recording import Pages
 
-_LEAST: Final = 6
-"""Characters of the shortest value in an address that is hidden elsewhere: ``json`` would be missed in messages."""
-_SECRET_HEADERS: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
-_TRANSPORT_HEADERS: Final = frozenset({
-    "accept-encoding", "connection", "content-length", "host", "if-none-match", "range", "te", "transfer-encoding"
-})  # fmt: skip
 
-
-class RestSource(Source):
+class RestSource(HttpSource):
     """A service that answers rows over HTTP.
 
+    Where one answer holds all rows and has a validator (ETag, Last-Modified), ``cron`` asks by it, and starts no run if
+    nothing has changed.
+
     Attributes:
-        url: its address, or ``dg.EnvVar`` of a variable that holds it. It may name the partition as file names do
-            (``https://shop/orders/{month}``); what is filled in is written as addresses need it.
-        query: parameters of the query, whose values may name the partition.
-        headers: further headers, whose values may.
-        auth: how to sign in.
         paginate: how the pages of a long answer are asked for; without, one answer holds all rows.
         since: asks for what has changed alone, by ``{since}`` in url, query or headers.
         rows: dotted path to the list of rows in a JSON answer (``data.items``); without, the answer is the list.
         format: ``json`` or ``csv``.
-        limits: how long and how much.
         rate_per_second: how many questions are asked in a second at most.
         most_pages: how many pages there can be; more are an error.
 
@@ -103,45 +87,17 @@ class RestSource(Source):
         "cron": "0 6 1 * *",
     }
 
-    url: Text
-    query: Texts = {}  # noqa: RUF012  pydantic copies it
-    headers: Texts = {}  # noqa: RUF012  pydantic copies it
-    auth: Auth = None
     paginate: Paginate = None
     since: Since | None = None
     rows: Word = None
     format: Literal["json", "csv"] = "json"
-    limits: Limits = Limits()
     rate_per_second: Annotated[float | None, above(0)] = None
     most_pages: Annotated[int, at_least(1)] = 10_000
 
     @model_validator(mode="after")
-    def _require_askable(self) -> Self:
-        if not isinstance(self.url, dg.EnvVar):
-            require_known(self.name, "url", self.url, self.contract, since=self.since is not None)
-            _require_no_account(self.url, self.name)
-        paged = self.paginate.parameters if self.paginate else []
-        key = [self.auth.query] if isinstance(self.auth, ApiKey) and self.auth.query else []
-        named = [*self.query, *paged, *key]
-        if twice := sorted({name for name in named if named.count(name) > 1}):
-            raise ContractError(
-                source=self.name,
-                culprit=f"two of its query, paginate and auth set the parameter {twice[0]}.",
-                remedy="Name each parameter once.",
-            )
-        for option, texts in (("query", self.query), ("headers", self.headers)):
-            for text in texts.values():
-                require_known(self.name, option, text, self.contract, since=self.since is not None)
-        for header in self.headers:
-            if header.lower() in _SECRET_HEADERS | _TRANSPORT_HEADERS:
-                secret = header.lower() in _SECRET_HEADERS
-                raise ContractError(
-                    source=self.name,
-                    culprit=f"its headers name {header}.",
-                    remedy="Declare auth: secrets are in no declaration." if secret else "Leave it to the transport.",
-                )
+    def _require_paths_into_json_alone(self) -> Self:
         if self.since is not None and not isinstance(self.url, dg.EnvVar):
-            require_asked(self._named(), "{since}", self.name)
+            require_asked(self.named(self.url), "{since}", self.name)
         if self.format == "csv" and (
             self.rows or (self.paginate is not None and (self.paginate.NEEDS_JSON or self.paginate.total))
         ):
@@ -152,87 +108,62 @@ class RestSource(Source):
             )
         return self
 
-    def names_partition(self) -> bool:
-        """Whether address, query or headers do."""
-        return isinstance(self.url, dg.EnvVar) or bool(self._named() - {SINCE})
+    def paging(self) -> list[str]:
+        """The parameters that ask for pages."""
+        return list(self.paginate.parameters) if self.paginate else []
 
     def watermark(self) -> Since | None:
         """As declared."""
         return self.since
 
-    def _named(self) -> set[str]:
-        texts = [*self.query.values(), *self.headers.values(), *([] if isinstance(self.url, dg.EnvVar) else [self.url])]
-        return {name for text in texts for name in fields_of(text)}
+    def version_of(self) -> str:
+        """The code version: a declaration that was corrected gives other rows of the same answer."""
+        return self.code_version()
+
+    def wanted(self, instance: dg.DagsterInstance, keys: Sequence[str | None]) -> Sequence[str | None]:
+        """Of what is due, what is not published as it is there; of several pages or changes no validator tells."""
+        return keys if self.paginate or self.since else arrivals.not_published(self, instance, keys)
+
+    def identities(self, known: Mapping[str | None, str | None]) -> dict[str | None, str]:
+        """What tells the answers of these partitions from others, of those whose publish had a validator."""
+        return self.look({key: identity for key, identity in known.items() if identity}, arrivals.Told())
 
     def read(self, request: Request) -> Delivered:
         """All pages of a partition."""
-        access = self.auth.access(request.settings, self.limits) if self.auth else Access()
+        access = self.access(request.settings, self.limits)
         with access.hidden.in_errors():
-            return self._read(request, access)
-
-    def _read(self, request: Request, access: Access) -> Delivered:
-        address = self._address(request, access)
-        source = access.hidden.said(address)
-        fetcher = Fetcher(
-            limits=self.limits,
-            access=access,
-            rate_per_second=self.rate_per_second,
-            quotes=not self.contract.personal,
-        )
-        with fetcher, Recorder(fetcher, request.raw, access.hidden) as recorder:
-            return dataclasses.replace(self._all(request, recorder, address, source), hidden=access.hidden)
+            address = self.address(request.partition, access, request.since)
+            fetcher = Fetcher(
+                limits=self.limits,
+                access=access,
+                rate_per_second=self.rate_per_second,
+                quotes=not self.contract.personal,
+            )
+            with fetcher, Recorder(fetcher, request.raw, access.hidden) as recorder:
+                delivered, validators = self._all(request, recorder, address.said, address.url, address.parameters)
+            facts = dict(delivered.facts)
+            if not (self.paginate or self.since) and (identity := address.asked.identity(validators.told)):
+                facts[arrivals.DELIVERY] = identity
+            return dataclasses.replace(delivered, facts=facts, hidden=access.hidden)
 
     def reread(self, request: Request, delivery: Delivery) -> Delivered:
         """All pages as they were kept."""
         with Player(request.raw, delivery.origin) as player:
-            return self._all(request, player, delivery.origin, delivery.origin)
+            again, _ = self._all(request, player, delivery.origin, delivery.origin, {})
+        return dataclasses.replace(again, facts=delivery.facts)
 
-    def _all(self, request: Request, pages: Pages, address: str, source: str) -> Delivered:
-        parameters = {
-            name: filled(text, self.contract, request.partition, request.since) for name, text in self.query.items()
-        }
+    def _all(
+        self, request: Request, pages: Pages, source: str, url: str, parameters: Mapping[str, str]
+    ) -> tuple[Delivered, Validators]:
         with TextFiles(request.scratch, source) as rows:
             reading = Reading(self, request, pages, rows, source)
-            reading.read(address, parameters)
+            reading.read(url, parameters)
             columns = [self.columns.get(name, name) for name in columns_of(self.contract)]
-            return Delivered(
-                source=source,
-                rows=rows.relation(request.connection, columns),
-                facts={
-                    "address": source,
-                    "pages": reading.pages,
-                    "bytes": reading.bytes,
-                    "sha256": reading.digest.hexdigest(),
-                },
-            )
-
-    def _address(self, request: Request, access: Access) -> str:
-        text = text_of(self.url, "url")
-        require_known(self.name, "url", text, self.contract, since=self.since is not None)
-        parts = []
-        for literal, name, spec, _ in string.Formatter().parse(text):
-            parts.append(literal)
-            if name is not None:
-                field = f"{{{name}:{spec}}}" if spec else f"{{{name}}}"
-                value = filled(field, self.contract, request.partition, request.since)
-                parts.append(quote(value, safe="/" if name in {START, END} else ""))
-        address = "".join(parts)
-        _require_no_account(address, access.hidden.said(address))
-        for name, value in parse_qsl(urlsplit(text).query):
-            # What stands in the address itself is shown nowhere, so it is not when the source repeats it either.
-            if len(value) >= _LEAST and "{" not in value:
-                access.hidden.add(value, name)
-        return address
-
-
-def _require_no_account(address: str, source: str) -> None:
-    try:
-        has_account = bool(httpx.URL(address).userinfo)
-    except httpx.InvalidURL:
-        has_account = False
-    if has_account:
-        raise ContractError(
-            source=source,
-            culprit="its address holds an account.",
-            remedy="Declare auth: {type: basic, ...}; secrets are in no address.",
-        )
+            facts: dict[str, Fact] = {
+                "address": source,
+                "pages": reading.pages,
+                "bytes": reading.bytes,
+                "sha256": reading.digest.hexdigest(),
+            }
+            delivered = Delivered(source=source, rows=rows.relation(request.connection, columns), facts=facts)
+        return delivered, reading.validators

@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 import dagster as dg
@@ -325,20 +325,32 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
             for key in keys:
                 self.contract.partition_values(key)
             return keys
-        definition = self.contract.partitions_def
-        if definition is None:
+        if self.contract.partitions_def is None:
             return [None]
-        if (found := time_dimension(self.contract)) is None:
-            return []
+        return next(self.ended(moment, instance), [])
+
+    def ended(self, moment: dt.datetime, instance: dg.DagsterInstance | None = None) -> Iterator[list[str]]:
+        """The partitions of each time that has ended by then, the latest first; none where they are not of time.
+
+        Args:
+            moment: the time.
+            instance: knows partitions that are added as it goes.
+        """
+        definition, found = self.contract.partitions_def, time_dimension(self.contract)
+        if definition is None or found is None:
+            return
         name, of_time = found
-        ended = [
+        ended = (
             key
-            for key in of_time.get_partition_keys(current_time=moment)
+            for key in reversed(of_time.get_partition_keys(current_time=moment))
             if of_time.end_time_for_partition_key(key) <= moment
-        ]
-        last = ended[-1:]
+        )
         if name is None:
-            return last
+            yield from ([key] for key in ended)
+            return
         column = self.contract.partition_columns[name]
         every = definition.get_partition_keys(current_time=moment, dynamic_partitions_store=instance)
-        return [each for each in every if self.contract.partition_values(each)[column] in last]
+        by_time: dict[str, list[str]] = {}
+        for key in every:
+            by_time.setdefault(self.contract.partition_values(key)[column], []).append(key)
+        yield from (by_time.get(key, []) for key in ended)

@@ -145,10 +145,12 @@ class RawServer:
 
     Attributes:
         connections: how many there were.
+        asked: the questions, in order.
     """
 
     def __init__(self, *answers: Bytes) -> None:
         self.connections = 0
+        self.asked: list[str] = []
         self._answers = list(answers)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._ended = threading.Event()
@@ -183,7 +185,7 @@ class RawServer:
     def _answered(self, connection: socket.socket, answer: Bytes) -> None:
         with connection:
             try:
-                connection.recv(65_536)
+                self.asked.append(connection.recv(65_536).decode("latin-1"))
                 for part in answer.parts:
                     connection.sendall(part)
                     if self._ended.wait(answer.pause):

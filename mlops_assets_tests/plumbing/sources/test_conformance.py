@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +16,7 @@ import pytest
 import mlops_assets as ma
 from mlops_assets.plumbing.sources.conformance import SourceConformance
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Asked, Said
+from mlops_assets_tests.plumbing.sources.file_server import FileServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,6 +78,32 @@ class TestParquetFiles(_Folder):
 class TestCommands(TestDelimitedFiles):
     def source(self, contract: ma.Contract, **options: Any) -> ma.CommandSource:  # type: ignore[override]  # noqa: ANN401
         return ma.CommandSource(contract=contract, command=["cat", f"{self.folder}/{{month}}.csv.gz"], **options)
+
+
+class TestFilesOverHttp(SourceConformance):
+    @pytest.fixture(autouse=True)
+    def _server(self) -> Iterator[None]:
+        with FileServer() as self.server:
+            yield
+
+    def source(self, contract: ma.Contract, **options: Any) -> ma.HttpFileSource:  # noqa: ANN401  as the base
+        limits = ma.FileLimits(attempts=2, first_delay_seconds=0.01)
+        return ma.HttpFileSource(contract=contract, url=f"{self.server.url}/{{month}}.csv.gz", limits=limits, **options)
+
+    def give(self, rows: Sequence[Mapping[str, str | None]]) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(list(rows[0]) if rows else list(COLUMNS))
+        writer.writerows(row.values() for row in rows)
+        self.server.files["/2024-01.csv.gz"] = gzip.compress(text.getvalue().encode())
+        # Each file comes in two parts.
+        self.server.manners.cuts = [40]
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        self.server.manners.status = 503
+        yield
+        self.server.manners.status = None
 
 
 class TestSqlite(SourceConformance):

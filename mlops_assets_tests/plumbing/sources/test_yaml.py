@@ -20,7 +20,7 @@ from mlops_assets_tests.plumbing.sources.shop import SALES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KINDS = (ma.FileSource, ma.RestSource, ma.SqlSource, ma.CommandSource)
+KINDS = (ma.FileSource, ma.HttpFileSource, ma.RestSource, ma.SqlSource, ma.CommandSource)
 CONTRACT = "contract: mlops_assets_tests.plumbing.sources.shop.SALES\n"
 
 
