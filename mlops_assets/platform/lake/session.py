@@ -159,10 +159,10 @@ class LakeSession:
             if _ENGINE.attached.get(lake) == target:
                 return lake
             try:
-                if lake in _ENGINE.attached:
-                    # The settings have changed in this process, as they do between tests.
-                    del _ENGINE.attached[lake]
-                    connection.execute(f"DETACH {quote(lake)}")
+                # The settings may have changed in this process, as they do between tests.
+                _ENGINE.attached.pop(lake, None)
+                # An attachment that failed half-way, as on a full disk, would keep every later one from succeeding.
+                connection.execute(f"DETACH DATABASE IF EXISTS {quote(lake)}")
                 self._attach(lake)
             except (duckdb.Error, OSError, sqlite3.Error) as error:
                 if "does not match existing data path" in str(error):
@@ -175,7 +175,8 @@ class LakeSession:
                 raise LakeError(
                     source=f"Lake {lake}",
                     culprit=f"its catalog cannot be opened ({_reason(error)}).",
-                    remedy="Is the catalog's server up, and has the account access to the catalog and the data path?",
+                    remedy="Is the catalog's server up, has the account access to the catalog and the data path, and "
+                    "have their disks room?",
                 ) from error
             _ENGINE.attached[lake] = target
         return lake
@@ -230,16 +231,12 @@ class LakeSession:
                 f"(DATA_PATH {literal(str(data_path) + '/')}, DATA_INLINING_ROW_LIMIT 0{self._options(lake)})"
             )
             self.connection.execute(attach)
-            try:
-                if not has_ledger(self.connection, self.settings, lake):
-                    if embedded:
-                        self.connection.execute(f"DETACH {quote(lake)}")
-                    make_ledger(self.connection, self.settings, lake)
-                    if embedded:
-                        self.connection.execute(attach)
-            except BaseException:
-                self.connection.execute(f"DETACH DATABASE IF EXISTS {quote(lake)}")
-                raise
+            if not has_ledger(self.connection, self.settings, lake):
+                if embedded:
+                    self.connection.execute(f"DETACH {quote(lake)}")
+                make_ledger(self.connection, self.settings, lake)
+                if embedded:
+                    self.connection.execute(attach)
 
     def _options(self, lake: str) -> str:
         if is_embedded(self.settings, lake):

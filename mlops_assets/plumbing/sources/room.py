@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 REMEDY: Final = "Give the folders of temporary files (TMPDIR) and of the lake's data more room."
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_IN_SQLITE: Final = ("database or disk is full", "disk I/O error")
 
 
 def is_full(error: BaseException) -> bool:
     """Whether a file of ours could not be written since there is no more room for it."""
     if isinstance(error, duckdb.Error):
         # The engine has no number for it, only the system's own words.
-        return any(os.strerror(number) in str(error) for number in _FULL)
+        return any(words in str(error) for words in (*map(os.strerror, _FULL), *_FULL_IN_SQLITE))
     return isinstance(error, OSError) and error.errno in _FULL
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -62,3 +64,16 @@ def test_a_lake_whose_data_was_set_elsewhere_is_refused_where_the_setting_is_gon
         upkeep.week("w1", [1])
     with LakeSession(Settings.load()) as session, pytest.raises(LakeError, match="made for data in another folder"):
         session.attach(upkeep.CURATED)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 4_096, 8_192, 40_000, 90_000])
+def test_a_lake_whose_disk_was_full_is_there_once_there_is_room(most_bytes: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        with LakeSession(Settings.load()) as session, suppress(LakeError):
+            session.attach(upkeep.CURATED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    upkeep.week("w1", [1])
+    assert orchard.visible(orchard.YIELDS) == [("w1", 1, 1.0)]
