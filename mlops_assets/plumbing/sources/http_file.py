@@ -219,8 +219,8 @@ class HttpFileSource(HttpSource):
         validators = fetched.validators
         facts: dict[str, Fact] = {
             "address": address.said,
-            "bytes": fetched.size,
-            "sha256": digest,
+            "file_bytes": fetched.size,
+            "file_sha256": digest,
             "packed": packed or "no",
             "attempts": fetched.attempts,
         }

@@ -162,7 +162,7 @@ class RestSource(HttpSource):
             facts: dict[str, Fact] = {
                 "address": source,
                 "pages": reading.pages,
-                "bytes": reading.bytes,
+                "body_bytes": reading.bytes,
                 "sha256": reading.digest.hexdigest(),
             }
             delivered = Delivered(source=source, rows=rows.relation(request.connection, columns), facts=facts)

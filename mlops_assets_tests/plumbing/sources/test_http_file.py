@@ -94,10 +94,12 @@ class TestRows:
         done = run(source(server.url))
         assert done.success, done.told
         assert rows() == [ROW]
-        facts = {name: done.metadata[name] for name in ("address", "sha256", "last_modified", "packed", "attempts")}
+        facts = {
+            name: done.metadata[name] for name in ("address", "file_sha256", "last_modified", "packed", "attempts")
+        }
         assert facts == {
             "address": f"{server.url}{PATH}",
-            "sha256": digest(GOOD.encode()),
+            "file_sha256": digest(GOOD.encode()),
             "last_modified": OLD,
             "packed": "no",
             "attempts": 1,
@@ -155,7 +157,7 @@ class TestRows:
         server.manners.cuts = [20]
         done = run(source(server.url))
         assert done.success, done.told
-        assert (done.metadata["packed"], done.metadata["sha256"]) == (packed, digest(body))
+        assert (done.metadata["packed"], done.metadata["file_sha256"]) == (packed, digest(body))
         assert rows() == [ROW]
 
     def test_what_is_said_to_be_packed_and_is_not_is_refused(self, server: FileServer) -> None:
