@@ -13,14 +13,18 @@ from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.plumbing.sources.source import Source
 
 
-def materialize(source: Source | dg.AssetsDefinition, partition_key: str) -> dg.ExecuteInProcessResult:
+def materialize(
+    source: Source | dg.AssetsDefinition, partition_key: str, tags: Mapping[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
     """One partition, without raising on failure, and without the pauses of a run that tries again."""
     asset = source if isinstance(source, dg.AssetsDefinition) else source.model_copy(update={"retries": 0}).asset()
-    return dg.materialize([asset], partition_key=partition_key, raise_on_error=False)
+    return dg.materialize([asset], partition_key=partition_key, raise_on_error=False, tags=tags)
 
 
 def failure(result: dg.ExecuteInProcessResult) -> str:

@@ -26,10 +26,9 @@ from mlops_assets.plumbing.connectors.registration_layouts import (
     south_dakota_file,
 )
 from mlops_assets.plumbing.sources.delivered import Delivered
+from mlops_assets.plumbing.sources.fetched import FetchedSource
 from mlops_assets.plumbing.sources.hidden import addresses
-from mlops_assets.plumbing.sources.http import Fetcher
 from mlops_assets.plumbing.sources.http_bodies import Kind
-from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.text_files import TextFiles
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 
     from mlops_assets.plumbing.connectors.registration_layouts import SeriesFile
     from mlops_assets.plumbing.sources.delivered import Request
+    from mlops_assets.plumbing.sources.hidden import Hidden
+    from mlops_assets.plumbing.sources.recording import Pages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +85,13 @@ PUBLICATIONS: Final = (
 """The publications that are read."""
 
 
-class CountyRegistrations(Source):
+class CountyRegistrations(FetchedSource):
     """The publications below an address that the operator sets."""
 
     KIND: ClassVar[str] = "http"
     VERSION: ClassVar[str] = "1"
 
-    def read(self, request: Request) -> Delivered:
+    def collected(self, request: Request, pages: Pages, hidden: Hidden) -> Delivered:  # noqa: ARG002  it has none
         """All statistics of one month: one row per county and published column, values as delivered.
 
         Every publication's index must answer, so that a month is never published without a state that has it. Where a
@@ -101,12 +102,12 @@ class CountyRegistrations(Source):
         used: list[str] = []
         superseded: list[str] = []
         found: set[Cell] = set()
-        with Fetcher.from_settings(request.settings) as fetcher, TextFiles(request.scratch, source) as taken:
+        with TextFiles(request.scratch, source) as taken:
             for publication in PUBLICATIONS:
-                chosen, passed_over = _files_of(_index(fetcher, base, publication), publication, month, base)
+                chosen, passed_over = _files_of(_index(pages, base, publication), publication, month, base)
                 superseded += [f"{publication.folder}/{name}" for name in passed_over]
                 for name in chosen:
-                    fetched = fetcher.get(f"{base}/{publication.folder}/{name}", Kind.CSV)
+                    fetched = pages.get(f"{base}/{publication.folder}/{name}", Kind.CSV)
                     text, _ = decoded(unpacked(fetched.body, fetched.address), fetched.address)
                     cells = list(publication.cells(name, rows(text, fetched.address), month, fetched.address))
                     taken.add(
@@ -140,7 +141,7 @@ class CountyRegistrations(Source):
             )
 
 
-def available_months(fetcher: Fetcher, base: str) -> dict[str, list[str]]:
+def available_months(pages: Pages, base: str) -> dict[str, list[str]]:
     """The files of each month, as addresses below the base, months in order.
 
     Raises:
@@ -148,15 +149,15 @@ def available_months(fetcher: Fetcher, base: str) -> dict[str, list[str]]:
     """
     files: dict[str, list[str]] = defaultdict(list)
     for publication in PUBLICATIONS:
-        for name, found in _index(fetcher, base, publication):
+        for name, found in _index(pages, base, publication):
             for month in found.months:
                 files[month].append(f"{publication.folder}/{name}")
     return dict(sorted(files.items()))
 
 
-def _index(fetcher: Fetcher, base: str, publication: Publication) -> list[tuple[str, SeriesFile]]:
+def _index(pages: Pages, base: str, publication: Publication) -> list[tuple[str, SeriesFile]]:
     """The names of the series' files, sorted, with what they say."""
-    fetched = fetcher.get(f"{base}/{publication.folder}/", Kind.JSON)
+    fetched = pages.get(f"{base}/{publication.folder}/", Kind.JSON)
     names = fetched.json()
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise SourceError(

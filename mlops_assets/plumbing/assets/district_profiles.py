@@ -14,9 +14,7 @@ from mlops_assets.plumbing.assets.addresses import address_of
 from mlops_assets.plumbing.connectors.aff_profiles import downloaded_profiles
 from mlops_assets.plumbing.connectors.census import asked_profiles
 from mlops_assets.plumbing.sources.delivered import Delivered
-from mlops_assets.plumbing.sources.hidden import Hidden
-from mlops_assets.plumbing.sources.http import Fetcher
-from mlops_assets.plumbing.sources.source import Source
+from mlops_assets.plumbing.sources.fetched import FetchedSource
 from mlops_assets.plumbing.sources.text_files import TextFiles
 
 if TYPE_CHECKING:
@@ -26,26 +24,24 @@ if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
     from mlops_assets.plumbing.connectors.profile_tables import ProfileTable
     from mlops_assets.plumbing.sources.delivered import Request
+    from mlops_assets.plumbing.sources.hidden import Hidden
+    from mlops_assets.plumbing.sources.recording import Pages
 
 
-class DistrictProfiles(Source):
+class DistrictProfiles(FetchedSource):
     """The census API or its table downloads, as the operator chooses."""
 
     KIND: ClassVar[str] = "http"
     VERSION: ClassVar[str] = "1"
 
-    def read(self, request: Request) -> Delivered:
+    def collected(self, request: Request, pages: Pages, hidden: Hidden) -> Delivered:
         """The profiles of one year: one row per district and column of a table, values as delivered."""
         settings, year = request.settings, request.partition.values["year"]
-        base, hidden = address_of(settings, "profiles_url"), Hidden()
+        base = address_of(settings, "profiles_url")
         source = hidden.said(base)
         found: list[str] = []
-        with (
-            hidden.in_errors(),
-            Fetcher.from_settings(settings) as fetcher,
-            TextFiles(request.scratch, source) as taken,
-        ):
-            for table in _tables(fetcher, settings, base, year, hidden):
+        with TextFiles(request.scratch, source) as taken:
+            for table in _tables(pages, settings, base, year, hidden):
                 taken.add(table.columns())
                 found.append(f"{table.name}: {len({cell.geo_id for cell in table.cells})}")
             return Delivered(
@@ -56,16 +52,15 @@ class DistrictProfiles(Source):
                     "address": source,
                     "districts": ", ".join(found),
                 },
-                hidden=hidden,
             )
 
 
-def _tables(fetcher: Fetcher, settings: Settings, base: str, year: str, hidden: Hidden) -> Iterator[ProfileTable]:
+def _tables(pages: Pages, settings: Settings, base: str, year: str, hidden: Hidden) -> Iterator[ProfileTable]:
     if settings.sources.profiles_transport is ProfileTransport.DOWNLOADS:
-        return downloaded_profiles(fetcher, base, year)
+        return downloaded_profiles(pages, base, year)
     key = settings.secret(settings.sources.profiles_key, "SOURCES__PROFILES_KEY")
     hidden.add(key, "key")
-    return asked_profiles(fetcher, base, year, key)
+    return asked_profiles(pages, base, year, key)
 
 
 def district_profiles_due(moment: dt.datetime) -> list[str]:

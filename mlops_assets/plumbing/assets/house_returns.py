@@ -19,13 +19,14 @@ from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.assets.addresses import address_of
 from mlops_assets.plumbing.connectors.delimited import decoded, rows, unpacked
 from mlops_assets.plumbing.sources.delivered import Delivered
-from mlops_assets.plumbing.sources.http import Fetcher
+from mlops_assets.plumbing.sources.fetched import FetchedSource
 from mlops_assets.plumbing.sources.http_bodies import Kind
-from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.text_files import TextFiles
 
 if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Request
+    from mlops_assets.plumbing.sources.hidden import Hidden
+    from mlops_assets.plumbing.sources.recording import Pages
 
 _YEAR: Final = "year"
 _ANY_YEAR: Final = re.compile(r"[0-9]{4}")
@@ -34,13 +35,13 @@ _LATER: Final = frozenset({"fusion_ticket"})
 _CERTIFIED: Final = dt.timedelta(days=100)
 
 
-class HouseReturns(Source):
+class HouseReturns(FetchedSource):
     """One CSV file over HTTP, whose address the operator sets; each partition takes the rows of its year."""
 
     KIND: ClassVar[str] = "http"
     VERSION: ClassVar[str] = "1"
 
-    def read(self, request: Request) -> Delivered:
+    def collected(self, request: Request, pages: Pages, hidden: Hidden) -> Delivered:  # noqa: ARG002  it has none
         """The rows of one election, each with its place in the file.
 
         ``source_row`` counts the file's rows from 1, the header left out. ``NA`` stays ``NA`` and an empty field stays
@@ -48,8 +49,7 @@ class HouseReturns(Source):
         """
         address = address_of(request.settings, "house_returns_url")
         election = request.partition.values["election"]
-        with Fetcher.from_settings(request.settings) as fetcher:
-            fetched = fetcher.get(address, Kind.CSV)
+        fetched = pages.get(address, Kind.CSV)
         source = fetched.address
         text, encoding = decoded(unpacked(fetched.body, source), source, latin_1=True)
         header, *body = rows(text, source)

@@ -20,7 +20,7 @@ from mlops_assets.plumbing.sources.http_bodies import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlops_assets.plumbing.sources.http import Fetcher
+    from mlops_assets.plumbing.sources.recording import Pages
 
 GEOGRAPHY_CODES: Final = ("GEO.id", "GEO.id2", "GEO.display-label")
 GEOGRAPHY_LABELS: Final = ("Id", "Id2", "Geography")
@@ -67,14 +67,14 @@ DOWNLOADS: Final = {
 """The downloads of each year: social, economic, housing and demographic profile, and the decennial one."""
 
 
-def downloaded_profiles(fetcher: Fetcher, base: str, year: str) -> Iterator[ProfileTable]:
+def downloaded_profiles(pages: Pages, base: str, year: str) -> Iterator[ProfileTable]:
     """The profiles of one year from all of its downloads: one cell per district and column, values as delivered.
 
     Nothing is left out: margins of error, percentages, the District of Columbia (``1198``) and Puerto Rico (``7298``)
     are cells as well. ``geo_id`` has its summary-level prefix, such as ``5001300US0101``.
 
     Args:
-        fetcher: asks the source.
+        pages: asks the source.
         base: the address under which the files lie.
         year: the year of the profiles.
 
@@ -90,7 +90,7 @@ def downloaded_profiles(fetcher: Fetcher, base: str, year: str) -> Iterator[Prof
             remedy="Ask the census API for this year (MLOPS_ASSETS_SOURCES__PROFILES_TRANSPORT=api).",
         )
     for download in downloads:
-        fetched = fetcher.get(f"{base}/{download.file}", Kind.CSV)
+        fetched = pages.get(f"{base}/{download.file}", Kind.CSV)
         text, _ = decoded(unpacked(fetched.body, fetched.address), fetched.address)
         codes, labels, *body = rows(text, fetched.address, headers=2)
         _check_headers(codes, labels, fetched.address)

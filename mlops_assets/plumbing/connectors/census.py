@@ -21,8 +21,8 @@ from mlops_assets.plumbing.sources.http_faults import HtmlInsteadError, RefusedR
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlops_assets.plumbing.sources.http import Fetcher
     from mlops_assets.plumbing.sources.http_answers import Fetched
+    from mlops_assets.plumbing.sources.recording import Pages
 
 GROUP: Final = "DP05"
 _ESTIMATE: Final = re.compile(rf"{GROUP}_\d+E")
@@ -34,7 +34,7 @@ _TELL: Final = "Compare with docs/sources/district-profiles.md; if the API has c
 
 
 def asked_profiles(
-    fetcher: Fetcher, base: str, year: str, key: str, *, states: Sequence[str] = STATES
+    pages: Pages, base: str, year: str, key: str, *, states: Sequence[str] = STATES
 ) -> Iterator[ProfileTable]:
     """The demographic profile of one year, state by state: one cell per district and estimate, values as text.
 
@@ -42,7 +42,7 @@ def asked_profiles(
     state FIPS and district, such as ``3701``. The API's negative codes for missing values stay as they are.
 
     Args:
-        fetcher: asks the API.
+        pages: asks the API.
         base: the API's address, with or without the ``/data`` at its end.
         year: the survey's year.
         key: the API key; it is in no cell and no message.
@@ -53,14 +53,14 @@ def asked_profiles(
         SourceUnavailableError: the API gave no whole answer in any attempt.
     """
     endpoint = f"{base.removesuffix('/data')}/data/{year}/acs/acs1/profile"
-    labels = _labels(_ask(fetcher, f"{endpoint}/groups/{GROUP}.json", year, {}))
+    labels = _labels(_ask(pages, f"{endpoint}/groups/{GROUP}.json", year, {}))
     for state in states:
         asked = {
             "get": f"{_NAME},group({GROUP})",
             "for": "congressional district:*",
             "in": f"state:{FIPS_BY_STATE[state]}",
         }
-        fetched = _ask(fetcher, endpoint, year, {**asked, "key": key})
+        fetched = _ask(pages, endpoint, year, {**asked, "key": key})
         cells = list(_cells(fetched, FIPS_BY_STATE[state], labels))
         fetched.accept()
         # Without the host, equal profiles give equal rows wherever they are mirrored.
@@ -68,10 +68,10 @@ def asked_profiles(
         yield ProfileTable(name=state, dataset="acs1", source=source, table_id=GROUP, cells=cells)
 
 
-def _ask(fetcher: Fetcher, endpoint: str, year: str, parameters: dict[str, str]) -> Fetched:
+def _ask(pages: Pages, endpoint: str, year: str, parameters: dict[str, str]) -> Fetched:
     """The answer to one request, the API's ways of refusing told apart."""
     try:
-        return fetcher.get(endpoint, Kind.JSON, parameters=parameters)
+        return pages.get(endpoint, Kind.JSON, parameters=parameters)
     except SourceUnavailableError:
         raise
     except RefusedRequestError as error:

@@ -30,7 +30,13 @@ class Pages(Protocol):
     """What gives answers: a fetcher, or a recording of one."""
 
     def get(
-        self, address: str, kind: Kind, *, parameters: Mapping[str, str], headers: Mapping[str, str], part: str
+        self,
+        address: str,
+        kind: Kind,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        part: str = "",
     ) -> Fetched:
         """The answer at an address."""
 
@@ -61,7 +67,13 @@ class Recorder:
         self._archive.close()
 
     def get(
-        self, address: str, kind: Kind, *, parameters: Mapping[str, str], headers: Mapping[str, str], part: str
+        self,
+        address: str,
+        kind: Kind,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        part: str = "",
     ) -> Fetched:
         """The answer at an address, which is written down."""
         try:
@@ -109,9 +121,9 @@ class Player:
         address: str,  # noqa: ARG002  whatever is asked for is the next one
         kind: Kind,  # noqa: ARG002
         *,
-        parameters: Mapping[str, str],  # noqa: ARG002
-        headers: Mapping[str, str],  # noqa: ARG002
-        part: str,  # noqa: ARG002
+        parameters: Mapping[str, str] | None = None,  # noqa: ARG002
+        headers: Mapping[str, str] | None = None,  # noqa: ARG002
+        part: str = "",  # noqa: ARG002
     ) -> Fetched:
         """The next answer.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlops_assets.contracts.raw import COUNTY_REGISTRATIONS, DISTRICT_PROFILES, HOUSE_RETURNS
+from mlops_assets.platform.assets.raw import KEPT, TAG
 from mlops_assets.plumbing.assets.county_registrations import county_registrations
 from mlops_assets.plumbing.assets.district_profiles import district_profiles
 from mlops_assets.plumbing.assets.house_returns import house_returns
@@ -20,6 +21,8 @@ from mlops_assets_tests.plumbing.raw_layer import facts, failure, materialize, v
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    import dagster as dg
 
     from mlops_assets.simulation.servers import SourceServer
     from mlops_assets.simulation.sources import SourceSystems
@@ -103,3 +106,25 @@ def test_registrations_are_read_from_a_served_folder(tmp_path: Path, monkeypatch
         assert materialize(county_registrations, "1996-02").success
 
     assert visible(COUNTY_REGISTRATIONS, "value") == [("1130",), ("851",)]
+
+
+def test_profiles_and_returns_are_made_again_from_what_was_kept_while_their_servers_are_away(
+    systems: SourceSystems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (
+        (district_profiles, "2022", DISTRICT_PROFILES, "geo_id"),
+        (house_returns, "2022", HOUSE_RETURNS, "source_row"),
+    )
+    with served(systems, monkeypatch):
+        first = [(materialize(source, key), visible(contract, column)) for source, key, contract, column in asked]
+    for (source, key, contract, column), (published, before) in zip(asked, first, strict=True):
+        again = materialize(source, key, tags={TAG: KEPT})
+        assert again.success, failure(again)
+        assert visible(contract, column) == before != []
+        assert hashes(again) == hashes(published)
+
+
+def hashes(done: dg.ExecuteInProcessResult) -> list[str]:
+    return [
+        (event.materialization.tags or {})["dagster/data_version"] for event in done.get_asset_materialization_events()
+    ]
