@@ -79,7 +79,8 @@ def test_what_breaks_off_is_resumed_under_a_strong_validator(
     assert (tmp_path / "a").read_bytes() == BODY
     assert done.digest.hexdigest() == hashlib.sha256(BODY).hexdigest()
     assert done.attempts == 3
-    assert server.sent == len(BODY)
+    # What was on its way when the connection broke may be sent again.
+    assert server.sent < len(BODY) + 2 * 100_000
     assert all("if-range" in each.headers for each in server.asked[1:])
 
 
