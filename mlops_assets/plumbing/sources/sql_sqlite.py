@@ -16,6 +16,7 @@ import duckdb
 
 from mlops_assets.platform.errors import PlatformError, SourceError, SourceUnavailableError
 from mlops_assets.platform.lake.catalog import literal, quote
+from mlops_assets.plumbing.sources import room
 from mlops_assets.plumbing.sources.secret import text_of
 from mlops_assets.plumbing.sources.sql_copies import Copied, Question
 
@@ -64,6 +65,8 @@ def copy_sqlite(database: Sqlite, question: Question, request: Request) -> Copie
         except duckdb.ConversionException:
             raise _not_text(source, question, asked, names) from None
         except duckdb.Error as error:
+            if room.is_full(error):
+                raise
             raise _told(source, question, asked, error) from None
     return Copied(source=source, database=name, file=file, rows=rows)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from mlops_assets.platform.errors import SourceError
+from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.plumbing.sources import archive
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEXT: Final = "".join(hashlib.sha256(bytes([number])).hexdigest() for number in range(255)) * 2
 
@@ -53,12 +56,13 @@ def test_a_member_without_a_name_is_refused() -> None:
     assert "the name of its member" in refusal(packed(member="x").replace(b"x", b"\0"))
 
 
-def test_a_directory_before_the_beginning_of_the_archive_is_damage() -> None:
-    content = packed()
-    end = content.rindex(b"PK\x05\x06")
-    # The directory's size is beyond its place.
-    damaged = content[: end + 12] + (end + 50).to_bytes(4, "little") + content[end + 16 :]
-    assert refusal(damaged) == "it is not a whole zip archive: truncated or damaged."
+def test_an_archive_that_has_lost_bytes_amid_is_damaged_and_not_away(tmp_path: Path) -> None:
+    file = tmp_path / "sales.zip"
+    # By its directory its member begins before the file does.
+    file.write_bytes(packed()[:100] + packed()[120:])
+    with file.open("rb") as opened, pytest.raises(SourceError, match="truncated or damaged") as caught:
+        list(archive.read_only_member(opened, "The archive"))
+    assert not isinstance(caught.value, SourceUnavailableError)
 
 
 @pytest.mark.parametrize("names", [(), ("a.txt", "b.txt")])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import resource
-from contextlib import contextmanager
+import sqlite3
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mlops_assets.plumbing.sources.command import CommandSource
+from mlops_assets.plumbing.sources.databases import Sqlite
 from mlops_assets.plumbing.sources.files import FileSource
 from mlops_assets.plumbing.sources.rest import RestSource
+from mlops_assets.plumbing.sources.sql import SqlSource
 from mlops_assets.plumbing.sources.wholeness import Quiet
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Said
 from mlops_assets_tests.plumbing.sources.faults.rounds import _read
@@ -73,6 +76,16 @@ def test_rows_that_have_no_room_as_they_are_written_are_not_blamed(file: Path) -
 def test_pages_that_have_no_room_are_tried_again_and_not_blamed(most_bytes: int) -> None:
     with ApiServer(lambda _: Said(value=ROWS)) as api:
         assert "TMPDIR" in told(RestSource(contract=VISITS, url=f"{api.url}/{{month}}"), most_bytes)
+
+
+def test_a_query_whose_answer_has_no_room_is_tried_again_and_not_blamed(tmp_path: Path) -> None:
+    file = tmp_path / "shop.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"CREATE TABLE visits ({', '.join(NAMES)})")
+        connection.executemany("INSERT INTO visits (visit, who) VALUES (:visit, :who)", ROWS)
+        connection.commit()
+    source = SqlSource(contract=VISITS, database=Sqlite(path=str(file)), table="visits")
+    assert "the disk for its temporary files is full" in told(source, 300)
 
 
 @pytest.mark.parametrize("most_bytes", [0, 1000, len(TEXT[: TEXT.index("somebody 300")].rpartition("\n")[0]) + 1])

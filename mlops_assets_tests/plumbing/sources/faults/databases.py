@@ -34,7 +34,7 @@ def sqlite(chance: random.Random, bench: Bench) -> Iterator[Case]:
     given = visits.rows(chance)
     with bench.room() as room:
         file = room / "shop.db"
-        good = _made(file, chance, given)
+        good = made(file, chance, given)
         options: dict[str, Any] = chance.choice([{"query": _QUERY}, {"table": "visits", "where": "month = :month"}])
         asked = dict(options)
         wanted: list[list[Row]] | None = None
@@ -94,7 +94,8 @@ def _misspelt(chance: random.Random, text: str) -> str:
     return " ".join(words)
 
 
-def _made(file: Path, chance: random.Random, given: Sequence[visits.Texts]) -> bytes:
+def made(file: Path, chance: random.Random, given: Sequence[visits.Texts]) -> bytes:
+    """Make a good file of these rows, and of one of another month; what it holds."""
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA page_size = {chance.choice([512, 1024, 4096])}")
         key = chance.choice(["PRIMARY KEY (visit)", "CHECK (1)"])

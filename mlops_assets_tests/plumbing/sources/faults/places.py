@@ -20,12 +20,14 @@ from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.plumbing.sources.command import CommandSource
+from mlops_assets.plumbing.sources.databases import Sqlite
 from mlops_assets.plumbing.sources.files import FileSource
 from mlops_assets.plumbing.sources.formats import Delimited, Parquet
 from mlops_assets.plumbing.sources.rest import RestSource
+from mlops_assets.plumbing.sources.sql import SqlSource
 from mlops_assets.plumbing.sources.wholeness import Quiet
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Said
-from mlops_assets_tests.plumbing.sources.faults import visits
+from mlops_assets_tests.plumbing.sources.faults import databases, visits
 from mlops_assets_tests.plumbing.sources.faults.dialects import Dialect, contract
 from mlops_assets_tests.plumbing.sources.faults.packings import pack, unpacked
 from mlops_assets_tests.plumbing.sources.faults.parquet import _table, _written
@@ -206,13 +208,17 @@ def full(chance: random.Random, bench: Bench) -> Iterator[Case]:
     plain = dialect.written(NAMES, given)
     truth = typed(given)
     limit = chance.choice([0, 1, 100, 512, 1000, 2000, chance.randrange(_MOST_ROOM)])
-    kind = chance.choice(["text", "packed", "parquet", "rest", "command"])
+    kind = chance.choice(["text", "packed", "parquet", "rest", "command", "sqlite"])
     with bench.room() as room, ApiServer(lambda _: Said(value=given)) as api:
         file = room / MONTH
         there = {"contract": contract(chance), "path": str(room), "file": "{month}", "whole": Quiet(seconds=0)}
         source: Source
         if kind == "rest":
             source = RestSource(contract=contract(chance), url=f"{api.url}/{{month}}")
+        elif kind == "sqlite":
+            databases.made(room / "shop.db", chance, given)
+            database = Sqlite(path=str(room / "shop.db"))
+            source = SqlSource(contract=contract(chance), database=database, table="visits", where="month = :month")
         elif kind == "command":
             script = ["sh", "-c", 'cat "$1"', "sh", str(file)]
             source = CommandSource(contract=contract(chance), command=script, format=dialect.format())
