@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from mlops_assets.platform.errors import SettingsError
+
 _PREFIX: Final = "mlops-assets-"
 # tempfile makes the end of the name.
 _NAME: Final = re.compile(rf"{_PREFIX}((spill|rebuild)-)?[a-z0-9_]{{8}}")
@@ -29,11 +31,22 @@ def make(kind: str = "") -> Path:
 
     Args:
         kind: ``spill-``, ``rebuild-``, or nothing; part of the name.
+
+    Raises:
+        SettingsError: no place for temporary files can be written to, or has room.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}"))
-    # Locked before it has its name: nobody finds it unlocked.
-    unnamed = folder / f"{_LOCK}-to-be"
-    descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{kind}"))
+        # Locked before it has its name: nobody finds it unlocked.
+        unnamed = folder / f"{_LOCK}-to-be"
+        descriptor = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        # Where no place will do, the library names none and has no number.
+        raise SettingsError(
+            source="Folder of temporary files",
+            culprit=f"nothing can be written there ({error.strerror or 'no place of the system will do'}).",
+            remedy="Let TMPDIR name a folder that may be written to and whose disk has room.",
+        ) from error
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     unnamed.rename(folder / _LOCK)
     _HELD[folder] = descriptor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PREFIX = "MLOPS_ASSETS_"
 SECRETS_FOLDER = f"{PREFIX}SECRETS_DIR"
 _CATALOG_FILE: Final = "catalog.sqlite"
+_AMOUNT: Final = re.compile(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B")
 
 
 class _Group(BaseModel):
@@ -228,6 +230,25 @@ class ModelSettings(_Group):
     keys: Path | None = None
 
 
+class EngineSettings(_Group):
+    """What DuckDB may take of the machine, for each process that works with lakes.
+
+    Attributes:
+        memory: most memory for rows, such as ``2GB``; four fifths of what the machine or container has when not set.
+        scratch: most disk for rows that do not fit into it, such as ``20GB``; nine tenths of what is free when not set.
+    """
+
+    memory: str | None = None
+    scratch: str | None = None
+
+    @field_validator("memory", "scratch")
+    @classmethod
+    def _require_amount(cls, amount: str | None) -> str | None:
+        if amount is not None and _AMOUNT.fullmatch(amount) is None:
+            raise ValueError("it is no amount such as 2GB or 512MiB")
+        return amount
+
+
 class EntryAction(StrEnum):
     """What an entry event does to the features made from the data that it is in."""
 
@@ -260,6 +281,7 @@ class Settings(BaseSettings):
     Attributes:
         home: folder for everything that has no place of its own: embedded lakes, landing folder, exports, keys.
         lakes: by name where lakes are (``MLOPS_ASSETS_LAKES__CURATED__CATALOG``); others are in the home folder.
+        engine: what DuckDB may take of the machine.
         entry_policy: what entry events do to features.
         reports_address: address under which the folder of reports is served; links lead to the files when not set.
         pseudonym_key: key of the pseudonyms, at least 32 characters.
@@ -283,6 +305,7 @@ class Settings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     service: ServiceSettings = ServiceSettings()
     models: ModelSettings = ModelSettings()
+    engine: EngineSettings = EngineSettings()
     entry_policy: EntryPolicy = EntryPolicy()
     reports_address: str | None = None
     pseudonym_key: SecretStr | None = Field(default=None, min_length=32)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.durable_files import replace_durably
 from mlops_assets.platform.errors import PlatformError, UnexpectedError
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,7 @@ KEPT_DAYS: Final = 30
 
 _MOST_KEPT: Final = 10_000
 _ID: Final = re.compile(r"[0-9a-f]{12}")
+_NO_MEMORY: Final = "Out of Memory Error"
 _PHRASES: Final = (
     "No space left on device",
     "Disk quota exceeded",
@@ -39,7 +40,7 @@ _PHRASES: Final = (
     "disk I/O error",
     "Too many open files",
     "Cannot allocate memory",
-    "Out of Memory Error",
+    _NO_MEMORY,
     "database is locked",
     "Transaction conflict",
     "Connection refused",
@@ -78,14 +79,17 @@ def withhold(error: BaseException, *, source: str) -> UnexpectedError:
         f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
     )
     own = [frame for frame in frames if "site-packages" not in frame] or list(frames)
+    known = reason(error)
     try:
         _keep(Settings.load().errors, error_id, "".join(traceback.format_exception(error)))
         remedy = f"What it says may be personal; to read it: mlops-assets error {error_id}"
     except Exception as problem:  # noqa: BLE001  a full disk must not make the text travel instead
         remedy = f"What it says could not be kept ({reason(problem)}). It came by {'; '.join(frames)}."
+    if _NO_MEMORY in known:
+        remedy = f"Let DuckDB have more: {PREFIX}ENGINE__MEMORY, {PREFIX}ENGINE__SCRATCH. {remedy}"
     return UnexpectedError(
         source=source,
-        culprit=f"unexpected {reason(error)}{f' at {own[-1]}' if own else ''}.",
+        culprit=f"unexpected {known}{f' at {own[-1]}' if own else ''}.",
         remedy=remedy,
         error_id=error_id,
         frames=frames,

@@ -154,6 +154,22 @@ def test_a_materialization_asked_for_in_the_browser_runs_in_a_container_that_is_
         page.picture(PICTURES / "deployment-run.png")
     published = json.loads(docker("exec", f"{stack.containers['code-plumbing']['Id']}", "python3", "-c", _PUBLISHED))
     assert published == {"2021-07|NC": VOTERS}
+    scratch = "mlops-assets-scratch-plumbing"
+    # The run's temporary files were on a disk of its role's own, and are gone.
+    assert docker("volume", "ls", "--quiet", "--filter", f"name={scratch}").split() == [scratch]
+    left = (
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--volume",
+        f"{scratch}:/s:ro",
+        "mlops-assets-web:latest",
+        "ls",
+        "-A",
+        "/s",
+    )
+    assert not docker(*left)
 
 
 def test_models_and_predictions_asked_for_in_the_browser_are_served_to_a_client(stack: Stack, clients: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlops_assets.platform import scratch
+from mlops_assets.platform.errors import SettingsError
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 
@@ -55,3 +57,13 @@ def test_what_is_in_use_and_what_is_somebody_elses_stays(folder: Path) -> None:
             ["mlops-assets-notes", "mlops-assets-of_users", used.name]
         )
     assert not used.exists()
+
+
+def test_no_room_for_any_temporary_file_is_told_with_what_gives_it() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(SettingsError, match="TMPDIR"):
+            scratch.make()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

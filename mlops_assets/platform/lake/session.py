@@ -31,6 +31,7 @@ from mlops_assets.platform.lake.catalog import (
     query,
     quote,
 )
+from mlops_assets.platform.settings import EngineSettings
 from mlops_assets.platform.withheld import reason
 
 if TYPE_CHECKING:
@@ -73,15 +74,24 @@ class _Engine:
         self.process = 0
         self.attached: dict[str, str] = {}
         self.root: duckdb.DuckDBPyConnection | None = None
+        self.limits = EngineSettings()
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to the shared instance."""
+    def connect(self, limits: EngineSettings) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the shared instance, which has those limits from now on."""
         with self.lock:
             if self.root is None or self.process != os.getpid():
                 self.root = self._open()
                 self.process = os.getpid()
                 self.attached = {}
+                self.limits = EngineSettings()
             connection = self.root.cursor()
+            if limits != self.limits:
+                # The settings may have changed in this process, as they do between tests.
+                for setting, value in (("memory_limit", limits.memory), ("max_temp_directory_size", limits.scratch)):
+                    connection.execute(
+                        f"SET GLOBAL {setting} = {literal(value)}" if value else f"RESET GLOBAL {setting}"
+                    )
+                self.limits = limits
         connection.execute("SET TimeZone = 'UTC'")
         return connection
 
@@ -140,7 +150,7 @@ class LakeSession:
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The DuckDB connection: extensions from wheels, no downloads; temporary tables and views are its own."""
-        return _ENGINE.connect()
+        return _ENGINE.connect(self.settings.engine)
 
     @cached_property
     def ibis(self) -> Backend:

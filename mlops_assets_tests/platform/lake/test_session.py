@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from mlops_assets.platform.errors import LakeError
+from mlops_assets.platform.errors import LakeError, SettingsError
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.withheld import withhold
 from mlops_assets_tests.platform import orchard
 from mlops_assets_tests.platform.lake import upkeep
 
@@ -77,3 +78,34 @@ def test_a_lake_whose_disk_was_full_is_there_once_there_is_room(most_bytes: int)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     upkeep.week("w1", [1])
     assert orchard.visible(orchard.YIELDS) == [("w1", 1, 1.0)]
+
+
+def test_what_duckdb_may_take_is_set_and_holds_for_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = "SELECT current_setting('memory_limit'), current_setting('max_temp_directory_size')"
+    with LakeSession(Settings.load()) as session:
+        unset = session.connection.execute(asked).fetchone()
+    monkeypatch.setenv("MLOPS_ASSETS_ENGINE__MEMORY", "512MiB")
+    monkeypatch.setenv("MLOPS_ASSETS_ENGINE__SCRATCH", "3 GiB")
+    with LakeSession(Settings.load()) as session:
+        assert session.connection.execute(asked).fetchone() == ("512.0 MiB", "3.0 GiB")
+    monkeypatch.undo()
+    with LakeSession(Settings.load()) as session:
+        assert session.connection.execute(asked).fetchone() == unset
+
+
+@pytest.mark.parametrize("value", ["2", "-1", "80%", "2 PB", "2GB; SELECT 1"])
+def test_an_amount_that_duckdb_does_not_know_is_refused_by_the_name_of_its_setting(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_ENGINE__MEMORY", value)
+    with pytest.raises(SettingsError, match="MLOPS_ASSETS_ENGINE__MEMORY: .*such as 2GB"):
+        Settings.load()
+
+
+def test_too_little_memory_is_told_with_the_settings_that_give_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_ASSETS_ENGINE__MEMORY", "20MB")
+    monkeypatch.setenv("MLOPS_ASSETS_ENGINE__SCRATCH", "1KB")
+    with LakeSession(Settings.load()) as session, pytest.raises(duckdb.OutOfMemoryException) as caught:
+        session.connection.execute("SELECT range, list(range) FROM range(10000000) GROUP BY ALL").fetchall()
+    told = str(withhold(caught.value, source="Asset yields"))
+    assert "MLOPS_ASSETS_ENGINE__MEMORY, MLOPS_ASSETS_ENGINE__SCRATCH" in told
