@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping, Sequence  # noqa: TC003  pydantic reads it
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 from urllib.parse import quote, unquote, urlsplit

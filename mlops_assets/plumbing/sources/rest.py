@@ -7,7 +7,7 @@ Put here what a REST source declares and how its pages become one delivery. Keep
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence  # noqa: TC003  pydantic reads it
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import dagster as dg
@@ -20,7 +20,7 @@ from mlops_assets.plumbing.sources.delivered import Delivered
 from mlops_assets.plumbing.sources.http import Fetcher
 from mlops_assets.plumbing.sources.http_source import HttpSource
 from mlops_assets.plumbing.sources.increments import Since, require_asked
-from mlops_assets.plumbing.sources.pages import Paginate  # noqa: TC001  pydantic reads it
+from mlops_assets.plumbing.sources.pages import Paginate
 from mlops_assets.plumbing.sources.reading import Reading
 from mlops_assets.plumbing.sources.recording import Player, Recorder
 from mlops_assets.plumbing.sources.text_files import TextFiles

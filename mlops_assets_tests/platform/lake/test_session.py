@@ -98,7 +98,7 @@ def test_an_amount_that_duckdb_does_not_know_is_refused_by_the_name_of_its_setti
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_ASSETS_ENGINE__MEMORY", value)
-    with pytest.raises(SettingsError, match="MLOPS_ASSETS_ENGINE__MEMORY: .*such as 2GB"):
+    with pytest.raises(SettingsError, match=r"MLOPS_ASSETS_ENGINE__MEMORY: .*such as 2GB"):
         Settings.load()
 
 
