@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -85,9 +86,9 @@ def kept(settings: Settings, contract: Contract, sha256: str) -> Path:
 def unrecorded(settings: Settings, contract: Contract, sha256: str) -> Delivery | None:
     """A delivery that no publish tells of, such as one that was refused; ``None`` where none is kept."""
     path = _folder(settings, contract) / sha256
-    if path.name != sha256 or sha256.startswith(".") or not path.is_file():
+    about = _stat(path)
+    if path.name != sha256 or sha256.startswith(".") or about is None:
         return None
-    about = path.stat()
     return Delivery(sha256=sha256, bytes=about.st_size, origin="a delivery that was kept", arrived_at=about.st_mtime)
 
 
@@ -108,7 +109,7 @@ def expirable(session: LakeSession, lake: str, *, older_than_seconds: float) -> 
     root = session.settings.lake_data_path(lake) / _FOLDER
     # What came so lately may be that of a publish under way.
     before = time.time() - max(older_than_seconds, _STAGED_SECONDS)
-    old = [file for file in sorted(root.glob("*/*")) if file.stat().st_mtime < before]
+    old = [file for file in sorted(root.glob("*/*")) if (about := _stat(file)) and about.st_mtime < before]
     needed = {
         (_name(entry.record.asset), delivery.sha256)
         for entry in ledger.newest(session, lake)
@@ -121,13 +122,22 @@ def expire(files: Sequence[Path]) -> None:
     """Remove those files, unless they came again meanwhile."""
     for file in files:
         with taking_turns(file.parent):
-            if time.time() - file.stat().st_mtime >= _STAGED_SECONDS:
-                file.unlink()
+            if (about := _stat(file)) and time.time() - about.st_mtime >= _STAGED_SECONDS:
+                file.unlink(missing_ok=True)
 
 
 def holding(settings: Settings, lake: str, words: Words) -> list[Path]:
     """The deliveries kept in that lake in which one of the words stands."""
     return files_with(settings.lake_data_path(lake) / _FOLDER, words)
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    """``None`` for what is no file, or has gone meanwhile: a step has ended, or somebody erases."""
+    try:
+        about = file.stat()
+    except FileNotFoundError:
+        return None
+    return about if stat.S_ISREG(about.st_mode) else None
 
 
 def _folder(settings: Settings, contract: Contract) -> Path:

@@ -85,8 +85,10 @@ class VoterFiles(FileSource):
         if _STATE_COLUMN in columns:
             written = f"coalesce(upper(trim({_STATE_COLUMN})), '')"
             state = f"CASE WHEN {written} IN ('', {own}) THEN {own} ELSE {literal(_ANOTHER)} END"
+        # Of one that was refused nothing is on record, not even its name.
+        file = literal(str(delivered.facts.get("file", source)))
         rows = delivered.rows.project(
-            f"{state} AS state, {literal(layout)} AS layout, {literal(str(delivered.facts['file']))} AS source_file, "
+            f"{state} AS state, {literal(layout)} AS layout, {file} AS source_file, "
             "row_number() OVER () AS source_row, *"
         )
         return dataclasses.replace(

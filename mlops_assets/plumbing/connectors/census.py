@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from mlops_assets.contracts.codes import FIPS_BY_STATE
 from mlops_assets.contracts.partitions import STATES
-from mlops_assets.platform.errors import SourceError, SourceUnavailableError
+from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.connectors.profile_tables import ProfileCell, ProfileTable
 from mlops_assets.plumbing.sources.http_bodies import Kind
 from mlops_assets.plumbing.sources.http_faults import HtmlInsteadError, RefusedRequestError
@@ -72,8 +72,6 @@ def _ask(pages: Pages, endpoint: str, year: str, parameters: dict[str, str]) -> 
     """The answer to one request, the API's ways of refusing told apart."""
     try:
         return pages.get(endpoint, Kind.JSON, parameters=parameters)
-    except SourceUnavailableError:
-        raise
     except RefusedRequestError as error:
         if error.status != _NOT_FOUND:
             raise

@@ -16,7 +16,7 @@ import pandera.ibis as pa
 from mlops_assets.platform.assets.raw import KEPT, TAG
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import Lake
-from mlops_assets.platform.lake import raw
+from mlops_assets.platform.lake import ledger, raw
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
@@ -180,6 +180,14 @@ class SourceConformance(ABC):
         _require(_rows() == before, f"published {_rows()}, not {before}")
         _require(self._hash(done) == first, "the content hash is another one")
 
+    def test_what_was_refused_is_read_again_and_refused_alike(self) -> None:
+        """Of what was refused nothing is on record; a corrected declaration would take it."""
+        self._refused([_row(1), _row(2, amount="1,291")], "amount: 1 of 2 rows")
+        published = {each.sha256 for each in _recorded()}
+        for sha256 in (each for each in _kept() if each not in published):
+            done = self._run(tags={TAG: sha256})
+            _require("amount: 1 of 2 rows" in _told(done), f"told {_told(done)!r}")
+
     def _run(self, tags: Mapping[str, str] | None = None) -> dg.ExecuteInProcessResult:
         asset = self.source(CONTRACT, retries=0).asset()
         return dg.materialize([asset], partition_key=_MONTH, raise_on_error=False, tags=tags)
@@ -223,6 +231,13 @@ def _rows() -> list[tuple[Any, ...]]:
 def _kept() -> list[str]:
     """The deliveries that are kept, oldest first."""
     return [delivery.sha256 for delivery in raw.listed(Settings.load(), CONTRACT)]
+
+
+def _recorded() -> list[ledger.Delivery]:
+    """The delivery that the publish was made from."""
+    with LakeSession(Settings.load()) as session:
+        entry = ledger.current(session, CONTRACT, [_MONTH])[_MONTH]
+        return ledger.deliveries_of(session, CONTRACT.lake.name, entry)
 
 
 def _told(done: dg.ExecuteInProcessResult) -> str:

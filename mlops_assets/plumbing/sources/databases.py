@@ -15,7 +15,7 @@ from pydantic import model_validator
 
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.plumbing.sources.secret import Secret, Text
-from mlops_assets.plumbing.sources.variants import at_least, one_of
+from mlops_assets.plumbing.sources.variants import VARIABLE, at_least, one_of
 
 
 class Sqlite(dg.Model, dg.Resolvable):
@@ -55,7 +55,8 @@ class Postgres(dg.Model, dg.Resolvable):
 
     @model_validator(mode="after")
     def _no_password_in_it(self) -> Postgres:
-        if not isinstance(self.dsn, dg.EnvVar) and (culprit := fault_of(self.dsn)):
+        # What a variable gives is looked at when it is filled in.
+        if not isinstance(self.dsn, dg.EnvVar) and not VARIABLE.search(self.dsn) and (culprit := fault_of(self.dsn)):
             raise ContractError(source="Postgres(dsn=...)", culprit=culprit, remedy=DSN_REMEDY)
         return self
 

@@ -5,17 +5,19 @@ Put here what every kind is given and gives. Keep out how any of them asks, and 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from mlops_assets.platform.errors import SourceError
+from mlops_assets.plumbing.sources import room
 from mlops_assets.plumbing.sources.hidden import Hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
-
-    import duckdb
 
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
@@ -96,6 +98,20 @@ class Delivered:
     hidden: Hidden = field(default_factory=Hidden)
     sha256: str | None = None
     of_more: bool = False
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Let what the engine says of rows that it cannot read out of the block as an error of the source.
+
+        Raises:
+            SourceError: they are unreadable.
+        """
+        try:
+            yield
+        except duckdb.Error as error:
+            if self.unreadable is None or room.is_ours(error):
+                raise
+            raise self.unreadable() from None
 
     def require_promised(self, rows: int) -> None:
         """Refuse another number of rows than was promised.

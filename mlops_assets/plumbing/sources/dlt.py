@@ -31,6 +31,7 @@ from mlops_assets.platform.errors import (
     SourceUnavailableError,
 )
 from mlops_assets.platform.withheld import reason, withhold
+from mlops_assets.plumbing.sources import room
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.hidden import Hidden
 from mlops_assets.plumbing.sources.secret import Secret
@@ -129,7 +130,9 @@ class DltSource(Source):
             rows = self._rows(iter(resource), request)
         except PlatformError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever the resource's own code raises
+        except Exception as error:
+            if room.is_ours(error):
+                raise
             raise self._told(error, hidden) from None
         return Delivered(source=self._source, rows=rows, facts={"resource": resource.name}, hidden=hidden)
 

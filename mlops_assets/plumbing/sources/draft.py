@@ -101,10 +101,8 @@ def _rows(delivered: IO[bytes], name: str, work: Workplace) -> tuple[duckdb.Duck
         except SourceError as error:
             refused = refused or error
             continue
-        try:
+        with found.read():
             found.rows.aggregate("count(COLUMNS(*))").fetchall()
-        except duckdb.InvalidInputException:
-            raise (found.unreadable() if found.unreadable is not None else SourceError) from None
         if any(_VALUE.fullmatch(each) for each in found.rows.columns):
             raise SourceError(
                 source=f"File {name}",

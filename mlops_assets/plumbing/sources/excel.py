@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from mlops_assets.platform.errors import ContractError, PlatformError, SourceError
-from mlops_assets.plumbing.sources import workbook
+from mlops_assets.plumbing.sources import room, workbook
 from mlops_assets.plumbing.sources.delivered import Delivered
 from mlops_assets.plumbing.sources.file_format import FileFormat
 from mlops_assets.plumbing.sources.text_files import TextFiles
@@ -107,7 +107,9 @@ class Excel(FileFormat):
                 files.add(_columns(names, batch))
         except PlatformError:
             raise
-        except Exception as error:  # noqa: BLE001  of the reader, whatever the file holds
+        except Exception as error:
+            if room.is_ours(error):
+                raise
             raise workbook.unreadable(error, source) from None
 
 

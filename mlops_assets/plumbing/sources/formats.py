@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.platform.lake.catalog import literal, quote
-from mlops_assets.plumbing.sources import header
+from mlops_assets.plumbing.sources import header, room
 from mlops_assets.plumbing.sources.delivered import Delivered
 from mlops_assets.plumbing.sources.excel import Excel
 from mlops_assets.plumbing.sources.file_format import FileFormat
@@ -189,6 +189,8 @@ class FixedWidth(FileFormat):
                 "FROM (SELECT row_number() OVER () AS n, line FROM lines)",
             ).fetchall()
         except duckdb.Error as error:
+            if room.is_ours(error):
+                raise
             # DuckDB's own message quotes the line.
             raise SourceError(
                 source=source,
@@ -245,6 +247,8 @@ class Parquet(FileFormat):
             rows.aggregate("count(*)").fetchall()
             wide = [field.name for field in pq.read_schema(file) if _has_wide_decimals(field.type)]
         except (duckdb.Error, pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            if room.is_ours(error):
+                raise
             raise SourceError(
                 source=source,
                 culprit=f"it is no whole Parquet file ({type(error).__name__}).",

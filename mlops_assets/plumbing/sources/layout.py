@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Delivered, Request
 
 TEXT: Final = "VARCHAR"
-_NOT_THE_ROWS: Final = (duckdb.InterruptException, duckdb.OutOfMemoryException)
 _MOST_SHOWN: Final = 3
 _LONGEST: Final = 40
 _ROW: Final = "number of the row in mlops_assets"
@@ -110,20 +109,15 @@ def conformed(delivered: Delivered, request: Request, layout: Layout, file: Path
     columns = [_column(name, kind, types, request, layout) for name, kind in columns_of(request.contract).items()]
     # One pass: a value that is no value ends it, and then all of them are counted.
     chosen = ", ".join(f"{column.checked} AS {quote(column.name)}" for column in columns)
-    try:
-        rows.query("delivered", f"SELECT {chosen} FROM delivered").write_parquet(
-            str(file), compression=COMPRESSION, row_group_size=ROW_GROUP
-        )
-    except _NOT_THE_ROWS:
-        raise
-    except duckdb.Error as error:
-        if room.is_full(error):
-            raise
-        if _NO_VALUE in str(error):
+    with delivered.read():
+        try:
+            rows.query("delivered", f"SELECT {chosen} FROM delivered").write_parquet(
+                str(file), compression=COMPRESSION, row_group_size=ROW_GROUP
+            )
+        except duckdb.Error as error:
+            if _NO_VALUE not in str(error) or room.is_ours(error):
+                raise
             raise _bad_values(delivered, columns, request, layout) from None
-        if delivered.unreadable is not None:
-            raise delivered.unreadable() from None
-        raise
     delivered.require_promised(pq.read_metadata(file).num_rows)
     return Conformed(file=file, changes=changes)
 
@@ -264,15 +258,9 @@ def _bad_values(delivered: Delivered, columns: Sequence[_Column], request: Reque
         f"count(*) FILTER (WHERE {column.bad}), min({quote(_ROW)}) FILTER (WHERE {column.bad})" for column in judged
     )
     numbered = f"SELECT row_number() OVER () AS {quote(_ROW)}, * FROM delivered"
-    try:
+    # Rows behind the first bad value may be unreadable altogether.
+    with delivered.read():
         [found] = rows.query("delivered", f"SELECT count(*), {counts} FROM ({numbered})").fetchall()
-    except _NOT_THE_ROWS:
-        raise
-    except duckdb.Error:
-        # Rows behind the first bad value may be unreadable altogether.
-        if delivered.unreadable is None:
-            raise
-        return delivered.unreadable()
     total, bad = found[0], dict(zip([c.name for c in judged], zip(found[1::2], found[2::2], strict=True), strict=True))
     said = [
         f"{column.name}: {bad[column.name][0]:,} of {total:,} rows, the first is row {bad[column.name][1]:,}"

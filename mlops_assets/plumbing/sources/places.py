@@ -161,20 +161,14 @@ class Place:
         """Copy a file, opened once: what is put in its place meanwhile is not mixed with it. Its size and SHA-256.
 
         Raises:
-            SourceUnavailableError: it cannot be read to its end, or scratch is full.
+            SourceUnavailableError: it cannot be read to its end.
+            OSError: there is no room for it.
         """
         digest = hashlib.sha256()
         size = 0
         with target.open("wb") as written, self._asked(path), self._opened(path) as file:
             while block := file.read(_READ):
-                try:
-                    written.write(block)
-                except OSError as error:
-                    raise SourceUnavailableError(
-                        source=self.name_of(path),
-                        culprit=f"after {size:,} bytes it could not be copied ({error.strerror}).",
-                        remedy=room.REMEDY,
-                    ) from None
+                written.write(block)
                 digest.update(block)
                 size += len(block)
         return size, digest.hexdigest()
@@ -226,7 +220,9 @@ class Place:
                 culprit=f"it cannot be asked so ({type(error).__name__}).",
                 remedy="Correct the options beside the address.",
             ) from None
-        except Exception as error:  # noqa: BLE001  each protocol has its own
+        except Exception as error:
+            if room.is_ours(error):
+                raise
             reason = type(error).__name__
             if isinstance(error, OSError) and error.errno and type(error).__module__ == "builtins":
                 # Not its own text, which may be a server's.

@@ -111,7 +111,7 @@ def run(command: Command, connection: duckdb.DuckDBPyConnection) -> Ended:
 
     Raises:
         SettingsError: it cannot be started.
-        SourceError: its output cannot be written.
+        OSError: there is no room for its output.
         duckdb.InterruptException: the run was cancelled.
     """
     stop = threading.Event()
@@ -279,16 +279,9 @@ class _Watch:
         if self._size > self._command.most_bytes:
             return
         rest = memoryview(block)
-        try:
-            while rest:
-                # Where little room is left, a part of it is written, and no error told.
-                rest = rest[output.write(rest) :]
-        except OSError as error:
-            raise SourceError(
-                source=self._command.source,
-                culprit=f"after {self._size:,} bytes its output could not be written to scratch ({error.strerror}).",
-                remedy="Give the folder of temporary files (TMPDIR) more room.",
-            ) from None
+        while rest:
+            # Where little room is left, a part of it is written, and no error told.
+            rest = rest[output.write(rest) :]
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

@@ -23,6 +23,11 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_IN_SQLITE: Final = ("database or disk is full", "disk I/O error")
 
 
+def is_ours(error: BaseException) -> bool:
+    """Whether it tells nothing of a source: a full disk, too little memory, or an interrupt."""
+    return is_full(error) or isinstance(error, duckdb.InterruptException | duckdb.OutOfMemoryException | MemoryError)
+
+
 def is_full(error: BaseException) -> bool:
     """Whether a file of ours could not be written since there is no more room for it."""
     if isinstance(error, duckdb.Error):

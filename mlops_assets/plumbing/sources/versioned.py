@@ -7,9 +7,10 @@ out how they are parsed (``formats``) and applied (``wrangling.mapping``).
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 import dagster as dg
+from pydantic import model_validator
 
 from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.plumbing.sources.files import FileSource
@@ -66,6 +67,14 @@ class VersionedFile(FileSource):
         if isinstance(self.path, dg.EnvVar) or VARIABLE.search(self.path):
             return self.definitions()
         return self.model_copy(update={"path": str(context.path / self.path)}).definitions()
+
+    @model_validator(mode="after")
+    def _require_no_whole(self) -> Self:
+        if "whole" in self.model_fields_set:
+            raise ContractError(
+                source=self.name, culprit="it says when it is whole (whole).", remedy="Leave it out: it always is."
+            )
+        return self
 
     def asset(self) -> dg.AssetsDefinition:
         """The asset that publishes the file."""

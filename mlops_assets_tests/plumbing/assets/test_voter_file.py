@@ -11,9 +11,11 @@ import pytest
 
 from mlops_assets.contracts.layouts import COLUMNS_FROM_2022_02_12, COLUMNS_UNTIL_2022_02_05, VOTER_FILE_COLUMNS
 from mlops_assets.contracts.raw import VOTER_FILE
+from mlops_assets.platform.assets.raw import TAG
 from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError, SourceError
+from mlops_assets.platform.lake import raw
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.assets.voter_file import voter_file
 from mlops_assets.plumbing.sources.delivered import Request
@@ -68,8 +70,8 @@ def refusal(delivery: Delivery) -> str:
     return str(error)
 
 
-def load(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    return dg.materialize([voter_file.asset()], instance=instance, partition_key=KEY, raise_on_error=False)
+def load(instance: dg.DagsterInstance, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
+    return dg.materialize([voter_file.asset()], instance=instance, partition_key=KEY, raise_on_error=False, tags=tags)
 
 
 class TestWhatIsRead:
@@ -285,6 +287,14 @@ class TestWhatIsPublished:
         assert "state: 3 of 3 rows" in failure(result)
         assert LAST_NAME not in str(result.all_events)
         assert visible(VOTER_FILE, "ncid, source_row") == [("AA1", 1), ("AA2", 2)]
+
+    def test_a_file_that_was_refused_and_is_read_again_by_its_hash(
+        self, instance: dg.DagsterInstance, delivery: Delivery
+    ) -> None:
+        delivery.drop_voters(voters(3, state_cd="GA"))
+        assert not load(instance).success
+        [kept] = raw.listed(Settings.load(), VOTER_FILE)
+        assert "state: 3 of 3 rows" in failure(load(instance, {TAG: kept.sha256}))
 
     def test_nothing_of_a_file_that_has_not_arrived(self, instance: dg.DagsterInstance, delivery: Delivery) -> None:
         assert delivery.landing.name == "landing"

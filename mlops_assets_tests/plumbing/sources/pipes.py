@@ -100,3 +100,14 @@ def telling(token: str) -> Any:  # noqa: ANN401
         raise ValueError(f"{token} of Ann Ames in {os.getpid()}")
 
     return rows
+
+
+def many() -> Any:  # noqa: ANN401
+    """More rows than a small disk holds."""
+
+    @_dlt().resource(name="many")  # type: ignore[untyped-decorator]
+    def rows() -> Iterator[Any]:
+        for number in range(200_000):
+            yield {"visit": str(number), "who": f"{number * 7_919 % 1_000_003} somebody"}
+
+    return rows

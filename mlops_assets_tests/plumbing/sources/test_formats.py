@@ -143,6 +143,13 @@ class TestDelimited:
 
 
 class TestFixedWidth:
+    def test_too_little_memory_is_not_blamed_on_the_file(self, tmp_path: Path) -> None:
+        content = b"".join(b"%012d\n" % number for number in range(3_000_000))
+        with duckdb.connect(config={"memory_limit": "12MB"}) as connection:
+            work = Workplace(connection=connection, scratch=tmp_path)
+            with pytest.raises(duckdb.OutOfMemoryException):
+                FixedWidth(fields={"a": (1, 12)}).rows(iter([content]), work, "File x", proven=True)
+
     @pytest.mark.parametrize(
         ("content", "told"),
         [

@@ -12,6 +12,8 @@ import pytest
 
 from mlops_assets.plumbing.sources.command import CommandSource
 from mlops_assets.plumbing.sources.databases import Sqlite
+from mlops_assets.plumbing.sources.dlt import DltSource
+from mlops_assets.plumbing.sources.excel import Excel
 from mlops_assets.plumbing.sources.files import FileSource
 from mlops_assets.plumbing.sources.rest import RestSource
 from mlops_assets.plumbing.sources.sql import SqlSource
@@ -58,7 +60,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("most_bytes", [0, 1000, len(TEXT) // 2, len(TEXT) - 1])
 def test_a_file_that_has_no_room_is_tried_again_and_not_blamed(file: Path, most_bytes: int) -> None:
     source = FileSource(contract=VISITS, path=str(file.parent), file="{month}.csv", whole=Quiet(seconds=0))
-    assert "TMPDIR" in told(source, most_bytes)
+    assert "the disk for its temporary files is full" in told(source, most_bytes)
     rows, _, _ = _read(source, MONTH)
     assert rows is not None
     assert len(rows) == len(ROWS)
@@ -91,4 +93,24 @@ def test_a_query_whose_answer_has_no_room_is_tried_again_and_not_blamed(tmp_path
 @pytest.mark.parametrize("most_bytes", [0, 1000, len(TEXT[: TEXT.index("somebody 300")].rpartition("\n")[0]) + 1])
 def test_of_a_commands_output_that_has_no_room_nothing_is_taken(file: Path, most_bytes: int) -> None:
     arguments: dict[str, Any] = {"command": ["cat", "{month}.csv"], "cwd": str(file.parent)}
-    assert "TMPDIR" in told(CommandSource(contract=VISITS, **arguments), most_bytes)
+    assert "the disk for its temporary files is full" in told(CommandSource(contract=VISITS, **arguments), most_bytes)
+
+
+@pytest.mark.parametrize("most_bytes", [1000, 40_000])
+def test_a_workbook_whose_rows_have_no_room_is_not_blamed(tmp_path: Path, most_bytes: int) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [NAMES, *([str(number), "x" * 2_000, *[None] * (len(NAMES) - 2)] for number in range(3_000))]:
+        book.active.append(row)
+    book.save(tmp_path / f"{MONTH}.xlsx")
+    assert (tmp_path / f"{MONTH}.xlsx").stat().st_size > most_bytes
+    source = FileSource(
+        contract=VISITS, path=str(tmp_path), file="{month}.xlsx", whole=Quiet(seconds=0), format=Excel()
+    )
+    assert "the disk for its temporary files is full" in told(source, most_bytes)
+
+
+def test_a_resource_whose_rows_have_no_room_is_not_blamed() -> None:
+    pytest.importorskip("dlt")
+    source = DltSource(contract=VISITS, resource="mlops_assets_tests.plumbing.sources.pipes.many", snapshot=True)
+    assert "the disk for its temporary files is full" in told(source, 1_000)

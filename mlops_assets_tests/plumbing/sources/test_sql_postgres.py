@@ -236,6 +236,13 @@ def test_a_connection_string_by_a_variable_may_hold_no_password(
     assert WRONG not in str(error.value)
 
 
+def test_variables_may_be_parts_of_a_connection_string(shop: PostgresDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, rest = shop.dsn.split(" ", 1)
+    monkeypatch.setenv("SHOP_HOST", host.partition("=")[2])
+    dsn = f"{host.partition('=')[0]}={{{{ env.SHOP_HOST }}}} {rest}"
+    assert asked(source(shop, database=Postgres(dsn=dsn, password=Secret(env="SHOP_PASSWORD")), table="orders"))
+
+
 def test_a_missing_database_is_named(shop: PostgresDatabase) -> None:
     database = Postgres(dsn=f"{shop.dsn} dbname=nowhere", password=Secret(env="SHOP_PASSWORD"))
     said = refused(source(shop, database=database, table="orders"))

@@ -53,6 +53,11 @@ def asked(source: ma.VersionedFile, instance: dg.DagsterInstance) -> int:
     return len(result.run_requests or [])
 
 
+def test_a_file_that_says_when_it_is_whole_is_refused() -> None:
+    with pytest.raises(ContractError, match="it says when it is whole"):
+        ma.VersionedFile(contract=CROSSWALK, path="x", file="crosswalk.csv", whole=ma.Marker())
+
+
 def test_a_file_is_taken_at_once_as_it_was_saved(tmp_path: Path) -> None:
     ran = run(given(tmp_path), None)
     assert ran.success, ran.told
