@@ -272,6 +272,24 @@ class EntryPolicy(_Group):
     detected: EntryAction = EntryAction.WARN
 
 
+class _SecretFiles(NestedSecretsSettingsSource):
+    """The files of a folder of secrets that are named like settings; others there are the sources' own."""
+
+    @classmethod
+    def load_secrets(cls, path: Path) -> dict[str, str]:
+        """Their texts by name."""
+        found = {}
+        for file in cls._iter_secret_files(path):
+            name = str(file.relative_to(path))
+            if name.upper().startswith(PREFIX):
+                try:
+                    found[name] = file.read_text(encoding="utf-8").strip()
+                except (OSError, UnicodeDecodeError) as error:
+                    reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+                    raise SecretsFolderError(f"{name} in it cannot be read ({reason})") from None
+        return found
+
+
 class Settings(BaseSettings):
     """All settings. Nested ones are set with two underscores: ``MLOPS_ASSETS_SOURCES__HOUSE_RETURNS_URL``.
 
@@ -321,7 +339,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let secret files reach nested settings as variables do."""
-        files = NestedSecretsSettingsSource(file_secret_settings, secrets_dir_missing="error")
+        files = _SecretFiles(file_secret_settings, secrets_dir_missing="error")
         return init_settings, env_settings, dotenv_settings, files
 
     @classmethod
@@ -352,7 +370,9 @@ class Settings(BaseSettings):
             raise SettingsError(source=name, culprit=f"{culprit}.", remedy="Correct the setting.") from None
         except SecretsFolderError as error:
             raise SettingsError(
-                source=SECRETS_FOLDER, culprit=f"{error}.", remedy="Name the folder that holds the secret files."
+                source=SECRETS_FOLDER,
+                culprit=f"{error}.",
+                remedy="Name the folder that holds the secret files, as texts.",
             ) from None
 
     @classmethod

@@ -50,6 +50,17 @@ def test_a_wrong_value_names_the_variable_and_not_the_value(monkeypatch: pytest.
     assert "tooshort" not in str(caught.value)
 
 
+def test_a_file_of_the_secrets_folder_that_is_no_text_is_named_if_it_is_a_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "keystore.p12").write_bytes(b"\xff\xfe\x00")
+    monkeypatch.setenv("MLOPS_ASSETS_SECRETS_DIR", str(tmp_path))
+    Settings.load()
+    (tmp_path / "mlops_assets_pseudonym_key").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="mlops_assets_pseudonym_key in it cannot be read"):
+        Settings.load()
+
+
 def test_a_secrets_folder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_ASSETS_SECRETS_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(SettingsError, match="MLOPS_ASSETS_SECRETS_DIR"):

@@ -15,8 +15,10 @@ import importlib
 import re
 import traceback
 from collections.abc import Mapping
+from decimal import Decimal
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, ClassVar, Final
+from uuid import UUID
 
 import msgspec
 import pyarrow as pa
@@ -30,6 +32,7 @@ from mlops_assets.platform.errors import (
     SourceError,
     SourceUnavailableError,
 )
+from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.withheld import reason, withhold
 from mlops_assets.plumbing.sources import room
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
@@ -40,7 +43,7 @@ from mlops_assets.plumbing.sources.templates import filled, known_names
 from mlops_assets.plumbing.sources.text_files import TextFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     import duckdb
 
@@ -130,7 +133,7 @@ class DltSource(Source):
             rows = self._rows(iter(resource), request)
         except PlatformError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if room.is_ours(error):
                 raise
             raise self._told(error, hidden) from None
@@ -199,14 +202,22 @@ class DltSource(Source):
             with TextFiles(request.scratch, self._source) as texts:
                 while batch := list(islice(every, _BATCH)):
                     self._require(batch, Mapping)
-                    texts.add(_columns(batch))
+                    texts.add(_columns(batch, self._source))
                 named = [self.columns.get(name, name) for name in columns_of(self.contract)]
                 return texts.relation(request.connection, named)
         files: list[str] = []
+        schemas: list[pa.Schema] = []
         for item in every:
             self._require([item], pa.Table | pa.RecordBatch)
+            schemas.append(item.schema)
             files.append(str(request.scratch / f"frame-{len(files)}.parquet"))
             pq.write_table(pa.table(item).replace_schema_metadata(), files[-1])
+        if differing := _differing(schemas):
+            return request.connection.sql(
+                " UNION ALL BY NAME ".join(
+                    _as_texts(file, differing & {*schema.names}) for file, schema in zip(files, schemas, strict=True)
+                )
+            )
         return request.connection.read_parquet(files, union_by_name=True, hive_partitioning=False)
 
     def _require(self, items: Sequence[Any], kind: Any) -> None:  # noqa: ANN401  a class or several
@@ -217,7 +228,7 @@ class DltSource(Source):
                 remedy="Let it yield mappings alone, or tables of Arrow alone.",
             )
 
-    def _told(self, error: Exception, hidden: Hidden) -> SourceError:
+    def _told(self, error: BaseException, hidden: Hidden) -> SourceError:
         """The error for what was raised, whose text is kept for its owner, without secrets."""
         cause = _cause(error)
         kind = SourceUnavailableError if _is_away(cause) else SourceError
@@ -260,13 +271,39 @@ def _texts(value: Any, change: Callable[[str], Any]) -> Any:  # noqa: ANN401  of
     return [_texts(each, change) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str | None]]:
+def _differing(schemas: Sequence[pa.Schema]) -> set[str]:
+    """The columns that have several types."""
+    kinds: dict[str, set[pa.DataType]] = {}
+    for schema in schemas:
+        for field in schema:
+            kinds.setdefault(field.name, set()).add(field.type)
+    return {name for name, found in kinds.items() if len(found) > 1}
+
+
+def _as_texts(file: str, names: Collection[str]) -> str:
+    """SQL of a frame with these columns as texts: the engine's own type for several may change a long identifier."""
+    texts = ", ".join(f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}" for name in sorted(names))
+    chosen = f"* REPLACE ({texts})" if texts else "*"
+    return f"SELECT {chosen} FROM read_parquet({literal(file)}, hive_partitioning = false)"
+
+
+def _columns(rows: Sequence[Mapping[Any, Any]], source: str) -> dict[str, list[str | None]]:
     names = dict.fromkeys(name for row in rows for name in row)
-    return {str(name): [_text(row.get(name)) for row in rows] for name in names}
+    if strange := [name for name in names if not isinstance(name, str)]:
+        raise SourceError(
+            source=source,
+            culprit=f"it yields mappings with {type(strange[0]).__name__} for a column's name.",
+            remedy="Let it yield mappings of texts to values.",
+        )
+    return {name: [_text(row.get(name)) for row in rows] for name in names}
 
 
 def _text(value: object) -> str | None:
-    """A value as text that a layout reads: nested ones as JSON, times as ISO 8601."""
+    """A value as text that a layout reads: nested ones as JSON, times as ISO 8601.
+
+    Raises:
+        TypeError: it is no value.
+    """
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -275,6 +312,8 @@ def _text(value: object) -> str | None:
         return value.isoformat()
     if isinstance(value, Mapping | list | tuple):
         return msgspec.json.encode(value).decode()
-    if isinstance(value, bytes):
-        raise TypeError("bytes are no text")
-    return f"{value:f}" if type(value).__name__ == "Decimal" else str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, int | float | UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no value")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import os
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,28 @@ def frames() -> Any:  # noqa: ANN401
     whole = pa.table({"sale": [1], "day": [dt.date(2024, 1, 3)], "amount": [1.5], "note": ["x"]})
     narrow = pa.RecordBatch.from_pylist([{"sale": 2, "day": dt.date(2024, 1, 3), "amount": 2}])
     return _dlt().resource([whole, whole.set_column(0, "sale", pa.array([3])), narrow], name="frames")
+
+
+def widened() -> Any:  # noqa: ANN401
+    """Frames of pandas, whose whole numbers become floating-point ones where one is missing."""
+    exact = pa.table({"sale": [9007199254740991], "day": [dt.date(2024, 1, 3)], "amount": [1.5], "note": ["x"]})
+    return _dlt().resource([exact, exact.set_column(0, "sale", pa.array([9007199254740992.0]))], name="widened")
+
+
+def leaving() -> Any:  # noqa: ANN401
+    """Ends the process."""
+
+    @_dlt().resource(name="leaving")  # type: ignore[untyped-decorator]
+    def rows() -> Iterator[Any]:
+        yield row(1)
+        sys.exit(3)
+
+    return rows
+
+
+def strange() -> Any:  # noqa: ANN401
+    """A value that is none."""
+    return _dlt().resource([row(1, note={1, 2})], name="strange")
 
 
 def mixed() -> Any:  # noqa: ANN401

@@ -146,6 +146,20 @@ def test_frames_keep_their_types() -> None:
     assert rows() == [(MONTH, 1, DAY, 1.5, "x"), (MONTH, 2, DAY, 2.0, None), (MONTH, 3, DAY, 1.5, "x")]
 
 
+def test_frames_of_several_types_never_change_an_identifier() -> None:
+    ran = run(source("widened"))
+    assert not ran.success
+    assert "sale: 1 of 2 rows" in ran.told, ran.told
+    assert rows() == []
+
+
+def test_a_resource_that_ends_the_process_is_told_as_one_that_failed() -> None:
+    ran = run(source("leaving"))
+    assert ran.told.startswith(
+        "Resource mlops_assets_tests.plumbing.sources.pipes.leaving of dlt: it failed with SystemExit"
+    )
+
+
 def test_one_of_several_resources_is_named() -> None:
     assert "it gives the resources one, other, and take is None" in run(source("two")).told
     assert run(source("two", take="other")).success
