@@ -47,7 +47,7 @@ query Runs($cursor: String) {
 # Runs inside of the deployment, where the lakes and the storage are; sweeps staged files only if it is told to.
 _JUDGE = """
 import json, sys
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, DagsterEventType, EventRecordsFilter
+from dagster import AssetKey, DagsterInstance, DagsterEventType
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
@@ -165,7 +165,7 @@ def main() -> None:
                     time.sleep(1)
                 if launched and not vandal.is_alive():
                     vandal.start()
-            states = wait(client)
+            wait(client)
             vandal.over.set()
             vandal.join()
             # What the last kill hit is settled and retried.

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops_assets.platform.durable_files import replace_durably
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +62,4 @@ class HttpCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(entry.body).hexdigest()
         head = json.dumps({"address": address, "etag": entry.etag, "sha256": digest}).encode()
-        handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(head + b"\n" + entry.body)
-            Path(name).replace(self._path(address))
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_durably(self._path(address), head + b"\n" + entry.body, mode=0o600)
