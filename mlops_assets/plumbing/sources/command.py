@@ -184,15 +184,7 @@ class CommandSource(Source):
         return self._parsed(request, delivery.facts, proven=True)
 
     def _parsed(self, request: Request, facts: Mapping[str, Fact], *, proven: bool) -> Delivered:
-        with request.raw.open("rb") as opened:
-            blocks, packed = packing.unpacked(opened, self._source)
-            delivered = self.format.rows(
-                blocks,
-                request,
-                self._source,
-                proven=proven or packed in packing.PROVEN,
-                file=None if packed else request.raw,
-            )
+        delivered, _ = self.format.read(request, self._source, proven=proven)
         return dataclasses.replace(delivered, facts=facts)
 
     def _output_name(self, request: Request) -> str:

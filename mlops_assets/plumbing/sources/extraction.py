@@ -20,6 +20,7 @@ from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.incoming import Incoming, kept
 from mlops_assets.plumbing.sources.increments import WHOLE_TAG, Increment
 from mlops_assets.plumbing.sources.layout import Conformed, Layout, conformed
+from mlops_assets.plumbing.sources.together import in_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +53,7 @@ def extracted(
         LakeError: what was kept is not there any more, or damaged.
     """
     again = kept(source.contract, session, partition, run_tags[TAG]) if TAG in run_tags else []
-    with room.told(source.name):
+    with room.told(source.name), in_step(partition):
         extract = (
             _reread(source, again, partition, session)
             if again

@@ -8,16 +8,22 @@ asked for (``arrivals``).
 from __future__ import annotations
 
 import dataclasses
+import string
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
+import duckdb
 from pydantic import model_validator
 
 from mlops_assets.platform.assets.step import Partition
-from mlops_assets.platform.errors import ContractError, SourceError, SourceUnavailableError
-from mlops_assets.plumbing.sources import arrivals, folders, packing
+from mlops_assets.platform.errors import ContractError, PlatformError, SourceError, SourceUnavailableError
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.settings import Settings
+from mlops_assets.plumbing.sources import arrivals, folders
+from mlops_assets.plumbing.sources.delivered import Request
 from mlops_assets.plumbing.sources.formats import Delimited, Format
-from mlops_assets.plumbing.sources.own_rows import own_rows, tells_all_apart
+from mlops_assets.plumbing.sources.in_file import to_ask_for
+from mlops_assets.plumbing.sources.own_rows import keys_in, own_rows, require_all_apart
 from mlops_assets.plumbing.sources.places import Place
 from mlops_assets.plumbing.sources.secret import Secret, Text, text_of
 from mlops_assets.plumbing.sources.source import Source
@@ -36,10 +42,12 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from mlops_assets.platform.lake.ledger import Delivery
-    from mlops_assets.platform.settings import Settings
     from mlops_assets.plumbing.sources.arrivals import Told
-    from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
+    from mlops_assets.plumbing.sources.delivered import Delivered, Fact
     from mlops_assets.plumbing.sources.wholeness import Promise
+
+_MOST_LOOKED_INTO: Final = 2**24
+"""Bytes of the largest file of all partitions that the sensor reads to learn which are in it."""
 
 Whole = Annotated[Quiet | Marker | Checksum | Manifest, one_of(Quiet, Marker, Checksum, Manifest)]
 
@@ -108,13 +116,13 @@ class FileSource(Source):
                 culprit=f"its file {self.file!r} is no name below its path.",
                 remedy="Write a name, perhaps below folders: {month}/orders.csv.",
             )
-        if not tells_all_apart(self.file, self.contract):
-            columns = " and ".join(f"{{{each}}}" for each in self.contract.partition_columns.values())
+        if any("/" in (spec or "") for _, _, spec, _ in string.Formatter().parse(self.file)):
             raise ContractError(
                 source=self.name,
-                culprit=f"its file {self.file} does not tell every partition from the others.",
-                remedy=f"Name {{partition}}, or {columns}.",
+                culprit=f"its file {self.file} has a slash within braces.",
+                remedy="Name each part of the path alone: {start:%Y}/{start:%m}.csv.",
             )
+        require_all_apart(f"file {self.file}", self.file, self.contract, self.name)
         return self
 
     def place(self, settings: Settings) -> Place:
@@ -141,6 +149,9 @@ class FileSource(Source):
 
     def read(self, request: Request) -> Delivered:
         """Copy the file, compare it with what its sender said, unpack and parse it."""
+        return own_rows(request, self, self._whole) if self._holds_all() else self._whole(request)
+
+    def _whole(self, request: Request) -> Delivered:
         place = self.place(request.settings)
         promise = self.promise(place, request.partition.key)
         path = promise.path or self.path_of(place, request.partition.key)
@@ -161,12 +172,16 @@ class FileSource(Source):
             arrivals.DELIVERY: promise.identity,
         }
         delivered = self.parsed(request, source, facts, proven=promise.proves)
-        return self._of_partition(dataclasses.replace(delivered, promised=promise.rows, sha256=digest), request)
+        return dataclasses.replace(delivered, promised=promise.rows, sha256=digest)
 
     def reread(self, request: Request, delivery: Delivery) -> Delivered:
         """Unpack and parse the file as it was kept, whole."""
-        delivered = self.parsed(request, delivery.origin, delivery.facts, proven=True)
-        return self._of_partition(dataclasses.replace(delivered, sha256=delivery.sha256), request)
+
+        def whole(request: Request) -> Delivered:
+            delivered = self.parsed(request, delivery.origin, delivery.facts, proven=True)
+            return dataclasses.replace(delivered, sha256=delivery.sha256)
+
+        return own_rows(request, self, whole, again=delivery.sha256) if self._holds_all() else whole(request)
 
     def parsed(self, request: Request, source: str, facts: Mapping[str, Fact], *, proven: bool) -> Delivered:
         """All rows of the file at ``request.raw``.
@@ -177,20 +192,12 @@ class FileSource(Source):
             facts: what is known of it.
             proven: whether size or checksum have shown that it is whole.
         """
-        with request.raw.open("rb") as opened:
-            blocks, packed = packing.unpacked(opened, source)
-            delivered = self.format.rows(
-                blocks,
-                request,
-                source,
-                proven=proven or packed in packing.PROVEN,
-                file=None if packed else request.raw,
-            )
+        delivered, packed = self.format.read(request, source, proven=proven)
         return dataclasses.replace(delivered, facts={**facts, "packed": packed or "no"})
 
-    def _of_partition(self, delivered: Delivered, request: Request) -> Delivered:
-        own = not fields_of(self.file) and request.partition.values
-        return own_rows(delivered, request, self.columns) if own else delivered
+    def _holds_all(self) -> bool:
+        """Whether one file holds all partitions."""
+        return self.contract.partitions_def is not None and not fields_of(self.file)
 
     def promise(self, place: Place, key: str | None) -> Promise:
         """What is known of a partition's file, once it is complete.
@@ -207,7 +214,31 @@ class FileSource(Source):
 
     def arrived(self, instance: dg.DagsterInstance, told: Told) -> dict[str | None, str]:
         """The identities of the files that are there and complete, by partition."""
-        return folders.arrived(self, instance, told)
+        found = folders.arrived(self, instance, told)
+        return to_ask_for(self.contract, instance, found, told, self._looked_into) if self._holds_all() else found
+
+    def _looked_into(self) -> list[str] | None:
+        """The partitions in a small file that holds all; none where it cannot be read, ``None`` where it is large."""
+        settings = Settings.load()
+        place = self.place(settings)
+        try:
+            path = self.promise(place, None).path or self.path_of(place, None)
+            if place.info(path).size > _MOST_LOOKED_INTO:
+                return None
+            with LakeSession(settings) as session:
+                request = Request(
+                    contract=self.contract,
+                    partition=Partition(None, {}),
+                    connection=session.connection,
+                    scratch=session.scratch,
+                    settings=settings,
+                    raw=session.scratch / "raw",
+                )
+                return keys_in(self._whole(request), self)
+        except SourceUnavailableError:
+            return None
+        except (PlatformError, duckdb.Error, OSError):
+            return []
 
     def identities(self, known: Mapping[str | None, str | None]) -> dict[str | None, str]:
         """What tells the files of these partitions from others, of those that are there and whole."""

@@ -1,4 +1,4 @@
-"""The client of HTTP sources: one question asked once, signed, in bounded time, redirects on the same host followed.
+"""The client of HTTP sources: one question asked once, signed, in bounded time, redirects followed without secrets.
 
 Put here how a question reaches its source and an answer begins. Keep out bodies in memory (``http``) and in files
 (``http_downloads``).
@@ -11,12 +11,14 @@ import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self, TypeVar
+from urllib.parse import unquote_plus
 
 import httpx
 
 import mlops_assets
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.plumbing.sources.access import Access
+from mlops_assets.plumbing.sources.hidden import LEAST, Hidden
 from mlops_assets.plumbing.sources.http_answers import Question
 from mlops_assets.plumbing.sources.http_bodies import ACCEPTED, Kind
 from mlops_assets.plumbing.sources.http_faults import TryAgainError, fault_of
@@ -24,10 +26,17 @@ from mlops_assets.plumbing.sources.http_limits import Clock, Limits
 from mlops_assets.plumbing.sources.trust import is_on_this_machine
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
 _SECRET_NAMES: Final = re.compile(r"key|token|secret|pass|sig|auth|cred|code|session", re.IGNORECASE)
+_LEAST: Final = 16
+"""Characters of the shortest value in an address that may be a secret, by its name: ``code=EU27`` is none."""
+_FOR_ANYBODY: Final = frozenset({
+    "accept", "accept-encoding", "if-modified-since", "if-none-match", "if-range", "range"
+})  # fmt: skip
+"""Headers that another host is sent, too: what a declaration adds to them may be a secret."""
 
 T = TypeVar("T")
 
@@ -37,8 +46,10 @@ class Client:
 
     Connection errors, time-outs, bodies that end early and the statuses 408, 429 and 500 to 599 are tried again, with
     full jitter around exponentially growing waits (Brooker, "Exponential Backoff And Jitter", AWS 2015), or after the
-    time that the source itself asks for (``Retry-After``, RFC 9110 section 10.2.3). Redirects are followed on the same
-    host only, and never from https to http.
+    time that the source itself asks for (``Retry-After``, RFC 9110 section 10.2.3).
+
+    Redirects are followed to other hosts, too: from https to https, or on this machine. What signs the questions
+    (headers, parameters, certificates, cookies) goes to the host of the first one alone, until that has led elsewhere.
 
     Args:
         limits: how long and how much.
@@ -66,12 +77,9 @@ class Client:
         self._sleep = sleep
         self._random = random.SystemRandom()
         self._clock = Clock()
-        self._client = httpx.Client(
-            verify=self._access.context or True,
-            timeout=httpx.Timeout(self._limits.idle_seconds, connect=self._limits.connect_seconds),
-            headers={"User-Agent": f"mlops-assets/{mlops_assets.__version__}", "Accept-Encoding": ACCEPTED},
-            follow_redirects=False,
-        )
+        self._home: httpx.URL | None = None
+        self._client = self._opened(self._access.context or True)
+        self._elsewhere: httpx.Client | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -80,6 +88,16 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+        if self._elsewhere:
+            self._elsewhere.close()
+
+    def _opened(self, verify: ssl.SSLContext | bool) -> httpx.Client:  # noqa: FBT001  the library's
+        return httpx.Client(
+            verify=verify,
+            timeout=httpx.Timeout(self._limits.idle_seconds, connect=self._limits.connect_seconds),
+            headers={"User-Agent": f"mlops-assets/{mlops_assets.__version__}", "Accept-Encoding": ACCEPTED},
+            follow_redirects=False,
+        )
 
     def _wait(self, fault: TryAgainError, plain: str, attempt: int) -> None:
         """Wait for the next attempt.
@@ -112,7 +130,9 @@ class Client:
         form: Mapping[str, str] | None = None,
         part: str = "",
     ) -> Question:
-        url = self._url(address, {**(parameters or {}), **self._access.query})
+        url = self._url(address, parameters or {})
+        if self._access.query and self._is_home(url):
+            url = url.copy_merge_params(self._access.query)
         return Question(
             method=method,
             url=url,
@@ -148,7 +168,12 @@ class Client:
                 self._hidden.add(value, name)
         if url.password:
             self._hidden.add(url.password, "password")
+        self._home = self._home or url
         return url
+
+    def _is_home(self, url: httpx.URL) -> bool:
+        """Whether it is of the host that is sent the secrets, which is that of the first question."""
+        return self._home is not None and is_same_host(self._home, url)
 
     def _tried(self, question: Question, judge: Callable[[httpx.Response], T]) -> T:
         """What the first answer comes to that no further attempt would better."""
@@ -179,10 +204,11 @@ class Client:
     def _final(self, question: Question) -> httpx.Response:
         """The head of the answer, which is no redirect."""
         url, renewed, redirects = question.url, False, 0
+        signed = not self._access.name or self._is_home(url)
         while redirects <= self._limits.most_redirects:
-            response = self._sent(url, question)
+            response = self._sent(url, question, signed=signed)
             further = response.next_request
-            refused = response.status_code == httpx.codes.UNAUTHORIZED
+            refused = response.status_code == httpx.codes.UNAUTHORIZED and signed
             if further is None and not (refused and not renewed and self._access.renew()):
                 return response
             response.close()
@@ -190,6 +216,7 @@ class Client:
                 renewed = True
             else:
                 redirects += 1
+                signed = signed and is_same_host(url, further.url)
                 url = self._redirected(url, further.url, question)
         raise SourceError(
             source=question.plain,
@@ -204,16 +231,22 @@ class Client:
         except httpx.RequestError as error:
             raise fault_of(error, plain, self._hidden.said) from None
 
-    def _sent(self, url: httpx.URL, question: Question) -> httpx.Response:
+    def _sent(self, url: httpx.URL, question: Question, *, signed: bool) -> httpx.Response:
         """The head of the answer."""
         if (wait := self._next - time.monotonic()) > 0:
             self._sleep(wait)
         self._next = time.monotonic() + self._interval
-        headers = {**question.headers, **self._access.headers()}
+        headers = {**question.headers}
         if question.entry:
             headers["If-None-Match"] = question.entry.etag
+        if signed:
+            client = self._client
+            headers |= self._access.headers()
+        else:
+            client = self._elsewhere = self._elsewhere or self._opened(verify=True)
+            headers = {name: text for name, text in headers.items() if name.lower() in _FOR_ANYBODY}
         try:
-            request = self._client.build_request(
+            request = client.build_request(
                 question.method, url, headers=headers, data=question.form, extensions={"trace": self._clock.opened}
             )
         except (UnicodeEncodeError, httpx.InvalidURL):
@@ -226,20 +259,48 @@ class Client:
         times["read"] = self._limits.answer_seconds
         longest = self._limits.answer_seconds + 2 * self._limits.connect_seconds
         with self._clock.within(longest, f"no answer came within {longest:g} s, connecting included"):
-            response = self._client.send(request, stream=True)
+            response = client.send(request, stream=True)
         # Looked up anew when the body is read.
         times["read"] = self._limits.idle_seconds
         return response
 
-    @staticmethod
-    def _redirected(old: httpx.URL, new: httpx.URL, question: Question) -> httpx.URL:
-        same = (new.scheme, new.host, new.port) == (old.scheme, old.host, old.port)
-        secured = (old.scheme, new.scheme, new.port) == ("http", "https", None) and new.host == old.host
-        if not (same or secured) or question.form is not None:
-            host = f"{new.scheme}://{new.host}{f':{new.port}' if new.port else ''}"
-            raise SourceError(
-                source=question.plain,
-                culprit=f"it redirects {'a form' if same else f'to another host ({host})'}, which is not followed.",
-                remedy="If the source has moved, give its new address.",
-            )
-        return new
+    def _redirected(self, old: httpx.URL, new: httpx.URL, question: Question) -> httpx.URL:
+        same, here = is_same_host(old, new), is_on_this_machine(old.host)
+        is_safe = here if is_on_this_machine(new.host) else new.scheme == "https" and (here or old.scheme == "https")
+        told = f"to another host ({origin_of(new)})"
+        if question.form is not None:
+            told = "a form"
+        elif not is_safe and not same:
+            told += ", and not from https to https"
+        elif not same and self._is_told_in(new, question):
+            told += " with a secret in the address"
+        else:
+            return new
+        raise SourceError(
+            source=question.plain,
+            culprit=f"it redirects {told}, which is not followed.",
+            remedy="If the source has moved, give its new address.",
+        )
+
+    def _is_told_in(self, address: httpx.URL, question: Question) -> bool:
+        """Whether the address repeats a secret that the question was sent with."""
+        own = (*question.url.params.multi_items(), *question.headers.items())
+        found = [text for name, text in own if _SECRET_NAMES.search(name) and len(text) >= _LEAST]
+        secrets = Hidden()
+        for text in (*found, *self._access.query.values(), *self._access.headers().values()):
+            # Without the scheme of Authorization.
+            if len(secret := text.rpartition(" ")[2]) >= LEAST:
+                secrets.add(secret, "secret")
+        return any(secrets.secrets(text) != text for text in (str(address), unquote_plus(str(address))))
+
+
+def origin_of(url: httpx.URL) -> str:
+    """The address of its host."""
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{url.scheme}://{host}{f':{url.port}' if url.port else ''}"
+
+
+def is_same_host(old: httpx.URL, new: httpx.URL) -> bool:
+    """Whether it is the same one, or the same by https."""
+    secured = (old.scheme, old.port, new.scheme, new.port) == ("http", None, "https", None)
+    return new.host == old.host and (secured or (new.scheme, new.port) == (old.scheme, old.port))

@@ -19,6 +19,7 @@ from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.plumbing.sources.http import Fetcher
 from mlops_assets.plumbing.sources.http_answers import Question, is_page, page_instead, require_data
 from mlops_assets.plumbing.sources.http_bodies import AS_IT_IS, Kind, chunks, is_framed, is_packed
+from mlops_assets.plumbing.sources.http_client import is_same_host, origin_of
 from mlops_assets.plumbing.sources.http_faults import TryAgainError
 from mlops_assets.plumbing.sources.http_validators import Span, Validators
 
@@ -41,6 +42,7 @@ class Download:
         packed: whether they are packed by gzip for the way, though it was not asked for.
         framed: whether the transport tells their end from a connection that broke off.
         attempts: how often the source was asked.
+        led_to: the address, without query, of another host that it was redirected to; empty where it was not.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Download:
     packed: bool = False
     framed: bool = False
     attempts: int = 0
+    led_to: str = ""
     _resumes: bool = True
 
     @property
@@ -83,6 +86,8 @@ class Download:
             TryAgainError: it is no part of this version, or not what was asked for; all is to be begun anew.
         """
         if self.validators.contradicted_by(Validators.of(response)):
+            # One that has two versions at once would begin anew for ever.
+            self._resumes = False
             raise self._begun_anew("it was changed while it was read")
         span = Span.of(response.headers.get("Content-Range", ""))
         if (
@@ -107,16 +112,9 @@ class Download:
         """Write what came.
 
         Raises:
-            SourceUnavailableError: scratch is full.
+            OSError: there is no room for it.
         """
-        try:
-            self.file.write(block)
-        except OSError as error:
-            raise SourceUnavailableError(
-                source=self.source,
-                culprit=f"after {self.size:,} bytes it could not be written to scratch ({error.strerror}).",
-                remedy="Give the folder of temporary files (TMPDIR) more room.",
-            ) from None
+        self.file.write(block)
         self.digest.update(block)
         self.size += len(block)
 
@@ -143,6 +141,15 @@ class Download:
         self.validators = Validators()
 
 
+def too_large(source: str, most: int) -> SourceError:
+    """The error for a file of more bytes than that."""
+    return SourceError(
+        source=source,
+        culprit=f"the file is larger than {most:,} bytes.",
+        remedy="Check that the address is the right one, or raise largest_body_bytes.",
+    )
+
+
 class Downloader(Fetcher):
     """A client that fetches files. Of its limits, those of time and attempts are for a whole file (``FileLimits``)."""
 
@@ -157,7 +164,8 @@ class Downloader(Fetcher):
         Raises:
             RefusedRequestError: the source will not serve the request.
             HtmlInsteadError: a web page came where a file was due.
-            SourceUnavailableError: it did not come whole within the limits, or scratch is full.
+            SourceUnavailableError: it did not come whole within the limits.
+            OSError: there is no room for it.
             SourceError: the address is unusable, or the file is too large.
         """
         question = self._question("GET", address, Kind.FILE, parameters=parameters, headers={**headers, **AS_IT_IS})
@@ -191,6 +199,8 @@ class Downloader(Fetcher):
             else:
                 require_data(response, question, self._access, self._limits)
                 download.begin(response)
+                url = response.url
+                download.led_to = "" if is_same_host(question.url, url) else f"{origin_of(url)}{url.path}"
                 if is_page(response, b""):
                     raise page_instead(next(chunks(response, self._limits), b""), question, self._access)
             self._require_size(download, download.total or 0)
@@ -203,11 +213,7 @@ class Downloader(Fetcher):
 
     def _require_size(self, download: Download, size: int) -> None:
         if size > self._limits.largest_body_bytes:
-            raise SourceError(
-                source=download.source,
-                culprit=f"the file is larger than {self._limits.largest_body_bytes:,} bytes.",
-                remedy="Check that the address is the right one, or raise largest_body_bytes.",
-            )
+            raise too_large(download.source, self._limits.largest_body_bytes)
 
     def _too_slow(self, download: Download) -> SourceUnavailableError:
         total = "" if download.total is None else f" of {download.total:,}"

@@ -10,7 +10,6 @@ import dataclasses
 import datetime as dt
 import hashlib
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
@@ -18,16 +17,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
-from mlops_assets.platform.errors import ContractError, PlatformError, SourceError, SourceUnavailableError
+from mlops_assets.platform.errors import PlatformError, SourceError, SourceUnavailableError
 from mlops_assets.plumbing.sources import arrivals, packing
 from mlops_assets.plumbing.sources.formats import Delimited, Format, Parquet
 from mlops_assets.plumbing.sources.http_bodies import Kind
-from mlops_assets.plumbing.sources.http_downloads import Downloader
+from mlops_assets.plumbing.sources.http_downloads import Downloader, too_large
 from mlops_assets.plumbing.sources.http_faults import RefusedRequestError
 from mlops_assets.plumbing.sources.http_limits import FileLimits
 from mlops_assets.plumbing.sources.http_looks import Looker, short
 from mlops_assets.plumbing.sources.http_source import Address, HttpSource
-from mlops_assets.plumbing.sources.own_rows import own_rows, tells_all_apart
+from mlops_assets.plumbing.sources.in_file import to_ask_for
+from mlops_assets.plumbing.sources.own_rows import own_rows, require_all_apart
 from mlops_assets.plumbing.sources.secret import text_of
 from mlops_assets.plumbing.sources.templates import time_dimension
 from mlops_assets.plumbing.sources.variants import at_least, one_of
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
 
 _NOT_THERE: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
-_SHA256: Final = re.compile(r"([0-9a-fA-F]{64})(?:\s+\*?(\S.*))?")
 
 
 class HttpFileSource(HttpSource):
@@ -106,13 +105,7 @@ class HttpFileSource(HttpSource):
 
     def _require_url(self, text: str) -> None:
         super()._require_url(text)
-        if not tells_all_apart("\n".join(self.texts(text)), self.contract):
-            columns = " and ".join(f"{{{each}}}" for each in self.contract.partition_columns.values())
-            raise ContractError(
-                source=self.name,
-                culprit="its address does not tell every partition from the others.",
-                remedy=f"Name {{partition}}, or {columns}.",
-            )
+        require_all_apart("address", "\n".join(self.texts(text)), self.contract, self.name)
 
     def names_partition(self) -> bool:
         """A file that holds all partitions says which rows are whose."""
@@ -134,7 +127,8 @@ class HttpFileSource(HttpSource):
             told.add(error)
             return {}
         published = arrivals.published(self.contract, instance, keys)
-        return self.look({key: published.get(key) for key in keys}, told)
+        found = self.look({key: published.get(key) for key in keys}, told)
+        return to_ask_for(self.contract, instance, found, told) if self._holds_all() else found
 
     def identities(self, known: Mapping[str | None, str | None]) -> dict[str | None, str]:
         """What tells the files of these partitions from others, of those that are there."""
@@ -171,34 +165,37 @@ class HttpFileSource(HttpSource):
 
     def read(self, request: Request) -> Delivered:
         """The rows of a partition's file."""
+        return own_rows(request, self, self._whole) if self._holds_all() else self._whole(request)
+
+    def _whole(self, request: Request) -> Delivered:
         access = self.access(request.settings, self.limits)
         with access.hidden.in_errors(), _late():
-            address = self.address(request.partition, access)
-            return self._of_partition(self._rows(request, address, access), request)
+            return self._rows(request, self.address(request.partition, access), access)
 
     def reread(self, request: Request, delivery: Delivery) -> Delivered:
         """The rows of the file that was kept, whole."""
-        delivered, _ = self._parsed(request, delivery.origin, proven=True)
-        return self._of_partition(dataclasses.replace(delivered, facts=delivery.facts, sha256=delivery.sha256), request)
 
-    def _of_partition(self, delivered: Delivered, request: Request) -> Delivered:
-        shared = not self.is_named(text_of(self.url, "url"))
-        own = shared and not self.snapshot and request.partition.values
-        return own_rows(delivered, request, self.columns) if own else delivered
+        def whole(request: Request) -> Delivered:
+            delivered, _ = self._parsed(request, delivery.origin, proven=True)
+            return dataclasses.replace(delivered, facts=delivery.facts, sha256=delivery.sha256)
+
+        return own_rows(request, self, whole, again=delivery.sha256) if self._holds_all() else whole(request)
+
+    def _holds_all(self) -> bool:
+        """Whether one file holds all partitions."""
+        partitioned = self.contract.partitions_def is not None
+        return partitioned and not self.snapshot and not self.is_named(text_of(self.url, "url"))
 
     def _parsed(self, request: Request, source: str, *, proven: bool) -> tuple[Delivered, str]:
         """All rows of the file at ``request.raw``, and how it is packed."""
-        with request.raw.open("rb") as opened:
-            blocks, packed = packing.unpacked(opened, source)
-            if not (proven or packed in packing.PROVEN or isinstance(self.format, Parquet)):
-                raise SourceError(
-                    source=source,
-                    culprit="it tells neither how long it is nor where it ends, so that nobody knows if it is whole.",
-                    remedy="Ask its operator for a Content-Length, a checksum beside it (whole), or a zip archive.",
-                )
-            file = None if packed else request.raw
-            proven = proven or packed in packing.PROVEN
-            return self.format.rows(blocks, request, source, proven=proven, file=file), packed
+        delivered, packed = self.format.read(request, source, proven=proven)
+        if not (proven or packed in packing.PROVEN or isinstance(self.format, Parquet)):
+            raise SourceError(
+                source=source,
+                culprit="it tells neither how long it is nor where it ends, so that nobody knows if it is whole.",
+                remedy="Ask its operator for a Content-Length, a checksum beside it (whole), or a zip archive.",
+            )
+        return delivered, packed
 
     def _rows(self, request: Request, address: Address, access: Access) -> Delivered:
         quotes, promised = not self.contract.personal, None
@@ -208,7 +205,8 @@ class HttpFileSource(HttpSource):
         with Downloader(limits=self.limits, access=access, quotes=quotes) as client:
             fetched = client.download(address.url, request.raw, parameters=address.parameters, headers=address.headers)
         source, digest = fetched.source, fetched.digest.hexdigest()
-        plain = _unpack(request.raw, source) if fetched.packed else digest
+        source += f" (redirected to {fetched.led_to})" if fetched.led_to else ""
+        plain = _unpack(request.raw, source, self.limits.largest_body_bytes) if fetched.packed else digest
         if promised not in {None, digest, plain}:
             raise SourceError(
                 source=source,
@@ -224,6 +222,8 @@ class HttpFileSource(HttpSource):
             "packed": packed or "no",
             "attempts": fetched.attempts,
         }
+        if fetched.led_to:
+            facts["redirected_to"] = fetched.led_to
         told = {
             "etag": access.hidden.said(validators.etag),
             "last_modified": validators.modified,
@@ -248,22 +248,27 @@ def _late() -> Iterator[None]:
         ) from None
 
 
-def _unpack(file: Path, source: str) -> str:
-    """Unpack a file that was packed for the way, in its place; its SHA-256."""
-    digest = hashlib.sha256()
-    unpacked = file.with_name("unpacked")
-    with file.open("rb") as opened, unpacked.open("wb") as written:
-        blocks, packed = packing.unpacked(opened, source)
-        if packed != "gzip":
-            raise SourceError(
-                source=source,
-                culprit="it says that it is packed by gzip for the way, and is not.",
-                remedy="Ask its operator to correct Content-Encoding.",
-            )
-        for block in blocks:
-            digest.update(block)
-            written.write(block)
-    unpacked.replace(file)
+def _unpack(file: Path, source: str, most: int) -> str:
+    """Unpack a file that was packed for the way, in its place, if it has at most so many bytes; its SHA-256."""
+    digest, size = hashlib.sha256(), 0
+    unpacked = file.with_name(f"{file.name}-unpacked")
+    try:
+        with file.open("rb") as opened, unpacked.open("wb") as written:
+            blocks, packed = packing.unpacked(opened, source)
+            if packed != "gzip":
+                raise SourceError(
+                    source=source,
+                    culprit="it says that it is packed by gzip for the way, and is not.",
+                    remedy="Ask its operator to correct Content-Encoding.",
+                )
+            for block in blocks:
+                if (size := size + len(block)) > most:
+                    raise too_large(source, most)
+                digest.update(block)
+                written.write(block)
+        unpacked.replace(file)
+    finally:
+        unpacked.unlink(missing_ok=True)
     return digest.hexdigest()
 
 
@@ -280,18 +285,4 @@ def _promised(whole: Checksum, looker: Looker, address: Address) -> str:
     beside = split._replace(path=f"{folder}/{name}", fragment="").geturl()
     with _late():
         fetched = looker.get(beside, Kind.FILE, parameters=address.parameters, headers=address.headers)
-    found = [
-        match
-        for line in fetched.body.decode("utf-8-sig", "replace").splitlines()
-        if (match := _SHA256.fullmatch(line.strip()))
-    ]
-    digests = [match[1] for match in found if match[2] == unquote(file)]
-    if not digests and len(found) == 1 and found[0][2] is None:
-        digests = [found[0][1]]
-    if not digests:
-        raise SourceError(
-            source=fetched.address,
-            culprit=f"it holds no SHA-256 of {unquote(file)}.",
-            remedy="Have it written with sha256sum, in the folder of the file.",
-        )
-    return digests[0].lower()
+    return whole.digest_of(unquote(file), fetched.body, fetched.address)

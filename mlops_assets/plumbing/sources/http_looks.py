@@ -70,6 +70,8 @@ class Looker(Fetcher):
             SourceUnavailableError: it is away.
             SourceError: it has nothing there, or will not say.
         """
+        # Each is at an address of the declaration, which may be of another host.
+        self._home = None
         asked = {**headers, **condition(known)}
         if kind is Kind.FILE:
             asked |= AS_IT_IS

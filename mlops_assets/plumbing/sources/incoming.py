@@ -1,7 +1,7 @@
 """Incoming deliveries: where what comes is put, and what of it is kept, or taken from there again.
 
-Put here the way of a delivery into the lake's raw folder and back. Keep out that folder (``platform.lake.raw``), and
-what is in a delivery (the kinds).
+Put here the way of a delivery into the lake's raw folder and back. Keep out that folder (``platform.lake.raw``), how
+one serves several partitions (``together``), and what is in a delivery (the kinds).
 """
 
 from __future__ import annotations

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import duckdb
+import httpx
 
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.plumbing.sources.delivered import Workplace
 from mlops_assets.plumbing.sources.formats import Delimited
 from mlops_assets.plumbing.sources.http_bodies import Kind
+from mlops_assets.plumbing.sources.http_client import is_same_host
 from mlops_assets.plumbing.sources.http_faults import RefusedRequestError
 from mlops_assets.plumbing.sources.http_validators import Validators
 from mlops_assets.plumbing.sources.json_rows import Answer
@@ -86,6 +88,8 @@ class Reading:
         headers = {
             name: filled(text, declared.contract, request.partition, request.since)
             for name, text in declared.headers.items()
+            # One that a redirect has led to is not told what may be a secret.
+            if ask.address is None or is_same_host(httpx.URL(address), httpx.URL(ask.address))
         }
         try:
             fetched = self._pages.get(

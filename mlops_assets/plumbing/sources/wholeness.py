@@ -149,18 +149,33 @@ class Checksum(Wholeness):
     def promise(self, place: Place, path: str) -> Promise:
         """The checksum."""
         beside = _beside(path, self.name)
-        text = _said(place, beside).decode("utf-8-sig", errors="replace")
-        own = path.rpartition("/")[2]
-        lines = [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
-        named = {parts[1].removeprefix("*").strip(): parts[0] for parts in lines if len(parts) > 1}
-        digest = named.get(own) or (lines[0][0] if len(lines) == 1 and len(lines[0]) == 1 else "")
-        if not _SHA256.fullmatch(digest):
+        digest = self.digest_of(path.rpartition("/")[2], _said(place, beside), place.name_of(beside))
+        return Promise(identity=digest, sha256=digest)
+
+    @staticmethod
+    def digest_of(file: str, said: bytes, source: str) -> str:
+        """The SHA-256 of a file, in lower-case hexadecimal, by what ``sha256sum`` has written beside it.
+
+        Args:
+            file: its name.
+            said: lines of a checksum and a name, or a checksum alone.
+            source: how messages name them.
+
+        Raises:
+            SourceError: there is none of that file, or there are two.
+        """
+        lines = [line.split(maxsplit=1) for line in said.decode("utf-8-sig", errors="replace").splitlines()]
+        sums = [(digest.lower(), name) for digest, *name in lines if _SHA256.fullmatch(digest)]
+        own = {digest for digest, name in sums if name and name[0].removeprefix("*").strip() == file}
+        if not own and len(sums) == 1 and not sums[0][1]:
+            own = {sums[0][0]}
+        if len(own) != 1:
             raise SourceError(
-                source=place.name_of(beside),
-                culprit=f"it holds no SHA-256 of {own}.",
+                source=source,
+                culprit=f"it holds {'several checksums' if own else 'no SHA-256'} of {file}.",
                 remedy="Write it with sha256sum, in the folder of the file.",
             )
-        return Promise(identity=digest.lower(), sha256=digest.lower())
+        return own.pop()
 
 
 class Manifest(Wholeness):

@@ -13,7 +13,8 @@ import pytest
 
 from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START
-from mlops_assets.plumbing.sources import arrivals
+from mlops_assets.platform.contracts.volume import Volume
+from mlops_assets.plumbing.sources import arrivals, files
 from mlops_assets.plumbing.sources.files import FileSource
 from mlops_assets.plumbing.sources.wholeness import Manifest, Marker, Quiet
 from mlops_assets_tests.plumbing.sources.shop import SALES, RegionalSale, Sale, contract, rows, run
@@ -209,6 +210,68 @@ def test_a_file_of_all_partitions_is_asked_for_once_for_all(folder: Path, instan
     assert looks.asked() == []
     (folder / "all.csv").write_text("month,sale,day,amount,note\n")
     assert looks.asked() == ["2024-01 to 2024-12"]
+
+
+ALL = "month,sale,day,amount,note\n2024-01,1,2024-01-03,1.5,first\n2024-02,2,2024-02-03,2,x\n"
+
+
+class TestOneFileOfAllPartitions:
+    def test_partitions_that_are_not_in_it_are_not_asked_for(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        looks = Looks(folder, instance, file="all.csv")
+        (folder / "all.csv").write_text(ALL)
+        assert looks.asked() == ["2024-01 to 2024-02"]
+        assert "no rows of 2024-03 and 9 more" in str(looks.look().skip_reason)
+
+    def test_one_that_comes_into_it_is_asked_for_then(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        looks = Looks(folder, instance, file="all.csv")
+        (folder / "all.csv").write_text(ALL)
+        assert looks.asked()
+        (folder / "all.csv").write_text(f"{ALL}2024-03,3,2024-03-03,2,x\n")
+        assert looks.asked() == ["2024-01 to 2024-03"]
+
+    def test_a_large_one_is_read_by_a_run_of_one_partition_first(
+        self, folder: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(files, "_MOST_LOOKED_INTO", 10)
+        looks = Looks(folder, instance, file="all.csv")
+        (folder / "all.csv").write_text(ALL)
+        assert looks.asked() == ["2024-01 to 2024-12"]
+        assert looks.run("2024-02")
+        looks.cursor = None
+        assert looks.asked() == ["2024-01"]
+        (folder / "all.csv").write_text(f"{ALL}2024-03,3,2024-03-03,2,x\n")
+        looks.cursor = None
+        assert looks.asked() == ["2024-02"]
+        assert looks.run("2024-02")
+        assert looks.asked() == ["2024-01", "2024-03"]
+
+    def test_one_that_cannot_be_read_is_asked_for_so_that_a_run_tells(
+        self, folder: Path, instance: dg.DagsterInstance
+    ) -> None:
+        looks = Looks(folder, instance, file="all.csv")
+        (folder / "all.csv").write_text("month,sale\n2024-01.0,1\n")
+        assert looks.asked() == ["2024-01 to 2024-12"]
+        looks.cursor = None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FileSource, "_whole", None)
+            assert looks.asked() == ["2024-01 to 2024-12"]
+
+    def test_where_partitions_may_be_empty_all_are_asked_for(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        table = contract("sales_or_none", Sale, volume=Volume(allow_empty=True))
+        looks = Looks(folder, instance, contract=table, file="all.csv")
+        (folder / "all.csv").write_text(ALL)
+        assert looks.asked() == ["2024-01 to 2024-12"]
+        assert looks.run("2024-07")
+
+    def test_one_that_is_due_and_not_in_it_is_late(self, folder: Path, instance: dg.DagsterInstance) -> None:
+        (folder / "all.csv").write_text(ALL)
+        looks = Looks(folder, instance, file="all.csv", cron="0 6 2 * *")
+        due = looks.source.keys_due(dt.datetime(2024, 4, 2, 6, tzinfo=dt.UTC), instance)
+        assert looks.source.wanted(instance, due) == ["2024-03"]
+        told = run(looks.source, "2024-03", instance=instance).told
+        assert "no rows of partition 2024-03, which is late" in told
+        assert "(it has rows of 2: 2024-01, 2024-02)" in told
+        assert rows() == []
 
 
 def test_what_is_due_and_not_there_is_asked_for_so_that_the_run_says_it_is_late(

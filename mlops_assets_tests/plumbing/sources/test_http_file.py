@@ -279,6 +279,17 @@ class TestArrivals:
         assert server.sent == 0
         assert {*server.methods()} == {"HEAD"}
 
+    def test_of_a_file_of_all_partitions_those_that_are_not_in_it_are_asked_for_but_once(
+        self, server: FileServer, instance: dg.DagsterInstance
+    ) -> None:
+        server.files["/all.csv"] = ALL
+        looks = Looks(source(server.url, contract=ENDED, url=f"{server.url}/all.csv"), instance)
+        assert looks.asked() == ["2024-01 to 2024-03"]
+        assert not looks.run("2024-03")
+        looks.cursor = None
+        assert looks.asked() == ["2024-01 to 2024-02"]
+        assert "no rows of 2024-03, which is not asked for" in str(looks.look().skip_reason)
+
     def test_a_time_that_is_too_fresh_is_asked_for_once_more(
         self, server: FileServer, instance: dg.DagsterInstance
     ) -> None:
