@@ -75,6 +75,8 @@ class Delivered:
         rows: on the request's connection; may be read more than once. Text columns are parsed into the contract's
             types, others are cast where nothing is lost.
         facts: names, sizes, hashes and counts by name.
+        file: the same rows in a Parquet file that is like the lake's own, where there is one. It is copied where its
+            columns are the contract's, which is a tenth of the work.
         absent: columns of the contract that deliveries of this kind never have, such as those of an older layout: NULL.
         promised: how many rows there are by what the source said; another number is refused.
         unreadable: the error to raise where the engine cannot read the rows to their end; found only then, since it
@@ -92,6 +94,7 @@ class Delivered:
     source: str
     rows: duckdb.DuckDBPyRelation
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    file: Path | None = None
     absent: Collection[str] = ()
     promised: int | None = None
     unreadable: Callable[[], SourceError] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 _MARK: Final = b"\xef\xbb\xbf"
 _STRING: Final = msgspec.json.Decoder(str)
+_STRINGS: Final = msgspec.json.Decoder(list[str | None])
+_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_NULL: Final = msgspec.Raw(b"null")
+_NO_SCALAR: Final = re.compile(rb'["\[{]')
 _ANY: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder()
 _AT_ROW: Final = re.compile(r"\$\[(\d+)\]")
 _CONTENT: Final = {ord('"'): "a text", ord("["): "a list", ord("{"): "an object", ord("n"): "null"}
@@ -70,7 +75,7 @@ class Answer:
             if _kind(found) != "an object":
                 return None
             [names] = _objects(b"[%b]" % bytes(found), self._source)
-            inner = names.get(_Name(name))
+            inner = names.get(name)
             if inner is None:
                 return None
             found = inner
@@ -125,7 +130,7 @@ class Rows:
         digest: SHA-256 of their JSON.
     """
 
-    def __init__(self, rows: Sequence[Mapping[_Name, msgspec.Raw]], digest: str, source: str) -> None:
+    def __init__(self, rows: Sequence[Mapping[str, msgspec.Raw]], digest: str, source: str) -> None:
         self._rows = rows
         self._source = source
         self.digest = digest
@@ -135,14 +140,8 @@ class Rows:
 
     def columns(self) -> dict[str, list[str | None]]:
         """Their values by name: numbers as they are written, nested values as JSON, ``None`` for null and nothing."""
-        found: dict[str, list[str | None]] = {}
-        for number, row in enumerate(self._rows):
-            for name, raw in row.items():
-                column = found.get(name)
-                if column is None:
-                    column = found[str(name)] = [None] * len(self._rows)
-                column[number] = _text(raw, self._source)
-        return found
+        names = dict.fromkeys(chain.from_iterable(self._rows))
+        return {name: _texts([row.get(name, _NULL) for row in self._rows], self._source) for name in names}
 
 
 def _kind(raw: msgspec.Raw) -> str:
@@ -159,12 +158,39 @@ def _text(raw: msgspec.Raw, source: str) -> str | None:
             return bytes(raw).decode()
 
 
-def _objects(raw: bytes | msgspec.Raw, source: str) -> Sequence[Mapping[_Name, msgspec.Raw]]:
+def _texts(raws: Sequence[msgspec.Raw], source: str) -> list[str | None]:
+    """What ``_text`` gives for each. Most columns are of one kind, and all their values are read at once."""
+    joined = b",".join(raws)
+    if _NO_SCALAR.search(joined) is None:
+        return [None if text == "null" else text for text in joined.decode().split(",")]
+    try:
+        found: list[str | None] = _STRINGS.decode(b"[%b]" % joined)
+    except msgspec.MsgspecError:
+        return [_text(raw, source) for raw in raws]
+    return found
+
+
+def _objects(raw: bytes | msgspec.Raw, source: str) -> Sequence[Mapping[str, msgspec.Raw]]:
     """The objects of a list.
 
     Raises:
         SourceError: one gives a name twice, of which the decoder would keep the last value alone.
     """
+    found: list[dict[str, msgspec.Raw]] = _decoded(_OBJECTS, raw, source)
+    names = sum(map(len, found))
+    # A name stands between two quotes, so that no quote is left over where all names and values were kept.
+    quotes = 2 * names + b"".join(chain.from_iterable(row.values() for row in found)).count(b'"')
+    if bytes(raw).count(b'"') != quotes and _names(raw, source) != names:
+        raise SourceError(
+            source=source,
+            culprit="an object of its JSON gives a name twice.",
+            remedy="Ask the source's owner which value is meant.",
+        )
+    return found
+
+
+def _names(raw: bytes | msgspec.Raw, source: str) -> int:
+    """How many names the objects of a list give, those that come again included."""
     read = 0
 
     def named(kind: type[_Name], name: str) -> _Name:
@@ -172,16 +198,8 @@ def _objects(raw: bytes | msgspec.Raw, source: str) -> Sequence[Mapping[_Name, m
         read += 1
         return kind(name)
 
-    found: list[dict[_Name, msgspec.Raw]] = _decoded(
-        msgspec.json.Decoder(list[dict[_Name, msgspec.Raw]], dec_hook=named), raw, source
-    )
-    if read > sum(map(len, found)):
-        raise SourceError(
-            source=source,
-            culprit="an object of its JSON gives a name twice.",
-            remedy="Ask the source's owner which value is meant.",
-        )
-    return found
+    _decoded(msgspec.json.Decoder(list[dict[_Name, msgspec.Raw]], dec_hook=named), raw, source)
+    return read
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, source: str) -> Any:  # noqa: ANN401

@@ -169,6 +169,7 @@ class SqlSource(Source):
         return Delivered(
             source=copied.source,
             rows=_rows(request),
+            file=request.raw,
             facts={
                 "database": copied.database,
                 "rows": copied.rows,

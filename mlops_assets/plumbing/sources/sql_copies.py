@@ -13,6 +13,7 @@ import duckdb
 
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.lake.catalog import literal, quote
+from mlops_assets.platform.lake.files import COMPRESSION, ROW_GROUP
 from mlops_assets.plumbing.sources.sql_parameters import with_values, without_end
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEXT: Final = "VARCHAR"
+FORMAT: Final = f"(FORMAT parquet, COMPRESSION {COMPRESSION}, ROW_GROUP_SIZE {ROW_GROUP})"
+"""Of the copies: that of the lake's own files."""
+
 _MOST_NEAR: Final = 3
 
 
@@ -165,7 +169,7 @@ def typed(
     )
     try:
         [(rows,)] = connection.execute(
-            f"COPY (SELECT {chosen} FROM {texts}) TO {literal(str(target))} (FORMAT parquet)"
+            f"COPY (SELECT {chosen} FROM {texts}) TO {literal(str(target))} {FORMAT}"
         ).fetchall()
     except duckdb.ConversionException:
         _refuse_values(connection, texts, columns, source)

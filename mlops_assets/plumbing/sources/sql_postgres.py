@@ -1,13 +1,16 @@
 """PostgreSQL: one statement read whole, in one read-only snapshot, as the server sends it.
 
 Put here how PostgreSQL is asked and what its types and errors mean. Keep out other databases. DuckDB's own extension
-is not used: it makes doubles of numbers without a precision, and its errors have no SQLSTATE.
+is not used: it makes doubles of numbers without a precision and 0 of a ``numeric`` NaN, and its errors have no
+SQLSTATE.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import re
+import shutil
 from contextlib import closing, suppress
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -23,6 +26,8 @@ from mlops_assets.plumbing.sources.trust import is_on_this_machine
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from _typeshed import ReadableBuffer
 
     from mlops_assets.plumbing.sources.databases import Postgres
     from mlops_assets.plumbing.sources.delivered import Request
@@ -45,6 +50,7 @@ _TABLES: Final = (
     "WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema') LIMIT 10000"
 )
 _BUFFER: Final = 1 << 20
+_PART: Final = 8 << 20
 _LONGEST_LINE: Final = 2_000_000
 # A failed connection has no SQLSTATE in psycopg2, so that only the text tells a refusal from an absence.
 _REFUSES: Final = re.compile(r"authentication|password|pg_hba|permission denied|not permitted|role .* does not exist")
@@ -80,49 +86,84 @@ def copy_postgres(database: Postgres, question: Question, request: Request) -> C
         connection = _connected(dsn, password, question)
     except psycopg2.Error as error:
         raise _not_connected(name, error) from None
-    texts = request.scratch / "sql.csv"
+    parts = Parts(request.scratch / "sql")
     with closing(connection):
         try:
-            columns, sent = _copy(connection, question, texts, source)
+            columns, sent = _copy(connection, question, parts, source)
         except psycopg2.Error as error:
             raise _told(source, question, connection, error) from None
     file = request.raw
-    rows = typed(request.connection, _read(texts, len(columns), sent.longest), columns, file, source)
-    texts.unlink()
-    if rows != sent.rows:
+    rows = typed(request.connection, _read(parts, len(columns)), columns, file, source)
+    shutil.rmtree(parts.folder)
+    if rows != sent:
         raise SourceError(
             source=source,
-            culprit=f"it sent {sent.rows:,} rows, of which {rows:,} could be read.",
+            culprit=f"it sent {sent:,} rows, of which {rows:,} could be read.",
             remedy="Report this with the types of the columns.",
         )
     return Copied(source=source, database=name, file=file, rows=rows)
 
 
-def _read(texts: Path, columns: int, longest: int) -> str:
+def _read(parts: Parts, columns: int) -> str:
     """SQL of the texts. The server quotes every value and no NULL, so that an empty text and a missing one differ."""
     # A line that is longer than said is an error, and the buffer holds at least one.
-    line = max(_LONGEST_LINE, longest + 1)
+    line = max(_LONGEST_LINE, parts.longest + 1)
+    files = ", ".join(literal(str(file)) for file in parts.files)
     names = ", ".join(f"c{n}: {literal(TEXT)}" for n in range(columns))
     return (
-        f"read_csv({literal(str(texts))}, columns = {{{names}}}, auto_detect = false, header = false, "
+        f"read_csv([{files}], columns = {{{names}}}, auto_detect = false, header = false, "
+        # Within a file a thread that begins in its midst has to guess whether it is between quotes.
         "parallel = false, hive_partitioning = false, "
         r"""delim = ',', quote = '"', escape = '"', new_line = '\n', nullstr = '\N', allow_quoted_nulls = false, """
         f"max_line_size = {line}, buffer_size = {max(16 * _LONGEST_LINE, 2 * line)})"
     )
 
 
-class _Sent:
-    """Counts the rows that the server sends: one call for each."""
+class Parts(io.RawIOBase):
+    """Files of whole rows, one after the other, which several threads can read.
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.rows = 0
+    A buffer before it takes the rows that the server sends, each by itself, and hands them on many at once: a function
+    of ours for each took as long as to receive it.
+
+    Args:
+        folder: the one to make for them.
+
+    Attributes:
+        folder: likewise.
+        files: their files, at least one.
+        longest: no row has more bytes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        folder.mkdir()
+        self.folder = folder
+        self.files: list[Path] = []
         self.longest = 0
+        self._file = self._begun()
 
-    def write(self, row: bytes) -> None:
-        self.rows += 1
-        self.longest = max(self.longest, len(row))
-        self._file.write(row)
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, rows: ReadableBuffer, /) -> int:
+        """Add rows to the last file, or begin another."""
+        size = memoryview(rows).nbytes
+        if self._file.tell() >= _PART:
+            self._file.close()
+            self._file = self._begun()
+        self._file.write(rows)
+        self.longest = max(self.longest, size)
+        return size
+
+    def close(self) -> None:
+        """End the last file."""
+        self._file.close()
+        super().close()
+
+    def _begun(self) -> IO[bytes]:
+        self.files.append(self.folder / f"{len(self.files):06}.csv")
+        return self.files[-1].open("wb")
 
 
 def _connected(dsn: str, password: str | None, question: Question) -> Any:  # noqa: ANN401  it publishes no types
@@ -144,7 +185,9 @@ def _connected(dsn: str, password: str | None, question: Question) -> Any:  # no
     return connection
 
 
-def _copy(connection: Any, question: Question, target: Path, source: str) -> tuple[list[Column], _Sent]:  # noqa: ANN401
+def _copy(connection: Any, question: Question, parts: Parts, source: str) -> tuple[list[Column], int]:  # noqa: ANN401
+    """What the columns are, and how many rows the server says to have sent."""
+
     def write(_: str, value: str) -> str:
         adapted = adapt(value)
         adapted.prepare(connection)
@@ -156,12 +199,9 @@ def _copy(connection: Any, question: Question, target: Path, source: str) -> tup
         cursor.execute(f"SELECT * FROM ({statement}\n) AS asked LIMIT 0")
         columns = [_column(described) for described in cursor.description]
         refuse_columns(source, columns, question)
-        with target.open("wb") as file:
-            sent = _Sent(file)
-            cursor.copy_expert(
-                rf"COPY ({statement}" "\n" r") TO STDOUT (FORMAT csv, FORCE_QUOTE *, NULL '\N')", sent, _BUFFER
-            )
-    return columns, sent
+        with io.BufferedWriter(parts, _BUFFER) as rows:
+            cursor.copy_expert(rf"COPY ({statement}" "\n" r") TO STDOUT (FORMAT csv, FORCE_QUOTE *, NULL '\N')", rows)
+        return columns, cursor.rowcount
 
 
 def _column(described: Any) -> Column:  # noqa: ANN401  psycopg2 publishes no types

@@ -18,7 +18,7 @@ from mlops_assets.platform.errors import PlatformError, SourceError, SourceUnava
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.plumbing.sources import room
 from mlops_assets.plumbing.sources.secret import text_of
-from mlops_assets.plumbing.sources.sql_copies import Copied, Question
+from mlops_assets.plumbing.sources.sql_copies import FORMAT, Copied, Question
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -125,7 +125,7 @@ class _Asked:
         [(rows,)] = self._run(
             f"COPY (SELECT {checked} FROM",
             f"SELECT {chosen} FROM ({self._statement}\n)",
-            f") TO {literal(str(target))} (FORMAT parquet)",
+            f") TO {literal(str(target))} {FORMAT}",
         )
         return int(rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import os
 import signal
 import socket
@@ -13,17 +14,26 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import duckdb
 import pytest
 from psycopg2 import sql
 
+from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.errors import SettingsError, SourceError, SourceUnavailableError
+from mlops_assets.platform.lake.session import LakeSession
+from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.sources.databases import Postgres
+from mlops_assets.plumbing.sources.delivered import Request
+from mlops_assets.plumbing.sources.layout import Layout, conformed
 from mlops_assets.plumbing.sources.secret import Secret
 from mlops_assets.plumbing.sources.sql import SqlSource
+from mlops_assets.plumbing.sources.sql_postgres import Parts
 from mlops_assets_tests.plumbing.sources.sql_orders import INT, MONTHLY, ORDERS, asked, orders, published
 from mlops_assets_tests.postgres import PostgresDatabase, running_server
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlops_assets_tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -127,6 +137,71 @@ def test_a_long_text_arrives_whole(shop: PostgresDatabase) -> None:
         source(shop, query="""SELECT repeat(E'é"\n,', 5000000) AS s, 1 AS i FROM generate_series(1, 2)""")
     )
     assert values["s"] == ['é"\n,' * 5_000_000] * 2
+
+
+def test_many_rows_arrive_in_their_order_whatever_their_text_holds(shop: PostgresDatabase) -> None:
+    query = """SELECT i, repeat(E'"\\n,', 1 + i % 100) AS s FROM generate_series(0, 199999) i ORDER BY i"""
+    values, _, _ = asked(source(shop, query=query))
+    assert values["i"] == list(range(200_000))
+    assert all(text == '"\n,' * (1 + number % 100) for number, text in enumerate(values["s"]))
+
+
+def test_a_buffer_hands_on_whole_rows(tmp_path: Path) -> None:
+    """What Python's buffer does and does not promise: without it a file would begin within a row."""
+    lengths = [3, 60, 4000, 300_000, 3, 2_500_000, 1_048_574, 1_048_573, 60]
+    rows = [b"<" + bytes(length + number) + b">" for number in range(12) for length in lengths]
+    parts = Parts(tmp_path / "sql")
+    with io.BufferedWriter(parts, 1 << 20) as buffer:
+        for row in rows:
+            buffer.write(row)
+    found = [file.read_bytes() for file in parts.files]
+    assert len(found) > 4
+    assert all(part.startswith(b"<") and part.endswith(b">") for part in found)
+    assert b"".join(found) == b"".join(rows)
+    assert max(map(len, rows)) <= parts.longest <= max(map(len, rows)) + (1 << 20)
+
+
+def test_rows_in_the_columns_and_types_of_the_contract_are_not_written_anew(
+    shop: PostgresDatabase, tmp_path: Path
+) -> None:
+    raw, rows = conformed_of(source(shop, query="SELECT order_id, amount FROM orders"), tmp_path)
+    assert rows.read_bytes() == raw.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT amount, order_id FROM orders",
+        "SELECT order_id::int, amount FROM orders",
+        "SELECT order_id, amount::numeric(12, 3) FROM orders",
+        "SELECT order_id, amount::text FROM orders",
+    ],
+)
+def test_other_rows_are_written_in_the_columns_and_types_of_the_contract(
+    shop: PostgresDatabase, tmp_path: Path, query: str
+) -> None:
+    _, rows = conformed_of(source(shop, query=query), tmp_path)
+    found = duckdb.read_parquet(str(rows))
+    assert dict(zip(found.columns, map(str, found.types), strict=True)) == {
+        "order_id": "BIGINT",
+        "amount": "DECIMAL(10,2)",
+    }
+    assert found.fetchall() == [(1, Decimal("9.50")), (2, Decimal("3.00")), (3, Decimal("0.30"))]
+
+
+def conformed_of(one: SqlSource, folder: Path) -> tuple[Path, Path]:
+    """What was delivered, and the rows that were made of it."""
+    layout = Layout(source=one.name, columns={}, formats={}, evolve=False)
+    with LakeSession(Settings.load()) as session:
+        request = Request(
+            contract=one.contract,
+            partition=Partition(None, {}),
+            connection=session.connection,
+            scratch=session.scratch,
+            raw=folder / "raw",
+            settings=session.settings,
+        )
+        return request.raw, conformed(one.read(request), request, layout, folder / "rows.parquet").file
 
 
 def test_text_of_a_server_that_knows_no_encoding_is_refused_unless_it_is_in_utf_8(
