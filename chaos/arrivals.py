@@ -1,16 +1,18 @@
 """Files that arrive while everything is killed: does every partition hold the last whole delivery, once?
 
-A real ``dagster-daemon`` with the sensor of a file source and the schedule of a SQL source. Files are delivered,
-corrected, sent twice and left half written, and the months of a PostgreSQL table change; meanwhile a run, the code
-server, the daemon with all that it has started, or PostgreSQL is killed at random moments (SIGKILL; PostgreSQL ends at
-once and starts again). A reader looks all the time: each partition that it sees holds all rows of one whole delivery.
-At the end each must hold the last one, nothing is doubled, and every publish has its event.
+A real ``dagster-daemon`` with the sensors of a file source and of files over HTTP, and the schedules of a SQL source
+and of a REST source that is asked for changes alone. Files are delivered, corrected, sent twice and left half written,
+those over HTTP are replaced and break off, and the months of a PostgreSQL table and of the service change; meanwhile a
+run, the code server, the daemon with all that it has started, or PostgreSQL is killed at random moments (SIGKILL;
+PostgreSQL ends at once and starts again). A reader looks all the time: each partition that it sees holds all rows of
+one whole delivery, of changes all rows as they were after one of them. At the end each must hold the last one, nothing
+is doubled, and every publish has its event.
 
 That a run's process is gone is told by the code server that started it; where that is gone, too, this campaign tells
 it, as the reaper does in the deployment.
 
-``make chaos NAME=arrivals``; KILLS (200), SEED (1) and TABLES (``filed booked``) are read from the environment. Prints
-one line of JSON; exits with 1 if anything is wrong, and leaves the folder to look into.
+``make chaos NAME=arrivals``; KILLS (200), SEED (1) and TABLES (``filed booked fetched changed``) are read from the
+environment. Prints one line of JSON; exits with 1 if anything is wrong, and leaves the folder to look into.
 """
 
 from __future__ import annotations
@@ -40,7 +42,16 @@ from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.plumbing.sources.faults import arriving
-from mlops_assets_tests.plumbing.sources.faults.arriving import BOOKED, FILED, KEYS, TABLES, Sender
+from mlops_assets_tests.plumbing.sources.faults.arriving import (
+    BOOKED,
+    CHANGED,
+    FETCHED,
+    FILED,
+    KEYS,
+    TABLES,
+    Sender,
+    Servers,
+)
 from mlops_assets_tests.postgres import running_server
 
 if TYPE_CHECKING:
@@ -49,7 +60,7 @@ if TYPE_CHECKING:
 KILLS = int(os.environ.get("KILLS", "200"))
 SEED = int(os.environ.get("SEED", "1"))
 VICTIMS = ("run",) * 14 + ("database",) * 4 * ("booked" in TABLES) + ("daemon and all", "code server")
-CONTRACTS = tuple(each for each in (FILED, BOOKED) if each.table in TABLES)
+CONTRACTS = tuple(each for each in (FILED, BOOKED, FETCHED, CHANGED) if each.table in TABLES)
 MOST_SECONDS = 420.0
 """How long the last deliveries may take, a schedule of three minutes and runs that had to be tried again among them."""
 _LOST_SECONDS = 20.0
@@ -133,20 +144,26 @@ class Reader(threading.Thread):
                     self.wrong.append(f"unreadable: {error}"[:300])
                 continue
             self.reads += 1
-            for (table, month), (rows, distinct, numbers) in found.items():
-                if len(numbers) != 1 or rows != distinct or rows != self._sender.rows[int(numbers[0])]:
+            for (table, month), (rows, distinct, numbers, total) in found.items():
+                if (rows, distinct, numbers, total) != self._sender.wanted(int(numbers[0])):
                     self.wrong.append(f"{table} {month}: {rows} rows, {distinct} distinct, of deliveries {numbers[:5]}")
 
 
-def held() -> dict[tuple[str, str], tuple[int, int, list[str]]]:
-    """Of each partition its rows, how many are distinct, and the deliveries that they came with."""
+def held() -> dict[tuple[str, str], tuple[int, int, list[str], int]]:
+    """Of each partition its rows, how many are distinct, the deliveries that they came with, and the sum of those.
+
+    Of changes the last one stands for all.
+    """
     found = {}
     with LakeSession(Settings.load()) as session:
         session.attach("shop")
         for contract in CONTRACTS:
             if not ledger.current(session, contract, list(KEYS)):
                 continue
-            counted = "SELECT month, count(*), count(DISTINCT visit), list(DISTINCT who) FROM shop.raw"
+            numbers = "[max_by(who, small)]" if contract is CHANGED else "list(DISTINCT who)"
+            counted = (
+                f"SELECT month, count(*), count(DISTINCT visit), {numbers}, sum(who::BIGINT)::BIGINT FROM shop.raw"  # noqa: S608  ours
+            )
             rows = session.connection.execute(f"{counted}.{contract.table} GROUP BY month").fetchall()
             found.update({(contract.table, month): tuple(others) for month, *others in rows})
     return found
@@ -164,7 +181,7 @@ def settle(instance: dg.DagsterInstance) -> None:
             instance.report_run_failed(run, "Its process is gone.")
 
 
-def campaign(folder: Path, server: PostgresServer, daemon: Daemon) -> dict[str, Any]:
+def campaign(folder: Path, server: PostgresServer, daemon: Daemon, servers: Servers) -> dict[str, Any]:
     """All kills, and what was found."""
     chance = random.Random(SEED)
     database = server.create_database()
@@ -175,9 +192,16 @@ def campaign(folder: Path, server: PostgresServer, daemon: Daemon) -> dict[str, 
     os.environ.update(
         {arriving.FOLDER: str(folder / "delivered"), arriving.DSN: database.dsn, arriving.PASSWORD: database.password}
     )
+    os.environ.update(
+        {
+            arriving.EXPORTS: f"{servers.exports.url}/{{month}}.csv",
+            arriving.CHANGES: f"{servers.changes.url}/changes",
+        }
+    )
     (folder / "delivered").mkdir()
-    sender = Sender(folder / "delivered", database, chance)
-    sends = [send for table, send in (("filed", sender.file), ("booked", sender.book)) if table in TABLES]
+    sender = Sender(folder / "delivered", database, chance, servers)
+    known = {"filed": sender.file, "booked": sender.book, "fetched": sender.export, "changed": sender.change}
+    sends = [known[table] for table in known if table in TABLES]
     for month in KEYS:
         for send in sends:
             send(month)
@@ -244,7 +268,7 @@ def until_all_is_there(sender: Sender, instance: dg.DagsterInstance) -> list[str
         left = [
             f"{table} {month} holds {found.get((table, month))}, the last was {number} with {sender.rows[number]} rows"
             for (table, month), number in sender.last.items()
-            if found.get((table, month)) != (sender.rows[number], sender.rows[number], [str(number)])
+            if found.get((table, month)) != sender.wanted(number)
         ]
         busy = instance.get_runs(dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES)))
         if time.monotonic() > until or not (left or busy):
@@ -260,10 +284,11 @@ def main() -> int:
     os.environ.update(
         MLOPS_ASSETS_HOME=str(folder), DAGSTER_HOME=str(folder / "dagster"), PYTHONPATH=os.pathsep.join(sys.path)
     )
-    with running_server() as server:
+    servers = Servers()
+    with running_server() as server, servers.exports, servers.changes:
         daemon = Daemon(folder)
         try:
-            result = campaign(folder, server, daemon)
+            result = campaign(folder, server, daemon, servers)
         finally:
             daemon.kill("all", random.Random(SEED))
     print(json.dumps(result), flush=True)

@@ -18,6 +18,7 @@ import contextlib
 import json
 import logging
 import os
+import queue
 import shutil
 import sys
 import tempfile
@@ -65,7 +66,7 @@ def all_rounds(folder: Path, given: argparse.Namespace) -> list[Played]:
     while running:
         try:
             one = told.get(timeout=120)
-        except Exception:  # noqa: BLE001  nothing came
+        except queue.Empty:
             dead = [worker.exitcode for worker in workers if not worker.is_alive()]
             played.append(
                 Played(number=-1, kind="all", fault="a worker", outcome="wrong", wrong=f"silent; ended: {dead}")
@@ -101,7 +102,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--kinds", default=os.environ.get("KINDS", ""))
     parser.add_argument("--round", type=int)
     given = parser.parse_args()
-    given.kinds = tuple(name.strip() for name in given.kinds.split(",") if name.strip() in KINDS)
+    given.kinds = tuple(name for part in given.kinds.split(",") if (name := part.strip()))
+    if unknown := [name for name in given.kinds if name not in KINDS]:
+        parser.error(f"there is no kind {unknown[0]!r}; there are {', '.join(KINDS)}")
     return given
 
 

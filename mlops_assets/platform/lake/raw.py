@@ -7,7 +7,6 @@ Put here how a delivery is kept, found again and let go. Keep out what is in it 
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 import time
 from typing import TYPE_CHECKING, Final
@@ -19,6 +18,7 @@ from mlops_assets.platform.lake.ledger import Delivery
 from mlops_assets.platform.leftovers import files_with
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -47,13 +47,9 @@ def keep(settings: Settings, contract: Contract, file: Path, delivery: Delivery)
     sync_file(file)
     path = _folder(settings, contract) / delivery.sha256
     with taking_turns(path.parent):
-        # One that a crash has cut is as if it were not there.
-        if path.is_file() and path.stat().st_size == delivery.bytes:
-            file.unlink()
-            os.utime(path)
-        else:
-            file.chmod(0o600)
-            file.replace(path)
+        # It takes the place of the same bytes from before, which may have been damaged since.
+        file.chmod(0o600)
+        file.replace(path)
         sync_folder(path.parent)
 
 

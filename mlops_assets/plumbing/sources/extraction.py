@@ -87,7 +87,9 @@ def _asked(source: Source, partition: Partition, session: LakeSession, *, whole:
     file = rows.file
     if increment is not None:
         file = increment.merged(rows.file, session.scratch / "merged.parquet")
-        metadata["since"] = str(increment.since) if increment.of_published else "the start"
+        # The watermark is a value of a row: of persons it is not told.
+        watermark = "the publish before" if source.contract.personal else str(increment.since)
+        metadata["since"] = watermark if increment.of_published else "the start"
     return _Extract(file, metadata, tuple(map(delivered.hidden.said, rows.changes)))
 
 

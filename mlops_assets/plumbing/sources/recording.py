@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 import httpx
 
 from mlops_assets.platform.errors import SourceError
+from mlops_assets.plumbing.sources.hidden import HIDDEN
 from mlops_assets.plumbing.sources.http_answers import Fetched
 from mlops_assets.plumbing.sources.http_faults import RefusedRequestError
 
@@ -151,5 +152,6 @@ class Player:
             body=self._archive.read(f"{self._count:06}"),
             unchanged=False,
             location=httpx.URL(about["location"]),
-            links=tuple(about["links"]),
+            # What is hidden in them told the pages apart.
+            links=tuple(link.replace(HIDDEN, str(self._count)) for link in about["links"]),
         )

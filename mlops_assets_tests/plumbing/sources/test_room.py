@@ -19,7 +19,7 @@ from mlops_assets.plumbing.sources.rest import RestSource
 from mlops_assets.plumbing.sources.sql import SqlSource
 from mlops_assets.plumbing.sources.wholeness import Quiet
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Said
-from mlops_assets_tests.plumbing.sources.faults.rounds import _read
+from mlops_assets_tests.plumbing.sources.faults.rounds import read
 from mlops_assets_tests.plumbing.sources.faults.visits import MONTH, NAMES, VISITS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def little_room(most_bytes: int) -> Iterator[None]:
 
 def told(source: Source, most_bytes: int) -> str:
     with little_room(most_bytes):
-        rows, error, _ = _read(source, MONTH)
+        rows, error, _ = read(source, MONTH)
     assert rows is None
     return str(error)
 
@@ -61,7 +61,7 @@ def file(tmp_path: Path) -> Path:
 def test_a_file_that_has_no_room_is_tried_again_and_not_blamed(file: Path, most_bytes: int) -> None:
     source = FileSource(contract=VISITS, path=str(file.parent), file="{month}.csv", whole=Quiet(seconds=0))
     assert "the disk for its temporary files is full" in told(source, most_bytes)
-    rows, _, _ = _read(source, MONTH)
+    rows, _, _ = read(source, MONTH)
     assert rows is not None
     assert len(rows) == len(ROWS)
 

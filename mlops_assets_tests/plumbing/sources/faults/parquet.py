@@ -51,7 +51,8 @@ _OTHERS: Final = {
 }
 
 
-def _table(rows: Sequence[Row]) -> pa.Table:
+def table_of(rows: Sequence[Row]) -> pa.Table:
+    """The rows in the contract's types."""
     return pa.table({
         name: pa.array([row[1 + at] for row in rows], kind) for at, (name, kind) in enumerate(_TYPES.items())
     })  # fmt: skip
@@ -62,10 +63,10 @@ def parquet(chance: random.Random, bench: Bench) -> Iterator[Case]:
     """A Parquet file with damaged bytes, or with other types."""
     given = visits.rows(chance)
     truth = typed(given)
-    table = _table(truth)
-    good = _written(chance, table)
+    table = table_of(truth)
+    good = written(chance, table)
     if chance.random() < 0.4:
-        content, fault = _retyped(chance, table)
+        content, fault = retyped(chance, table)
     else:
         content, fault = mutations.some(chance, good)
         fault = f"damaged: {fault}" if len(content) == len(good) else fault
@@ -90,7 +91,8 @@ def parquet(chance: random.Random, bench: Bench) -> Iterator[Case]:
         )
 
 
-def _written(chance: random.Random, table: pa.Table) -> bytes:
+def written(chance: random.Random, table: pa.Table) -> bytes:
+    """A Parquet file, in one of many ways."""
     sink = io.BytesIO()
     pq.write_table(
         table,
@@ -105,7 +107,7 @@ def _written(chance: random.Random, table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def _retyped(chance: random.Random, table: pa.Table) -> tuple[bytes, str]:
+def retyped(chance: random.Random, table: pa.Table) -> tuple[bytes, str]:
     """The same values in another type, as far as that has them; or another structure."""
     name = chance.choice(NAMES)
     at = NAMES.index(name)
@@ -131,7 +133,7 @@ def _retyped(chance: random.Random, table: pa.Table) -> tuple[bytes, str]:
         table = table.rename_columns([each.upper() if each == name else each for each in table.column_names])
     else:
         table = table.slice(0, 0)
-    return _written(chance, table), way
+    return written(chance, table), way
 
 
 def _as(kind: pa.DataType, value: Any) -> Any:  # noqa: ANN401, PLR0911  of any type

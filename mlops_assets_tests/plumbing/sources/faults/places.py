@@ -30,7 +30,7 @@ from mlops_assets_tests.plumbing.sources.api import ApiServer, Said
 from mlops_assets_tests.plumbing.sources.faults import databases, visits
 from mlops_assets_tests.plumbing.sources.faults.dialects import Dialect, contract
 from mlops_assets_tests.plumbing.sources.faults.packings import pack, unpacked
-from mlops_assets_tests.plumbing.sources.faults.parquet import _table, _written
+from mlops_assets_tests.plumbing.sources.faults.parquet import table_of, written
 from mlops_assets_tests.plumbing.sources.faults.reference import RefusedError, typed
 from mlops_assets_tests.plumbing.sources.faults.rounds import Bench, Case, WrongError
 from mlops_assets_tests.plumbing.sources.faults.visits import KINDS, MONTH, NAMES
@@ -225,9 +225,10 @@ def full(chance: random.Random, bench: Bench) -> Iterator[Case]:
         else:
             form: Any = Parquet() if kind == "parquet" else Delimited.model_validate(dialect.format().model_dump())
             source = FileSource.model_validate({**there, "format": form})
-        content = {"parquet": lambda: _written(chance, _table(truth)), "packed": lambda: _good_pack(chance, plain)}.get(
-            kind, lambda: plain
-        )()
+        content = {
+            "parquet": lambda: written(chance, table_of(truth)),
+            "packed": lambda: _good_pack(chance, plain),
+        }.get(kind, lambda: plain)()
         file.write_bytes(content)
 
         @contextmanager

@@ -40,9 +40,11 @@ from mlops_assets_tests.plumbing.sources.faults.visits import MONTH, NAMES, Text
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    import dagster as dg
 
     from mlops_assets.plumbing.sources.source import Source
 
@@ -148,36 +150,38 @@ def judged(case: Case, chance: random.Random, *, whole_run: bool) -> str:
     Raises:
         WrongError: something that must not be.
     """
-    read = _by_a_run if whole_run and case.whole_run else _read
+    ask = by_a_run if whole_run and case.whole_run else read
     began = time.monotonic()
-    with _heard() as heard, case.around:
-        found, error, told = read(case.source, case.key)
+    with listened() as heard, case.around:
+        found, error, told = ask(case.source, case.key)
     seconds = time.monotonic() - began
     if seconds > case.most_seconds:
         raise WrongError(f"it took {seconds:.1f} s")
-    if problem := _leak(told, heard, case):
+    if problem := leak(told, heard, case):
         raise WrongError(problem)
-    if found is not None and case.accepted is not None and not any(_same(found, each) for each in case.accepted):
-        wanted = f"{len(case.accepted[0])} rows, {_first_other(found, case.accepted[0])}" if case.accepted else "none"
+    if found is not None and case.accepted is not None and not any(same(found, each) for each in case.accepted):
+        wanted = f"{len(case.accepted[0])} rows, {first_other(found, case.accepted[0])}" if case.accepted else "none"
         raise WrongError(f"gave {len(found)} rows, of which none or others are complete ({wanted})")
     if problem := None if whole_run and case.whole_run else case.also(error):
         raise WrongError(f"{problem}: {told}")
     case.heal()
-    again, _, told = _read(case.healed or case.source, case.healed_key or case.key)
+    again, _, told = read(case.healed or case.source, case.healed_key or case.key)
     if again is None:
         raise WrongError(f"healed it is refused: {told}")
-    if not _same(again, case.truth):
-        raise WrongError(f"healed it gives {len(again)} rows, {_first_other(again, case.truth)}")
+    if not same(again, case.truth):
+        raise WrongError(f"healed it gives {len(again)} rows, {first_other(again, case.truth)}")
     del chance
     return "complete" if found is not None else type(error).__name__ if error else "refused by the run"
 
 
-def _read(source: Source, key: str) -> tuple[list[Row] | None, PlatformError | None, list[str]]:
+def read(
+    source: Source, key: str, tags: Mapping[str, str] | None = None
+) -> tuple[list[Row] | None, PlatformError | None, list[str]]:
     """The rows, or the error, and all that was told."""
     with LakeSession(Settings.load()) as session:
         try:
             partition = Partition(key, source.contract.partition_values(key))
-            done = extracted(source, partition, session, {})
+            done = extracted(source, partition, session, tags or {})
         except UnexpectedError as error:
             raise WrongError(f"it raised {error}") from error
         except (SourceError, SettingsError, ContractError, LakeError) as error:
@@ -198,10 +202,13 @@ def _read(source: Source, key: str) -> tuple[list[Row] | None, PlatformError | N
     return found, None, [str(done.metadata)]
 
 
-def _by_a_run(source: Source, key: str) -> tuple[list[Row] | None, PlatformError | None, list[str]]:
+def by_a_run(
+    source: Source, key: str, tags: Mapping[str, str] | None = None, instance: dg.DagsterInstance | None = None
+) -> tuple[list[Row] | None, PlatformError | None, list[str]]:
+    """What a run published, or all that was told of one that failed."""
     said = io.StringIO()
     with redirect_stderr(said):
-        done = shop.run(source.model_copy(update={"retries": 0, "snapshot": True}), key)
+        done = shop.run(source.model_copy(update={"retries": 0, "snapshot": True}), key, tags=tags, instance=instance)
     told = [done.told, str(done.metadata), str(done.descriptions), said.getvalue()]
     if not done.success:
         if "unexpected " in done.told and "mlops-assets error" in done.told:
@@ -209,13 +216,19 @@ def _by_a_run(source: Source, key: str) -> tuple[list[Row] | None, PlatformError
         if not done.told:
             raise WrongError("a run failed, and told nothing")
         return None, None, told
+    return published(source, key), None, told
+
+
+def published(source: Source, key: str) -> list[Row]:
+    """The rows of a partition that everybody sees."""
     with LakeSession(Settings.load()) as session:
         table = current_table(session, source.contract)
         found = table.filter(table.month == key).select("month", *NAMES).to_pyarrow().to_pylist()
-    return [tuple(each.values()) for each in found], None, told
+    return [tuple(each.values()) for each in found]
 
 
-def _same(found: Sequence[Row], other: Sequence[Row]) -> bool:
+def same(found: Sequence[Row], other: Sequence[Row]) -> bool:
+    """Whether these are the same rows, in any order."""
     return len(found) == len(other) and sorted(map(_comparable, found)) == sorted(map(_comparable, other))
 
 
@@ -230,12 +243,14 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  of any type
     return value + 0 if isinstance(value, float | Decimal) else value
 
 
-def _first_other(found: Sequence[Row], other: Sequence[Row]) -> str:
+def first_other(found: Sequence[Row], other: Sequence[Row]) -> str:
+    """The first row that is not among the others."""
     known = {_comparable(each) for each in other}
     return next((f"such as {each!r:.300}" for each in found if _comparable(each) not in known), "missing ones")
 
 
-def _leak(told: Sequence[str], heard: Sequence[tuple[int, str]], case: Case) -> str | None:
+def leak(told: Sequence[str], heard: Sequence[tuple[int, str]], case: Case) -> str | None:
+    """What is told that nobody may read: a secret, or a word of a person."""
     text = "\n".join([*told, *(line for _, line in heard)])
     for secret in case.secrets:
         for form in (
@@ -268,7 +283,7 @@ class _Heard(logging.Handler):
 
 
 @contextmanager
-def _heard() -> Iterator[list[tuple[int, str]]]:
+def listened() -> Iterator[list[tuple[int, str]]]:
     """All that is logged meanwhile."""
     handler, root = _Heard(), logging.getLogger()
     before = root.level

@@ -6,6 +6,7 @@ Put here what is good. Keep out what breaks it (``mutations``) and how text is r
 from __future__ import annotations
 
 import datetime as dt
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import dagster as dg
@@ -18,7 +19,7 @@ from mlops_assets.platform.contracts.volume import Volume
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Texts = dict[str, str | None]
 """A row before it is typed."""
@@ -45,10 +46,20 @@ _ODD: Final = (
 _PLAIN: Final = ("", "-a", "_b", " c d", "é")
 
 
-def contract(table: str, lake: Lake, *, personal: bool = False) -> Contract:
-    """A contract of visits by months."""
+def contract(
+    table: str,
+    lake: Lake,
+    *,
+    personal: bool = False,
+    never_null: Sequence[str] = ("visit",),
+    further: Mapping[str, types.DataType] = MappingProxyType({}),
+) -> Contract:
+    """A contract of visits by months, perhaps with further columns."""
     metadata = {"personal": True} if personal else None
-    columns = {name: pa.Column(kind, nullable=name != "visit", metadata=metadata) for name, kind in KINDS.items()}
+    columns = {
+        name: pa.Column(kind, nullable=name not in never_null, metadata=metadata)
+        for name, kind in [*KINDS.items(), *further.items()]
+    }
     return Contract(
         layer="raw",
         table=table,
