@@ -6,6 +6,7 @@ is kept (``incoming``), what is merged (``increments``), and which column is whi
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from mlops_assets.platform.lake import ledger, raw
 from mlops_assets.plumbing.sources import room
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.incoming import Incoming, kept
-from mlops_assets.plumbing.sources.increments import WHOLE_TAG, Increment
+from mlops_assets.plumbing.sources.increments import ORIGIN, WHOLE_TAG, Increment, mark_of
 from mlops_assets.plumbing.sources.layout import Conformed, Layout, conformed
 from mlops_assets.plumbing.sources.together import in_step
 
@@ -74,13 +75,15 @@ def extracted(
 
 def _asked(source: Source, partition: Partition, session: LakeSession, *, whole: bool) -> _Extract:
     declared = source.watermark()
-    increment = None
+    increment, own = None, {}
     if declared is not None:
+        own = {ORIGIN: mark_of(source.origin())}
         before = None if whole else _mergeable(source, partition, session)
         increment = Increment(declared, source.contract, session, before, source=source.name)
     with Incoming(source.contract, session, keep=source.keep) as incoming:
         request = _request(source, partition, session, incoming.file, increment)
         delivered = source.read(request)
+        delivered = dataclasses.replace(delivered, facts={**delivered.facts, **own})
         incoming.came(delivered, since=increment is not None and increment.of_published)
         rows = _conformed(source, delivered, request, session.scratch / "conformed.parquet")
         metadata = {**delivered.facts, **incoming.kept(rows.file)}
@@ -116,11 +119,17 @@ def _reread(source: Source, again: Sequence[Delivery], partition: Partition, ses
 
 
 def _mergeable(source: Source, partition: Partition, session: LakeSession) -> Entry | None:
-    """What is published of the partition, if changes can be merged with it: it was made as it would be made now."""
+    """What is published of the partition, if changes can be merged with it: it was made as it would be made now.
+
+    That is by the same code and declaration, of the same origin, in the same columns.
+    """
     contract = source.contract
     session.attach(contract.lake.name)
     before = ledger.current(session, contract, [partition.key]).get(partition.key)
     if before is None or before.record.code_version != source.code_version():
+        return None
+    told = before.record.delivery
+    if told is None or told.facts.get(ORIGIN) != mark_of(source.origin()):
         return None
     return before if list(before.record.columns) == list(columns_of(contract)) else None
 

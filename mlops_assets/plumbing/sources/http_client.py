@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
-_SECRET_NAMES: Final = re.compile(r"key|token|secret|pass|sig|auth|cred|code|session", re.IGNORECASE)
+SECRET_NAMES: Final = re.compile(r"key|token|secret|pass|sig|auth|cred|code|session", re.IGNORECASE)
+"""Names of parameters whose values are secrets."""
 _LEAST: Final = 16
 """Characters of the shortest value in an address that may be a secret, by its name: ``code=EU27`` is none."""
 _FOR_ANYBODY: Final = frozenset({
@@ -164,7 +165,7 @@ class Client:
                 remedy="Use its https address.",
             )
         for name, value in url.params.multi_items():
-            if _SECRET_NAMES.search(name):
+            if SECRET_NAMES.search(name):
                 self._hidden.add(value, name)
         if url.password:
             self._hidden.add(url.password, "password")
@@ -262,6 +263,10 @@ class Client:
             response = client.send(request, stream=True)
         # Looked up anew when the body is read.
         times["read"] = self._limits.idle_seconds
+        for name in ("ETag", "Last-Modified"):
+            # It is told, and sent again: one that repeats a secret counts as none.
+            if self._hidden.secrets(text := response.headers.get(name, "")) != text:
+                del response.headers[name]
         return response
 
     def _redirected(self, old: httpx.URL, new: httpx.URL, question: Question) -> httpx.URL:
@@ -285,7 +290,7 @@ class Client:
     def _is_told_in(self, address: httpx.URL, question: Question) -> bool:
         """Whether the address repeats a secret that the question was sent with."""
         own = (*question.url.params.multi_items(), *question.headers.items())
-        found = [text for name, text in own if _SECRET_NAMES.search(name) and len(text) >= _LEAST]
+        found = [text for name, text in own if SECRET_NAMES.search(name) and len(text) >= _LEAST]
         secrets = Hidden()
         for text in (*found, *self._access.query.values(), *self._access.headers().values()):
             # Without the scheme of Authorization.

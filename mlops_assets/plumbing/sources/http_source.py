@@ -9,7 +9,7 @@ import string
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, Self
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import dagster as dg
 import httpx
@@ -21,6 +21,7 @@ from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.sources.access import Access
 from mlops_assets.plumbing.sources.auth import ApiKey, Auth
 from mlops_assets.plumbing.sources.http_bodies import Kind
+from mlops_assets.plumbing.sources.http_client import SECRET_NAMES
 from mlops_assets.plumbing.sources.http_limits import Limits
 from mlops_assets.plumbing.sources.http_looks import Looker, short
 from mlops_assets.plumbing.sources.http_validators import Asked
@@ -101,7 +102,7 @@ class HttpSource(Source):
             )
         for option, texts in (("query", self.query), ("headers", self.headers)):
             for text in texts.values():
-                require_known(self.name, option, text, self.contract, since=self.watermark() is not None)
+                self._require_filled(option, text)
         for header in self.headers:
             if header.lower() in _SECRET_HEADERS | _TRANSPORT_HEADERS:
                 secret = header.lower() in _SECRET_HEADERS
@@ -113,7 +114,13 @@ class HttpSource(Source):
         return self
 
     def _require_url(self, text: str) -> None:
-        require_known(self.name, "url", text, self.contract, since=self.watermark() is not None)
+        self._require_filled("url", text)
+
+    def _require_filled(self, option: str, text: str) -> None:
+        """Refuse a text that could not be filled in."""
+        since = self.watermark()
+        formatted = {START, END, *([SINCE] if since is not None and since.is_moment(self.contract) else [])}
+        require_known(self.name, option, text, self.contract, since=since is not None, formatted=formatted)
 
     def paging(self) -> list[str]:
         """The parameters of the query that ask for pages; none for most kinds."""
@@ -138,6 +145,10 @@ class HttpSource(Source):
     def named(self, url: str) -> set[str]:
         """All that is named there."""
         return {name for text in self.texts(url) for name in fields_of(text)}
+
+    def origin(self) -> str:
+        """The address as declared, without secrets."""
+        return _public(text_of(self.url, "url"))
 
     def access(self, settings: Settings, limits: Limits) -> Access:
         """What signs the questions.
@@ -176,7 +187,7 @@ class HttpSource(Source):
         said = access.hidden.said(url)
         parameters = {name: filled(text, self.contract, partition, since) for name, text in self.query.items()}
         headers = {name: filled(text, self.contract, partition, since) for name, text in self.headers.items()}
-        asked = Asked.of(said, sorted(parameters.items()), sorted(headers.items()), self.version_of())
+        asked = Asked.of(_public(url), sorted(parameters.items()), sorted(headers.items()), self.version_of())
         return Address(url=url, parameters=parameters, headers=headers, said=said, asked=asked)
 
     def version_of(self) -> str:
@@ -240,6 +251,16 @@ class HttpSource(Source):
             known=address.asked.told(known),
         )
         return address.asked.identity(version)
+
+
+def _public(url: str) -> str:
+    """The address without the values that are secrets by their names: of others each is of something else."""
+    split = urlsplit(url)
+    query = [
+        (name, "" if SECRET_NAMES.search(name) else value)
+        for name, value in parse_qsl(split.query, keep_blank_values=True)
+    ]
+    return split._replace(query=urlencode(query)).geturl()
 
 
 def _require_no_account(address: str, source: str) -> None:

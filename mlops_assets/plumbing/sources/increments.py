@@ -9,8 +9,10 @@ when they do.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import dagster as dg
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    from pydantic import BaseModel
+
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.ledger import Entry
     from mlops_assets.platform.lake.session import LakeSession
@@ -33,8 +37,12 @@ if TYPE_CHECKING:
 WHOLE_TAG: Final = "mlops_assets/whole"
 """Tag of a run that asks for all rows, whatever is published: what was deleted in the source is noticed only so."""
 
+ORIGIN: Final = "origin"
+"""Fact of a delivery that is merged: whose changes these are, see ``mark_of``."""
+
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
 _AHEAD: Final = dt.timedelta(days=1)
+_LONGEST: Final = 1e10
 
 
 class Since(dg.Model, dg.Resolvable):
@@ -42,7 +50,8 @@ class Since(dg.Model, dg.Resolvable):
 
     Attributes:
         column: of the contract, greater in rows that changed later: a time or number of change. Never NULL.
-        start: what is asked for first, and where the declaration has changed: as texts of that column are written.
+        start: what is asked for first, and where the declaration has changed: a date or moment in ISO 8601, a number,
+            or a text, as the column's type is.
         overlap: so much further back is asked each time, since rows may become visible later than they say: seconds for
             times, and days for dates, units for numbers.
 
@@ -53,11 +62,48 @@ class Since(dg.Model, dg.Resolvable):
 
     column: str
     start: str
-    overlap: Annotated[float, at_least(0)] = 0.0
+    overlap: Annotated[float, at_least(0, most=_LONGEST)] = 0.0
+
+    @classmethod
+    def resolve_from_model(cls, context: dg.ResolutionContext, model: BaseModel | str) -> Self:
+        """From YAML, where the column alone may stand by mistake."""
+        if isinstance(model, str):
+            raise ContractError(
+                source="since",
+                culprit="a text stands where a column and a start are due.",
+                remedy="Write {column: changed, start: '2020-01-01 00:00:00'}.",
+            )
+        found: Self = super().resolve_from_model(context, model)
+        return found
 
     def counts(self, contract: Contract) -> bool:
         """Whether the watermark is a whole number."""
         return bool(columns_of(contract)[self.column].is_integer())
+
+    def is_moment(self, contract: Contract) -> bool:
+        """Whether it is a date or a moment, which may be written in any format."""
+        kind = columns_of(contract)[self.column]
+        return bool(kind.is_date() or kind.is_timestamp())
+
+    def first(self, contract: Contract) -> Watermark:
+        """What is asked for first, of the column's type.
+
+        Raises:
+            ValueError: the start is none of that type.
+        """
+        kind = columns_of(contract)[self.column]
+        if kind.is_integer():
+            if _NUMBER.fullmatch(self.start) is None:
+                raise ValueError("no whole number")
+            return int(self.start)
+        if kind.is_date():
+            return dt.date.fromisoformat(self.start)
+        if kind.is_timestamp():
+            moment = dt.datetime.fromisoformat(self.start)
+            if (moment.tzinfo is None) != (kind.timezone is None):
+                raise ValueError("no moment with an offset" if kind.timezone else "a moment with an offset")
+            return moment
+        return self.start
 
     def require_mergeable(self, contract: Contract, source: str) -> None:
         """Refuse tables whose rows cannot be merged.
@@ -76,8 +122,8 @@ class Since(dg.Model, dg.Resolvable):
             kind.is_integer() or kind.is_date() or kind.is_timestamp() or (kind.is_string() and not self.overlap)
         ):
             wrong = f"its since names {self.column}, a {kind}: of that no watermark can be told."
-        elif kind.is_integer() and _NUMBER.fullmatch(self.start) is None:
-            wrong = f"its since starts at {self.start!r}, and {self.column} is a whole number."
+        elif not self._starts(contract):
+            wrong = f"its since starts at {self.start!r}, and {self.column} is of type {kind}."
         elif not key_columns(contract):
             wrong = "it is asked for changes, and its contract has no key by which they replace rows."
         elif contract.quarantine is not None:
@@ -89,6 +135,18 @@ class Since(dg.Model, dg.Resolvable):
                 remedy="Name a column of type integer, date or timestamp (a text without overlap) that is never NULL, "
                 "in a contract with a key (unique) and without quarantine.",
             )
+
+    def _starts(self, contract: Contract) -> bool:
+        try:
+            self.first(contract)
+        except ValueError:
+            return False
+        return True
+
+
+def mark_of(origin: str) -> str:
+    """What tells an origin from others: changes of another one are merged with nothing."""
+    return hashlib.sha256(origin.encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def require_asked(named: Collection[str], written: str, source: str) -> None:
@@ -127,7 +185,7 @@ class Increment:
         """
         self._declared, self._contract, self._session, self._source = declared, contract, session, source
         self.of_published = before is not None
-        self.since: Watermark = declared.start
+        self.since: Watermark = declared.first(contract)
         self._base: str | None = None
         if before is not None:
             published = current_table(session, contract, [before.record.partition])
@@ -136,7 +194,9 @@ class Increment:
                 f"SELECT max({quote(declared.column)}) FROM {self._base}"
             ).fetchall()
             if greatest is not None:
-                self.since = self._less(greatest)
+                # What overlaps the beginning of time is all there is.
+                with suppress(OverflowError):
+                    self.since = self._less(greatest)
 
     def _less(self, greatest: Any) -> Watermark:  # noqa: ANN401  of the column's type
         overlap = self._declared.overlap
@@ -188,7 +248,7 @@ class Increment:
 
 def _merge(session: LakeSession, contract: Contract, base: str, changes: Path, target: Path) -> None:
     names = [quote(name) for name in columns_of(contract)]
-    same = " AND ".join(f"old.{quote(key)} = new.{quote(key)}" for key in key_columns(contract))
+    same = " AND ".join(f"old.{quote(key)} IS NOT DISTINCT FROM new.{quote(key)}" for key in key_columns(contract))
     new = parquet_rows(changes)
     session.connection.execute(
         f"COPY (SELECT {', '.join(names)} FROM {base} AS old WHERE NOT EXISTS (FROM {new} AS new WHERE {same}) "

@@ -138,7 +138,7 @@ class Reading:
             return count, digest
         digest = fetched.sha256
         before = self._rows.count
-        if self._seen.get(digest) and ask.may_be_past:
+        if digest in self._seen and not self._once(digest, "comes again", ask):
             return 0, None
         self._add_csv(fetched)
         count = self._rows.count - before

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.http_bodies import Kind
 
 _FASTEST: Final = 1
+_MEMBERS: Final = 2
+"""Of each answer: its body, and what is said of it."""
+_AS_IT_WAS: Final = "Declare paginate and rows as they were when it came, or leave the tag out: the source is asked."
 
 
 class Pages(Protocol):
@@ -99,6 +102,8 @@ class Recorder:
 class Player:
     """Gives the answers of a recording, in their order.
 
+    Use it as a context manager: at its end all have been asked for.
+
     Args:
         file: what a recorder wrote.
         source: how messages name it.
@@ -115,7 +120,14 @@ class Player:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        left = len(self._archive.namelist()) // _MEMBERS - self._count
         self._archive.close()
+        if error is None and left > 0:
+            raise SourceError(
+                source=self._source,
+                culprit=f"{self._count + left} answers are kept, and the declaration asks for {self._count}.",
+                remedy=_AS_IT_WAS,
+            )
 
     def get(
         self,
@@ -138,7 +150,7 @@ class Player:
             raise SourceError(
                 source=self._source,
                 culprit=f"{self._count - 1} answers are kept, and the declaration asks for more.",
-                remedy="Declare paginate and rows as they were when it came, or leave the tag out.",
+                remedy=_AS_IT_WAS,
             ) from None
         if "status" in about:
             raise RefusedRequestError(

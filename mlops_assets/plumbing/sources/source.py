@@ -195,6 +195,12 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
                 )
         require_forms(self.formats, known, self.name)
         if (watermark := self.watermark()) is not None:
+            if not self.keep:
+                raise ContractError(
+                    source=self.name,
+                    culprit="it is asked for changes (since), and nothing is to be kept of what comes.",
+                    remedy="Leave keep out: what is kept tells of whom the published rows were asked.",
+                )
             watermark.require_mergeable(self.contract, self.name)
         if self.due is not None and self.cron is None:
             raise ContractError(
@@ -268,6 +274,14 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
         about = {*type(self).model_fields} - {*Source.model_fields} - self.PLACES | {"columns", "formats", "evolve"}
         said = {name: getattr(self, name) for name in sorted(about)}
         return f"{self.KIND}-{self.VERSION}-{hashlib.sha256(repr(said).encode()).hexdigest()[:12]}"
+
+    def origin(self) -> str:
+        """Where it is asked now, with its variables filled in and without secrets: another one holds other rows.
+
+        Raises:
+            SettingsError: a variable is not set.
+        """
+        return ""
 
     def watermark(self) -> Since | None:
         """By what it is asked for changes alone; kinds that can be asked so declare it."""

@@ -10,15 +10,17 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
+import dagster as dg
 from pydantic import model_validator
 
 from mlops_assets.platform.contracts.rules import columns_of
-from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.errors import ContractError, SourceError
 from mlops_assets.plumbing.sources.databases import Database, MySql, Postgres, Sqlite
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
 from mlops_assets.plumbing.sources.increments import Since, require_asked
+from mlops_assets.plumbing.sources.secret import text_of
 from mlops_assets.plumbing.sources.source import Source
-from mlops_assets.plumbing.sources.sql_copies import Copied, Question
+from mlops_assets.plumbing.sources.sql_copies import TEXT, Copied, Question
 from mlops_assets.plumbing.sources.sql_mysql import copy_mysql
 from mlops_assets.plumbing.sources.sql_parameters import parameters_of, require_sql, values_of
 from mlops_assets.plumbing.sources.sql_postgres import copy_postgres
@@ -130,6 +132,13 @@ class SqlSource(Source):
                 require_sql(self.name, option, text, self.database.type, self.contract, since=self.since is not None)
         if self.since is not None:
             require_asked(self._named(), ":since", self.name)
+            if self.since.column in self.formats:
+                raise ContractError(
+                    source=self.name,
+                    culprit=f"its since names {self.since.column}, which is text in a format of its own: the database "
+                    "does not compare it as the moment that it is.",
+                    remedy="Compare and select what the database makes a date or moment of it, in a query.",
+                )
         return self
 
     def names_partition(self) -> bool:
@@ -139,6 +148,13 @@ class SqlSource(Source):
     def watermark(self) -> Since | None:
         """As declared."""
         return self.since
+
+    def origin(self) -> str:
+        """The database."""
+        texts = self.database.model_dump(exclude={"password"})
+        return repr(
+            {name: text_of(text, name) if isinstance(text, str | dg.EnvVar) else text for name, text in texts.items()}
+        )
 
     def _named(self) -> set[str]:
         return {
@@ -166,9 +182,11 @@ class SqlSource(Source):
         )
         began = time.monotonic()
         copied = self._copied(question, request)
+        rows = _rows(request)
+        self._refuse_compared_as_text(rows, copied.source)
         return Delivered(
             source=copied.source,
-            rows=_rows(request),
+            rows=rows,
             file=request.raw,
             facts={
                 "database": copied.database,
@@ -176,6 +194,18 @@ class SqlSource(Source):
                 "seconds": round(time.monotonic() - began, 3),
             },
         )
+
+    def _refuse_compared_as_text(self, rows: duckdb.DuckDBPyRelation, source: str) -> None:
+        if self.since is None or not self.since.counts(self.contract):
+            return
+        theirs = self.columns.get(self.since.column, self.since.column)
+        kinds = dict(zip(rows.columns, map(str, rows.types), strict=True))
+        if kinds.get(theirs) == TEXT:
+            raise SourceError(
+                source=source,
+                culprit=f"its {theirs} is text, in which 10 comes before 9: what has changed cannot be told by it.",
+                remedy=f"Compare and select it as a number in a query: CAST({theirs} AS INTEGER).",
+            )
 
     def reread(self, request: Request, delivery: Delivery) -> Delivered:
         """The copy that was kept."""

@@ -26,7 +26,6 @@ PARTITION: Final = "partition"
 START, END = "start", "end"
 SINCE: Final = "since"
 _FORMATTED: Final = frozenset({START, END, SINCE})
-
 _FORMATTER: Final = string.Formatter()
 
 
@@ -48,7 +47,15 @@ def known_names(contract: Contract, *, since: bool = False) -> list[str]:
     return list(dict.fromkeys([PARTITION, *contract.partition_columns.values(), *of_time, *watermark]))
 
 
-def require_known(source: str, option: str, text: str, contract: Contract, *, since: bool = False) -> None:
+def require_known(
+    source: str,
+    option: str,
+    text: str,
+    contract: Contract,
+    *,
+    since: bool = False,
+    formatted: Collection[str] = _FORMATTED,
+) -> None:
     """Refuse a text that could not be filled in.
 
     Args:
@@ -57,6 +64,7 @@ def require_known(source: str, option: str, text: str, contract: Contract, *, si
         text: the text.
         contract: whose partitions it is filled in for.
         since: whether it may name the watermark.
+        formatted: the names that may have a format.
 
     Raises:
         ContractError: a brace is not closed, or a name between braces is none of the partition's.
@@ -64,7 +72,7 @@ def require_known(source: str, option: str, text: str, contract: Contract, *, si
     known = set(known_names(contract, since=since))
     try:
         named = fields_of(text)
-        strange = [name for _, name, spec, how in _FORMATTER.parse(text) if how or (spec and name not in _FORMATTED)]
+        strange = [name for _, name, spec, how in _FORMATTER.parse(text) if how or (spec and name not in formatted)]
     except ValueError as error:
         raise ContractError(
             source=source, culprit=f"its {option} cannot be filled in ({error}).", remedy="Write a brace itself twice."
@@ -73,7 +81,7 @@ def require_known(source: str, option: str, text: str, contract: Contract, *, si
         raise ContractError(
             source=source,
             culprit=f"its {option} names {{{strange[0]}}} with a conversion or a format.",
-            remedy="Only {start}, {end} and {since} have one, of strftime: {start:%Y%m%d}.",
+            remedy="Only dates and moments among {start}, {end} and {since} have one, of strftime: {start:%Y%m%d}.",
         )
     if unknown := sorted(named - known):
         there = ", ".join(f"{{{name}}}" for name in sorted(known)) or "none, since the table is not partitioned"
