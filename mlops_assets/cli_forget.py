@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.lake.erasure import Content
     from mlops_assets.platform.lake.erasure_record import ErasureRecord, NotRebuildable
     from mlops_assets.platform.lake.session import LakeSession
+    from mlops_assets.platform.lake.unproven import Unproven
     from mlops_assets.platform.leftovers import Words
     from mlops_assets.platform.settings import Settings
 
@@ -51,6 +52,12 @@ class _Work:
     def settings(self) -> Settings:
         return self.session.settings
 
+    def unproven(self, lake: str) -> list[Unproven]:
+        """The lake's kept deliveries that may hold them."""
+        from mlops_assets.platform.lake.unproven import unproven  # noqa: PLC0415  --help needs no lake
+
+        return unproven(self.session, lake, self.contracts, self.keys, self.words)
+
 
 @app.command()
 def forget(
@@ -67,6 +74,9 @@ def forget(
     Keys are read from a file, from standard input, or asked for without showing them: an argument would stay in the
     shell's history. Says first what holds them and what cannot be rebuilt afterwards, and asks. Sources do not bring
     them back. A run that was cut off is completed by the same keys. Exit code 1 names what is left of them.
+
+    Of the tables that hold persons of that kind, a kept delivery of a source stays only if it is proven not to hold
+    them: all its rows are published, still in the lake, and not theirs. Every other one is removed.
     """
     from mlops_assets.platform.contracts import subjects  # noqa: PLC0415  --help needs no contracts
     from mlops_assets.platform.lake import erasure, matching  # noqa: PLC0415
@@ -90,7 +100,7 @@ def forget(
             erasure.erase(session, lake, contracts, keys, erasure_id)
         done = erasure.settle(session, erasure_id)
         problems = [*_renew_exports(work), *_clean_deliveries(work)]
-        _remove_kept(work, lakes)
+        _remove_kept(work, lakes, erasure_id)
         _remove_texts(work)
         problems += _what_is_left(work, lakes)
         if not problems:
@@ -154,6 +164,9 @@ def _show_plan(work: _Work, lakes: Iterable[str]) -> None:
             typer.echo(f"{lake}: {table}: {rows:,} rows in {len(of_table):,} files")
         if publishes:
             typer.echo(f"{lake}: {len(publishes):,} publishes that are kept lose rows")
+        for each in work.unproven(lake):
+            if not each.stays:
+                typer.echo(f"{lake}: {each.table}: kept delivery {each.file.name[:12]} is removed: {each.why}")
         contents += [(lake, e.record.asset, e.record.partition or "", e.record.content_hash) for e in publishes]
     if not contents:
         typer.echo("No table holds a row of them: are the keys written as in the tables?")
@@ -218,31 +231,29 @@ def _clean_deliveries(work: _Work) -> list[str]:
     return []
 
 
-def _remove_kept(work: _Work, lakes: Iterable[str]) -> None:
-    """Remove the kept deliveries that hold them; what was made from those cannot be rebuilt any more."""
+def _remove_kept(work: _Work, lakes: Iterable[str], erasure_id: str) -> None:
+    """Remove the kept deliveries that may hold them; what was made from those cannot be rebuilt any more."""
     from mlops_assets.platform.lake import raw  # noqa: PLC0415
 
     for lake in lakes:
-        held = raw.holding(work.settings, lake, work.words)
-        for file in held:
-            file.unlink(missing_ok=True)
-        if held:
-            typer.echo(f"{lake}: removed {len(held)} kept deliveries that held them.")
+        gone = [each.file for each in work.unproven(lake) if not each.stays]
+        raw.erase(gone, erasure_id)
+        if gone:
+            typer.echo(f"{lake}: removed {len(gone)} kept deliveries that held them, or could not be proven not to.")
 
 
 def _remove_texts(work: _Work) -> None:
-    """Remove what quotes them and nothing needs: texts of errors, and cached answers of sources."""
+    """Remove what nothing needs: texts of errors that name them, and cached answers of sources, whatever is in them."""
     from mlops_assets.platform.leftovers import files_with  # noqa: PLC0415
 
-    for folder in (work.settings.errors, work.settings.home.absolute() / "cache"):
-        for file in files_with(folder, work.words):
-            file.unlink(missing_ok=True)
-            typer.echo(f"Removed {file}.")
+    cached = [file for file in (work.settings.home.absolute() / "cache").rglob("*") if file.is_file()]
+    for file in (*files_with(work.settings.errors, work.words), *cached):
+        file.unlink(missing_ok=True)
+        typer.echo(f"Removed {file}.")
 
 
 def _what_is_left(work: _Work, lakes: Iterable[str]) -> list[str]:
-    """Every file that still has them: the lakes' Parquet files decoded, the home folder, and scratch folders."""
-    from mlops_assets.platform.lake import raw  # noqa: PLC0415
+    """What still has them, or may: the lakes' Parquet files decoded, deliveries, the home folder, scratch folders."""
     from mlops_assets.platform.lake.remains import remains  # noqa: PLC0415
     from mlops_assets.platform.leftovers import files_with  # noqa: PLC0415
 
@@ -251,7 +262,7 @@ def _what_is_left(work: _Work, lakes: Iterable[str]) -> list[str]:
     for lake in lakes:
         left = remains(work.session, lake, work.contracts, work.keys)
         found += [f"{file}: {wrong}." for file, wrong in left.items()]
-        found += [f"{file} names them." for file in raw.holding(work.settings, lake, work.words)]
+        found += [f"{each.file} ({each.table}): {each.why}." for each in work.unproven(lake)]
     # Decoded above; and catalogs hold what is in those files, as does one of a voter of another state with that number.
     looked_at = [work.settings.lake_data_path(lake) for lake in lakes]
     looked_at += [

@@ -151,8 +151,14 @@ def deliveries(
     told = {delivery.sha256: delivery for delivery, _ in made}
     kept = [told.get(each.sha256, each) for each in raw.listed(tables.settings, contract)]
     if get is not None:
-        found = [each.sha256 for each in kept if each.sha256.startswith(get)]
-        file = raw.kept(tables.settings, contract, found[0] if len(found) == 1 else get)
+        found = [each.sha256 for each in kept if get and each.sha256.startswith(get)]
+        if len(found) != 1:
+            raise LakeError(
+                source=f"Deliveries of {table}",
+                culprit=f"{len(found)} that are kept have a SHA-256 that begins with {get!r}.",
+                remedy="Without --get they are listed.",
+            )
+        file = raw.kept(tables.settings, contract, found[0])
         with file.open("rb") as opened:
             shutil.copyfileobj(opened, sys.stdout.buffer)
         return

@@ -142,7 +142,7 @@ def rebuild(
             for delivery, file in kept:
                 own_file = raw.incoming(session.settings, contract)
                 shutil.copyfile(file, own_file)
-                raw.keep(session.settings, contract, own_file, delivery)
+                raw.keep(session.settings, contract, own_file, delivery, partition=partition)
             _run(asset, entry.record, own, config, home, again=[each.sha256 for each in delivered])
             made = ledger.current(session, contract, [partition])[partition]
             query, _ = recorded.rows_of(session, contract, made)

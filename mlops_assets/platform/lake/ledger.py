@@ -55,6 +55,8 @@ class Delivery(BaseModel):
         arrived_at: seconds since the epoch.
         facts: what its source said of it: validators, names, counts.
         since: whether it holds what had changed since the publish before alone.
+        rows: how many rows it holds, where these are all of its publish; ``None`` where it holds more, or changes, and
+            where it is not known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,6 +67,7 @@ class Delivery(BaseModel):
     arrived_at: float
     facts: Mapping[str, str | int | float | bool] = {}
     since: bool = False
+    rows: int | None = None
 
 
 class QuarantineRecord(BaseModel):

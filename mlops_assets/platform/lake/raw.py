@@ -7,28 +7,47 @@ Put here how a delivery is kept, found again and let go. Keep out what is in it 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from mlops_assets.platform.durable_files import STAGED_PREFIX, staged_path, sync_file, sync_folder, taking_turns
+from pydantic import BaseModel
+
+from mlops_assets.platform.durable_files import (
+    STAGED_PREFIX,
+    replace_durably,
+    staged_path,
+    sync_file,
+    sync_folder,
+    taking_turns,
+)
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.ledger import Delivery
-from mlops_assets.platform.leftovers import files_with
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.session import LakeSession
-    from mlops_assets.platform.leftovers import Words
     from mlops_assets.platform.settings import Settings
 
 _FOLDER: Final = "_raw"
 _STAGED_SECONDS: Final = 86_400.0
+_ERASED: Final = ".erased-"
+"""Names that begin so are marks of deliveries that an erasure has removed."""
+_NOTE: Final = ".note-"
+"""Names that begin so are notes of what is known of a delivery, whether or not a publish was made from it."""
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class _Note(BaseModel):
+    partition: str | None
+    delivery: Delivery
 
 
 def incoming(settings: Settings, contract: Contract) -> Path:
@@ -38,8 +57,27 @@ def incoming(settings: Settings, contract: Contract) -> Path:
     return staged_path(folder)
 
 
-def keep(settings: Settings, contract: Contract, file: Path, delivery: Delivery) -> None:
+def keep(
+    settings: Settings,
+    contract: Contract,
+    file: Path,
+    delivery: Delivery,
+    *,
+    partition: str | None,
+    unless: Callable[[], bool] = lambda: False,
+) -> bool:
     """Keep a file that ``incoming`` named; the same bytes are kept once.
+
+    Args:
+        settings: say where the lake is.
+        contract: the table.
+        file: what is kept.
+        delivery: what is known of it.
+        partition: key of the partition that it was delivered for; ``None`` for a table without partitions.
+        unless: whether it is not to be kept; asked when nobody else keeps or erases deliveries of the table.
+
+    Returns:
+        Whether it is kept.
 
     Raises:
         OSError: the folder cannot be written.
@@ -47,24 +85,36 @@ def keep(settings: Settings, contract: Contract, file: Path, delivery: Delivery)
     sync_file(file)
     path = _folder(settings, contract) / delivery.sha256
     with taking_turns(path.parent):
+        # An erasure gives its tombstones first and lists the folder under this lock: it meets the file, or is met here.
+        if unless():
+            return False
         # It takes the place of the same bytes from before, which may have been damaged since.
         file.chmod(0o600)
         file.replace(path)
+        _mark(path).unlink(missing_ok=True)
+        note = _Note(partition=partition, delivery=delivery)
+        name = hashlib.sha256(repr(partition).encode(errors="surrogateescape")).hexdigest()[:16]
+        replace_durably(path.with_name(f"{_NOTE}{path.name}-{name}"), note.model_dump_json().encode(), mode=0o600)
         sync_folder(path.parent)
+    return True
 
 
 def kept(settings: Settings, contract: Contract, sha256: str) -> Path:
-    """The file of a delivery, its bytes compared with its SHA-256.
+    """The file of a delivery, its bytes compared with its SHA-256; it stays for a day at least.
 
     Raises:
         LakeError: it is not there any more, or damaged.
     """
     path = _folder(settings, contract) / sha256
-    source = f"Delivery {sha256[:12]} of {contract.key.to_user_string()}"
+    source = _source(contract, sha256)
     try:
         with path.open("rb") as file:
+            # Who may only read does not publish from it.
+            with suppress(PermissionError):
+                os.utime(path)
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
+        _require_not_erased(path, source)
         raise LakeError(
             source=source,
             culprit="it is not kept: it was let go (lake expire), erased, or never was.",
@@ -79,19 +129,26 @@ def kept(settings: Settings, contract: Contract, sha256: str) -> Path:
     return path
 
 
-def unrecorded(settings: Settings, contract: Contract, sha256: str) -> Delivery | None:
-    """A delivery that no publish tells of, such as one that was refused; ``None`` where none is kept."""
+def noted(settings: Settings, contract: Contract, sha256: str) -> dict[str | None, Delivery]:
+    """What is known of a delivery that is kept, by the key of the partition that it came for; empty for no such one.
+
+    Raises:
+        LakeError: it was erased.
+    """
+    if _SHA256.fullmatch(sha256) is None:
+        return {}
     path = _folder(settings, contract) / sha256
-    about = _stat(path)
-    if path.name != sha256 or sha256.startswith(".") or about is None:
-        return None
-    return Delivery(sha256=sha256, bytes=about.st_size, origin="a delivery that was kept", arrived_at=about.st_mtime)
+    if _stat(path) is None:
+        _require_not_erased(path, _source(contract, sha256))
+        return {}
+    notes = [_Note.model_validate_json(file.read_bytes()) for file in _notes(path)]
+    return {note.partition: note.delivery for note in notes}
 
 
 def listed(settings: Settings, contract: Contract) -> list[Delivery]:
-    """The deliveries of a table that are kept, oldest first, as far as their files tell."""
-    names = (file.name for file in _folder(settings, contract).glob("*") if not file.name.startswith("."))
-    found = (unrecorded(settings, contract, name) for name in names)
+    """The deliveries of a table that are kept, oldest first."""
+    names = [file.name for file in _folder(settings, contract).glob("*")]
+    found = [next(iter(noted(settings, contract, name).values()), None) for name in names]
     return sorted((each for each in found if each is not None), key=lambda each: each.arrived_at)
 
 
@@ -102,12 +159,13 @@ def expirable(session: LakeSession, lake: str, *, older_than_seconds: float) -> 
         LakeError: the catalog cannot be reached.
     """
     session.attach(lake)
-    root = session.settings.lake_data_path(lake) / _FOLDER
+    folders = root(session.settings, lake)
     # What came so lately may be that of a publish under way.
     before = time.time() - max(older_than_seconds, _STAGED_SECONDS)
-    old = [file for file in sorted(root.glob("*/*")) if (about := _stat(file)) and about.st_mtime < before]
+    came = [file for file in sorted(folders.glob("*/*")) if not is_mark(file)]
+    old = [file for file in came if (about := _stat(file)) and about.st_mtime < before]
     needed = {
-        (_name(entry.record.asset), delivery.sha256)
+        (folder_name(entry.record.asset), delivery.sha256)
         for entry in ledger.newest(session, lake)
         for delivery in ledger.deliveries_of(session, lake, entry)
     }
@@ -119,12 +177,56 @@ def expire(files: Sequence[Path]) -> None:
     for file in files:
         with taking_turns(file.parent):
             if (about := _stat(file)) and time.time() - about.st_mtime >= _STAGED_SECONDS:
-                file.unlink(missing_ok=True)
+                _remove(file)
 
 
-def holding(settings: Settings, lake: str, words: Words) -> list[Path]:
-    """The deliveries kept in that lake in which one of the words stands."""
-    return files_with(settings.lake_data_path(lake) / _FOLDER, words)
+def erase(files: Sequence[Path], erasure_id: str) -> None:
+    """Remove those deliveries, and leave a mark of each by which whoever asks for it is told why it is gone."""
+    for file in files:
+        with taking_turns(file.parent):
+            if not file.name.startswith(STAGED_PREFIX):
+                replace_durably(_mark(file), erasure_id.encode(), mode=0o600)
+            _remove(file)
+            sync_folder(file.parent)
+
+
+def is_mark(file: Path) -> bool:
+    """Whether it is no delivery, but tells of one."""
+    return file.name.startswith((_ERASED, _NOTE))
+
+
+def root(settings: Settings, lake: str) -> Path:
+    """The folder with a folder for each table of the lake whose deliveries are kept."""
+    return settings.lake_data_path(lake) / _FOLDER
+
+
+def folder_name(asset: str) -> str:
+    """The name of a table's folder, by its asset key as text."""
+    return asset.replace("/", ".")
+
+
+def _notes(file: Path) -> list[Path]:
+    return sorted(file.parent.glob(f"{_NOTE}{file.name}-*"))
+
+
+def _remove(file: Path) -> None:
+    for each in (*_notes(file), file):
+        each.unlink(missing_ok=True)
+
+
+def _mark(file: Path) -> Path:
+    return file.with_name(f"{_ERASED}{file.name}")
+
+
+def _require_not_erased(file: Path, source: str) -> None:
+    mark = _mark(file)
+    if mark.is_file():
+        raise LakeError(
+            source=source,
+            culprit=f"it was removed when persons were erased (erasure {mark.read_text(encoding='utf-8')}): it held "
+            "them, or could not be proven not to.",
+            remedy="Erasure wins over reproduction: what is published stands, and without the tag the source is asked.",
+        )
 
 
 def _stat(file: Path) -> os.stat_result | None:
@@ -137,8 +239,8 @@ def _stat(file: Path) -> os.stat_result | None:
 
 
 def _folder(settings: Settings, contract: Contract) -> Path:
-    return settings.lake_data_path(contract.lake.name) / _FOLDER / _name(contract.key.to_user_string())
+    return root(settings, contract.lake.name) / folder_name(contract.key.to_user_string())
 
 
-def _name(asset: str) -> str:
-    return asset.replace("/", ".")
+def _source(contract: Contract, sha256: str) -> str:
+    return f"Delivery {sha256[:12]} of {contract.key.to_user_string()}"

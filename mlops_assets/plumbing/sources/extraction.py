@@ -80,7 +80,7 @@ def _asked(source: Source, partition: Partition, session: LakeSession, *, whole:
         own = {ORIGIN: mark_of(source.origin())}
         before = None if whole else _mergeable(source, partition, session)
         increment = Increment(declared, source.contract, session, before, source=source.name)
-    with Incoming(source.contract, session, keep=source.keep) as incoming:
+    with Incoming(source.contract, partition, session, keep=source.keep) as incoming:
         request = _request(source, partition, session, incoming.file, increment)
         delivered = source.read(request)
         delivered = dataclasses.replace(delivered, facts={**delivered.facts, **own})

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from mlops_assets.platform.assets.raw import KEPT, in_metadata
-from mlops_assets.platform.errors import SourceError, SourceUnavailableError
+from mlops_assets.platform.errors import LakeError, SourceError, SourceUnavailableError
 from mlops_assets.platform.lake import ledger, raw, tombstones
 from mlops_assets.platform.lake.catalog import literal
 from mlops_assets.plumbing.sources import room
@@ -34,6 +35,7 @@ class Incoming:
 
     Args:
         contract: the table.
+        partition: the one that it comes for.
         session: a session that may write its lake.
         keep: whether what comes is kept.
 
@@ -41,8 +43,9 @@ class Incoming:
         file: where to put what comes.
     """
 
-    def __init__(self, contract: Contract, session: LakeSession, *, keep: bool) -> None:
+    def __init__(self, contract: Contract, partition: Partition, session: LakeSession, *, keep: bool) -> None:
         self._contract = contract
+        self._partition = partition
         self._session = session
         self._keep = keep
         self._came: Delivered | None = None
@@ -56,10 +59,13 @@ class Incoming:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, SourceError) and self._came is not None and not self._of_erased(None):
-            # Whole, and refused: who mends that wants to see it.
-            self._kept()
-        self.file.unlink(missing_ok=True)
+        try:
+            if isinstance(error, SourceError):
+                # Whole, and refused: who mends that wants to see it. Where it cannot be kept, that error says more.
+                with suppress(SourceUnavailableError, LakeError):
+                    self._kept(None)
+        finally:
+            self.file.unlink(missing_ok=True)
 
     def came(self, delivered: Delivered, *, since: bool) -> None:
         """Note that the file is there, whole; ``since``: that it holds changes alone."""
@@ -72,8 +78,7 @@ class Incoming:
         Args:
             rows: Parquet file of the rows that were made of it.
         """
-        if not self._of_erased(rows):
-            self._kept()
+        self._kept(rows)
         return in_metadata(self._delivery) if self._delivery is not None else {}
 
     def _of_erased(self, rows: Path | None) -> bool:
@@ -84,12 +89,15 @@ class Incoming:
             return False
         if rows is None or self._came is None or self._came.of_more:
             return True
-        [(found,)] = self._session.connection.execute(
-            f"SELECT count(*) FROM read_parquet({literal(str(rows))}) WHERE {erased}"
-        ).fetchall()
-        return bool(found)
+        return bool(self._count(rows, erased))
 
-    def _kept(self) -> None:
+    def _count(self, rows: Path, condition: str = "true") -> int:
+        [(found,)] = self._session.connection.execute(
+            f"SELECT count(*) FROM read_parquet({literal(str(rows))}) WHERE {condition}"
+        ).fetchall()
+        return int(found)
+
+    def _kept(self, rows: Path | None) -> None:
         if not self._keep or self._came is None or not self.file.is_file():
             return
         try:
@@ -97,15 +105,24 @@ class Incoming:
             if digest is None:
                 with self.file.open("rb") as file:
                     digest = hashlib.file_digest(file, "sha256").hexdigest()
-            self._delivery = ledger.Delivery(
+            delivery = ledger.Delivery(
                 sha256=digest,
                 bytes=self.file.stat().st_size,
                 origin=self._came.source,
                 arrived_at=time.time(),
                 facts=self._came.facts,
                 since=self._since,
+                rows=None if rows is None or self._since or self._came.of_more else self._count(rows),
             )
-            raw.keep(self._session.settings, self._contract, self.file, self._delivery)
+            if raw.keep(
+                self._session.settings,
+                self._contract,
+                self.file,
+                delivery,
+                partition=self._partition.key,
+                unless=lambda: self._of_erased(rows),
+            ):
+                self._delivery = delivery
         except OSError as error:
             raise SourceUnavailableError(
                 source=self._came.source,
@@ -130,7 +147,6 @@ def kept(contract: Contract, session: LakeSession, partition: Partition, tag: st
     name, key = contract.key.to_user_string(), partition.key
     past = ledger.history(session, contract.lake.name, name)
     own = [entry for entry in past if entry.record.partition == key and not entry.record.lost]
-    told = {each.sha256: each for entry in past if (each := entry.record.delivery) is not None}
     if tag == KEPT:
         entry = ledger.current(session, contract, [key]).get(key)
     else:
@@ -140,7 +156,15 @@ def kept(contract: Contract, session: LakeSession, partition: Partition, tag: st
         found += ledger.deliveries_of(session, contract.lake.name, entry)
     elif tag != KEPT:
         # One that was refused is on no record.
-        found += [told.get(each) or raw.unrecorded(session.settings, contract, each) for each in tag.split(",")]
+        for sha256 in tag.split(","):
+            noted = raw.noted(session.settings, contract, sha256)
+            found.append(noted.get(key))
+            if noted and key not in noted:
+                raise SourceError(
+                    source=f"{name}, partition {key}",
+                    culprit=f"delivery {sha256[:12]} came for another partition ({next(iter(noted))}).",
+                    remedy="Name one of its own; kept takes for each partition what it was made from.",
+                )
     deliveries = [each for each in found if each is not None]
     if not deliveries or len(deliveries) < len(found):
         raise SourceError(
@@ -149,5 +173,11 @@ def kept(contract: Contract, session: LakeSession, partition: Partition, tag: st
             if tag == KEPT
             else f"no delivery {tag[:12]} of it is kept.",
             remedy=f"mlops-assets lake deliveries {name} lists those that are; without the tag the source is asked.",
+        )
+    if deliveries[0].since:
+        raise SourceError(
+            source=name,
+            culprit=f"delivery {deliveries[0].sha256[:12]} holds changes alone, and would be taken for the whole.",
+            remedy="Run it without the tag: what was refused has moved no watermark, and is asked for again.",
         )
     return deliveries

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 WHOLE_TAG: Final = "mlops_assets/whole"
 """Tag of a run that asks for all rows, whatever is published: what was deleted in the source is noticed only so."""
 
-ORIGIN: Final = "origin"
+ORIGIN: Final = "origin_mark"
 """Fact of a delivery that is merged: whose changes these are, see ``mark_of``."""
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,18}")

@@ -20,12 +20,10 @@ from mlops_assets.platform.assets.rebuild import rebuild
 from mlops_assets.platform.errors import LakeError
 from mlops_assets.platform.lake import erasure, ledger, raw
 from mlops_assets.platform.lake.session import LakeSession
-from mlops_assets.platform.leftovers import Words
 from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.plumbing.sources.shop import CUSTOMERS, SALES, rows, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from mlops_assets.platform.contracts.contract import Contract
@@ -231,20 +229,7 @@ class TestRetention:
 
 
 class TestErasure:
-    """Persons who are erased are in no delivery that is kept, and in none that comes afterwards."""
-
-    @pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda text: text.decode().encode("utf-16")])
-    def test_deliveries_that_hold_them_are_found_however_packed(
-        self, folder: Path, pack: Callable[[bytes], bytes]
-    ) -> None:
-        text = b"name,visits\nAda Lovelace,3\n"
-        utf16 = pack(text).startswith(b"\xff\xfe")
-        deliver(folder, pack(text))
-        options: dict[str, Any] = {"format": ma.Delimited(encoding="utf-16")} if utf16 else {}
-        assert run(files(folder, PEOPLE, **options)).success
-        held = raw.holding(Settings.load(), "people", Words(["ada lovelace"]))
-        assert [file.name for file in held] == kept(PEOPLE)
-        assert raw.holding(Settings.load(), "people", Words(["grace hopper"])) == []
+    """Persons who were erased are in no delivery that comes afterwards."""
 
     def test_a_delivery_with_one_who_was_erased_is_not_kept(self, folder: Path) -> None:
         deliver(folder, b"name,visits\nAda Lovelace,3\n")
