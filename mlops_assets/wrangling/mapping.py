@@ -3,7 +3,8 @@
 Put here how a table of correspondences is applied, and the rule that such a table keeps. Keep out where one comes from
 (a source, such as ``VersionedFile``), and crosswalks that are counted from linked entities (``variance.crosswalk``).
 
-All is Ibis. What would lose or double rows is looked for when a mapping is applied, and refused.
+All is Ibis. What would lose or double rows is looked for when a mapping is applied, and refused. Inside, columns go by
+their places, so that none is called like what is counted beside it.
 
 Source: areal interpolation by weights, Goodchild and Lam (1980).
 """
@@ -12,8 +13,9 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import ibis
 
@@ -26,7 +28,11 @@ TOLERANCE: Final = 1e-9
 """How far weights may add up to something else than 1: that of their decimal texts."""
 
 _SOURCE: Final = "Mapping by"
+_SHARE: Final = "share"
 _MOST_SHOWN: Final = 5
+
+
+_Unmapped = Literal["refuse", "keep"]
 
 
 class MappingError(PlatformError):
@@ -40,7 +46,7 @@ def mapped(
     on: str | Sequence[str] | Mapping[str, str],
     weight: str | None = None,
     measures: Sequence[str] = (),
-    unmapped: Literal["refuse", "keep"] = "refuse",
+    unmapped: _Unmapped = "refuse",
     name_values: bool = False,
 ) -> ir.Table:
     """A table with what a mapping or crosswalk says of its rows.
@@ -54,8 +60,10 @@ def mapped(
         crosswalk: the mapping: the columns of ``on``, those to be added, and perhaps the weight.
         on: the columns that are compared, as they are called in both, or a mapping from the table's name to the
             crosswalk's.
-        weight: the column of the crosswalk with the shares, which add up to 1 for each value of ``on``.
-        measures: the columns of the table that are shared out; they become floating-point numbers.
+        weight: the column of the crosswalk with the shares: none is NULL or negative, and those of each value of ``on``
+            add up to 1.
+        measures: the columns of the table that are shared out; they become floating-point numbers. All others are
+            repeated.
         unmapped: what becomes of rows of which the mapping says nothing (NULL in a column of ``on`` among them):
             ``refuse``, or ``keep`` with NULL in the new columns and the whole measures.
         name_values: let the error name the first values that are not mapped. Only where they are no person's.
@@ -64,8 +72,10 @@ def mapped(
         The columns of the table and then those that are new. No row is dropped.
 
     Raises:
-        ContractError: a column is not there, is in both, or is of two types; weight without measures, or the reverse.
-        MappingError: the mapping says two things of a value, its weights do not add up to 1, or rows are not mapped.
+        ContractError: a column is not there, is in both, is of two types or no number; weight without measures, or the
+            reverse; another ``unmapped``.
+        MappingError: the mapping says two things of a value, or something of none (NULL), its weights are no shares, or
+            rows are not mapped.
 
     Example:
         >>> import ibis
@@ -81,25 +91,37 @@ def mapped(
     source = f"{_SOURCE} {', '.join(pairs)}"
     added = [name for name in crosswalk.columns if name not in {*pairs.values(), weight}]
     _require_columns(source, table, crosswalk, pairs, weight, measures, added)
-    keys = [f"{name} in the mapping" for name in pairs]
+    if unmapped not in get_args(_Unmapped):
+        raise ContractError(source=source, culprit=f"unmapped is {unmapped!r:.40}.", remedy="Say 'refuse' or 'keep'.")
+    own = [f"own {place}" for place in range(len(table.columns))]
+    keys = [f"key {place}" for place in range(len(pairs))]
+    new = [f"new {place}" for place in range(len(added))]
+    rows = table.select(*(table[name].name(at) for name, at in zip(table.columns, own, strict=True)))
     small = crosswalk.select(
-        **dict(zip(keys, (crosswalk[theirs] for theirs in pairs.values()), strict=True)),
-        **{name: crosswalk[name] for name in added},
-        **({"weight in the mapping": crosswalk[weight].cast("float64")} if weight is not None else {}),
+        *(crosswalk[name].name(at) for name, at in zip((*pairs.values(), *added), (*keys, *new), strict=True)),
+        *([crosswalk[weight].cast("float64").name(_SHARE)] if weight is not None else []),
     )
+    places = dict(zip(table.columns, own, strict=True))
+    asked = [places[name] for name in pairs]
     _require_one_answer(source, small, keys, weighted=weight is not None)
     if unmapped == "refuse":
-        _require_mapped(source, table, small, pairs, keys, name_values=name_values)
-    joined = table.left_join(small, [table[ours] == small[key] for ours, key in zip(pairs, keys, strict=True)])
-    values = {name: joined[name] for name in table.columns}
-    if weight is not None:
-        share = joined["weight in the mapping"].fill_null(1.0)
-        values |= {name: joined[name].cast("float64") * share for name in measures}
-    return joined.select(**values, **{name: joined[name] for name in added})
+        _require_mapped(source, rows, small, asked, keys, name_values=name_values)
+    joined = rows.left_join(small, [rows[ours] == small[key] for ours, key in zip(asked, keys, strict=True)])
+    shared = {places[name] for name in measures}
+    return joined.select(
+        *(
+            # Only where no row of the crosswalk fits there is none: in the crosswalk itself none is NULL.
+            (joined[at].cast("float64") * joined[_SHARE].fill_null(1.0) if at in shared else joined[at]).name(name)
+            for name, at in places.items()
+        ),
+        *(joined[at].name(name) for name, at in zip(added, new, strict=True)),
+    )
 
 
 def adds_up(crosswalk: ir.Table, weight: str, *, over: str | Sequence[str]) -> ir.BooleanValue:
-    """The rule that a crosswalk's weights add up to 1: for a check of its schema.
+    """The rule that a crosswalk's weights are shares: none is NULL or negative, and they add up to 1.
+
+    It is for a check of its schema, and what ``mapped`` asks of a crosswalk.
 
     Args:
         crosswalk: the table that is checked, ``data.table``.
@@ -107,7 +129,10 @@ def adds_up(crosswalk: ir.Table, weight: str, *, over: str | Sequence[str]) -> i
         over: the columns of what is shared out; of a table with partitions, theirs as well.
 
     Returns:
-        For each row whether the weights of its group do.
+        For each row whether the weights of its group are so.
+
+    Raises:
+        ContractError: the weight is no number.
 
     Example:
         >>> import ibis.expr.datatypes as dt, ibis.expr.types as ir, pandera.ibis as pa
@@ -124,25 +149,37 @@ def adds_up(crosswalk: ir.Table, weight: str, *, over: str | Sequence[str]) -> i
         ...         return ma.adds_up(data.table, "share", over="old")
     """
     groups = [over] if isinstance(over, str) else list(over)
+    if not _is_number(crosswalk[weight]):
+        raise ContractError(
+            source="The rule adds_up",
+            culprit=f"its weight {weight} is {crosswalk[weight].type()}.",
+            remedy="Name a column of numbers.",
+        )
     # As a text, since the engine knows no window within the aggregates of an audit, and no tuple of columns in IN.
-    totals = crosswalk.group_by(*groups).agg(total=crosswalk[weight].sum())
-    wrong = totals.filter(~_is_one(totals.total)).select(group=_text(totals, groups))
-    return _text(crosswalk, groups).notin(wrong.group)
+    group = _text([crosswalk[name] for name in groups])
+    shares = crosswalk.select(group.name("group"), crosswalk[weight].cast("float64").name(_SHARE))
+    wrong = shares.group_by("group").agg(_are_shares(shares).name("right"))
+    return group.notin(wrong.filter(~wrong.right).group)
 
 
-def _is_one(total: ir.NumericValue) -> ir.BooleanValue:
-    near: ir.BooleanValue = ((total - 1).abs() <= TOLERANCE).fill_null(False)  # noqa: FBT003
-    return near
+def _are_shares(rows: ir.Table) -> ir.BooleanScalar:
+    """Whether weights are shares of a whole; never NULL."""
+    share = rows[_SHARE]
+    near = ((share.sum() - 1).abs() <= TOLERANCE).fill_null(False)  # noqa: FBT003
+    sound: ir.BooleanScalar = near & ~(share.isnull() | (share < 0)).any()
+    return sound
 
 
-def _text(rows: ir.Table, columns: Sequence[str]) -> ir.StringValue:
-    """The columns as one text, in which no two combinations are alike."""
+def _is_number(column: ir.Value) -> bool:
+    kind = column.type()
+    return bool(kind.is_integer() or kind.is_floating() or kind.is_decimal())
+
+
+def _text(values: Sequence[ir.Value]) -> ir.StringValue:
+    """The values as one text, in which no two combinations are alike."""
+    texts = [each.cast("string") for each in values]
     return functools.reduce(
-        operator.add,
-        [
-            (text := rows[column].cast("string").fill_null("")).length().cast("string") + ":" + text
-            for column in columns
-        ],
+        operator.add, [(each.length().cast("string") + ":" + each).fill_null("NULL") for each in texts]
     )
 
 
@@ -156,34 +193,53 @@ def _require_columns(
     added: Sequence[str],
 ) -> None:
     absent = [name for name in (*pairs, *measures) if name not in table.columns]
-    absent += [name for name in (*pairs.values(), *([weight] if weight else [])) if name not in crosswalk.columns]
-    twice = [name for name in added if name in table.columns]
-    unlike = [
-        f"{ours} ({table[ours].type()} and {crosswalk[theirs].type()})"
-        for ours, theirs in pairs.items()
-        if not absent and table[ours].type().copy(nullable=True) != crosswalk[theirs].type().copy(nullable=True)
+    absent += [
+        name for name in (*pairs.values(), *([] if weight is None else [weight])) if name not in crosswalk.columns
     ]
+    # Upper and lower case are one to the engine.
+    names = Counter(name.lower() for name in (*table.columns, *added))
+    twice = [name for name in added if names[name.lower()] > 1]
+    unlike, no_numbers = [], []
+    if not absent:
+        unlike = [
+            f"{ours} ({table[ours].type()} and {crosswalk[theirs].type()})"
+            for ours, theirs in pairs.items()
+            if table[ours].type().copy(nullable=True) != crosswalk[theirs].type().copy(nullable=True)
+        ]
+        numbers = [*(table[name] for name in measures), *([] if weight is None else [crosswalk[weight]])]
+        no_numbers = [f"{each.get_name()} ({each.type()})" for each in numbers if not _is_number(each)]
     for wrong, culprit, remedy in (
         (not pairs, "on names no column", "Name what is compared."),
         (absent, f"{', '.join(absent)} is not there", "Correct on, weight or measures."),
         (twice, f"{', '.join(twice)} is in the table and in the mapping", "Add it to on, or rename or drop one."),
         (unlike, f"{', '.join(unlike)} is of two types", "Cast one to the other's."),
-        (bool(weight) != bool(measures), "weight and measures go together", "Give both, or none of them."),
+        (no_numbers, f"{', '.join(no_numbers)} is no number", "Cast it, or name another column."),
+        ((weight is None) == bool(measures), "weight and measures go together", "Give both, or none of them."),
         ({*measures} & {*pairs}, "a column is compared and shared out", "Take it out of measures."),
+        (weight in pairs.values(), "the weight is compared", "Take it out of on."),
     ):
         if wrong:
             raise ContractError(source=source, culprit=f"{culprit}.", remedy=remedy)
 
 
 def _require_one_answer(source: str, small: ir.Table, keys: Sequence[str], *, weighted: bool) -> None:
-    """Refuse a mapping that says two things of a value, or whose weights would change totals."""
+    """Refuse a mapping that says two things of a value, or something of none, or whose weights would change totals."""
+    empty = small.filter(functools.reduce(operator.or_, [small[key].isnull() for key in keys]))
+    if number := _number(empty):
+        raise MappingError(
+            source=source,
+            culprit=f"{number:,} rows of the mapping have no value there (NULL), so that they fit no row.",
+            remedy="Correct them, or leave them out of it.",
+        )
+    groups = small.group_by(*keys)
     if weighted:
-        groups = small.group_by(*keys).agg(total=small["weight in the mapping"].sum())
-        wrong = groups.filter(~_is_one(groups.total))
-        culprit, remedy = "have weights that do not add up to 1", "Correct the weights in the crosswalk."
+        right = groups.agg(_are_shares(small).name("right"))
+        wrong = right.filter(~right.right)
+        culprit = "have weights that do not add up to 1, or one that is NULL or negative"
+        remedy = "Correct the weights in the crosswalk."
     else:
-        groups = small.group_by(*keys).agg(rows=small.count())
-        wrong = groups.filter(groups.rows > 1)
+        times = groups.agg(small.count().name("rows"))
+        wrong = times.filter(times.rows > 1)
         culprit = "are in the mapping more than once, so that rows would be doubled"
         remedy = "Leave one of each there; a crosswalk that shares out needs weight and measures."
     if number := _number(wrong):
@@ -191,18 +247,18 @@ def _require_one_answer(source: str, small: ir.Table, keys: Sequence[str], *, we
 
 
 def _require_mapped(
-    source: str, table: ir.Table, small: ir.Table, pairs: Mapping[str, str], keys: Sequence[str], *, name_values: bool
+    source: str, rows: ir.Table, small: ir.Table, asked: Sequence[str], keys: Sequence[str], *, name_values: bool
 ) -> None:
     known = small.select(*keys).distinct()
-    left = table.anti_join(known, [table[ours] == known[key] for ours, key in zip(pairs, keys, strict=True)])
-    values = left.group_by(*pairs).agg(rows=left.count())
+    left = rows.anti_join(known, [rows[ours] == known[key] for ours, key in zip(asked, keys, strict=True)])
+    values = left.group_by(*asked).agg(rows=left.count())
     [found] = _rows(values.agg(values=values.count(), rows=values.rows.sum().fill_null(0)))
     if not found["rows"]:
         return
     remedy = "Add them to the mapping, or let them be kept: unmapped='keep'."
     if name_values:
-        first = _rows(values.order_by(ibis.desc("rows"), *pairs).limit(_MOST_SHOWN))
-        named = ", ".join(repr("|".join(str(each[name]) for name in pairs)) for each in first)
+        first = _rows(values.order_by(ibis.desc("rows"), *asked).limit(_MOST_SHOWN))
+        named = ", ".join(repr("|".join(str(each[name]) for name in asked)) for each in first)
         told = f": {named}{' …' if found['values'] > len(first) else ''}"
     else:
         told, remedy = "", f"{remedy} name_values=True names them here, where they are no person's."

@@ -2,7 +2,8 @@
 
 Put here the expressions over rows. Keep out what is declared (``combined``) and how tables are read.
 
-All is Ibis: a join by the key, from which both the rows and the account of them are computed.
+All is Ibis: a join by the key, from which both the rows and the account of them are computed. Until the last step every
+column goes by its place, so that none is called like another source's, or like what is counted beside it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Account:
         disagreeing: of how many of them a source says something that is not in the table.
         columns: the same for each column in which there are such keys.
         filled: how many rows have a value of another source than their own.
-        example: the first key that disagrees; none where the table holds persons.
+        example: the first key that disagrees; none where values are not told.
     """
 
     taken: Mapping[str, int]
@@ -50,48 +51,8 @@ class Account:
     example: str | None
 
 
-def require_single(part: Ranked, contract: Contract, key: Sequence[str]) -> int:
-    """How many rows a source has, of which no two have the same key.
-
-    Args:
-        part: the source.
-        contract: the table to be made.
-        key: the columns of it.
-
-    Raises:
-        SourceError: two rows have the same key, or one has none.
-    """
-    missing = functools.reduce(operator.or_, [part.rows[column].isnull() for column in key])
-    keys = part.rows.group_by(*key).agg(times=part.rows.count(), without=missing.any())
-    repeated = keys.times > 1
-    [found] = _told(
-        keys.agg(
-            rows=keys.times.sum().fill_null(0),
-            without=keys.times.sum(where=keys.without).fill_null(0),
-            repeated=repeated.sum().fill_null(0),
-            more=(keys.times.sum(where=repeated) - repeated.sum()).fill_null(0),
-            example=_text(keys, key).min(where=repeated),
-        )
-    )
-    named = ", ".join(key)
-    culprit = ""
-    if found["without"]:
-        culprit = f"{found['without']:,} of its rows have no key ({named})."
-    elif found["repeated"]:
-        first = "" if contract.personal else f", the first is {found['example']}"
-        times = f"more than once, with {found['more']:,} rows too many"
-        culprit = f"{found['repeated']:,} keys ({named}) are in it {times}{first}."
-    if culprit:
-        raise SourceError(
-            source=called(part.name, contract),
-            culprit=culprit,
-            remedy="Which row is meant? Let that table have one for each key, or name what else tells them apart.",
-        )
-    return int(found["rows"])
-
-
 def combined(
-    parts: Sequence[Ranked], contract: Contract, key: Sequence[str], *, fill: bool, origin: str | None
+    parts: Sequence[Ranked], contract: Contract, key: Sequence[str], *, fill: bool, origin: str | None, telling: bool
 ) -> tuple[ir.Table, Account]:
     """The table's rows, and the account of them.
 
@@ -101,86 +62,137 @@ def combined(
         key: columns by which rows are the same.
         fill: take what a row does not say (NULL) from the next source that says it.
         origin: the column that gets the name of the row's source.
+        telling: whether messages and the account may name a key.
 
     Raises:
-        SourceError: a source has a key more than once.
+        SourceError: two rows of a source have the same key, or one has none.
     """
-    given = {part.name: require_single(part, contract, key) for part in parts}
-    both = _joined(parts, key)
-    has = [both[_in(number)].notnull() for number in range(len(parts))]
-    chosen: dict[str, ir.Value] = {}
+    kinds = columns_of(contract)
+    values = [column for column in kinds if column not in {*key, origin}]
+    placed = [_placed(part, number, key, values) for number, part in enumerate(parts)]
+    keys = list(placed[0].columns[: len(key)])
+    given = {
+        part.name: _require_single(called(part.name, contract), rows, key, telling=telling)
+        for part, rows in zip(parts, placed, strict=True)
+    }
+    both = functools.reduce(lambda one, other: _met(one, other, keys), placed)
+    has = [both[_there(number)].notnull() for number in range(len(parts))]
+    chosen: dict[str, ir.Value] = {column: both[at] for column, at in zip(key, keys, strict=True)}
+    if origin is not None:
+        chosen[origin] = ibis.cases(*((has[n], part.name) for n, part in enumerate(parts)))
     filled = ibis.literal(False)  # noqa: FBT003
-    given_up: dict[str, ir.BooleanValue] = {}
-    for column, kind in columns_of(contract).items():
-        if column in key:
-            chosen[column] = both[column]
-            continue
-        if column == origin:
-            chosen[column] = ibis.cases(*((has[n], part.name) for n, part in enumerate(parts)))
-            continue
-        said = [both[_in(n, column)] if column in part.columns else ibis.null(kind) for n, part in enumerate(parts)]
+    given_up: list[ir.BooleanValue] = []
+    for place, column in enumerate(values):
+        said = [
+            both[_value(number, place)] if column in part.columns else ibis.null(kinds[column])
+            for number, part in enumerate(parts)
+        ]
         own = ibis.cases(*zip(has, said, strict=True))
         chosen[column] = ibis.coalesce(*said) if fill else own
         filled = filled | (own.isnull() & chosen[column].notnull())
-        given_up[column] = functools.reduce(
-            operator.or_, [each.notnull() & ~each.identical_to(chosen[column]) for each in said]
+        given_up.append(
+            functools.reduce(operator.or_, [each.notnull() & ~each.identical_to(chosen[column]) for each in said])
         )
-    disagreeing = functools.reduce(operator.or_, given_up.values(), ibis.literal(False))  # noqa: FBT003
-    rows = both.select(**chosen)
+    disagreeing = functools.reduce(operator.or_, given_up, ibis.literal(False))  # noqa: FBT003
     judged = both.select(
-        _text(both, key).name("key"),
-        functools.reduce(operator.add, [each.cast("int8") for each in has]).name("sources"),
-        ibis.cases(*((each, number) for number, each in enumerate(has))).name("winner"),
-        disagreeing.name("disagreeing"),
-        filled.name("filled"),
-        **{f"{column} given up": each for column, each in given_up.items()},
+        key=_text(both, keys),
+        sources=functools.reduce(operator.add, [each.cast("int32") for each in has]),
+        winner=ibis.cases(*((each, number) for number, each in enumerate(has))),
+        disagreeing=disagreeing,
+        filled=filled,
+        **{f"given up {place}": each for place, each in enumerate(given_up)},
     )
     [found] = _told(
         judged.agg(
             several=(judged.sources > 1).sum().fill_null(0),
             disagreeing=judged.disagreeing.sum().fill_null(0),
             filled=judged.filled.sum().fill_null(0),
-            example=judged.key.min(where=judged.disagreeing),
+            example=judged["key"].min(where=judged.disagreeing),
             **{f"winner {n}": (judged.winner == n).sum().fill_null(0) for n in range(len(parts))},
-            **{column: judged[f"{column} given up"].sum().fill_null(0) for column in given_up},
+            **{f"given up {place}": judged[f"given up {place}"].sum().fill_null(0) for place in range(len(values))},
         )
     )
-    return rows, Account(
+    return both.select(*(chosen[column].name(column) for column in kinds)), Account(
         taken={part.name: found[f"winner {n}"] for n, part in enumerate(parts)},
         given=given,
         several=found["several"],
         disagreeing=found["disagreeing"],
-        columns={column: found[column] for column in given_up if found[column]},
+        columns={column: number for place, column in enumerate(values) if (number := found[f"given up {place}"])},
         filled=found["filled"],
-        example=None if contract.personal else found["example"],
+        example=found["example"] if telling else None,
     )
 
 
-def _joined(parts: Sequence[Ranked], key: Sequence[str]) -> ir.Table:
-    """One row for each key, with the columns of every source side by side."""
-    marked = [
-        part.rows.select(
-            *key,
-            ibis.literal(True).name(_in(number)),  # noqa: FBT003
-            **{_in(number, column): part.rows[column] for column in sorted(part.columns - {*key})},
+def _placed(part: Ranked, number: int, key: Sequence[str], values: Sequence[str]) -> ir.Table:
+    """A source's rows with the key first, and all columns called by their places."""
+    return part.rows.select(
+        *(part.rows[column].name(f"key {place}") for place, column in enumerate(key)),
+        ibis.literal(True).name(_there(number)),  # noqa: FBT003
+        *(part.rows[each].name(_value(number, place)) for place, each in enumerate(values) if each in part.columns),
+    )
+
+
+def _there(number: int) -> str:
+    """The column that says whether a source has the key."""
+    return f"source {number}"
+
+
+def _value(number: int, place: int) -> str:
+    """A column of values as a source has it."""
+    return f"source {number} value {place}"
+
+
+def _require_single(source: str, rows: ir.Table, key: Sequence[str], *, telling: bool) -> int:
+    """How many rows a source has, of which no two have the same key.
+
+    Args:
+        source: for messages.
+        rows: its rows with the key first.
+        key: what its columns are called.
+        telling: whether a message may name a key.
+
+    Raises:
+        SourceError: two rows have the same key, or one has none.
+    """
+    at = rows.columns[: len(key)]
+    missing = functools.reduce(operator.or_, [rows[column].isnull() for column in at])
+    keys = rows.group_by(*at).agg(times=rows.count(), without=missing.any())
+    repeated = keys.times > 1
+    [found] = _told(
+        keys.agg(
+            rows=keys.times.sum().fill_null(0),
+            without=keys.times.sum(where=keys.without).fill_null(0),
+            repeated=repeated.sum().fill_null(0),
+            more=(keys.times.sum(where=repeated) - repeated.sum()).fill_null(0),
+            example=_text(keys, at).min(where=repeated),
         )
-        for number, part in enumerate(parts)
-    ]
-    both = marked[0]
-    for other in marked[1:]:
-        met = both.outer_join(other, list(key), rname="{name} there")
-        both = met.mutate(**{column: ibis.coalesce(met[column], met[f"{column} there"]) for column in key})
-        both = both.drop(*(f"{column} there" for column in key))
-    return both
+    )
+    named = ", ".join(key)
+    culprit = ""
+    if found["without"]:
+        culprit = f"{found['without']:,} of its rows have no key ({named})."
+    elif found["repeated"]:
+        first = f", the first is {found['example']}" if telling else ""
+        times = f"more than once, with {found['more']:,} rows too many"
+        culprit = f"{found['repeated']:,} keys ({named}) are in it {times}{first}."
+    if culprit:
+        raise SourceError(
+            source=source,
+            culprit=culprit,
+            remedy="Which row is meant? Let that table have one for each key, or name what else tells them apart.",
+        )
+    return int(found["rows"])
 
 
-def _in(number: int, column: str = "") -> str:
-    """What a source's column is called beside the others': no name of a contract's column has a blank."""
-    return f"source {number} {column}"
+def _met(one: ir.Table, other: ir.Table, keys: Sequence[str]) -> ir.Table:
+    """One row for each key of two tables, with the columns of both side by side."""
+    met = one.outer_join(other, list(keys), rname="{name} there")
+    both = met.mutate(**{column: ibis.coalesce(met[column], met[f"{column} there"]) for column in keys})
+    return both.drop(*(f"{column} there" for column in keys))
 
 
-def _text(rows: ir.Table, key: Sequence[str]) -> ir.StringValue:
-    return ibis.literal("|").join([rows[column].cast("string") for column in key])
+def _text(rows: ir.Table, keys: Sequence[str]) -> ir.StringValue:
+    return ibis.literal("|").join([rows[column].cast("string") for column in keys])
 
 
 def _told(rows: ir.Table) -> list[dict[str, Any]]:

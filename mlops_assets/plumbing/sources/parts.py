@@ -5,15 +5,18 @@ Put here what is said of one of them, and how YAML says it. Keep out what is sai
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import dagster as dg
-from pydantic import InstanceOf, ValidationError
+from pydantic import InstanceOf, ValidationError, model_validator
 
 from mlops_assets.platform.assets.inputs import In
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.identifiers import is_identifier
 from mlops_assets.plumbing.sources.variants import Texts, Words
+
+_LAYER_AND_TABLE: Final = 2
 
 
 class Part(dg.Model, dg.Resolvable):
@@ -37,15 +40,26 @@ class Part(dg.Model, dg.Resolvable):
     optional: bool = False
     name: str | None = None
 
+    @model_validator(mode="after")
+    def _require_a_table_taken_in_one_way(self) -> Self:
+        if len(self.key.path) != _LAYER_AND_TABLE or not all(is_identifier(part) for part in self.key.path):
+            raise ContractError(
+                source="A source of a combined table",
+                culprit=f"{self.key.to_user_string()!r} is no key of a table.",
+                remedy="Name its layer and the table: raw/orders.",
+            )
+        if both := sorted({*self.columns.values()}.intersection(self.without)):
+            raise ContractError(
+                source=f"Source {self.key.to_user_string()} of a combined table",
+                culprit=f"{both[0]} is named in columns and in without.",
+                remedy="Name it in one of them.",
+            )
+        return self
+
     @property
     def key(self) -> dg.AssetKey:
         """Its asset key."""
         return In(self.table).key
-
-    @property
-    def parameter(self) -> str:
-        """The name of its input."""
-        return "_".join(self.key.path)
 
     def read(self, contract: Contract) -> In:
         """The input that it is: of a table without partitions all that there is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+import ibis
 import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 import pytest
@@ -12,14 +13,18 @@ from dagster.components.resolved.errors import ResolutionException
 from dagster.components.testing import create_defs_folder_sandbox
 
 import mlops_assets as ma
+from mlops_assets.platform.assets.rebuild import Rebuilt, rebuild
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.lake import ledger
+from mlops_assets.platform.lake.catalog import quote
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
-from mlops_assets_tests.plumbing.sources.shop import MONTH, Ran, contract, rows
+from mlops_assets.plumbing.sources.ranked import ranked
+from mlops_assets_tests.plumbing.sources.shop import LAKE, MONTH, Ran, contract, rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 
 class Order(pa.DataFrameModel):
@@ -61,10 +66,10 @@ def table(
 
     @ma.asset(contract=contract(name, model, **options))
     def made(session: LakeSession) -> Any:  # noqa: ANN401
-        names = ", ".join(f'"{column.strip()}"' for column in columns.split(","))
+        names = ", ".join(quote(column.strip()) for column in columns.split(","))
         model_columns = model.to_schema().columns
         kinds = {"int64": "BIGINT", "int32": "INTEGER", "float64": "DOUBLE", "string": "VARCHAR"}
-        cast = ", ".join(f'"{c}"::{kinds[str(k.dtype.type)]} AS "{c}"' for c, k in model_columns.items())
+        cast = ", ".join(f"{quote(c)}::{kinds[str(k.dtype.type)]} AS {quote(c)}" for c, k in model_columns.items())
         return session.connection.sql(f"SELECT {cast} FROM (VALUES {values}) AS t({names})")  # noqa: S608
 
     return made
@@ -159,17 +164,58 @@ def test_a_key_that_is_twice_in_one_source_is_refused_by_the_name_of_the_source(
     assert rows(ORDERS) == []
 
 
-def test_no_value_is_told_where_the_table_holds_persons() -> None:
-    lake = ma.Lake("people", personal=True)
-    personal = contract("people", Personal, lake=lake)
-    sources = [table(name, values, model=Personal, lake=lake) for name, values in (("shop", SHOP), ("files", FILES))]
-    ran = run(ma.Combined(contract=personal, sources=["raw/shop", "raw/files"]), sources)
+def test_a_row_without_a_key_is_refused_by_the_name_of_the_source() -> None:
+    made = ma.Combined(contract=ORDERS, sources=["raw/shop", "raw/files"], key=["note"])
+    told = run(made, [table("shop", SHOP), table("files", FILES)]).told
+    assert "Source raw/shop of raw/orders: 1 of its rows have no key (note)." in told
+
+
+class Contact(Order):
+    email: dt.String = pa.Field(metadata={"personal": True})
+
+
+PEOPLE: Final = ma.Lake("people", personal=True)
+CONTACTS: Final = "('2024-01', 2, 21, 'from a file', 'a@example.org')"
+
+
+def contacts(values: str = CONTACTS, **options: Any) -> dg.AssetsDefinition:  # noqa: ANN401
+    """A source with a column of persons."""
+    columns = "month, order, amount, note, email"
+    return table("contacts", values, model=Contact, columns=columns, lake=PEOPLE, **options)
+
+
+@pytest.mark.parametrize("personal_table", [True, False])
+def test_no_value_is_told_where_the_table_or_a_source_holds_persons(personal_table: bool) -> None:  # noqa: FBT001
+    if personal_table:
+        made = contract("orders", Personal, lake=PEOPLE)
+        other, part = table("files", FILES, model=Personal, lake=PEOPLE), ma.Part(table="raw/files")
+        twice = table("files", f"{FILES}, {FILES}", model=Personal, lake=PEOPLE, duplicate_keys_warn=True)
+    else:
+        made, other, part = ORDERS, contacts(), ma.Part(table="raw/contacts", without=["email"])
+        twice = contacts(f"{CONTACTS}, {CONTACTS}", duplicate_keys_warn=True)
+    both = ma.Combined(contract=made, sources=["raw/shop", part])
+    ran = run(both, [table("shop", SHOP), other])
     assert ran.metadata["keys_disagreeing"] == 1
     assert "first_key_disagreeing" not in ran.metadata
-    twice = table("files", f"{FILES}, {FILES}", model=Personal, lake=lake, duplicate_keys_warn=True)
-    ran = run(ma.Combined(contract=personal, sources=["raw/shop", "raw/files"]), [sources[0], twice])
-    assert "2 keys (month, order) are in it more than once" in ran.told
+    ran = run(both, [table("shop", SHOP), twice])
+    assert "keys (month, order) are in it more than once" in ran.told
     assert "2024-01|" not in ran.told
+
+
+def test_a_value_that_is_no_partition_is_not_told_where_a_source_holds_persons() -> None:
+    part = ma.Part(table="raw/contacts", without=["email"])
+    whole = contacts(f"{CONTACTS}, ('Ann', 9, 1, 'x', 'b@example.org')", **NONE)
+    told = run(ma.Combined(contract=ORDERS, sources=["raw/shop", part]), [table("shop", SHOP), whole]).told
+    assert "1 of its rows are of no partition of the table. Correct" in told
+
+
+@pytest.mark.parametrize("lake", [LAKE, PEOPLE])
+def test_values_of_persons_are_never_taken_into_a_column_that_is_not_personal(lake: ma.Lake) -> None:
+    made = contract("orders", Order, lake=lake)
+    part = ma.Part(table="raw/contacts", columns={"note": "email"}, without=["note"])
+    ran = run(ma.Combined(contract=made, sources=["raw/shop", part]), [table("shop", SHOP), contacts()])
+    assert "it has columns that are personal, and in the table they are not: email. Declare them" in ran.told
+    assert "example.org" not in ran.told
 
 
 @pytest.mark.parametrize(("most", "passes"), [(0.0, False), (1.0, True)])
@@ -274,6 +320,7 @@ def test_columns_of_other_names_and_smaller_types_are_taken_and_others_left_out_
             {"columns": {"order": "number", "note": "line"}},
             "its column line is int64, in the table it is string.",
         ),
+        ({"columns": {"order": "number", "note": "amount"}, "without": ["line"]}, "its column amount is float64, in"),
     ],
 )
 def test_columns_that_do_not_fit_are_refused_and_never_dropped_in_silence(part: Mapping[str, Any], told: str) -> None:
@@ -283,9 +330,125 @@ def test_columns_that_do_not_fit_are_refused_and_never_dropped_in_silence(part: 
 
 
 @pytest.mark.parametrize(
+    ("theirs", "ours", "fits"),
+    [
+        (dt.Int32, dt.Int64, True),
+        (dt.UInt32, dt.Int64, True),
+        (dt.Float32, dt.Float64, True),
+        (dt.UInt64, dt.Int64, False),
+        (dt.Int64, dt.UInt64, False),
+        (dt.Int64, dt.Int32, False),
+        (dt.Float64, dt.Float32, False),
+        (dt.Int32, dt.Float64, False),
+    ],
+)
+def test_a_type_is_taken_only_into_one_that_holds_all_its_values(theirs: Any, ours: Any, fits: bool) -> None:  # noqa: ANN401, FBT001
+    rows = ibis.memtable({"k": ["a"], "v": [1]}, schema={"k": "string", "v": theirs()})
+    model = pa.DataFrameSchema({"k": pa.Column(dt.string), "v": pa.Column(ours, nullable=True)}, unique=["k"])
+    table = contract("made", model, **NONE)
+    whole: dict[str, Any] = {"key": ["k"], "personal": (), "filled_in": (), "whole": True, "telling": True}
+    if fits:
+        found = ranked(ma.Part(table="raw/a"), rows, table, ma.Partition(None, {}), **whole)
+        assert isinstance(found.rows.schema()["v"], ours)
+    else:
+        with pytest.raises(ContractError, match=f"its column v is {theirs()}, in the table it is {ours()}"):
+            ranked(ma.Part(table="raw/a"), rows, table, ma.Partition(None, {}), **whole)
+
+
+def test_a_column_that_is_declared_to_be_another_is_not_taken_by_its_own_name_as_well() -> None:
+    part = ma.Part(table="raw/files", columns={"note": "amount"}, without=["note"])
+    text = table("files", FILES, model=Swapped)
+    assert run(ma.Combined(contract=ORDERS, sources=["raw/shop", part]), [table("shop", SHOP), text]).success
+    assert (MONTH, 3, None, "30") in rows(ORDERS)
+
+
+class Swapped(Order):
+    amount: dt.String
+
+
+class Awkward(pa.DataFrameModel):
+    month: dt.String
+    rows: dt.Int64
+    self_: dt.String = pa.Field(alias="self", nullable=True)
+    by: dt.String = pa.Field(nullable=True)
+    winner: dt.String = pa.Field(alias='the "winner"', nullable=True)
+    place: dt.String = pa.Field(alias="source 0 value 0", nullable=True)
+
+    class Config:
+        """Called like whatever is counted, or what Ibis and SQL read otherwise."""
+
+        unique = ("month", "rows")
+
+
+def test_columns_may_be_called_as_they_like() -> None:
+    made = contract("orders", Awkward)
+    columns = 'month, rows, self, by, the "winner", source 0 value 0'
+    sources = [
+        table(name, f"('2024-01', 1, {values})", model=Awkward, columns=columns, **options)
+        for name, values, options in (("shop", "'a', NULL, NULL, 'b'", {}), ("files", "'c', NULL, 'd', 'e'", NONE))
+    ]
+    ran = run(ma.Combined(contract=made, sources=["raw/shop", "raw/files"], fill=True), sources)
+    assert ran.success, ran.told
+    assert rows(made) == [(MONTH, 1, "a", None, "d", "b")]
+    assert ran.metadata["keys_disagreeing_by_column"] == {"self": 1, "source 0 value 0": 1}
+
+
+@pytest.mark.parametrize("named", ["", "orders", "raw/", "raw/files/x", "raw/Files", "raw/my files"])
+def test_a_source_that_is_no_key_of_a_table_is_refused(named: str) -> None:
+    with pytest.raises(ContractError, match=r"is no key of a table\. Name its layer and the table: raw/orders"):
+        ma.Combined(contract=ORDERS, sources=["raw/shop", named])
+
+
+def test_a_column_that_is_taken_and_left_out_is_refused() -> None:
+    with pytest.raises(ContractError, match="Source raw/files of a combined table: x is named in columns and in"):
+        ma.Part(table="raw/files", columns={"note": "x"}, without=["x"])
+
+
+@pytest.mark.parametrize("fill", [True, False])
+def test_a_partition_is_rebuilt_from_its_sources_with_an_equal_hash(fill: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    shop, whole = table("shop", SHOP), table("files", f"{FILES}, ('2024-02', 9, 1, 'later')", **NONE)
+    absent = table("absent", FILES)
+    parts: list[ma.Part | str] = ["raw/shop", "raw/files", ma.Part(table="raw/absent", optional=True)]
+    made = ma.Combined(contract=TRACED, sources=parts, fill=fill, origin="origin", most_disagreeing=0.0)
+    assert run(made, [shop, whole, absent], published=[shop, whole]).success
+    before = rows(TRACED)
+    # What is published since then does not count.
+    for later in (table("shop", "('2024-01', 7, 7, 'later')"), absent):
+        assert dg.materialize([later], partition_key=MONTH, instance=dg.DagsterInstance.ephemeral()).success
+    again = rebuilt(made, [shop, whole, absent], MONTH, tmp_path)
+    assert again.equal
+    assert (again.inputs, dict(again.differences)) == (2, {})
+    assert rows(TRACED) == before
+
+
+def test_a_table_made_of_all_partitions_is_rebuilt_with_an_equal_hash(tmp_path: Path) -> None:
+    orders = contract("orders", Order, **NONE)
+    sources = [table("shop", SHOP), table("files", FILES, **NONE)]
+    made = ma.Combined(contract=orders, sources=["raw/shop", "raw/files"])
+    for each in sources:
+        key = MONTH if each.partitions_def is not None else None
+        assert dg.materialize([each], partition_key=key, instance=dg.DagsterInstance.ephemeral()).success
+    assert run(made, sources, partition=None, published=[]).success
+    assert rebuilt(made, sources, None, tmp_path).equal
+
+
+def rebuilt(made: ma.Combined, sources: Sequence[dg.AssetsDefinition], partition: str | None, folder: Path) -> Rebuilt:
+    """The combined table's newest publish, made again."""
+    (folder / "rebuilt").mkdir()
+    return rebuild(
+        [dg.Definitions(assets=[*sources, made.asset()])],
+        made.contract.key.to_user_string(),
+        partition,
+        settings=Settings.load(),
+        home=folder / "rebuilt",
+    )
+
+
+@pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"sources": ["raw/shop", "raw/shop"]}, "two of its sources are one table"),
+        ({"sources": ["raw_a/b", "raw/a_b"]}, "two of its sources are one table"),
         ({"sources": ["raw/shop", "raw/orders"]}, "it is one of its own sources"),
         ({"key": ["ordr"]}, "its key name ordr, which is no column"),
         ({"origin": "order"}, "is a part of the key, or no text"),
