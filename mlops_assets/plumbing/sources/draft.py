@@ -47,6 +47,7 @@ _VALUE: Final = re.compile(rf"[-+]?[0-9.,]+|[0-9]{{1,4}}[-./][0-9]{{1,2}}[-./][0
 _KINDS: Final[tuple[tuple[dt.DataType, str | None], ...]] = (
     (dt.int64, None),
     (dt.float64, None),
+    *((dt.float64, form) for form in ("1.234,56", "1,234.56", "1 234,56")),
     (dt.boolean, None),
     *((dt.boolean, words) for words in ("yes/no", "y/n", "t/f")),
     (dt.date, None),

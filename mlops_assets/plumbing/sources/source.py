@@ -81,8 +81,8 @@ class Source(dg.Component, dg.Model, dg.Resolvable, ABC):
     Attributes:
         contract: the table that the source fills. In YAML the dotted name of it.
         columns: for columns of the contract that the source calls otherwise, its name: ``{customer_id: CustomerNo}``.
-        formats: how text is written where it is not ISO 8601 or ``true/false``: ``{ordered: "%d/%m/%Y"}``,
-            ``{paid: yes/no}``.
+        formats: how text is written where it is not ISO 8601, ``true/false`` or ``1234.56``:
+            ``{ordered: "%d/%m/%Y"}``, ``{paid: yes/no}``, ``{price: "1.234,56"}``.
         evolve: let the source gain columns, and lose those that may be null, with a warning (check ``layout``) instead
             of an error.
         snapshot: what it gives is its present state, whichever partition is asked for. Without, a REST or SQL source

@@ -47,8 +47,8 @@ def copy_sqlite(database: Sqlite, question: Question, request: Request) -> Copie
 
     def write(parameter: str, value: str) -> str:
         if parameter in question.numbers:
-            # A number is never equal to a text, nor greater.
-            return value
+            # A number is never equal to a text, nor greater, and a bare one becomes text beside a column of text.
+            return f"CAST({value} AS INTEGER)"
         given[parameter] = value
         return f"?{list(given).index(parameter) + 1}"
 

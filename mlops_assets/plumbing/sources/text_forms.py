@@ -47,6 +47,7 @@ _DIRECTIVES: Final = {
 }
 """What each stands for, and what it looks like. Names of zones are left out: some moments have two in their zone."""
 _PART: Final = re.compile(r"%-?.?", re.DOTALL)
+_NUMBER: Final = re.compile(r"1(?P<thousands>[.,' ])?234(?:(?P<decimals>[.,])56)?")
 _PERCENT: Final = "%%"
 _DAYS: Final = ({"year", "month", "day"}, {"year", "day of the year"})
 _OF_DAYS: Final = {"year", "month", "day", "day of the year", "weekday"}
@@ -69,7 +70,8 @@ def require_forms(forms: Mapping[str, str], kinds: Mapping[str, dt.DataType], so
             raise ContractError(
                 source=source,
                 culprit=f"the format {form!r} of {column} {problem}.",
-                remedy="Dates and times have a strptime format (%d.%m.%Y), truths two words (yes/no), and others none.",
+                remedy="Dates and times have a strptime format (%d.%m.%Y), truths two words (yes/no), numbers that of "
+                "1234.56 (1.234,56), and others none.",
             )
 
 
@@ -77,6 +79,18 @@ def words(form: str) -> tuple[str, str]:
     """The words for true and false, in lower case."""
     true, _, false = form.lower().partition(_SEPARATOR)
     return true, false
+
+
+def separators(form: str) -> tuple[str, str] | None:
+    """What stands between thousands, nothing where nothing may, and before decimals; ``None`` for no form of numbers.
+
+    The form is 1234.56 as it is written there: ``1.234,56``, ``1 234,56``, ``1234,56``, ``1,234.56``; ``1.234`` where
+    numbers are whole.
+    """
+    found = _NUMBER.fullmatch(form)
+    if found is None or found["thousands"] == found["decimals"]:
+        return None
+    return found["thousands"] or "", found["decimals"] or ""
 
 
 def mask(form: str) -> str:
@@ -94,6 +108,13 @@ def _problem(form: str, kind: dt.DataType) -> str | None:
         true, false = words(form)
         good = true and false and true != false and _SEPARATOR not in false
         return None if good else "is not two words with / between them"
+    if kind.is_numeric():
+        found = separators(form)
+        if found is None or (kind.is_integer() and found[1]):
+            return (
+                "is not 1234 as it is written there" if kind.is_integer() else "is not 1234.56 as it is written there"
+            )
+        return None
     if not (kind.is_date() or kind.is_timestamp() or kind.is_time()):
         return f"is of no use, since it is of type {kind}"
     directives = [each for each in _PART.findall(form) if each != _PERCENT]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.lake.catalog import literal, quote
-from mlops_assets.plumbing.sources.text_forms import OFFSET, YEAR, mask, words
+from mlops_assets.plumbing.sources.text_forms import OFFSET, YEAR, mask, separators, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,8 @@ _NON_FINITE: Final = r"(?i:[+-]?(nan|inf|infinity))"
 _DAY: Final = YEAR + r"-[0-9]{2}-[0-9]{2}"
 _CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{0,%d}0{0,3})?)?"
 _ZONE: Final = rf" ?(Z|{OFFSET})"
+_SPACES: Final = "[ \u00a0\u202f]"
+"""A space between thousands is often one that does not break."""
 _MICROSECONDS: Final = 6
 _TRUTHS: Final = "true/false"
 _DIGITS_64: Final = (15, 17)
@@ -40,8 +42,8 @@ def parsed(column: str, kind: dt.DataType, *, sql_type: str, form: str | None, n
         column: its name.
         kind: the type that the contract asks for.
         sql_type: that type as DuckDB calls it.
-        form: how the text is written: a ``strptime`` format of a date or time, ``yes/no`` of a truth; ISO 8601 and
-            ``true/false`` where there is none.
+        form: how the text is written: a ``strptime`` format of a date or time, ``yes/no`` of a truth, ``1.234,56`` of a
+            number; ISO 8601, ``true/false`` and ``1234.56`` where there is none.
         non_finite: whether ``NaN`` and infinities are numbers.
     """
     text = quote(column)
@@ -50,8 +52,46 @@ def parsed(column: str, kind: dt.DataType, *, sql_type: str, form: str | None, n
     if kind.is_boolean():
         true, false = words(form or _TRUTHS)
         return f"CASE lower({text}) WHEN {literal(true)} THEN true WHEN {literal(false)} THEN false END"
-    if form is not None:
+    if form is None:
+        return _plain(text, kind, sql_type, non_finite=non_finite)
+    if (between := separators(form)) is None:
         return _by_form(text, kind, sql_type, form)
+    pattern, plain = _separated(text, *between)
+    return f"CASE WHEN {_matches(text, pattern)} THEN {_plain(plain, kind, sql_type, non_finite=non_finite)} END"
+
+
+def described(kind: dt.DataType, form: str | None) -> str:
+    """What that text should be, for messages."""
+    if form is not None:
+        parts = ", each part with all its digits" if kind.is_temporal() else ""
+        return f"written as {form}{parts}" + (f", and of type {kind}" if kind.is_numeric() else "")
+    zone = "+00:00" if getattr(kind, "timezone", None) else ""
+    for is_so, text in _DESCRIBED:
+        if is_so(kind):
+            return text.format(zone=zone, kind=kind)
+    return f"of type {kind}"
+
+
+_DESCRIBED: Final[tuple[tuple[Callable[[dt.DataType], bool], str], ...]] = (
+    (lambda kind: kind.is_boolean(), "true or false"),
+    (lambda kind: kind.is_date(), "a date (2024-01-31)"),
+    (
+        lambda kind: kind.is_timestamp() and kind.timezone is None,
+        "a moment without a zone (2024-01-31T12:00:00) that its type can hold; with one that is Timestamp('UTC')",
+    ),
+    (lambda kind: kind.is_timestamp(), "a moment (2024-01-31T12:00:00{zone}) that its type can hold"),
+    (lambda kind: kind.is_time(), "a time of day (12:00:00)"),
+    (lambda kind: kind.is_integer(), "a whole number that its type ({kind}) can hold"),
+    (lambda kind: kind.is_numeric(), "a number with at most a decimal point, that its type ({kind}) can hold"),
+)
+
+
+def _matches(text: str, pattern: str) -> str:
+    return f"regexp_full_match({text}, {literal(pattern)})"
+
+
+def _plain(text: str, kind: dt.DataType, sql_type: str, *, non_finite: bool) -> str:
+    """The value of an SQL text that is written as everywhere."""
     value = f"TRY_CAST({text} AS {sql_type})"
     if kind.is_floating():
         return _floating(text, value, kind, non_finite=non_finite)
@@ -59,29 +99,13 @@ def parsed(column: str, kind: dt.DataType, *, sql_type: str, form: str | None, n
     return f"CASE WHEN {_matches(text, pattern)} THEN {value} END" if pattern else value
 
 
-def described(kind: dt.DataType, form: str | None) -> str:
-    """What that text should be, for messages."""
-    if form is not None:
-        return f"written as {form}" + ("" if kind.is_boolean() else ", each part with all its digits")
-    zone = "+00:00" if getattr(kind, "timezone", None) else ""
-    for is_so, text in _DESCRIBED:
-        if is_so(kind):
-            return text.format(zone=zone)
-    return f"of type {kind}"
-
-
-_DESCRIBED: Final[tuple[tuple[Callable[[dt.DataType], bool], str], ...]] = (
-    (lambda kind: kind.is_boolean(), "true or false"),
-    (lambda kind: kind.is_date(), "a date (2024-01-31)"),
-    (lambda kind: kind.is_timestamp(), "a moment (2024-01-31T12:00:00{zone}) that its type can hold"),
-    (lambda kind: kind.is_time(), "a time of day (12:00:00)"),
-    (lambda kind: kind.is_integer(), "a whole number that its type can hold"),
-    (lambda kind: kind.is_numeric(), "a number with at most a decimal point, that its type can hold"),
-)
-
-
-def _matches(text: str, pattern: str) -> str:
-    return f"regexp_full_match({text}, {literal(pattern)})"
+def _separated(text: str, thousands: str, decimals: str) -> tuple[str, str]:
+    """What a number with those signs looks like, and SQL of it without them: groups are of three digits, or there are none."""
+    between = _SPACES if thousands == " " else f"[{thousands}]"
+    groups = f"[0-9]{{1,3}}({between}[0-9]{{3}})+|" if thousands else ""
+    pattern = f"[+-]?({groups}[0-9]+)" + (f"([{decimals}][0-9]+)?" if decimals else "")
+    plain = f"regexp_replace({text}, {literal(between)}, '', 'g')" if thousands else text
+    return pattern, f"replace({plain}, {literal(decimals)}, '.')" if decimals else plain
 
 
 def _by_form(text: str, kind: dt.DataType, sql_type: str, form: str) -> str:

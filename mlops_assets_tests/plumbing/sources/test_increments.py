@@ -48,6 +48,12 @@ class Stock(pa.DataFrameModel):
         unique = ("article",)
 
 
+class Strict(Stock):
+    """With a rule."""
+
+    pieces: types.Int64 = pa.Field(ge=0)
+
+
 class Counted(Stock):
     """With the number of the change."""
 
@@ -111,6 +117,84 @@ def entry() -> ledger.Entry:
 
 
 class TestWatermark:
+    def test_a_start_in_the_column_s_type_is_written_in_a_format_too(self) -> None:
+        asked: list[Asked] = []
+
+        def answer(question: Asked) -> Said:
+            asked.append(question)
+            return Said(value=[{"article": 1, "pieces": 1, "changed": "2024-03-01T01:00:00"}])
+
+        with ApiServer(answer) as api:
+            source = ma.RestSource(
+                contract=STOCK,
+                url=f"{api.url}/stock",
+                query={"after": "{since:%Y-%m-%d}"},
+                since=ma.Since(column="changed", start="2020-01-31"),
+                retries=0,
+            )
+            publish(source)
+            publish(source)
+        assert [each.query["after"] for each in asked] == ["2020-01-31", "2024-03-01"]
+
+    @pytest.mark.parametrize(
+        ("start", "contract"),
+        [("yesterday", STOCK), ("2020-01-01T00:00:00Z", STOCK), ("2020-01-01", COUNTED), ("", STOCK)],
+    )
+    def test_a_start_that_is_not_of_the_column_s_type_is_refused(self, start: str, contract: ma.Contract) -> None:
+        with pytest.raises(ContractError, match="its since starts at"):
+            ma.SqlSource(
+                contract=contract,
+                database=ma.Sqlite(path="x"),
+                table="stock",
+                where="changed >= :since",
+                since=ma.Since(column="changed", start=start),
+            )
+
+    def test_numbers_that_are_stored_as_text_are_compared_as_numbers(self, tmp_path: Path) -> None:
+        warehouse = Warehouse(tmp_path / "counted.sqlite")
+        with closing(sqlite3.connect(warehouse.file)) as database, database:
+            database.execute("DROP TABLE stock")
+            database.execute("CREATE TABLE stock (article INTEGER PRIMARY KEY, pieces INTEGER, changed TEXT)")
+        warehouse.put((1, 10, "9"))
+        source = warehouse.source(COUNTED, since=ma.Since(column="changed", start="0"))
+        publish(source)
+        warehouse.put((2, 20, "10"))
+        publish(source)
+        assert pieces(COUNTED) == {1: 10, 2: 20}
+
+    def test_another_origin_is_asked_for_all(self, warehouse: Warehouse, tmp_path: Path) -> None:
+        publish(warehouse.source())
+        other = Warehouse(tmp_path / "other.sqlite")
+        other.put((3, 30, f"{DAY}0:30:00"))
+        assert publish(other.source()).metadata["since"] == "the start"
+        assert pieces() == {3: 30}
+
+    def test_a_key_may_be_null(self, warehouse: Warehouse) -> None:
+        class Loose(Stock):
+            """Its key may be missing."""
+
+            article: types.Int64 = pa.Field(nullable=True)
+
+        loose = dataclasses.replace(STOCK, model=Loose)
+        with closing(sqlite3.connect(warehouse.file)) as database, database:
+            database.execute("DROP TABLE stock")
+            database.execute("CREATE TABLE stock (article, pieces, changed)")
+            database.execute("INSERT INTO stock VALUES (NULL, 1, '2024-03-01 01:00:00')")
+        publish(warehouse.source(loose))
+        publish(warehouse.source(loose))
+        assert [(row[0], row[1]) for row in rows(loose)] == [(None, 1)]
+
+    def test_changes_that_were_refused_are_not_taken_for_the_whole_and_come_again(self, warehouse: Warehouse) -> None:
+        strict = dataclasses.replace(STOCK, model=Strict)
+        publish(warehouse.source(strict))
+        warehouse.put((3, -1, f"{DAY}3:00:00"))
+        assert not run(warehouse.source(strict), None).success
+        [refused] = [each for each in raw.listed(Settings.load(), STOCK) if each.since]
+        told = run(warehouse.source(STOCK), None, tags={TAG: refused.sha256}).told
+        assert "holds changes alone" in told
+        publish(warehouse.source(STOCK))
+        assert pieces() == {1: 10, 2: 20, 3: -1}
+
     def test_first_all_is_asked_for_then_what_has_changed(self, warehouse: Warehouse) -> None:
         assert publish(warehouse.source()).metadata["since"] == "the start"
         warehouse.put((2, 21, f"{DAY}3:00:00"), (3, 30, f"{DAY}3:30:00"))

@@ -111,7 +111,7 @@ def run_all(
 def kept() -> list[str]:
     """The names of all files in the raw folder of the sales, those that are under way among them."""
     [incoming] = {raw.incoming(Settings.load(), SALES).parent}
-    return sorted(each.name for each in incoming.iterdir())
+    return sorted(each.name for each in incoming.iterdir() if not raw.is_mark(each))
 
 
 def gets(server: FileServer) -> int:
