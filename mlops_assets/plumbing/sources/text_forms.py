@@ -110,13 +110,14 @@ def _problem(form: str, kind: dt.DataType) -> str | None:
         return None if good else "is not two words with / between them"
     if kind.is_numeric():
         found = separators(form)
-        if found is None or (kind.is_integer() and found[1]):
-            return (
-                "is not 1234 as it is written there" if kind.is_integer() else "is not 1234.56 as it is written there"
-            )
-        return None
+        good = found is not None and not (kind.is_integer() and found[1])
+        return None if good else f"is not {1234 if kind.is_integer() else 1234.56} as it is written there"
     if not (kind.is_date() or kind.is_timestamp() or kind.is_time()):
         return f"is of no use, since it is of type {kind}"
+    return _problem_of_time(form, kind)
+
+
+def _problem_of_time(form: str, kind: dt.DataType) -> str | None:
     directives = [each for each in _PART.findall(form) if each != _PERCENT]
     if unknown := [each for each in directives if each not in _DIRECTIVES]:
         return f"has {unknown[0]}, which is none of {', '.join(_DIRECTIVES)}"

@@ -100,7 +100,7 @@ def _plain(text: str, kind: dt.DataType, sql_type: str, *, non_finite: bool) -> 
 
 
 def _separated(text: str, thousands: str, decimals: str) -> tuple[str, str]:
-    """What a number with those signs looks like, and SQL of it without them: groups are of three digits, or there are none."""
+    """What a number with those signs looks like, and SQL of it without them: in groups of three digits, or in none."""
     between = _SPACES if thousands == " " else f"[{thousands}]"
     groups = f"[0-9]{{1,3}}({between}[0-9]{{3}})+|" if thousands else ""
     pattern = f"[+-]?({groups}[0-9]+)" + (f"([{decimals}][0-9]+)?" if decimals else "")
