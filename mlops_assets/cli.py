@@ -28,6 +28,7 @@ from mlops_assets import (
     cli_lake,
     cli_rebuild,
     cli_report,
+    cli_run,
     cli_sources,
     cli_variance,
 )
@@ -56,6 +57,7 @@ cli_variance.app.add_typer(cli_events.app)
 cli_variance.app.add_typer(cli_report.app, name="report")
 _app.add_typer(cli_variance.app, name="variance")
 _app.add_typer(cli_sources.app)
+_app.add_typer(cli_run.app)
 _app.add_typer(cli_deployment.app)
 
 DEMO_VOTERS: Final = 10_000

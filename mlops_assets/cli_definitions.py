@@ -28,7 +28,7 @@ ModulesOption = Annotated[
     typer.Option(
         "--module",
         "-m",
-        help="Module or file with Dagster definitions; when not given, those of the project in this folder"
+        help="Module or file with Dagster definitions; when not given, those of the project in this folder or above"
         " (\\[tool.dg.project]), or else the voters'.",
     ),
 ]
@@ -96,7 +96,8 @@ def known(modules: Sequence[str] | None) -> Known:
     from mlops_assets.platform.assets.lakes import initialised  # noqa: PLC0415
     from mlops_assets.platform.contracts.lake import Lake, placed  # noqa: PLC0415
 
-    found = [_loaded(name) for name in modules or [_project(Path.cwd()) or _OURS]]
+    folders = (Path.cwd(), *Path.cwd().parents)
+    found = [_loaded(name) for name in modules or [next(filter(None, map(_project, folders)), _OURS)]]
     listed = [asset for definitions in found for asset in definitions.assets or ()]
     assets = [asset for asset in listed if isinstance(asset, dg.AssetsDefinition)]
     specs = [asset for asset in listed if isinstance(asset, dg.AssetSpec)]

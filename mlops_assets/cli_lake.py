@@ -131,13 +131,14 @@ def _require_published(session: LakeSession, contract: Contract, partition: str 
 @app.command()
 def deliveries(
     table: Annotated[str, typer.Argument(help="Which table, by its asset key: raw/orders.")],
-    partition: Annotated[str | None, typer.Option(help="Only what publishes of that partition were made from.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Only what came for that partition.")] = None,
     get: Annotated[str | None, typer.Option(help="Print the bytes of the delivery whose SHA-256 begins so.")] = None,
     modules: ModulesOption = None,
 ) -> None:
     """List what a table's source delivered and is kept, oldest first; a run with its tag reads it again.
 
-    The tag is mlops_assets/raw: kept for what each partition was made from, or the SHA-256 of one delivery.
+    The tag is mlops_assets/raw: kept for what each partition was made from, or the SHA-256 of one delivery, or its
+    beginning: mlops-assets run TABLE --partition KEY --tag mlops_assets/raw=3f9a2b1c
     """
     from mlops_assets.platform.lake import ledger, raw  # noqa: PLC0415  --help needs no lake
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
@@ -145,32 +146,29 @@ def deliveries(
     tables = known(modules)
     contract = tables.contract(table)
     tables.there([contract.lake.name])
-    with LakeSession(tables.settings) as session:
-        records = [entry.record for entry in ledger.history(session, contract.lake.name, table)]
-    made = [(record.delivery, record.partition) for record in records if record.delivery is not None]
-    told = {delivery.sha256: delivery for delivery, _ in made}
-    kept = [told.get(each.sha256, each) for each in raw.listed(tables.settings, contract)]
     if get is not None:
-        found = [each.sha256 for each in kept if get and each.sha256.startswith(get)]
-        if len(found) != 1:
-            raise LakeError(
-                source=f"Deliveries of {table}",
-                culprit=f"{len(found)} that are kept have a SHA-256 that begins with {get!r}.",
-                remedy="Without --get they are listed.",
-            )
-        file = raw.kept(tables.settings, contract, found[0])
-        with file.open("rb") as opened:
+        with raw.kept(tables.settings, contract, raw.resolved(tables.settings, contract, get)).open("rb") as opened:
             shutil.copyfileobj(opened, sys.stdout.buffer)
         return
-    shown = Table(
-        *(Column(name, overflow="fold") for name in ("arrived (UTC)", "bytes", "from", "partitions", "sha256"))
-    )
-    for each in kept:
-        keys = sorted({key or "" for delivery, key in made if delivery.sha256 == each.sha256})
-        if partition is None or partition in keys:
-            at = datetime.fromtimestamp(each.arrived_at, UTC)
-            of = ", ".join(keys) if each.sha256 in told else "none was published"
-            shown.add_row(f"{at:%Y-%m-%d %H:%M}", f"{each.bytes:,}", escape(each.origin), escape(of), each.sha256)
+    with LakeSession(tables.settings) as session:
+        records = [entry.record for entry in ledger.history(session, contract.lake.name, table)]
+    made = {(record.delivery.sha256, record.partition) for record in records if record.delivery is not None}
+    headers = ("arrived (UTC)", "bytes", "from", "partitions", "published", "sha256")
+    shown = Table(*(Column(name, overflow="fold") for name in headers))
+    for each in raw.listed(tables.settings, contract):
+        keys = [*raw.noted(tables.settings, contract, each.sha256)]
+        if partition is not None and partition not in keys:
+            continue
+        at = datetime.fromtimestamp(each.arrived_at, UTC)
+        published = sum((each.sha256, key) in made for key in keys)
+        shown.add_row(
+            f"{at:%Y-%m-%d %H:%M}",
+            f"{each.bytes:,}",
+            escape(each.origin),
+            escape(", ".join(sorted(str(key) for key in keys if key is not None))),
+            "no" if not published else "yes" if published == len(keys) else f"{published} of {len(keys)}",
+            each.sha256[:12],
+        )
     Console().print(shown)
 
 

@@ -81,9 +81,17 @@ def origin(package: str) -> CodeOrigin:
     return CodeOrigin(package=package, version=_version(package), commit=commit, clean=clean)
 
 
-def origin_of(function: Callable[..., Any]) -> CodeOrigin:
-    """Where the code of a function comes from."""
-    return origin(package_of(function))
+def origin_of(function: Callable[..., Any], model: object) -> CodeOrigin:
+    """Where the code comes from that made a table.
+
+    Args:
+        function: the asset's.
+        model: the contract's. Where the function is this package's own, as a declared source's is, what says what it
+            does lies beside the contract.
+    """
+    package = package_of(function)
+    is_ours = package == __name__.partition(".")[0]
+    return origin(package_of(model) if is_ours and isinstance(model, type) else package)
 
 
 def _version(package: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 PREFIX = "MLOPS_ASSETS_"
 SECRETS_FOLDER = f"{PREFIX}SECRETS_DIR"
+_HOME: Final = Path(".mlops_assets")
 _CATALOG_FILE: Final = "catalog.sqlite"
 _AMOUNT: Final = re.compile(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B")
 
@@ -290,6 +292,14 @@ class _SecretFiles(NestedSecretsSettingsSource):
         return found
 
 
+def _keep_out_of_version_control(home: Path) -> None:
+    """Let git pass over a home folder that lies in the project: it holds secrets and persons."""
+    ignored = home / ".gitignore"
+    if home == _HOME and home.is_dir() and not ignored.exists():
+        with suppress(OSError):
+            ignored.write_text("*\n", encoding="utf-8")
+
+
 class Settings(BaseSettings):
     """All settings. Nested ones are set with two underscores: ``MLOPS_ASSETS_SOURCES__HOUSE_RETURNS_URL``.
 
@@ -317,7 +327,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    home: Path = Path(".mlops_assets")
+    home: Path = _HOME
     lakes: dict[str, LakeSettings] = {}
     sources: SourceSettings = SourceSettings()
     alerts: AlertSettings = AlertSettings()
@@ -354,7 +364,7 @@ class Settings(BaseSettings):
             if not folder and (in_home := cls(_secrets_dir=None).home / "secrets").is_dir():  # type: ignore[call-arg]
                 folder = str(in_home)
             cls._refuse_misspelt()
-            return cls(_secrets_dir=folder)  # type: ignore[call-arg]
+            settings = cls(_secrets_dir=folder)  # type: ignore[call-arg]
         except ValidationError as error:
             errors = error.errors(include_input=False, include_url=False)
             # What is misspelt may be what is missing.
@@ -374,6 +384,8 @@ class Settings(BaseSettings):
                 culprit=f"{error}.",
                 remedy="Name the folder that holds the secret files, as texts.",
             ) from None
+        _keep_out_of_version_control(settings.home)
+        return settings
 
     @classmethod
     def _refuse_misspelt(cls) -> None:

@@ -43,7 +43,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def origin() -> provenance.CodeOrigin:
     """Where the team's function comes from, looked up anew."""
     provenance.origin.cache_clear()
-    return provenance.origin_of(importlib.import_module("orchard_of_a_team").pick)
+    return provenance.origin_of(importlib.import_module("orchard_of_a_team").pick, object)
 
 
 def test_the_commit_of_the_functions_checkout_is_known_and_whether_it_was_clean(checkout: Path) -> None:

@@ -207,7 +207,7 @@ def _record(
         partition=draft.partition.key,
         run_id=task.context.run.run_id,
         code_version=task.step.code_version,
-        code=provenance.origin_of(task.step.function),
+        code=provenance.origin_of(task.step.function, task.contract.model),
         package_version=provenance.package_version(),
         environment=provenance.environment(session.settings),
         columns=list(rules.columns_of(task.contract)),

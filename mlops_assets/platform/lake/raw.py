@@ -129,6 +129,25 @@ def kept(settings: Settings, contract: Contract, sha256: str) -> Path:
     return path
 
 
+def resolved(settings: Settings, contract: Contract, beginning: str) -> str:
+    """The SHA-256 of the one kept delivery that begins so.
+
+    Raises:
+        LakeError: none does, or several do.
+    """
+    if _SHA256.fullmatch(beginning):
+        return beginning
+    found = [each.sha256 for each in listed(settings, contract) if beginning and each.sha256.startswith(beginning)]
+    if len(found) != 1:
+        table = contract.key.to_user_string()
+        raise LakeError(
+            source=f"Deliveries of {table}",
+            culprit=f"{len(found)} that are kept have a SHA-256 that begins with {beginning[:64]!r}.",
+            remedy=f"mlops-assets lake deliveries {table} lists those that are.",
+        )
+    return found[0]
+
+
 def noted(settings: Settings, contract: Contract, sha256: str) -> dict[str | None, Delivery]:
     """What is known of a delivery that is kept, by the key of the partition that it came for; empty for no such one.
 

@@ -147,24 +147,25 @@ def kept(contract: Contract, session: LakeSession, partition: Partition, tag: st
     name, key = contract.key.to_user_string(), partition.key
     past = ledger.history(session, contract.lake.name, name)
     own = [entry for entry in past if entry.record.partition == key and not entry.record.lost]
+    named = [] if tag == KEPT else [raw.resolved(session.settings, contract, each) for each in tag.split(",")]
     if tag == KEPT:
         entry = ledger.current(session, contract, [key]).get(key)
     else:
-        entry = next((each for each in reversed(own) if (made := each.record.delivery) and made.sha256 == tag), None)
+        entry = next((e for e in reversed(own) if (made := e.record.delivery) and [made.sha256] == named), None)
     found: list[Delivery | None] = []
     if entry is not None:
         found += ledger.deliveries_of(session, contract.lake.name, entry)
-    elif tag != KEPT:
-        # One that was refused is on no record.
-        for sha256 in tag.split(","):
-            noted = raw.noted(session.settings, contract, sha256)
-            found.append(noted.get(key))
-            if noted and key not in noted:
-                raise SourceError(
-                    source=f"{name}, partition {key}",
-                    culprit=f"delivery {sha256[:12]} came for another partition ({next(iter(noted))}).",
-                    remedy="Name one of its own; kept takes for each partition what it was made from.",
-                )
+        named = []
+    # One that was refused is on no record.
+    for sha256 in named:
+        noted = raw.noted(session.settings, contract, sha256)
+        found.append(noted.get(key))
+        if noted and key not in noted:
+            raise SourceError(
+                source=f"{name}, partition {key}",
+                culprit=f"delivery {sha256[:12]} came for another partition ({next(iter(noted))}).",
+                remedy="Name one of its own; kept takes for each partition what it was made from.",
+            )
     deliveries = [each for each in found if each is not None]
     if not deliveries or len(deliveries) < len(found):
         raise SourceError(

@@ -151,14 +151,15 @@ def _judged(names: Sequence[str], request: Request, layout: Layout) -> tuple[str
                 source=layout.source,
                 culprit=f"{len(missing)} of the {asked} columns of {contract.layer}/{contract.table} are not among "
                 "its columns: its first line may be no header.",
-                remedy="Ask for it with its header line, or say in the declaration's columns how it calls them.",
+                remedy="Ask for it with its header line, or say in the declaration how it calls them (columns) and "
+                "what is between them (format).",
             )
         parts = {"missing": grave, "unexpected": shown}
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
         raise SourceError(
             source=layout.source,
             culprit=f"its columns are not those of {contract.layer}/{contract.table} ({listed}).",
-            remedy=_remedy(grave, [] if contract.personal else unexpected, wanted),
+            remedy=_remedy(grave, [] if contract.personal else unexpected, wanted, len(names)),
         )
     new = (
         [f"New columns, left out: {len(unexpected)}."]
@@ -168,7 +169,9 @@ def _judged(names: Sequence[str], request: Request, layout: Layout) -> tuple[str
     return (*(f"The column {name} is missing and counts as NULL." for name in missing), *new)
 
 
-def _remedy(missing: Sequence[str], unexpected: Sequence[str], wanted: Mapping[str, str]) -> str:
+def _remedy(missing: Sequence[str], unexpected: Sequence[str], wanted: Mapping[str, str], names: int) -> str:
+    if missing and names == 1 < len(wanted):
+        return "It is one column alone: is the delimiter right, which the declaration's format says?"
     lower = {name.lower(): name for name in unexpected}
     pairs: dict[str, str] = {}
     for name in missing:

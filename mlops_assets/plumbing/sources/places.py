@@ -204,6 +204,13 @@ class Place:
             else:
                 yield path
 
+    def _is_away(self) -> bool:
+        """Whether the folder itself is not there; where it cannot be told, it is."""
+        try:
+            return not self.system.exists(self.root)
+        except Exception:  # noqa: BLE001  each protocol has its own
+            return False
+
     @contextmanager
     def _asked(self, path: str, missing: str = "it is not there any more.", then: str = _ASK_SENDER) -> Iterator[None]:
         """Let exceptions of fsspec and its protocols out as errors that tell none of their texts."""
@@ -213,6 +220,8 @@ class Place:
         except PlatformError:
             raise
         except FileNotFoundError:
+            if path != self.root and self._is_away():
+                source, missing, then = f"Files at {self.address}", "the folder is not there.", _NO_FOLDER
             raise SourceUnavailableError(source=source, culprit=missing, remedy=then) from None
         except TypeError as error:
             raise SettingsError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+import click
 import dagster as dg
 
 from mlops_assets.platform.identifiers import is_identifier
@@ -54,6 +55,14 @@ class {model}(pa.DataFrameModel):
 '''
 
 
+_NO_UPKEEP: Final = """\
+{file} does not call ma.build_defs yet: rows are published all the same, but nobody is alerted, and nothing
+repairs or automates. Once for all sources, it returns
+
+    ma.build_defs([dg.load_from_defs_folder(path_within_project=Path(__file__).parent)], name="...")
+"""
+
+
 class SourceScaffolder(dg.Scaffolder[Any]):
     """Writes ``contract.py`` and ``defs.yaml``, which names it."""
 
@@ -70,6 +79,10 @@ class SourceScaffolder(dg.Scaffolder[Any]):
             contract.write_text(_CONTRACT.format(**names), encoding="utf-8")
         within = f"{_module(folder, request.project_root)}.contract.{names['constant']}"
         dg.scaffold_component(request, {"contract": within, **example})
+        above = (each / "definitions.py" for each in folder.parents)
+        definitions = next((file for file in above if file.is_file()), None)
+        if definitions is not None and "build_defs" not in definitions.read_text(encoding="utf-8"):
+            click.echo(_NO_UPKEEP.format(file=definitions))
 
 
 def _module(folder: Path, root: Path | None) -> str:

@@ -164,7 +164,8 @@ class Checksum(Wholeness):
         Raises:
             SourceError: there is none of that file, or there are two.
         """
-        lines = [line.split(maxsplit=1) for line in said.decode("utf-8-sig", errors="replace").splitlines()]
+        text = said.decode("utf-8-sig", errors="replace")
+        lines = [parts for line in text.splitlines() if (parts := line.split(maxsplit=1))]
         sums = [(digest.lower(), name) for digest, *name in lines if _SHA256.fullmatch(digest)]
         own = {digest for digest, name in sums if name and name[0].removeprefix("*").strip() == file}
         if not own and len(sums) == 1 and not sums[0][1]:
