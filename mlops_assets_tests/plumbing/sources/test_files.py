@@ -169,7 +169,7 @@ class TestWhatIsRefused:
             (GOOD.replace("20,", '"1,291",'), "amount: 1 of 2 rows, the first is row 2 ('1,291')"),
             (GOOD.replace("1.5", "$1"), "amount: 1 of 2 rows"),
             (GOOD.replace("\n2,", "\n2.0,"), "sale: 1 of 2 rows, the first is row 2 ('2.0')"),
-            (GOOD.replace("\n2,", "\n20000000000000000000,"), "a whole number that its type can hold"),
+            (GOOD.replace("\n2,", "\n20000000000000000000,"), "a whole number that its type (int64) can hold"),
             (GOOD.replace("2024-01-04", "01/04/2024"), "day: 1 of 2 rows"),
             (GOOD.replace("2024-01-04", "2024-02-30"), "day: 1 of 2 rows"),
             (GOOD.replace("note", "remark"), "If it was renamed, say so in the declaration's columns (note: remark)"),

@@ -179,7 +179,9 @@ def delimited(
 def _lines(text: str, delimiter: str, quote: str) -> Iterator[list[str | None]]:
     place, fields = 0, []
     while place < len(text):
-        field, place = _field(text, place, delimiter, quote)
+        # A CR alone that follows a delimiter is the end of a line to the engine.
+        ends = text[place] == "\r" and text[place - 1 : place] == delimiter
+        field, place = (None, place) if ends else _field(text, place, delimiter, quote)
         fields.append(field)
         if place >= len(text) or text[place] in {"\n", "\r"}:
             yield fields
@@ -194,9 +196,6 @@ def _field(text: str, place: int, delimiter: str, quote: str) -> tuple[str | Non
     first = place
     while quote and text[first : first + 1] == " ":
         first += 1
-    if text[place : place + 1] == "\r" and text[place - 1 : place] == delimiter:
-        # A CR alone that follows a delimiter is the end of a line to the engine.
-        return None, place
     if not quote or text[first : first + 1] != quote:
         end = place
         while end < len(text) and text[end] not in {delimiter, "\n"}:
