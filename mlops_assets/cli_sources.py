@@ -16,7 +16,9 @@ app = typer.Typer()
 
 @app.command("infer")
 def infer(
-    file: Annotated[Path, typer.Argument(help="Delimited text with a header line, or Parquet; packed or not.")],
+    file: Annotated[
+        Path, typer.Argument(help="Delimited text with a header line, JSON lines, Parquet or Excel; packed or not.")
+    ],
     table: Annotated[str | None, typer.Option(help="Name of the table; from the file's name when not given.")] = None,
 ) -> None:
     """Print a draft of a contract and a source for a file: Python, for you to read and correct.

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+from mlops_assets_tests.plumbing.http_server import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from http.server import BaseHTTPRequestHandler
     from pathlib import Path
-    from types import TracebackType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def page_reply(title: str, *, status: int = 200) -> Reply:
     return Reply(status=status, body=page.encode(), content_type="text/html; charset=utf-8")
 
 
-class LoopbackServer:
+class LoopbackServer(HttpServer):
     """Serves scripted replies and folders; remembers what it was asked.
 
     Attributes:
@@ -58,38 +58,16 @@ class LoopbackServer:
     """
 
     def __init__(self) -> None:
+        super().__init__(self._asked)
         self.asked: list[str] = []
         self.conditions: list[str | None] = []
         self._scripts: dict[str, list[Reply]] = {}
         self._folders: dict[str, Path] = {}
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked.append(self.path)
-                outer.conditions.append(self.headers.get("If-None-Match"))
-                outer.answer(self)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
-                del format, args
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def _asked(self, handler: BaseHTTPRequestHandler) -> None:
+        self.asked.append(handler.path)
+        self.conditions.append(handler.headers.get("If-None-Match"))
+        self.answer(handler)
 
     def serve(self, path: str, *replies: Reply) -> str:
         """Answer that path with these replies in turn, the last one for ever; the path's address."""
@@ -103,8 +81,9 @@ class LoopbackServer:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = unquote(urlsplit(handler.path).path)
         reply = self._scripted(path) or self._from_folder(path)
+        # One question for each connection, as the oldest servers do.
+        handler.close_connection = True
         if reply.hang_up:
-            handler.close_connection = True
             return
         if reply.etag is not None and handler.headers.get("If-None-Match") == reply.etag:
             reply = Reply(status=304, etag=reply.etag)

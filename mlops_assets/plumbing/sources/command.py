@@ -30,8 +30,7 @@ from mlops_assets.plumbing.sources.arguments import (
     require_arguments,
 )
 from mlops_assets.plumbing.sources.formats import Delimited, Format
-from mlops_assets.plumbing.sources.hidden import Hidden
-from mlops_assets.plumbing.sources.secret import Secret, Text, text_of
+from mlops_assets.plumbing.sources.secret import Secret, Text, hidden_of, text_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import filled, require_known
 from mlops_assets.plumbing.sources.variants import Texts, Words, above
@@ -39,6 +38,7 @@ from mlops_assets.plumbing.sources.variants import Texts, Words, above
 if TYPE_CHECKING:
     from mlops_assets.platform.lake.ledger import Delivery
     from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
+    from mlops_assets.plumbing.sources.hidden import Hidden
     from mlops_assets.plumbing.sources.process import Ended
 
 EX_TEMPFAIL: Final = 75
@@ -139,9 +139,7 @@ class CommandSource(Source):
     def read(self, request: Request) -> Delivered:
         """Run the command, see that it has ended well, unpack and parse its output."""
         secrets = {name: secret.read(request.settings) for name, secret in self.secrets.items()}
-        hidden = Hidden()
-        for name, text in secrets.items():
-            hidden.add(text, self.secrets[name].name)
+        hidden = hidden_of(self.secrets, request.settings)
         place = Path(tempfile.mkdtemp(prefix="command-", dir=request.scratch))
         home = place / "home"
         home.mkdir()

@@ -9,7 +9,6 @@ the same whatever ran before. It reads its configuration as always (variables, `
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import importlib
 import re
@@ -36,8 +35,7 @@ from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.withheld import reason, withhold
 from mlops_assets.plumbing.sources import room
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
-from mlops_assets.plumbing.sources.hidden import Hidden
-from mlops_assets.plumbing.sources.secret import Secret
+from mlops_assets.plumbing.sources.secret import Secret, hidden_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import filled, known_names
 from mlops_assets.plumbing.sources.text_files import TextFiles
@@ -46,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     import duckdb
+
+    from mlops_assets.plumbing.sources.hidden import Hidden
 
 _BATCH: Final = 20_000
 _AWAY: Final = frozenset({408, 425, 429})
@@ -117,13 +117,11 @@ class DltSource(Source):
 
     def read(self, request: Request) -> Delivered:
         """Call the function, and iterate the resource to its end."""
-        hidden = Hidden()
         secrets = {name: secret.read(request.settings) for name, secret in self.secrets.items()}
-        for name, text in secrets.items():
-            hidden.add(text, self.secrets[name].name)
+        hidden = hidden_of(self.secrets, request.settings)
         partition = request.partition
         arguments = _texts(
-            copy.deepcopy(dict(self.arguments)),
+            self.arguments,
             lambda text: self._named().sub(lambda field: filled(field[0], self.contract, partition), text),
         )
         for name, text in secrets.items():

@@ -21,7 +21,9 @@ from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.plumbing.sources import packing, text_rules
 from mlops_assets.plumbing.sources.delivered import Workplace
 from mlops_assets.plumbing.sources.draft_text import DraftColumn, written
+from mlops_assets.plumbing.sources.excel import Excel
 from mlops_assets.plumbing.sources.formats import Delimited, Parquet
+from mlops_assets.plumbing.sources.json_lines import JsonLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 _DELIMITERS: Final = ",;\t|"
 _ENCODINGS: Final[tuple[Encoding, ...]] = ("utf-8", "cp1252", "latin-1")
 _PARQUET: Final = b"PAR1"
+_WORKBOOK: Final = b"PK\x03\x04"
+_MARK: Final = b"\xef\xbb\xbf"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _START: Final = 2**16
 
@@ -62,7 +66,8 @@ def draft(file: Path, *, table: str) -> str:
     """Python that declares a table and its source as the file suggests.
 
     Args:
-        file: delimited text with a header line or Parquet, packed or not. The names in the first line are in the draft.
+        file: delimited text with a header line, JSON lines, Parquet or Excel, packed or not. The names of its columns
+            are in the draft.
         table: name of the table.
 
     Raises:
@@ -93,6 +98,10 @@ def _rows(delivered: IO[bytes], name: str, work: Workplace) -> tuple[duckdb.Duck
     start = next(blocks(), b"")[:_START]
     if start.startswith(_PARQUET):
         return Parquet().rows(blocks(), work, f"File {name}", proven=True).rows, "ma.Parquet()"
+    if start.startswith(_WORKBOOK):
+        return Excel().rows(blocks(), work, f"File {name}", proven=True).rows, "ma.Excel()"
+    if start.removeprefix(_MARK).lstrip().startswith(b"{"):
+        return JsonLines().rows(blocks(), work, f"File {name}", proven=True).rows, "ma.JsonLines()"
     encodings: Sequence[Encoding] = ("utf-16",) if start.startswith(_UTF16) else _ENCODINGS
     refused: SourceError | None = None
     for encoding in encodings:

@@ -89,9 +89,11 @@ class Excel(FileFormat):
             return Delivered(source=source, rows=files.relation(at.connection, ()))
 
     def _write(self, rows: Iterator[tuple[int, list[Cell]]], text: CellText, files: TextFiles) -> None:
-        first, _ = self._span()
         number, cells = next(rows, (0, []))
-        names = _names({cell.column - first: text.of(cell) for cell in cells if number == self.header}, text.source)
+        header = {cell.column: text.of(cell) for cell in cells if number == self.header}
+        # What is left of the first name is a margin.
+        first = self._span()[0] if self.columns else min(header, default=1)
+        names = _names({column - first: name for column, name in header.items()}, text.source)
         files.add(dict.fromkeys(names, ()))
         # Columns of a batch without any value are not built at all.
         batch: dict[str, list[str | None]] = {}
@@ -99,7 +101,7 @@ class Excel(FileFormat):
         for _, cells in rows:
             for cell in cells:
                 at = cell.column - first
-                if at >= len(names):
+                if not 0 <= at < len(names):
                     raise refused(f"its cell {cell.address} holds a value beside the columns", text.source)
                 values = batch.setdefault(names[at], [])
                 values += [None] * (count - len(values))
@@ -124,6 +126,6 @@ def _names(header: dict[int, str], source: str) -> list[str]:
         raise SourceError(
             source=source,
             culprit="its header row names a column twice, or not at all: it may be no header.",
-            remedy="Say in the declaration's format which row is the header, or ask for one that names each column.",
+            remedy="Say in the declaration's format which row is the header, and which columns to read (columns: B:F).",
         )
     return names

@@ -6,21 +6,22 @@ Put here how a secret is named and found. Keep out what it is used for.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import dagster as dg
-from pydantic import InstanceOf, model_validator
+from pydantic import BaseModel, InstanceOf, model_validator
 
 from mlops_assets.platform.errors import ContractError, SettingsError
 from mlops_assets.platform.settings import SECRETS_FOLDER
-from mlops_assets.plumbing.sources.hidden import LEAST
+from mlops_assets.plumbing.sources.hidden import LEAST, Hidden
 from mlops_assets.plumbing.sources.variants import AS_IT_STANDS, VARIABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Self
-
-    from pydantic import BaseModel
 
     from mlops_assets.platform.settings import Settings
 
@@ -98,6 +99,29 @@ class Secret(dg.Model, dg.Resolvable):
         if not text:
             raise SettingsError(source=f"Secret file {path}", culprit="it is empty.", remedy="Put the secret there.")
         return _long_enough(text, f"Secret file {path}")
+
+
+def hidden_of(declared: object, settings: Settings) -> Hidden:
+    """All secrets that a declaration names, however deep; one that is not there is told by who needs it."""
+    hidden = Hidden()
+    for secret in _secrets_in(declared):
+        with suppress(SettingsError):
+            hidden.add(secret.read(settings), secret.name)
+    return hidden
+
+
+def _secrets_in(declared: object) -> Iterator[Secret]:
+    if isinstance(declared, Secret):
+        yield declared
+    elif isinstance(declared, BaseModel):
+        for name in type(declared).model_fields:
+            yield from _secrets_in(getattr(declared, name))
+    elif isinstance(declared, Mapping):
+        for each in declared.values():
+            yield from _secrets_in(each)
+    elif isinstance(declared, list | tuple):
+        for each in declared:
+            yield from _secrets_in(each)
 
 
 def secret_path(file: str, settings: Settings) -> Path:

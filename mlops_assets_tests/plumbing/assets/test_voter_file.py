@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -296,8 +297,14 @@ class TestWhatIsPublished:
         [kept] = raw.listed(Settings.load(), VOTER_FILE)
         assert "state: 3 of 3 rows" in failure(load(instance, {TAG: kept.sha256}))
 
+    def test_nothing_where_the_folder_is_not_there_which_is_told(
+        self, instance: dg.DagsterInstance, delivery: Delivery
+    ) -> None:
+        shutil.rmtree(delivery.landing, ignore_errors=True)
+        assert "the folder is not there. Is the place mounted, and its address right?" in failure(load(instance))
+
     def test_nothing_of_a_file_that_has_not_arrived(self, instance: dg.DagsterInstance, delivery: Delivery) -> None:
-        assert delivery.landing.name == "landing"
+        delivery.landing.mkdir(parents=True, exist_ok=True)
         result = load(instance)
         assert not result.success
         assert failure(result).startswith("File NC/2022-03/manifest.json at ")

@@ -12,12 +12,14 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from mlops_assets_tests.plumbing.http_server import HttpServer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from http.server import BaseHTTPRequestHandler
     from pathlib import Path
     from types import TracebackType
 
@@ -47,7 +49,7 @@ class Said:
         return self.value if isinstance(self.value, bytes) else json.dumps(self.value).encode()
 
 
-class ApiServer:
+class ApiServer(HttpServer):
     """An HTTP or HTTPS server whose answers a function gives.
 
     Attributes:
@@ -55,63 +57,30 @@ class ApiServer:
     """
 
     def __init__(self, answer: Callable[[Asked], Said], context: ssl.SSLContext | None = None) -> None:
+        super().__init__(self._written, context)
         self.asked: list[Asked] = []
-        outer = self
+        self._answer = answer
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                split = urlsplit(self.path)
-                form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-                asked = Asked(
-                    method=self.command,
-                    path=split.path,
-                    query=dict(parse_qsl(split.query)),
-                    headers={name.lower(): value for name, value in self.headers.items()},
-                    form=dict(parse_qsl(form)),
-                )
-                outer.asked.append(asked)
-                said = answer(asked)
-                self.send_response(said.status)
-                self.send_header("Content-Type", said.content_type)
-                self.send_header("Content-Length", str(len(said.body)))
-                for name, value in said.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(said.body)
-
-            do_POST = do_GET  # noqa: N815  the name is the library's
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
-                del format, args
-
-        class Server(ThreadingHTTPServer):
-            def handle_error(self, request: object, client_address: object) -> None:
-                del request, client_address
-
-        self._scheme = "https" if context else "http"
-        self._server = Server(("127.0.0.1", 0), Handler)
-        if context:
-            self._server.socket = context.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def _written(self, handler: BaseHTTPRequestHandler) -> None:
+        split = urlsplit(handler.path)
+        form = handler.rfile.read(int(handler.headers.get("Content-Length", 0))).decode()
+        asked = Asked(
+            method=handler.command,
+            path=split.path,
+            query=dict(parse_qsl(split.query)),
+            headers={name.lower(): value for name, value in handler.headers.items()},
+            form=dict(parse_qsl(form)),
+        )
+        self.asked.append(asked)
+        said = self._answer(asked)
+        handler.send_response(said.status)
+        handler.send_header("Content-Type", said.content_type)
+        handler.send_header("Content-Length", str(len(said.body)))
+        for name, value in said.headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(said.body)
 
 
 def server_context(certificate: Path, key: Path, clients: Path | None = None) -> ssl.SSLContext:

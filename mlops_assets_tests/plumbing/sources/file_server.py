@@ -6,16 +6,16 @@ Put here what the tests of files over HTTP need of a server. Keep out expectatio
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
+
+from mlops_assets_tests.plumbing.http_server import HttpServer
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
-    from types import TracebackType
+    from http.server import BaseHTTPRequestHandler
 
 OLD: Final = "Sat, 01 Jan 2022 00:00:00 GMT"
 """A time of change that is a strong validator."""
@@ -63,7 +63,7 @@ class Manners:
     secret: str | None = None
 
 
-class FileServer:
+class FileServer(HttpServer):
     """Serves bytes by path.
 
     Attributes:
@@ -74,53 +74,16 @@ class FileServer:
     """
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        super().__init__(self._asked, context)
         self.files: dict[str, bytes] = {}
         self.manners = Manners()
         self.asked: list[Question] = []
         self.sent = 0
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                outer.asked.append(Question(method=self.command, path=self.path, headers=headers))
-                outer.answer(self, headers)
-
-            do_HEAD = do_GET  # noqa: N815  the name is the library's
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the base class's
-                del format, args
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                del request, client_address
-
-        self._scheme = "https" if context else "http"
-        self._server = Server(("127.0.0.1", 0), Handler)
-        if context:
-            self._server.socket = context.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    @property
-    def url(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def _asked(self, handler: BaseHTTPRequestHandler) -> None:
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        self.asked.append(Question(method=handler.command, path=handler.path, headers=headers))
+        self.answer(handler, headers)
 
     def methods(self) -> list[str]:
         """The methods of the questions since they were last asked for."""
