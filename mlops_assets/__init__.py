@@ -22,97 +22,97 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.lake import Lake as Lake
     from mlops_assets.platform.contracts.volume import Volume as Volume
     from mlops_assets.platform.errors import PlatformError as PlatformError
-    from mlops_assets.plumbing.sources.auth import ApiKey as ApiKey
-    from mlops_assets.plumbing.sources.auth import Basic as Basic
-    from mlops_assets.plumbing.sources.auth import Bearer as Bearer
-    from mlops_assets.plumbing.sources.auth import ClientCertificate as ClientCertificate
-    from mlops_assets.plumbing.sources.auth import OAuth2 as OAuth2
-    from mlops_assets.plumbing.sources.combined import Combined as Combined
-    from mlops_assets.plumbing.sources.command import CommandSource as CommandSource
+    from mlops_assets.plumbing.sources.combined.parts import Part as Part
+    from mlops_assets.plumbing.sources.combined.source import Combined as Combined
+    from mlops_assets.plumbing.sources.command.source import CommandSource as CommandSource
     from mlops_assets.plumbing.sources.conformance import SourceConformance as SourceConformance
-    from mlops_assets.plumbing.sources.databases import MySql as MySql
-    from mlops_assets.plumbing.sources.databases import Postgres as Postgres
-    from mlops_assets.plumbing.sources.databases import Sqlite as Sqlite
     from mlops_assets.plumbing.sources.delivered import Delivered as Delivered
     from mlops_assets.plumbing.sources.delivered import Request as Request
     from mlops_assets.plumbing.sources.dlt import DltSource as DltSource
-    from mlops_assets.plumbing.sources.excel import Excel as Excel
-    from mlops_assets.plumbing.sources.files import FileSource as FileSource
-    from mlops_assets.plumbing.sources.formats import Delimited as Delimited
-    from mlops_assets.plumbing.sources.formats import FixedWidth as FixedWidth
-    from mlops_assets.plumbing.sources.formats import Parquet as Parquet
-    from mlops_assets.plumbing.sources.http_file import HttpFileSource as HttpFileSource
-    from mlops_assets.plumbing.sources.http_limits import FileLimits as FileLimits
-    from mlops_assets.plumbing.sources.http_limits import Limits as Limits
+    from mlops_assets.plumbing.sources.files.source import FileSource as FileSource
+    from mlops_assets.plumbing.sources.files.versioned import VersionedFile as VersionedFile
+    from mlops_assets.plumbing.sources.files.wholeness import Checksum as Checksum
+    from mlops_assets.plumbing.sources.files.wholeness import Manifest as Manifest
+    from mlops_assets.plumbing.sources.files.wholeness import Marker as Marker
+    from mlops_assets.plumbing.sources.files.wholeness import Quiet as Quiet
+    from mlops_assets.plumbing.sources.formats.excel import Excel as Excel
+    from mlops_assets.plumbing.sources.formats.json_lines import JsonLines as JsonLines
+    from mlops_assets.plumbing.sources.formats.kinds import Delimited as Delimited
+    from mlops_assets.plumbing.sources.formats.kinds import FixedWidth as FixedWidth
+    from mlops_assets.plumbing.sources.formats.kinds import Parquet as Parquet
+    from mlops_assets.plumbing.sources.http.auth import ApiKey as ApiKey
+    from mlops_assets.plumbing.sources.http.auth import Basic as Basic
+    from mlops_assets.plumbing.sources.http.auth import Bearer as Bearer
+    from mlops_assets.plumbing.sources.http.auth import ClientCertificate as ClientCertificate
+    from mlops_assets.plumbing.sources.http.auth import OAuth2 as OAuth2
+    from mlops_assets.plumbing.sources.http.file import HttpFileSource as HttpFileSource
+    from mlops_assets.plumbing.sources.http.limits import FileLimits as FileLimits
+    from mlops_assets.plumbing.sources.http.limits import Limits as Limits
+    from mlops_assets.plumbing.sources.http.pages import Cursor as Cursor
+    from mlops_assets.plumbing.sources.http.pages import LinkHeader as LinkHeader
+    from mlops_assets.plumbing.sources.http.pages import NextAddress as NextAddress
+    from mlops_assets.plumbing.sources.http.pages import Offset as Offset
+    from mlops_assets.plumbing.sources.http.pages import PageNumber as PageNumber
+    from mlops_assets.plumbing.sources.http.rest import RestSource as RestSource
     from mlops_assets.plumbing.sources.increments import Since as Since
-    from mlops_assets.plumbing.sources.json_lines import JsonLines as JsonLines
-    from mlops_assets.plumbing.sources.pages import Cursor as Cursor
-    from mlops_assets.plumbing.sources.pages import LinkHeader as LinkHeader
-    from mlops_assets.plumbing.sources.pages import NextAddress as NextAddress
-    from mlops_assets.plumbing.sources.pages import Offset as Offset
-    from mlops_assets.plumbing.sources.pages import PageNumber as PageNumber
-    from mlops_assets.plumbing.sources.parts import Part as Part
-    from mlops_assets.plumbing.sources.rest import RestSource as RestSource
     from mlops_assets.plumbing.sources.secret import Secret as Secret
     from mlops_assets.plumbing.sources.source import Source as Source
-    from mlops_assets.plumbing.sources.sql import SqlSource as SqlSource
-    from mlops_assets.plumbing.sources.versioned import VersionedFile as VersionedFile
-    from mlops_assets.plumbing.sources.wholeness import Checksum as Checksum
-    from mlops_assets.plumbing.sources.wholeness import Manifest as Manifest
-    from mlops_assets.plumbing.sources.wholeness import Marker as Marker
-    from mlops_assets.plumbing.sources.wholeness import Quiet as Quiet
+    from mlops_assets.plumbing.sources.sql.databases import MySql as MySql
+    from mlops_assets.plumbing.sources.sql.databases import Postgres as Postgres
+    from mlops_assets.plumbing.sources.sql.databases import Sqlite as Sqlite
+    from mlops_assets.plumbing.sources.sql.source import SqlSource as SqlSource
     from mlops_assets.wrangling.mapping import adds_up as adds_up
     from mlops_assets.wrangling.mapping import mapped as mapped
 
 __version__ = "0.1.0"
 
 _DEFINED_IN: Final = {
-    "ApiKey": "mlops_assets.plumbing.sources.auth",
-    "Basic": "mlops_assets.plumbing.sources.auth",
-    "Bearer": "mlops_assets.plumbing.sources.auth",
-    "Checksum": "mlops_assets.plumbing.sources.wholeness",
-    "ClientCertificate": "mlops_assets.plumbing.sources.auth",
-    "Combined": "mlops_assets.plumbing.sources.combined",
-    "CommandSource": "mlops_assets.plumbing.sources.command",
+    "ApiKey": "mlops_assets.plumbing.sources.http.auth",
+    "Basic": "mlops_assets.plumbing.sources.http.auth",
+    "Bearer": "mlops_assets.plumbing.sources.http.auth",
+    "Checksum": "mlops_assets.plumbing.sources.files.wholeness",
+    "ClientCertificate": "mlops_assets.plumbing.sources.http.auth",
+    "Combined": "mlops_assets.plumbing.sources.combined.source",
+    "CommandSource": "mlops_assets.plumbing.sources.command.source",
     "Contract": "mlops_assets.platform.contracts.contract",
-    "Cursor": "mlops_assets.plumbing.sources.pages",
-    "Delimited": "mlops_assets.plumbing.sources.formats",
+    "Cursor": "mlops_assets.plumbing.sources.http.pages",
+    "Delimited": "mlops_assets.plumbing.sources.formats.kinds",
     "Delivered": "mlops_assets.plumbing.sources.delivered",
     "DltSource": "mlops_assets.plumbing.sources.dlt",
-    "Excel": "mlops_assets.plumbing.sources.excel",
-    "FileLimits": "mlops_assets.plumbing.sources.http_limits",
-    "FileSource": "mlops_assets.plumbing.sources.files",
-    "FixedWidth": "mlops_assets.plumbing.sources.formats",
-    "HttpFileSource": "mlops_assets.plumbing.sources.http_file",
+    "Excel": "mlops_assets.plumbing.sources.formats.excel",
+    "FileLimits": "mlops_assets.plumbing.sources.http.limits",
+    "FileSource": "mlops_assets.plumbing.sources.files.source",
+    "FixedWidth": "mlops_assets.plumbing.sources.formats.kinds",
+    "HttpFileSource": "mlops_assets.plumbing.sources.http.file",
     "In": "mlops_assets.platform.assets.inputs",
-    "JsonLines": "mlops_assets.plumbing.sources.json_lines",
+    "JsonLines": "mlops_assets.plumbing.sources.formats.json_lines",
     "Lake": "mlops_assets.platform.contracts.lake",
     "LakeIOManager": "mlops_assets.platform.assets.io_manager",
-    "Limits": "mlops_assets.plumbing.sources.http_limits",
-    "LinkHeader": "mlops_assets.plumbing.sources.pages",
-    "Manifest": "mlops_assets.plumbing.sources.wholeness",
-    "Marker": "mlops_assets.plumbing.sources.wholeness",
-    "MySql": "mlops_assets.plumbing.sources.databases",
-    "NextAddress": "mlops_assets.plumbing.sources.pages",
-    "OAuth2": "mlops_assets.plumbing.sources.auth",
-    "Offset": "mlops_assets.plumbing.sources.pages",
-    "PageNumber": "mlops_assets.plumbing.sources.pages",
-    "Parquet": "mlops_assets.plumbing.sources.formats",
-    "Part": "mlops_assets.plumbing.sources.parts",
+    "Limits": "mlops_assets.plumbing.sources.http.limits",
+    "LinkHeader": "mlops_assets.plumbing.sources.http.pages",
+    "Manifest": "mlops_assets.plumbing.sources.files.wholeness",
+    "Marker": "mlops_assets.plumbing.sources.files.wholeness",
+    "MySql": "mlops_assets.plumbing.sources.sql.databases",
+    "NextAddress": "mlops_assets.plumbing.sources.http.pages",
+    "OAuth2": "mlops_assets.plumbing.sources.http.auth",
+    "Offset": "mlops_assets.plumbing.sources.http.pages",
+    "PageNumber": "mlops_assets.plumbing.sources.http.pages",
+    "Parquet": "mlops_assets.plumbing.sources.formats.kinds",
+    "Part": "mlops_assets.plumbing.sources.combined.parts",
     "Partition": "mlops_assets.platform.assets.step",
     "PlatformError": "mlops_assets.platform.errors",
-    "Postgres": "mlops_assets.plumbing.sources.databases",
+    "Postgres": "mlops_assets.plumbing.sources.sql.databases",
     "Quarantine": "mlops_assets.platform.contracts.contract",
-    "Quiet": "mlops_assets.plumbing.sources.wholeness",
+    "Quiet": "mlops_assets.plumbing.sources.files.wholeness",
     "Request": "mlops_assets.plumbing.sources.delivered",
-    "RestSource": "mlops_assets.plumbing.sources.rest",
+    "RestSource": "mlops_assets.plumbing.sources.http.rest",
     "Secret": "mlops_assets.plumbing.sources.secret",
     "Since": "mlops_assets.plumbing.sources.increments",
     "Source": "mlops_assets.plumbing.sources.source",
     "SourceConformance": "mlops_assets.plumbing.sources.conformance",
-    "SqlSource": "mlops_assets.plumbing.sources.sql",
-    "Sqlite": "mlops_assets.plumbing.sources.databases",
-    "VersionedFile": "mlops_assets.plumbing.sources.versioned",
+    "SqlSource": "mlops_assets.plumbing.sources.sql.source",
+    "Sqlite": "mlops_assets.plumbing.sources.sql.databases",
+    "VersionedFile": "mlops_assets.plumbing.sources.files.versioned",
     "Volume": "mlops_assets.platform.contracts.volume",
     "adds_up": "mlops_assets.wrangling.mapping",
     "asset": "mlops_assets.platform.assets.asset",

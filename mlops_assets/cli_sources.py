@@ -25,7 +25,7 @@ def infer(
 
     Nothing of the file's rows is printed. Types are those that every row fits; what holds leading zeros stays text.
     """
-    from mlops_assets.plumbing.sources.draft import draft  # noqa: PLC0415  other commands need no engine
+    from mlops_assets.plumbing.sources.drafts.draft import draft  # noqa: PLC0415  other commands need no engine
 
     name = table or re.sub(r"[^a-z]+", "_", file.name.partition(".")[0].lower()).strip("_") or "rows"
     typer.echo(draft(file, table=name), nl=False)

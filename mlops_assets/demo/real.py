@@ -20,7 +20,7 @@ from mlops_assets.demo.surroundings import Surroundings, applied
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.assets.county_registrations import available_months
-from mlops_assets.plumbing.sources.http import Fetcher
+from mlops_assets.plumbing.sources.http.fetcher import Fetcher
 from mlops_assets.simulation.servers import FolderServer
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets.plumbing.sources.http import Fetcher
-from mlops_assets.plumbing.sources.http_limits import Limits
+from mlops_assets.plumbing.sources.http.fetcher import Fetcher
+from mlops_assets.plumbing.sources.http.limits import Limits
 from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
 if TYPE_CHECKING:

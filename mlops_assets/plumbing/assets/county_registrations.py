@@ -26,10 +26,10 @@ from mlops_assets.plumbing.connectors.registration_layouts import (
     south_dakota_file,
 )
 from mlops_assets.plumbing.sources.delivered import Delivered
-from mlops_assets.plumbing.sources.fetched import FetchedSource
+from mlops_assets.plumbing.sources.formats.text_files import TextFiles
 from mlops_assets.plumbing.sources.hidden import addresses
-from mlops_assets.plumbing.sources.http_bodies import Kind
-from mlops_assets.plumbing.sources.text_files import TextFiles
+from mlops_assets.plumbing.sources.http.bodies import Kind
+from mlops_assets.plumbing.sources.http.fetched import FetchedSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.connectors.registration_layouts import SeriesFile
     from mlops_assets.plumbing.sources.delivered import Request
     from mlops_assets.plumbing.sources.hidden import Hidden
-    from mlops_assets.plumbing.sources.recording import Pages
+    from mlops_assets.plumbing.sources.http.recording import Pages
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from mlops_assets.plumbing.assets.addresses import address_of
 from mlops_assets.plumbing.connectors.aff_profiles import downloaded_profiles
 from mlops_assets.plumbing.connectors.census import asked_profiles
 from mlops_assets.plumbing.sources.delivered import Delivered
-from mlops_assets.plumbing.sources.fetched import FetchedSource
-from mlops_assets.plumbing.sources.text_files import TextFiles
+from mlops_assets.plumbing.sources.formats.text_files import TextFiles
+from mlops_assets.plumbing.sources.http.fetched import FetchedSource
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.connectors.profile_tables import ProfileTable
     from mlops_assets.plumbing.sources.delivered import Request
     from mlops_assets.plumbing.sources.hidden import Hidden
-    from mlops_assets.plumbing.sources.recording import Pages
+    from mlops_assets.plumbing.sources.http.recording import Pages
 
 
 class DistrictProfiles(FetchedSource):

@@ -19,14 +19,14 @@ from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.assets.addresses import address_of
 from mlops_assets.plumbing.connectors.delimited import decoded, rows, unpacked
 from mlops_assets.plumbing.sources.delivered import Delivered
-from mlops_assets.plumbing.sources.fetched import FetchedSource
-from mlops_assets.plumbing.sources.http_bodies import Kind
-from mlops_assets.plumbing.sources.text_files import TextFiles
+from mlops_assets.plumbing.sources.formats.text_files import TextFiles
+from mlops_assets.plumbing.sources.http.bodies import Kind
+from mlops_assets.plumbing.sources.http.fetched import FetchedSource
 
 if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Request
     from mlops_assets.plumbing.sources.hidden import Hidden
-    from mlops_assets.plumbing.sources.recording import Pages
+    from mlops_assets.plumbing.sources.http.recording import Pages
 
 _YEAR: Final = "year"
 _ANY_YEAR: Final = re.compile(r"[0-9]{4}")

@@ -16,10 +16,10 @@ from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, STATES, TIME_ZONE
 from mlops_assets.contracts.raw import VOTER_FILE
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.platform.lake.catalog import literal
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.formats import Delimited
-from mlops_assets.plumbing.sources.places import Place
-from mlops_assets.plumbing.sources.wholeness import Manifest
+from mlops_assets.plumbing.sources.files.places import Place
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Manifest
+from mlops_assets.plumbing.sources.formats.kinds import Delimited
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.settings import Settings
     from mlops_assets.plumbing.sources.delivered import Delivered, Fact, Request
-    from mlops_assets.plumbing.sources.wholeness import Promise
+    from mlops_assets.plumbing.sources.files.wholeness import Promise
 
 _STATE_COLUMN: Final = "state_cd"
 # Where columns have slipped, a name stands in that of the state, so what stands there is not told.

@@ -16,9 +16,9 @@ from mlops_assets.contracts.raw import VOTING_HISTORY
 from mlops_assets.platform.errors import SettingsError
 from mlops_assets.platform.settings import PREFIX
 from mlops_assets.plumbing.assets.addresses import address_of
-from mlops_assets.plumbing.sources.databases import Postgres, Sqlite, fault_of
 from mlops_assets.plumbing.sources.secret import Secret
-from mlops_assets.plumbing.sources.sql import SqlSource
+from mlops_assets.plumbing.sources.sql.databases import Postgres, Sqlite, fault_of
+from mlops_assets.plumbing.sources.sql.source import SqlSource
 
 if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.connectors.delimited import decoded, rows, unpacked
 from mlops_assets.plumbing.connectors.profile_tables import ProfileCell, ProfileTable
-from mlops_assets.plumbing.sources.http_bodies import Kind
+from mlops_assets.plumbing.sources.http.bodies import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlops_assets.plumbing.sources.recording import Pages
+    from mlops_assets.plumbing.sources.http.recording import Pages
 
 GEOGRAPHY_CODES: Final = ("GEO.id", "GEO.id2", "GEO.display-label")
 GEOGRAPHY_LABELS: Final = ("Id", "Id2", "Geography")

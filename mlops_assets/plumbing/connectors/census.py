@@ -15,14 +15,14 @@ from mlops_assets.contracts.codes import FIPS_BY_STATE
 from mlops_assets.contracts.partitions import STATES
 from mlops_assets.platform.errors import SourceError
 from mlops_assets.plumbing.connectors.profile_tables import ProfileCell, ProfileTable
-from mlops_assets.plumbing.sources.http_bodies import Kind
-from mlops_assets.plumbing.sources.http_faults import HtmlInsteadError, RefusedRequestError
+from mlops_assets.plumbing.sources.http.bodies import Kind
+from mlops_assets.plumbing.sources.http.faults import HtmlInsteadError, RefusedRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlops_assets.plumbing.sources.http_answers import Fetched
-    from mlops_assets.plumbing.sources.recording import Pages
+    from mlops_assets.plumbing.sources.http.answers import Fetched
+    from mlops_assets.plumbing.sources.http.recording import Pages
 
 GROUP: Final = "DP05"
 _ESTIMATE: Final = re.compile(rf"{GROUP}_\d+E")

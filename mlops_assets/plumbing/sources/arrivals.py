@@ -1,6 +1,6 @@
 """Arrivals: which deliveries are not published yet, and the runs that are asked for them.
 
-Put here what becomes of what has arrived. Keep out how it is found (``folders``, ``http_file``) and read.
+Put here what becomes of what has arrived. Keep out how it is found (``files.folders``, ``http.file``) and read.
 
 What has been taken is looked up where it is known, in the metadata of the latest publish: a delivery that was replaced
 by another and comes back is one more arrival. The cursor only remembers how often a delivery was asked for, so that one

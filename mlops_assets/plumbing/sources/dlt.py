@@ -35,10 +35,10 @@ from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.withheld import reason, withhold
 from mlops_assets.plumbing.sources import room
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
+from mlops_assets.plumbing.sources.formats.text_files import TextFiles
 from mlops_assets.plumbing.sources.secret import Secret, hidden_of
 from mlops_assets.plumbing.sources.source import Source
 from mlops_assets.plumbing.sources.templates import filled, known_names
-from mlops_assets.plumbing.sources.text_files import TextFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

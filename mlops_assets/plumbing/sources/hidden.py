@@ -1,6 +1,7 @@
 """What messages and logs may show of a source: addresses without their values, texts without any secret.
 
-Put here what is hidden and how. Keep out where secrets come from (``secret``) and what they are sent as (``access``).
+Put here what is hidden and how. Keep out where secrets come from (``secret``) and what they are sent as
+(``http.access``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Own rows: whether each partition has a file of its own, and which rows are its own where one file holds those of all.
 
-Put here what holds for files wherever they come from. Keep out how they are fetched (``files``, ``http_file``) and read
+Put here what holds for files wherever they come from. Keep out how they are fetched (``files``, ``http.file``) and read
 (``formats``), and when a run is asked for (``arrivals``).
 
 A step that makes several partitions has such a file read once: the rows go to scratch in the order of their partitions,

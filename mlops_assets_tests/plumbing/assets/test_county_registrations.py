@@ -17,7 +17,7 @@ from mlops_assets_tests.plumbing.raw_layer import checks, facts, failure, materi
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops_assets.plumbing.sources.http import Fetcher
+    from mlops_assets.plumbing.sources.http.fetcher import Fetcher
     from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -16,7 +16,7 @@ from mlops_assets_tests.plumbing.loopback import Reply
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops_assets.plumbing.sources.http import Fetcher
+    from mlops_assets.plumbing.sources.http.fetcher import Fetcher
     from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
 CODES = "GEO.id,GEO.id2,GEO.display-label,HC01_VC01,HC02_VC01"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops_assets.plumbing.connectors.profile_tables import ProfileTable
-    from mlops_assets.plumbing.sources.http import Fetcher
+    from mlops_assets.plumbing.sources.http.fetcher import Fetcher
     from mlops_assets_tests.plumbing.loopback import LoopbackServer
 
 PROFILE = "/data/2021/acs/acs1/profile"

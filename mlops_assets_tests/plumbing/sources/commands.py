@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_assets.platform.settings import Settings
-from mlops_assets.plumbing.sources.command import CommandSource
+from mlops_assets.plumbing.sources.command.source import CommandSource
 from mlops_assets_tests.plumbing.sources.shop import SALES
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from mlops_assets.plumbing.sources.files import FileSource
+    from mlops_assets.plumbing.sources.files.source import FileSource
 
 GOOD: Final = "sale,day,amount,note\n1,2024-01-03,1.5,first\n"
 ROW: Final = ("2024-01", 1, dt.date(2024, 1, 3), 1.5, "first")

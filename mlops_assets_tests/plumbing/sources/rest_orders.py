@@ -18,8 +18,8 @@ from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.sources.delivered import Delivered, Request
-from mlops_assets.plumbing.sources.http_limits import Limits
-from mlops_assets.plumbing.sources.rest import RestSource
+from mlops_assets.plumbing.sources.http.limits import Limits
+from mlops_assets.plumbing.sources.http.rest import RestSource
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from mlops_assets.plumbing.sources.delivered import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlops_assets.plumbing.sources.sql import SqlSource
+    from mlops_assets.plumbing.sources.sql.source import SqlSource
 
 INT: Final = dt.int64
 SHOP: Final = Lake("shop", personal=True)

@@ -14,9 +14,10 @@ import pytest
 from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START
 from mlops_assets.platform.contracts.volume import Volume
-from mlops_assets.plumbing.sources import arrivals, files
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.wholeness import Manifest, Marker, Quiet
+from mlops_assets.plumbing.sources import arrivals
+from mlops_assets.plumbing.sources.files import source as files
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Manifest, Marker, Quiet
 from mlops_assets_tests.plumbing.sources.shop import SALES, RegionalSale, Sale, contract, rows, run
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ import pytest
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.errors import ContractError, SettingsError
 from mlops_assets.platform.settings import Settings
-from mlops_assets.plumbing.sources import process
-from mlops_assets.plumbing.sources.auth import ApiKey, Bearer
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.pages import NextAddress
-from mlops_assets.plumbing.sources.rest import RestSource
+from mlops_assets.plumbing.sources.command import process
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Quiet
+from mlops_assets.plumbing.sources.http.auth import ApiKey, Bearer
+from mlops_assets.plumbing.sources.http.pages import NextAddress
+from mlops_assets.plumbing.sources.http.rest import RestSource
 from mlops_assets.plumbing.sources.secret import Secret
-from mlops_assets.plumbing.sources.wholeness import Quiet
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Said
 from mlops_assets_tests.plumbing.sources.commands import kept, shell
 from mlops_assets_tests.plumbing.sources.rest_orders import SECRET
@@ -29,7 +29,7 @@ from mlops_assets_tests.plumbing.sources.shop import CUSTOMERS, SALES, contract,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops_assets.plumbing.sources.auth import Auth
+    from mlops_assets.plumbing.sources.http.auth import Auth
 
 TOKEN = Secret(file="orders_token")
 SALE = {"sale": 1, "day": "2024-01-03", "amount": 1.5, "note": "x"}

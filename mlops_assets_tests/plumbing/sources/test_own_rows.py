@@ -25,7 +25,7 @@ from mlops_assets.platform.errors import SourceUnavailableError
 from mlops_assets.platform.lake import raw
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.sources import own_rows
-from mlops_assets.plumbing.sources.files import FileSource
+from mlops_assets.plumbing.sources.files.source import FileSource
 from mlops_assets.plumbing.sources.together import Together
 from mlops_assets_tests.plumbing.sources.file_server import OLD, FileServer
 from mlops_assets_tests.plumbing.sources.shop import SALES, Sale, contract, rows, run

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlops_assets.plumbing.sources.command import CommandSource
-from mlops_assets.plumbing.sources.databases import Sqlite
+from mlops_assets.plumbing.sources.command.source import CommandSource
 from mlops_assets.plumbing.sources.dlt import DltSource
-from mlops_assets.plumbing.sources.excel import Excel
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.rest import RestSource
-from mlops_assets.plumbing.sources.sql import SqlSource
-from mlops_assets.plumbing.sources.wholeness import Quiet
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Quiet
+from mlops_assets.plumbing.sources.formats.excel import Excel
+from mlops_assets.plumbing.sources.http.rest import RestSource
+from mlops_assets.plumbing.sources.sql.databases import Sqlite
+from mlops_assets.plumbing.sources.sql.source import SqlSource
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Said
 from mlops_assets_tests.plumbing.sources.faults.rounds import read
 from mlops_assets_tests.plumbing.sources.faults.visits import MONTH, NAMES, VISITS

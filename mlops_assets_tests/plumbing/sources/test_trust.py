@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_assets.plumbing.sources.databases import MySql, Postgres
-from mlops_assets.plumbing.sources.sql import SqlSource
+from mlops_assets.plumbing.sources.sql.databases import MySql, Postgres
+from mlops_assets.plumbing.sources.sql.source import SqlSource
 from mlops_assets.plumbing.sources.trust import is_on_this_machine
 from mlops_assets_tests.plumbing.sources.shop import SALES, run
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from mlops_assets.plumbing.sources.auth import ApiKey, Basic, Bearer, OAuth2
-from mlops_assets.plumbing.sources.http_limits import Limits
-from mlops_assets.plumbing.sources.pages import Cursor, LinkHeader, NextAddress, Offset, PageNumber
-from mlops_assets.plumbing.sources.rest import RestSource
+from mlops_assets.plumbing.sources.http.auth import ApiKey, Basic, Bearer, OAuth2
+from mlops_assets.plumbing.sources.http.limits import Limits
+from mlops_assets.plumbing.sources.http.pages import Cursor, LinkHeader, NextAddress, Offset, PageNumber
+from mlops_assets.plumbing.sources.http.rest import RestSource
 from mlops_assets.plumbing.sources.secret import Secret
 from mlops_assets_tests.plumbing.sources.api import ApiServer
 from mlops_assets_tests.plumbing.sources.faults import page_reference, visits

@@ -16,16 +16,16 @@ import psycopg2
 from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.plumbing.sources import arrivals
-from mlops_assets.plumbing.sources.databases import Postgres
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.http_file import HttpFileSource
-from mlops_assets.plumbing.sources.http_limits import FileLimits, Limits
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Checksum
+from mlops_assets.plumbing.sources.http.file import HttpFileSource
+from mlops_assets.plumbing.sources.http.limits import FileLimits, Limits
+from mlops_assets.plumbing.sources.http.pages import PageNumber
+from mlops_assets.plumbing.sources.http.rest import RestSource
 from mlops_assets.plumbing.sources.increments import Since
-from mlops_assets.plumbing.sources.pages import PageNumber
-from mlops_assets.plumbing.sources.rest import RestSource
 from mlops_assets.plumbing.sources.secret import Secret
-from mlops_assets.plumbing.sources.sql import SqlSource
-from mlops_assets.plumbing.sources.wholeness import Checksum
+from mlops_assets.plumbing.sources.sql.databases import Postgres
+from mlops_assets.plumbing.sources.sql.source import SqlSource
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Asked, Said
 from mlops_assets_tests.plumbing.sources.faults.visits import MONTHS, NAMES, contract
 from mlops_assets_tests.plumbing.sources.file_server import FileServer

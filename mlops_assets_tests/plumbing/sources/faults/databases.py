@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.plumbing.sources.databases import Sqlite
-from mlops_assets.plumbing.sources.sql import SqlSource
+from mlops_assets.plumbing.sources.sql.databases import Sqlite
+from mlops_assets.plumbing.sources.sql.source import SqlSource
 from mlops_assets_tests.plumbing.sources.faults import mutations, visits
 from mlops_assets_tests.plumbing.sources.faults.dialects import contract
 from mlops_assets_tests.plumbing.sources.faults.reference import RefusedError, Row, typed

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.plumbing.sources.formats import Delimited
+from mlops_assets.plumbing.sources.formats.kinds import Delimited
 from mlops_assets_tests.plumbing.sources.faults import reference, visits
 from mlops_assets_tests.plumbing.sources.faults.reference import RefusedError
 from mlops_assets_tests.plumbing.sources.faults.rounds import complete
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from mlops_assets.plumbing.sources.plain_text import Encoding
+    from mlops_assets.plumbing.sources.formats.plain_text import Encoding
 
 
 def contract(chance: random.Random) -> Any:  # noqa: ANN401  either contract

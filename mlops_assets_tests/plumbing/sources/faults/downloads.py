@@ -12,11 +12,11 @@ import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from mlops_assets.plumbing.sources.auth import Bearer
-from mlops_assets.plumbing.sources.http_file import HttpFileSource
-from mlops_assets.plumbing.sources.http_limits import FileLimits
+from mlops_assets.plumbing.sources.files.wholeness import Checksum
+from mlops_assets.plumbing.sources.http.auth import Bearer
+from mlops_assets.plumbing.sources.http.file import HttpFileSource
+from mlops_assets.plumbing.sources.http.limits import FileLimits
 from mlops_assets.plumbing.sources.secret import Secret
-from mlops_assets.plumbing.sources.wholeness import Checksum
 from mlops_assets_tests.plumbing.sources.faults.answers import SIGNATURE
 from mlops_assets_tests.plumbing.sources.faults.dialects import Dialect, contract
 from mlops_assets_tests.plumbing.sources.faults.file_service import FaultyServer

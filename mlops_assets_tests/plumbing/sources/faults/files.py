@@ -1,6 +1,6 @@
 """Rounds on files: what is in them, and what is said of them.
 
-Put here faults of a ``FileSource``'s file. Keep out packed ones (``packings``), names and places (``places``).
+Put here faults of a ``FileSource``'s file. Keep out packed ones (``packings``), names and places (``files.places``).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.formats import FixedWidth
-from mlops_assets.plumbing.sources.wholeness import Checksum, Manifest, Marker, Quiet
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Checksum, Manifest, Marker, Quiet
+from mlops_assets.plumbing.sources.formats.kinds import FixedWidth
 from mlops_assets_tests.plumbing.sources.faults import mutations, reference, visits
 from mlops_assets_tests.plumbing.sources.faults.dialects import Dialect, accepted, contract
 from mlops_assets_tests.plumbing.sources.faults.reference import RefusedError, typed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from mlops_assets.plumbing.sources.plain_text import Encoding
+    from mlops_assets.plumbing.sources.formats.plain_text import Encoding
 
 WIDTHS: Final = {
     "visit": 20,

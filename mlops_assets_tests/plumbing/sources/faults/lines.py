@@ -11,9 +11,9 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.json_lines import JsonLines
-from mlops_assets.plumbing.sources.wholeness import Quiet
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Quiet
+from mlops_assets.plumbing.sources.formats.json_lines import JsonLines
 from mlops_assets_tests.plumbing.sources.faults import json_reference, mutations, visits
 from mlops_assets_tests.plumbing.sources.faults.dialects import contract
 from mlops_assets_tests.plumbing.sources.faults.reference import RefusedError, Row, typed

@@ -16,9 +16,9 @@ from mlops_assets.platform.contracts.lake import Lake
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
-from mlops_assets.plumbing.sources.http_file import HttpFileSource
-from mlops_assets.plumbing.sources.http_limits import FileLimits, Limits
-from mlops_assets.plumbing.sources.rest import RestSource
+from mlops_assets.plumbing.sources.http.file import HttpFileSource
+from mlops_assets.plumbing.sources.http.limits import FileLimits, Limits
+from mlops_assets.plumbing.sources.http.rest import RestSource
 from mlops_assets_tests.plumbing.sources.faults import visits
 from mlops_assets_tests.plumbing.sources.faults.reference import typed
 from mlops_assets_tests.plumbing.sources.faults.rounds import Bench, WrongError, published, same

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.wholeness import Quiet
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Quiet
 from mlops_assets_tests.plumbing.sources.faults import mutations
 from mlops_assets_tests.plumbing.sources.faults.dialects import Dialect, accepted, contract
 from mlops_assets_tests.plumbing.sources.faults.reference import RefusedError, typed

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.formats import Parquet
-from mlops_assets.plumbing.sources.wholeness import Quiet
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Quiet
+from mlops_assets.plumbing.sources.formats.kinds import Parquet
 from mlops_assets_tests.plumbing.sources.faults import mutations, visits
 from mlops_assets_tests.plumbing.sources.faults.dialects import contract
 from mlops_assets_tests.plumbing.sources.faults.reference import Row, typed

@@ -19,13 +19,13 @@ import pandera.ibis as pa
 from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import Lake
-from mlops_assets.plumbing.sources.command import CommandSource
-from mlops_assets.plumbing.sources.databases import Sqlite
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.formats import Delimited, Parquet
-from mlops_assets.plumbing.sources.rest import RestSource
-from mlops_assets.plumbing.sources.sql import SqlSource
-from mlops_assets.plumbing.sources.wholeness import Quiet
+from mlops_assets.plumbing.sources.command.source import CommandSource
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Quiet
+from mlops_assets.plumbing.sources.formats.kinds import Delimited, Parquet
+from mlops_assets.plumbing.sources.http.rest import RestSource
+from mlops_assets.plumbing.sources.sql.databases import Sqlite
+from mlops_assets.plumbing.sources.sql.source import SqlSource
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Said
 from mlops_assets_tests.plumbing.sources.faults import databases, visits
 from mlops_assets_tests.plumbing.sources.faults.dialects import Dialect, contract

@@ -9,8 +9,8 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from mlops_assets.plumbing.sources import process
-from mlops_assets.plumbing.sources.command import CommandSource
+from mlops_assets.plumbing.sources.command import process
+from mlops_assets.plumbing.sources.command.source import CommandSource
 from mlops_assets.plumbing.sources.secret import Secret
 from mlops_assets_tests.plumbing.sources.faults import mutations
 from mlops_assets_tests.plumbing.sources.faults.dialects import Dialect, accepted, contract

@@ -1,6 +1,6 @@
 """Rounds on database servers that end, restart, kill or refuse what is asked, or whose rows change meanwhile.
 
-Put here faults of PostgreSQL and MariaDB. Keep out SQLite (``databases``).
+Put here faults of PostgreSQL and MariaDB. Keep out SQLite (``sql.databases``).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg2
 import pymysql
 
-from mlops_assets.plumbing.sources.databases import MySql, Postgres
 from mlops_assets.plumbing.sources.secret import Secret
-from mlops_assets.plumbing.sources.sql import SqlSource
+from mlops_assets.plumbing.sources.sql.databases import MySql, Postgres
+from mlops_assets.plumbing.sources.sql.source import SqlSource
 from mlops_assets_tests import mariadb, postgres
 from mlops_assets_tests.plumbing.sources.faults import visits
 from mlops_assets_tests.plumbing.sources.faults.dialects import contract

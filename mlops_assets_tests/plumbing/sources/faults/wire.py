@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
-from mlops_assets.plumbing.sources.http_limits import Limits
+from mlops_assets.plumbing.sources.http.limits import Limits
 from mlops_assets_tests.plumbing.sources.api import ApiServer, Bytes, RawServer, Said, head, server_context
 from mlops_assets_tests.plumbing.sources.faults import mutations, visits
 from mlops_assets_tests.plumbing.sources.faults.answers import QUICK, SIGNATURE, declared

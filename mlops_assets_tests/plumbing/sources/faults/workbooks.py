@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from mlops_assets.plumbing.sources.excel import Excel
-from mlops_assets.plumbing.sources.files import FileSource
-from mlops_assets.plumbing.sources.wholeness import Quiet
+from mlops_assets.plumbing.sources.files.source import FileSource
+from mlops_assets.plumbing.sources.files.wholeness import Quiet
+from mlops_assets.plumbing.sources.formats.excel import Excel
 from mlops_assets_tests.plumbing.sources.faults import mutations, sheet_reference, visits
 from mlops_assets_tests.plumbing.sources.faults.dialects import contract
 from mlops_assets_tests.plumbing.sources.faults.reference import RefusedError, Row, typed
