@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import io
 import os
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import duckdb
+import ibis.expr.datatypes as types
+import pandera.ibis as pa
 import pytest
 from psycopg2 import sql
 
@@ -28,6 +31,7 @@ from mlops_assets.plumbing.sources.secret import Secret
 from mlops_assets.plumbing.sources.sql.databases import Postgres
 from mlops_assets.plumbing.sources.sql.postgres import Parts
 from mlops_assets.plumbing.sources.sql.source import SqlSource
+from mlops_assets_tests.plumbing.sources.shop import rows, run
 from mlops_assets_tests.plumbing.sources.sql_orders import INT, MONTHLY, ORDERS, asked, orders, published
 from mlops_assets_tests.postgres import PostgresDatabase, running_server
 
@@ -391,3 +395,36 @@ def test_a_server_that_dies_while_it_sends_may_answer_later(
         killer.join()
     assert "it broke off" in said
     assert shop.password not in said
+
+
+class Stock(pa.DataFrameModel):
+    article: types.Int64
+    changed: types.Timestamp
+
+    class Config:
+        """No article twice."""
+
+        unique = ("article",)
+
+
+def test_changes_alone_are_asked_for(shop: PostgresDatabase) -> None:
+    stock = dataclasses.replace(ORDERS, table="stock", model=Stock, partitions_def=None, partition_columns={})
+    shop.run(
+        "CREATE TABLE stock (article bigint PRIMARY KEY, changed timestamp);"
+        "INSERT INTO stock VALUES (1, '2024-03-01 01:00'), (2, '2024-03-01 02:00:00.5')"
+    )
+    one = source(
+        shop,
+        contract=stock,
+        table="stock",
+        where="changed >= :since",
+        since={"column": "changed", "start": "2020-01-01"},
+    )
+    assert run(one, None).metadata["rows"] == 2
+    shop.run(
+        "UPDATE stock SET changed = '2024-03-01 03:00' WHERE article = 1; DELETE FROM stock WHERE article = 2;"
+        "INSERT INTO stock VALUES (3, '2024-03-01 04:00')"
+    )
+    again = run(one, None)
+    assert (again.metadata["since"], again.metadata["rows"]) == ("2024-03-01 02:00:00.500000", 2)
+    assert {row[0]: row[1].hour for row in rows(stock)} == {1: 3, 2: 2, 3: 4}
