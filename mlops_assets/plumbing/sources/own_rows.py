@@ -13,7 +13,7 @@ import dataclasses
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG
@@ -21,7 +21,7 @@ from mlops_assets.platform.errors import ContractError, SourceError, SourceUnava
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.platform.lake.files import ROW_GROUP
 from mlops_assets.plumbing.sources import arrivals, in_file
-from mlops_assets.plumbing.sources.templates import fields_of, filled, key_of, tells_apart
+from mlops_assets.plumbing.sources.templates import fields_of, filled, is_partition, key_of, tells_apart
 from mlops_assets.plumbing.sources.together import Together, linked, step_context
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def _held(delivered: Delivered, source: Source) -> set[tuple[str, ...]]:
     with delivered.read():
         found = rows.query("delivered", f"SELECT {texts}, count(*) FROM delivered GROUP BY ALL").fetchall()
     delivered.require_promised(sum(count for *_, count in found))
-    if strange := [(values, count) for *values, count in found if not _is_partition(values, contract)]:
+    by_column = ((dict(zip(theirs, values, strict=True)), count) for *values, count in found)
+    if strange := [([*values.values()], count) for values, count in by_column if not is_partition(values, contract)]:
         shown = ", ".join(repr("|".join(map(str, values))) for values, _ in sorted(strange, key=str)[:_MOST_SHOWN])
         told = ", ".join(theirs.values()) + ("" if contract.personal else f": {shown}")
         raise SourceError(
@@ -145,16 +146,6 @@ def _held(delivered: Delivered, source: Source) -> set[tuple[str, ...]]:
 def _theirs(source: Source) -> dict[str, str]:
     """By partition column how the source calls it."""
     return {name: source.columns.get(name, name) for name in source.contract.partition_columns.values()}
-
-
-def _is_partition(values: list[Any], contract: Contract) -> bool:
-    if None in values:
-        return False
-    by_column = dict(zip(contract.partition_columns.values(), map(str, values), strict=True))
-    try:
-        return bool(contract.partition_values(key_of(by_column, contract)))
-    except ContractError:
-        return False
 
 
 def _of_partition(

@@ -119,6 +119,16 @@ def key_of(values: Mapping[str, str], contract: Contract) -> str:
     return str(dg.MultiPartitionKey(parts)) if len(parts) > 1 else next(iter(parts.values()))
 
 
+def is_partition(values: Mapping[str, object], contract: Contract) -> bool:
+    """Whether there is a partition with these values of the partition columns; none has NULL."""
+    if None in values.values():
+        return False
+    try:
+        return bool(contract.partition_values(key_of({name: str(value) for name, value in values.items()}, contract)))
+    except ContractError:
+        return False
+
+
 def tells_apart(names: Collection[str], contract: Contract) -> bool:
     """Whether texts filled in with these names differ wherever partitions do."""
     needed = set(contract.partition_columns.values())

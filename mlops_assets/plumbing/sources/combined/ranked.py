@@ -12,10 +12,10 @@ import ibis
 
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError, SourceError
-from mlops_assets.plumbing.sources.templates import key_of
+from mlops_assets.plumbing.sources.templates import is_partition
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
@@ -132,7 +132,7 @@ def _of(source: str, rows: ir.Table, contract: Contract, partition: Partition, *
     found = [
         tuple(each.values()) for each in keys.group_by(*keys.columns).agg(rows=keys.count()).to_pyarrow().to_pylist()
     ]
-    strange = [each for each in found if not _is_partition(contract, dict(zip(columns, each, strict=False)))]
+    strange = [each for each in found if not is_partition(dict(zip(columns, each, strict=False)), contract)]
     if strange:
         values = sorted("|".join(map(str, each[:-1])) for each in strange)[:_MOST_SHOWN]
         told = f" ({', '.join(columns)}: {', '.join(map(repr, values))})" if telling else ""
@@ -142,15 +142,6 @@ def _of(source: str, rows: ir.Table, contract: Contract, partition: Partition, *
             remedy="Correct them, or the partitions of the table; nothing is left out in silence.",
         )
     return rows.filter([rows[column] == value for column, value in partition.values.items()])
-
-
-def _is_partition(contract: Contract, values: Mapping[str, str | None]) -> bool:
-    if None in values.values():
-        return False
-    try:
-        return bool(contract.partition_values(key_of({name: str(value) for name, value in values.items()}, contract)))
-    except ContractError:
-        return False
 
 
 def called(name: str, contract: Contract) -> str:

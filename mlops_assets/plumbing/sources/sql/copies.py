@@ -114,13 +114,11 @@ class Copied:
     Attributes:
         source: how messages name what was read.
         database: how they name the database.
-        file: Parquet.
         rows: how many there are.
     """
 
     source: str
     database: str
-    file: Path
     rows: int
 
 

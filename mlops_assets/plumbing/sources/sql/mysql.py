@@ -47,7 +47,7 @@ _BATCH_BYTES: Final = 16_000_000
 
 
 def copy_mysql(database: MySql, question: Question, request: Request) -> Copied:
-    """Copy the answer into the scratch folder.
+    """Copy the answer to the request's file.
 
     Raises:
         SourceUnavailableError: the server is away or broke off.
@@ -72,7 +72,7 @@ def copy_mysql(database: MySql, question: Question, request: Request) -> Copied:
         request.connection, f"read_parquet({literal(str(texts))}, hive_partitioning = false)", columns, file, source
     )
     texts.unlink()
-    return Copied(source=source, database=name, file=file, rows=rows)
+    return Copied(source=source, database=name, rows=rows)
 
 
 @contextmanager

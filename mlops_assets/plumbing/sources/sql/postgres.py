@@ -59,7 +59,7 @@ _WORD: Final = re.compile(r'"[^"]+"|[\w.]+')
 
 
 def copy_postgres(database: Postgres, question: Question, request: Request) -> Copied:
-    """Copy the answer into the scratch folder.
+    """Copy the answer to the request's file.
 
     Raises:
         SourceUnavailableError: the server is away or broke off.
@@ -101,7 +101,7 @@ def copy_postgres(database: Postgres, question: Question, request: Request) -> C
             culprit=f"it sent {sent:,} rows, of which {rows:,} could be read.",
             remedy="Report this with the types of the columns.",
         )
-    return Copied(source=source, database=name, file=file, rows=rows)
+    return Copied(source=source, database=name, rows=rows)
 
 
 def _read(parts: Parts, columns: int) -> str:

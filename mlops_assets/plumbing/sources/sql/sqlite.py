@@ -30,7 +30,7 @@ _TABLES: Final = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')
 
 
 def copy_sqlite(database: Sqlite, question: Question, request: Request) -> Copied:
-    """Copy the answer into the scratch folder: all columns are text.
+    """Copy the answer to the request's file: all columns are text.
 
     Raises:
         SourceUnavailableError: the file is not there, or stays locked.
@@ -68,7 +68,7 @@ def copy_sqlite(database: Sqlite, question: Question, request: Request) -> Copie
             if room.is_full(error):
                 raise
             raise _told(source, question, asked, error) from None
-    return Copied(source=source, database=name, file=file, rows=rows)
+    return Copied(source=source, database=name, rows=rows)
 
 
 @contextmanager
