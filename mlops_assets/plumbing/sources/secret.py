@@ -86,7 +86,7 @@ class Secret(dg.Model, dg.Resolvable):
             text, place = os.environ.get(self.env, ""), f"Variable {self.env}"
             if not text:
                 raise SettingsError(source=place, culprit="this secret is not set.", remedy="Set it, and start again.")
-            return _long_enough(text, place)
+            return _long_enough(_in_utf8(text, place), place)
         path = _path(str(self.file), settings)
         try:
             text = path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
@@ -181,4 +181,15 @@ def _variable(name: str, option: str) -> str:
             culprit=f"it is not set, and gives the {option} of a source.",
             remedy="Set it, and start again.",
         )
+    return _in_utf8(text, f"Variable {name}")
+
+
+def _in_utf8(text: str, place: str) -> str:
+    """The text of a variable, which may hold any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise SettingsError(
+            source=place, culprit="it is no text in UTF-8.", remedy="Set it anew, and start again."
+        ) from None
     return text

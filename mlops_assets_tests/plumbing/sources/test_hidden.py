@@ -118,6 +118,12 @@ def test_of_a_secret_that_the_bound_of_messages_cuts_nothing_is_told(monkeypatch
     assert "tail" not in done.told
 
 
+def test_a_variable_whose_bytes_are_no_text_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_URL", "http://127.0.0.1:9/\udcff")
+    source = RestSource(contract=SALES, url="{{ env.SHOP_URL }}", query={"month": "{month}"}, retries=0)
+    assert "Variable SHOP_URL: it is no text in UTF-8." in run(source).told
+
+
 def test_a_secret_too_short_to_be_hidden_is_refused(secrets: Path) -> None:
     (secrets / "short").write_text("abc\n")
     with pytest.raises(SettingsError, match="fewer than 4 characters"):

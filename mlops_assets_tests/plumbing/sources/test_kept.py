@@ -156,6 +156,37 @@ class TestReadingAgain:
         assert "it was damaged or changed" in done.told
         assert rows()[1][3] == 20.0
 
+    def test_a_damaged_delivery_is_mended_when_it_comes_again(self, folder: Path) -> None:
+        assert run_good(folder)
+        [sha256] = kept()
+        file_of(sha256).write_bytes(bytes(len(GOOD)))
+        assert run_good(folder)
+        assert again(files(folder), KEPT).success
+
+    def test_one_of_another_partition_is_refused(self, folder: Path) -> None:
+        assert run_good(folder)
+        [sha256] = kept()
+        done = run(files(folder), "2024-02", tags={TAG: sha256})
+        assert "came for another partition (2024-01)" in done.told
+
+    def test_one_that_a_run_reads_is_not_let_go_meanwhile(self, folder: Path) -> None:
+        assert run_good(folder)
+        [sha256] = kept()
+        old = time.time() - 10 * 86_400
+        os.utime(file_of(sha256), (old, old))
+        raw.kept(Settings.load(), SALES, sha256)
+        raw.expire([file_of(sha256)])
+        assert kept() == [sha256]
+
+    def test_one_whose_keeping_fails_tells_its_own_error(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*_: object, **__: object) -> bool:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(raw, "keep", full)
+        deliver(folder, GOOD.replace(b"1.5", b"much"))
+        assert "amount: 1 of 2 rows" in run(files(folder)).told
+        assert not [*raw.incoming(Settings.load(), SALES).parent.iterdir()]
+
     @pytest.mark.parametrize("tag", ["0" * 64, "../../catalog.sqlite", "", KEPT])
     def test_one_that_is_not_kept_is_refused(self, folder: Path, tag: str) -> None:
         deliver(folder, GOOD)

@@ -178,6 +178,9 @@ class HttpSource(Source):
             if name is not None:
                 value = filled(f"{{{name}:{spec}}}" if spec else f"{{{name}}}", self.contract, partition, since)
                 parts.append(quote(value, safe="/" if name in {START, END} else ""))
+                if name == SINCE and self.contract.personal:
+                    # It is a value of a row.
+                    access.hidden.add(value, SINCE)
         url = "".join(parts)
         _require_no_account(url, access.hidden.said(url))
         for name, value in parse_qsl(urlsplit(text).query):

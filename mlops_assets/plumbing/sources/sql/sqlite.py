@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +39,11 @@ def copy_sqlite(database: Sqlite, question: Question, request: Request) -> Copie
     """
     path = Path(text_of(database.path, "path"))
     name = f"SQLite database {path.name}"
-    if not path.is_file():
+    there = False
+    with suppress(OSError):
+        # A path may be longer than any.
+        there = path.is_file()
+    if not there:
         raise SourceUnavailableError(
             source=name, culprit="there is no such file.", remedy="Is its disk mounted, and its path right?"
         )

@@ -159,8 +159,10 @@ def _number(text: str) -> str:
 
 
 def _moment(serial: float, first_day: dt.datetime) -> str:
+    if serial < 0:
+        raise RefusedError("before the first day")
     if serial < 1:
-        raise RefusedError("a time of day")
+        return (first_day + dt.timedelta(milliseconds=round(serial * 86_400_000))).time().isoformat()
     # Excel's year 1900 has a 29 February, the 60th day.
     early = serial < _LEAP_DAY and first_day.year < _FIRST_YEAR
     moment = first_day + dt.timedelta(days=early, milliseconds=round(serial * 86_400_000))

@@ -10,6 +10,7 @@ import io
 import logging
 import time
 import zipfile
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
@@ -19,6 +20,8 @@ import mlops_assets as ma
 from mlops_assets.platform.assets.definitions import build_defs
 from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START
 from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.lake import raw
+from mlops_assets.platform.settings import Settings
 from mlops_assets_tests.plumbing.sources.api import Bytes, RawServer, server_context
 from mlops_assets_tests.plumbing.sources.file_server import OLD, FileServer
 from mlops_assets_tests.plumbing.sources.rest_orders import SECRET
@@ -159,6 +162,26 @@ class TestRows:
         assert done.success, done.told
         assert (done.metadata["packed"], done.metadata["file_sha256"]) == (packed, digest(body))
         assert rows() == [ROW]
+
+    def test_partitions_at_once_that_are_packed_for_the_way_are_not_mixed(self, server: FileServer) -> None:
+        months = [f"2024-{month:02}" for month in range(1, 7)]
+        for number, month in enumerate(months, 1):
+            lines = "".join(f"{row},2024-01-03,1.5,{month}\n" for row in range(20_000 * number))
+            server.files[f"/{month}.csv"] = gzip.compress(f"sale,day,amount,note\n{lines}".encode())
+        server.manners.headers["Content-Encoding"] = "gzip"
+        declared = source(server.url, at_once=4)
+        for _ in range(3):
+            done = run(declared, None, tags={RANGE_START: months[0], RANGE_END: months[-1]})
+            assert done.success, done.told
+            found = Counter((row[0], row[4]) for row in rows())
+            assert found == {(month, month): 20_000 * number for number, month in enumerate(months, 1)}
+
+    def test_what_unpacks_to_more_than_its_limit_is_refused_and_leaves_nothing(self, server: FileServer) -> None:
+        server.files[PATH] = gzip.compress(f"sale,day,amount,note\n{'1,2024-01-03,1.5,x' * 1_000_000}\n".encode())
+        server.manners.headers["Content-Encoding"] = "gzip"
+        limits = QUICK.model_copy(update={"largest_body_bytes": 1_000_000})
+        assert "larger than 1,000,000 bytes" in run(source(server.url, limits=limits)).told
+        assert not [*raw.incoming(Settings.load(), SALES).parent.iterdir()]
 
     def test_what_is_said_to_be_packed_and_is_not_is_refused(self, server: FileServer) -> None:
         server.manners.headers["Content-Encoding"] = "gzip"
@@ -423,6 +446,16 @@ class TestSecrets:
         assert "does not accept what was sent: secret file orders_token" in told
         for text in (SECRET, "topsecret"):
             assert text not in told + caplog.text + str(done.metadata)
+
+    def test_a_validator_that_repeats_the_secret_counts_as_none(self, server: FileServer, secrets: Path) -> None:
+        # The fixture's folder holds it.
+        assert secrets.is_dir()
+        server.manners.etags = ""
+        server.manners.headers["ETag"] = f'"v1-{SECRET}"'
+        done = run(source(server.url, auth=ma.Bearer(secret=ma.Secret(file="orders_token"))))
+        assert done.success, done.told
+        assert SECRET not in str(done.metadata)
+        assert "etag" not in done.metadata
 
     def test_no_message_quotes_what_a_server_of_persons_says(self, server: FileServer) -> None:
         server.manners.status = 400
