@@ -110,7 +110,6 @@ def rows(kind: str, said: dict[str, Any]) -> tuple[int, int]:
 
     source = declared(kind, said)
     with LakeSession(Settings.load()) as session:
-        session.connection.execute(f"SET memory_limit = '{said['memory']}'")
         request = Request(
             contract=source.contract,
             partition=Partition(None, {}),
@@ -136,7 +135,6 @@ def ours(kind: str, said: dict[str, Any]) -> tuple[int, int]:
 
     source = declared(kind, said)
     with LakeSession(Settings.load()) as session:
-        session.connection.execute(f"SET memory_limit = '{said['memory']}'")
         if not dg.materialize([source.asset()]).success:
             raise SystemExit(1)
         key = next(iter(source.contract.schema.columns))
@@ -150,7 +148,11 @@ def main() -> None:
     way, kind, target = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     said = json.loads(Path(sys.argv[4]).read_text(encoding="utf-8"))
     logging.disable(logging.INFO)
-    os.environ.update(MLOPS_ASSETS_HOME=str(target / "home"), BENCH_PASSWORD=said["password"])
+    os.environ.update(
+        MLOPS_ASSETS_HOME=str(target / "home"),
+        MLOPS_ASSETS_ENGINE__MEMORY=said["memory"],
+        BENCH_PASSWORD=said["password"],
+    )
     found = bare(kind, said, target) if way == "bare" else {"rows": rows, "ours": ours}[way](kind, said)
     print(json.dumps({"rows": int(found[0]), "keys": int(found[1])}))
 
