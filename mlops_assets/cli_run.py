@@ -6,7 +6,7 @@ sensors and the UI start those.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,6 +14,8 @@ from mlops_assets.cli_definitions import ModulesOption, found_instance, known
 from mlops_assets.platform.errors import SettingsError
 
 app = typer.Typer()
+
+_OURS: Final = "mlops_assets/"
 
 
 @app.command()
@@ -36,6 +38,8 @@ def run(
     tags = dict(_split(each) for each in tag or ())
     tables = known(modules)
     contract = tables.contract(table)
+    if partition is None and contract.partitions_def is not None:
+        raise typer.BadParameter(f"{table} has partitions: say which", param_hint="--partition")
     contract.partition_values(partition)
     definitions = next(
         (each for each in tables.definitions if contract.key in each.resolve_asset_graph().executable_asset_keys), None
@@ -73,7 +77,14 @@ def run(
 
 
 def _split(text: str) -> tuple[str, str]:
+    from mlops_assets.platform.assets.raw import TAG  # noqa: PLC0415  --help needs no platform
+    from mlops_assets.platform.contracts.volume import ACCEPTED_TAG  # noqa: PLC0415
+    from mlops_assets.plumbing.sources.increments import WHOLE_TAG  # noqa: PLC0415
+
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--tag")
+    ours = (TAG, WHOLE_TAG, ACCEPTED_TAG)
+    if name.startswith(_OURS) and name not in ours:
+        raise typer.BadParameter(f"there is no tag {name}; there are {', '.join(ours)}", param_hint="--tag")
     return name, value

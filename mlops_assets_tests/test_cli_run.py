@@ -95,8 +95,14 @@ def test_a_delivery_that_was_refused_is_listed_with_its_partition_and_read_again
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("tag", ["x", "=1", "x="])
-def test_a_tag_without_name_or_value_is_a_wrong_call(tag: str) -> None:
+def test_a_table_with_partitions_needs_one() -> None:
+    done = run("run", "raw/sales")
+    assert done.exit_code == 2
+    assert "has partitions" in done.output
+
+
+@pytest.mark.parametrize("tag", ["x", "=1", "x=", "mlops_assets/row=kept"])
+def test_a_tag_that_says_nothing_is_a_wrong_call(tag: str) -> None:
     assert run("run", "raw/sales", "--tag", tag).exit_code == 2
 
 
