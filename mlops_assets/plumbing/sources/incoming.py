@@ -173,8 +173,8 @@ def kept(contract: Contract, session: LakeSession, partition: Partition, tag: st
             culprit="no delivery is kept that it was made from."
             if tag == KEPT
             else f"no delivery {tag[:12]} of it is kept.",
-            remedy=f"mlops-assets lake deliveries {name} lists those that are, also refused ones, which are read by their "
-            "SHA-256; without the tag the source is asked.",
+            remedy=f"mlops-assets lake deliveries {name} lists those that are; one that was refused is read by its "
+            "SHA-256. Without the tag the source is asked.",
         )
     if deliveries[0].since:
         raise SourceError(
