@@ -40,7 +40,8 @@ def run(
     contract = tables.contract(table)
     if partition is None and contract.partitions_def is not None:
         raise typer.BadParameter(f"{table} has partitions: say which", param_hint="--partition")
-    contract.partition_values(partition)
+    if not contract.dynamic:
+        contract.partition_values(partition)
     definitions = next(
         (each for each in tables.definitions if contract.key in each.resolve_asset_graph().executable_asset_keys), None
     )
@@ -81,7 +82,7 @@ def _split(text: str) -> tuple[str, str]:
     from mlops_assets.platform.contracts.volume import ACCEPTED_TAG  # noqa: PLC0415
     from mlops_assets.plumbing.sources.increments import WHOLE_TAG  # noqa: PLC0415
 
-    name, equals, value = text.partition("=")
+    name, equals, value = text.strip().partition("=")
     if not (name and equals and value):
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--tag")
     ours = (TAG, WHOLE_TAG, ACCEPTED_TAG)

@@ -37,7 +37,9 @@ class Words:
 
     def __init__(self, words: Sequence[str]) -> None:
         """Take words of one sign or more; without any, nothing is found."""
-        forms = {word.encode(code, errors="ignore") for word in words for code in _ENCODINGS}
+        # Bytes are compared in lower case, of which they know ASCII alone.
+        cases = {form for word in words for form in (word, word.lower(), word.upper(), word.title())}
+        forms = {case.encode(code, errors="ignore") for case in cases for code in _ENCODINGS}
         self._words = sorted(form.lower() for form in forms if form)
 
     def in_bytes(self, content: bytes) -> bool:

@@ -10,6 +10,8 @@ import functools
 import gc
 import resource
 import time
+import weakref
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,6 +49,7 @@ TOGETHER: Final = 50
 """How many partitions a step publishes at once. Their events follow: one that is killed leaves no more untold."""
 
 _MOST_NAMED: Final = 10
+_ENDS: Final[weakref.WeakKeyDictionary[dg.AssetExecutionContext, ExitStack]] = weakref.WeakKeyDictionary()
 INJECTED: Final = frozenset({"context", "partition", "run_tags", "session", "settings", "versions"})
 """What a published asset's function may ask for by these names."""
 
@@ -113,6 +116,16 @@ def column_schema(contract: Contract) -> dg.TableSchema:
     )
 
 
+def at_end(context: dg.AssetExecutionContext, callback: Callable[[], None]) -> None:
+    """Let that be called when a step has ended, whether its partitions were published or not.
+
+    Args:
+        context: Dagster's, of the step that is under way.
+        callback: removes what the step's partitions had in common.
+    """
+    _ENDS[context].callback(callback)
+
+
 def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, object]) -> Iterator[Any]:
     """Make the partitions that Dagster asks for, and yield their events.
 
@@ -126,7 +139,8 @@ def run(step: Step, context: dg.AssetExecutionContext, given: Mapping[str, objec
     """
     _keep_what_is_loaded()
     source = f"Asset {step.contract.key.to_user_string()}"
-    with told_plainly(source, owners=step.contract.owners):
+    with told_plainly(source, owners=step.contract.owners), ExitStack() as ends:
+        _ENDS[context] = ends
         task = Task(step=step, context=context, given=given, reads=resolved_in(context.job_def, step.ins, source))
         lakes = lakes_of(context, {step.contract.lake, *(read.contract.lake for read in task.reads.values())})
         settings = placed(Settings.load(), lakes)

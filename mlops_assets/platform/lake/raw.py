@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from mlops_assets.platform.durable_files import (
     STAGED_PREFIX,
@@ -110,7 +110,7 @@ def kept(settings: Settings, contract: Contract, sha256: str) -> Path:
     try:
         with path.open("rb") as file:
             # Who may only read does not publish from it.
-            with suppress(PermissionError):
+            with suppress(OSError):
                 os.utime(path)
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
@@ -160,15 +160,23 @@ def noted(settings: Settings, contract: Contract, sha256: str) -> dict[str | Non
     if _stat(path) is None:
         _require_not_erased(path, _source(contract, sha256))
         return {}
-    notes = [_Note.model_validate_json(file.read_bytes()) for file in _notes(path)]
-    return {note.partition: note.delivery for note in notes}
+    found: dict[str | None, Delivery] = {}
+    for file in _notes(path):
+        # One that a crash has cut is as if it were not there.
+        with suppress(ValidationError, FileNotFoundError):
+            note = _Note.model_validate_json(file.read_bytes())
+            found[note.partition] = note.delivery
+    return found
 
 
 def listed(settings: Settings, contract: Contract) -> list[Delivery]:
     """The deliveries of a table that are kept, oldest first."""
-    names = [file.name for file in _folder(settings, contract).glob("*")]
-    found = [next(iter(noted(settings, contract, name).values()), None) for name in names]
-    return sorted((each for each in found if each is not None), key=lambda each: each.arrived_at)
+    found = []
+    for file in _folder(settings, contract).glob("*"):
+        if _SHA256.fullmatch(file.name) is not None and (about := _stat(file)) is not None:
+            bare = Delivery(sha256=file.name, bytes=about.st_size, origin="not known", arrived_at=about.st_mtime)
+            found.append(next(iter(noted(settings, contract, file.name).values()), bare))
+    return sorted(found, key=lambda each: each.arrived_at)
 
 
 def expirable(session: LakeSession, lake: str, *, older_than_seconds: float) -> list[Path]:

@@ -83,6 +83,7 @@ class Delivered:
             takes another reading.
         hidden: the secrets with which it was asked for: a source may repeat them.
         sha256: of the file at ``request.raw``, where it is known.
+        typed: whether the source has numbers of its own, which are text here.
         of_more: whether what came holds more than these rows, such as those of other partitions.
 
     Example:
@@ -100,6 +101,7 @@ class Delivered:
     unreadable: Callable[[], SourceError] | None = None
     hidden: Hidden = field(default_factory=Hidden)
     sha256: str | None = None
+    typed: bool = True
     of_more: bool = False
 
     @contextmanager

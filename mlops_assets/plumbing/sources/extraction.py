@@ -22,7 +22,6 @@ from mlops_assets.plumbing.sources.incoming import Incoming, kept
 from mlops_assets.plumbing.sources.increments import ORIGIN, WHOLE_TAG, Increment, mark_of
 from mlops_assets.plumbing.sources.layout import Conformed, Layout, conformed
 from mlops_assets.plumbing.sources.secret import hidden_of
-from mlops_assets.plumbing.sources.together import in_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +54,7 @@ def extracted(
         LakeError: what was kept is not there any more, or damaged.
     """
     again = kept(source.contract, session, partition, run_tags[TAG]) if TAG in run_tags else []
-    with hidden_of(source, session.settings).in_errors(), room.told(source.name), in_step(partition):
+    with hidden_of(source, session.settings).in_errors(), room.told(source.name):
         extract = (
             _reread(source, again, partition, session)
             if again
@@ -158,6 +157,7 @@ def _conformed(source: Source, delivered: Delivered, request: Request, file: Pat
         formats=source.formats,
         evolve=source.evolve,
         absent=delivered.absent,
+        typed=delivered.typed,
     )
     with delivered.hidden.in_errors():
         rows = conformed(delivered, request, layout, file)

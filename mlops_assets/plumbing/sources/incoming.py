@@ -147,7 +147,11 @@ def kept(contract: Contract, session: LakeSession, partition: Partition, tag: st
     name, key = contract.key.to_user_string(), partition.key
     past = ledger.history(session, contract.lake.name, name)
     own = [entry for entry in past if entry.record.partition == key and not entry.record.lost]
-    named = [] if tag == KEPT else [raw.resolved(session.settings, contract, each) for each in tag.split(",")]
+    named = (
+        []
+        if tag == KEPT
+        else [raw.resolved(session.settings, contract, each.strip()) for each in tag.lower().split(",")]
+    )
     if tag == KEPT:
         entry = ledger.current(session, contract, [key]).get(key)
     else:

@@ -46,6 +46,7 @@ class Layout:
         formats: for columns of text how they are written, see ``text_rules``.
         evolve: let the source gain columns, and lose those that may be null, with a warning instead of an error.
         absent: columns of the contract that are NULL, since what was delivered never has them.
+        typed: whether the source has numbers of its own beside text.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Layout:
     formats: Mapping[str, str]
     evolve: bool
     absent: Collection[str] = ()
+    typed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,9 +211,8 @@ def _column(name: str, kind: dt.DataType, types: Mapping[str, str], request: Req
         )
     if stored == TEXT:
         form = layout.formats.get(name)
-        value = text_rules.parsed(
-            theirs, kind, sql_type=sql_type, form=form, non_finite=name in request.contract.non_finite
-        )
+        non_finite = name in request.contract.non_finite
+        value = text_rules.parsed(theirs, kind, sql_type=sql_type, form=form, non_finite=non_finite, typed=layout.typed)
         if kind.is_string():
             return _Column(name=name, value=value)
         due = f"{text} <> ''"

@@ -218,8 +218,6 @@ def _shared(
     keep = again is None and source.keep
     file = together.incoming(request.settings, source.contract) if keep else request.raw if again else work / "raw"
     delivered = read(dataclasses.replace(request, partition=Partition(None, {}), scratch=work, raw=file))
-    if again is None:
-        together.require_version(delivered)
     held = _held(delivered, source)
     if again is None:
         _note(delivered, held, source.contract)

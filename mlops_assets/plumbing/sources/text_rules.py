@@ -35,7 +35,9 @@ _DIGITS_32: Final = (6, 9)
 """How many significant digits a floating-point number always keeps, and how many tell all of them apart."""
 
 
-def parsed(column: str, kind: dt.DataType, *, sql_type: str, form: str | None, non_finite: bool) -> str:
+def parsed(
+    column: str, kind: dt.DataType, *, sql_type: str, form: str | None, non_finite: bool, typed: bool = False
+) -> str:
     """SQL that gives the value of a column of text, NULL where it is not of that form.
 
     Args:
@@ -45,6 +47,7 @@ def parsed(column: str, kind: dt.DataType, *, sql_type: str, form: str | None, n
         form: how the text is written: a ``strptime`` format of a date or time, ``yes/no`` of a truth, ``1.234,56`` of a
             number; ISO 8601, ``true/false`` and ``1234.56`` where there is none.
         non_finite: whether ``NaN`` and infinities are numbers.
+        typed: whether the source has numbers of its own beside text, so that ``1.234`` may be one of them.
     """
     text = quote(column)
     if kind.is_string():
@@ -56,7 +59,7 @@ def parsed(column: str, kind: dt.DataType, *, sql_type: str, form: str | None, n
         return _plain(text, kind, sql_type, non_finite=non_finite)
     if (between := separators(form)) is None:
         return _by_form(text, kind, sql_type, form)
-    pattern, plain = _separated(text, *between)
+    pattern, plain = _separated(text, *between, typed=typed)
     return f"CASE WHEN {_matches(text, pattern)} THEN {_plain(plain, kind, sql_type, non_finite=non_finite)} END"
 
 
@@ -99,11 +102,17 @@ def _plain(text: str, kind: dt.DataType, sql_type: str, *, non_finite: bool) -> 
     return f"CASE WHEN {_matches(text, pattern)} THEN {value} END" if pattern else value
 
 
-def _separated(text: str, thousands: str, decimals: str) -> tuple[str, str]:
+def _separated(text: str, thousands: str, decimals: str, *, typed: bool) -> tuple[str, str]:
     """What a number with those signs looks like, and SQL of it without them: in groups of three digits, or in none."""
     between = _SPACES if thousands == " " else f"[{thousands}]"
-    groups = f"[0-9]{{1,3}}({between}[0-9]{{3}})+|" if thousands else ""
-    pattern = f"[+-]?({groups}[0-9]+)" + (f"([{decimals}][0-9]+)?" if decimals else "")
+    behind = f"[{decimals}][0-9]+" if decimals else ""
+    ways = [f"[0-9]+({behind})?" if behind else "[0-9]+"]
+    if thousands:
+        group = rf"[1-9][0-9]{{0,2}}({between}[0-9]{{3}})"
+        # A point alone between digits is that of a number of the source's own.
+        alone = typed and thousands == "."
+        ways += [f"{group}{{2,}}", *([f"{group}+{behind}"] if behind else [])] if alone else [f"{group}+({behind})?"]
+    pattern = f"[+-]?({'|'.join(ways)})"
     plain = f"regexp_replace({text}, {literal(between)}, '', 'g')" if thousands else text
     return pattern, f"replace({plain}, {literal(decimals)}, '.')" if decimals else plain
 

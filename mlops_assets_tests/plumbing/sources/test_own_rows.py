@@ -12,27 +12,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import mlops_assets as ma
+from mlops_assets.platform.assets import making
 from mlops_assets.platform.assets.ranges import RANGE_END, RANGE_START
 from mlops_assets.platform.assets.raw import METADATA, TAG
 from mlops_assets.platform.contracts.volume import ACCEPTED_TAG
-from mlops_assets.platform.errors import SourceUnavailableError
 from mlops_assets.platform.lake import raw
 from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.sources import own_rows
 from mlops_assets.plumbing.sources.files.source import FileSource
-from mlops_assets.plumbing.sources.together import Together
 from mlops_assets_tests.plumbing.sources.file_server import OLD, FileServer
 from mlops_assets_tests.plumbing.sources.shop import SALES, Sale, contract, rows, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    import duckdb
 
 HEADER: Final = "month,sale,day,amount,note\n"
 LINES: Final = [f"2024-{1 + n % 3:02},{n},2024-01-03,{n}.5,note {n}\n" for n in range(30)]
@@ -195,6 +195,34 @@ class TestARunOfSeveralPartitions:
         assert "2024-02" in done.told
         assert len(kept()) == 1
 
+    @pytest.mark.parametrize("at_once", [1, 3])
+    def test_that_is_overtaken_publishes_all_of_the_version_that_it_read(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+    ) -> None:
+        (folder / "all.csv").write_text(HEADER + "".join(f"2024-0{n},{n},2024-01-03,1,ours\n" for n in (1, 2, 3)))
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "all.csv").write_text(HEADER + "".join(f"2024-0{n},9,2024-01-03,1,other\n" for n in (1, 2, 3)))
+        publish, shared, read, overtaken = making._publish, own_rows._shared, [0], [False]
+
+        def later(*arguments: Any) -> Any:  # noqa: ANN401  the platform's own
+            if not overtaken[0]:
+                overtaken[0] = True
+                assert run_all(in_folder(other)).success
+            return publish(*arguments)
+
+        def counted(*arguments: Any) -> Any:  # noqa: ANN401
+            read[0] += 1
+            return shared(*arguments)
+
+        monkeypatch.setattr(making, "_publish", later)
+        monkeypatch.setattr(own_rows, "_shared", counted)
+        done = run_all(in_folder(folder, at_once=at_once))
+        assert done.success, done.told
+        assert [row[-1] for row in rows()] == ["ours"] * 3
+        # Once by each of the two runs.
+        assert read[0] == 2
+
     def test_publishes_one_without_rows_where_that_is_declared(self, folder: Path) -> None:
         table = contract("sales_or_none", Sale, volume=ma.Volume(allow_empty=True))
         done = run_all(in_folder(folder, contract=table), last="2024-04")
@@ -260,18 +288,6 @@ class TestARunOfSeveralPartitions:
         )
         assert [*done.published] == ["2023", "2024"]
         assert "no rows of partition B20" in done.told
-
-
-class TestTogether:
-    def test_what_is_made_again_after_the_last_is_of_the_same_version(self) -> None:
-        together = Together(["2024-01", "2024-02"])
-        rows = duckdb.sql("SELECT 1 AS sale")
-        together.require_version(ma.Delivered(source="all.csv", rows=rows, sha256="a"))
-        for key in ("2024-01", "2024-02"):
-            together.done(key)
-        together.require_version(ma.Delivered(source="all.csv", rows=rows, sha256="a"))
-        with pytest.raises(SourceUnavailableError, match="not the file any more"):
-            together.require_version(ma.Delivered(source="all.csv", rows=rows, sha256="b"))
 
 
 class TestReading:

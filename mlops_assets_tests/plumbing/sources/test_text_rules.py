@@ -77,6 +77,19 @@ def test_infinite_is_what_says_so_and_not_what_is_too_large() -> None:
     assert value(dt.float64, "1e400", non_finite=True) is None
 
 
+@pytest.mark.parametrize("kind", [dt.float64, dt.Decimal(12, 3)], ids=str)
+def test_a_point_alone_is_no_sign_of_thousands_where_the_source_has_numbers_of_its_own(kind: dt.DataType) -> None:
+    def typed(text: str) -> str | None:
+        sql = parsed("a", kind, sql_type=DuckDBType.to_string(kind), form="1.234,56", non_finite=False, typed=True)
+        [(found,)] = duckdb.execute(f"SELECT ({sql})::VARCHAR FROM (SELECT ?::VARCHAR AS a)", [text]).fetchall()  # noqa: S608
+        return None if found is None else str(found)
+
+    assert typed("1.234") is None
+    assert [typed(text) for text in ("1.234,5", "1.234.567", "12,5", "1234")] == [
+        value(kind, text, "1.234,56") for text in ("1.234,5", "1.234.567", "12,5", "1234")
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "form", "text"),
     [
@@ -90,6 +103,9 @@ def test_infinite_is_what_says_so_and_not_what_is_too_large() -> None:
         (UTC, "%d.%m.%Y %H:%M %z", "31.01.2024 12:00"),
         (UTC, "%d.%m.%Y %H:%M %z", "31.01.2024 12:00 +9999"),
         (dt.float64, "1.234,56", "1.23"),
+        (dt.float64, "1.234,56", "0.123"),
+        (dt.float64, "1.234,56", "000.123"),
+        (dt.float64, "1.234,56", "0.123,5"),
         (dt.float64, "1.234,56", "12.34,5"),
         (dt.float64, "1.234,56", "1,5,5"),
         (dt.float64, "1234,56", "12.5"),

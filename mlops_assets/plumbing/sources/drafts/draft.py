@@ -79,7 +79,7 @@ def draft(file: Path, *, table: str) -> str:
     try:
         with file.open("rb") as delivered, duckdb.connect() as connection:
             rows, said = _rows(delivered, file.name, Workplace(connection=connection, scratch=place))
-            columns, count = _columns(rows)
+            columns, count = _columns(rows, typed=not said.startswith("ma.Delimited"))
     except OSError as error:
         raise SourceUnavailableError(
             source=f"File {file}", culprit=f"it cannot be read ({error.strerror}).", remedy="Name a file that can be."
@@ -138,14 +138,18 @@ def _delimiter(start: bytes, encoding: Encoding) -> str:
     return max(_DELIMITERS, key=fields)
 
 
-def _columns(rows: duckdb.DuckDBPyRelation) -> tuple[list[DraftColumn], int]:
+def _columns(rows: duckdb.DuckDBPyRelation, *, typed: bool) -> tuple[list[DraftColumn], int]:
     types = dict(zip(rows.columns, rows.types, strict=True))
     names = _names(rows.columns)
     [(count,)] = rows.aggregate("count(*)").fetchall()
-    return [_column(rows, theirs, names[theirs], str(types[theirs]), count) for theirs in rows.columns], count
+    return [
+        _column(rows, theirs, names[theirs], str(types[theirs]), count, typed=typed) for theirs in rows.columns
+    ], count
 
 
-def _column(rows: duckdb.DuckDBPyRelation, theirs: str, ours: str, stored: str, count: int) -> DraftColumn:
+def _column(
+    rows: duckdb.DuckDBPyRelation, theirs: str, ours: str, stored: str, count: int, *, typed: bool
+) -> DraftColumn:
     text = f"CAST({quote(theirs)} AS VARCHAR)"
     filled = f"{text} <> ''"
     asked = [
@@ -157,7 +161,7 @@ def _column(rows: duckdb.DuckDBPyRelation, theirs: str, ours: str, stored: str, 
     tried = _KINDS if stored == "VARCHAR" else ()
     for kind, form in tried:
         sql_type = DuckDBType.to_string(kind)
-        value = text_rules.parsed(theirs, kind, sql_type=sql_type, form=form, non_finite=False)
+        value = text_rules.parsed(theirs, kind, sql_type=sql_type, form=form, non_finite=False, typed=typed)
         asked.append(f"count(*) FILTER (WHERE {filled} AND ({value}) IS NULL)")
     [(there, distinct, numbered, mails, *misfits)] = rows.aggregate(", ".join(asked)).fetchall()
     kind, form = (DuckDBType.from_string(stored), None) if stored != "VARCHAR" else (dt.string, None)

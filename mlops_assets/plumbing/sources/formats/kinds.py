@@ -87,6 +87,7 @@ class Delimited(FileFormat):
         text = _text(blocks, at, source, encoding=self.encoding, proven=proven, file=file)
         names = self.names or header.read(text.file, source, delimiter=self.delimiter, quote_character=self.quote)
         return Delivered(
+            typed=False,
             source=source,
             rows=self._parsed(at.connection, text.file, names),
             unreadable=lambda: self._unreadable(text.file, names, source),
@@ -216,7 +217,7 @@ class FixedWidth(FileFormat):
             f"nullif(trim(substr(line, {start}, {width}), ' '), '') AS {quote(name)}"
             for name, (start, width) in self.fields.items()
         )
-        return Delivered(source=source, rows=lines.query("lines", f"SELECT {chosen} FROM lines"))
+        return Delivered(source=source, rows=lines.query("lines", f"SELECT {chosen} FROM lines"), typed=False)
 
 
 class Parquet(FileFormat):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SECRET_NAMES: Final = re.compile(r"key|token|secret|pass|sig|auth|cred|code|session", re.IGNORECASE)
 """Names of parameters whose values are secrets."""
-_LEAST: Final = 16
+LEAST_SECRET: Final = 16
 """Characters of the shortest value in an address that may be a secret, by its name: ``code=EU27`` is none."""
 _FOR_ANYBODY: Final = frozenset({
     "accept", "accept-encoding", "if-modified-since", "if-none-match", "if-range", "range"
@@ -290,13 +290,14 @@ class Client:
     def _is_told_in(self, address: httpx.URL, question: Question) -> bool:
         """Whether the address repeats a secret that the question was sent with."""
         own = (*question.url.params.multi_items(), *question.headers.items())
-        found = [text for name, text in own if SECRET_NAMES.search(name) and len(text) >= _LEAST]
+        found = [text for name, text in own if SECRET_NAMES.search(name) and len(text) >= LEAST_SECRET]
         secrets = Hidden()
         for text in (*found, *self._access.query.values(), *self._access.headers().values()):
             # Without the scheme of Authorization.
             if len(secret := text.rpartition(" ")[2]) >= LEAST:
                 secrets.add(secret, "secret")
-        return any(secrets.secrets(text) != text for text in (str(address), unquote_plus(str(address))))
+        told = (str(address), unquote_plus(str(address)))
+        return any(hidden.secrets(text) != text for hidden in (secrets, self._hidden) for text in told)
 
 
 def origin_of(url: httpx.URL) -> str:

@@ -165,5 +165,7 @@ class RestSource(HttpSource):
                 "body_bytes": reading.bytes,
                 "sha256": reading.digest.hexdigest(),
             }
-            delivered = Delivered(source=source, rows=rows.relation(request.connection, columns), facts=facts)
+            delivered = Delivered(
+                source=source, rows=rows.relation(request.connection, columns), facts=facts, typed=self.format != "csv"
+            )
         return delivered, reading.validators

@@ -21,7 +21,7 @@ from mlops_assets.platform.settings import Settings
 from mlops_assets.plumbing.sources.http.access import Access
 from mlops_assets.plumbing.sources.http.auth import ApiKey, Auth
 from mlops_assets.plumbing.sources.http.bodies import Kind
-from mlops_assets.plumbing.sources.http.client import SECRET_NAMES
+from mlops_assets.plumbing.sources.http.client import LEAST_SECRET, SECRET_NAMES
 from mlops_assets.plumbing.sources.http.limits import Limits
 from mlops_assets.plumbing.sources.http.looks import Looker, short
 from mlops_assets.plumbing.sources.http.validators import Asked
@@ -257,10 +257,10 @@ class HttpSource(Source):
 
 
 def _public(url: str) -> str:
-    """The address without the values that are secrets by their names: of others each is of something else."""
+    """The address without values that may be secrets by their names: of all others each is of something else."""
     split = urlsplit(url)
     query = [
-        (name, "" if SECRET_NAMES.search(name) else value)
+        (name, "" if SECRET_NAMES.search(name) and len(value) >= LEAST_SECRET else value)
         for name, value in parse_qsl(split.query, keep_blank_values=True)
     ]
     return split._replace(query=urlencode(query)).geturl()
