@@ -26,6 +26,8 @@ WORDS = Words(["AA1007", "Müller"])
         (b"AA10071, AA1007", True),
         ("Frau M\u00fcller".encode(), True),
         ("Frau M\u00fcller".encode("latin-1"), True),
+        ("FRAU M\u00dcLLER".encode(), True),
+        ("frau m\u00fcller".encode("utf-16-le"), True),
         (b"x" * (2**22 - 3) + b" AA1007 ", True),
         (b"", False),
     ],

@@ -169,6 +169,24 @@ class TestWatermark:
         assert publish(other.source()).metadata["since"] == "the start"
         assert pieces() == {3: 30}
 
+    def test_an_address_whose_parameter_is_called_like_a_secret_is_another_origin(self) -> None:
+        def answer(question: Asked) -> Said:
+            article = {"DE": 1, "FR": 2}[question.query["country_code"]]
+            return Said(value=[{"article": article, "pieces": 1, "changed": "2024-03-01T01:00:00"}])
+
+        with ApiServer(answer) as api:
+            for country in ("DE", "FR"):
+                publish(
+                    ma.RestSource(
+                        contract=STOCK,
+                        url=f"{api.url}/stock?country_code={country}",
+                        query={"after": "{since}"},
+                        since=ma.Since(column="changed", start=START),
+                        retries=0,
+                    )
+                )
+        assert pieces() == {2: 1}
+
     def test_a_key_may_be_null(self, warehouse: Warehouse) -> None:
         class Loose(Stock):
             """Its key may be missing."""

@@ -110,6 +110,14 @@ def test_an_address_elsewhere_that_repeats_the_secret_is_not_asked(query: str) -
     assert SECRET not in done.told
 
 
+def test_an_address_elsewhere_that_repeats_a_password_is_not_asked() -> None:
+    with two(f"?pw={SECRET}") as (first, second):
+        done = run(source(first.url, auth=ma.Basic(user="reader", password=TOKEN)))
+        assert "with a secret in the address" in done.told
+        assert SECRET not in done.told
+        assert second.asked == []
+
+
 def test_an_address_elsewhere_that_repeats_a_secret_of_the_address_is_not_asked() -> None:
     with two("?token=0123456789abcdef") as (first, second):
         done = run(source(first.url, url=f"{first.url}/{{month}}.csv?token=0123456789abcdef"))
