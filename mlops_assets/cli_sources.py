@@ -6,7 +6,6 @@ Put here arguments, help and what is printed. Keep out the work itself.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,8 +15,13 @@ app = typer.Typer()
 
 @app.command("infer")
 def infer(
-    file: Annotated[
-        Path, typer.Argument(help="Delimited text with a header line, JSON lines, Parquet or Excel; packed or not.")
+    where: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|ADDRESS",
+            help="Delimited text with a header line, JSON lines, Parquet or Excel, packed or not: path or address "
+            "(https://, s3://, sftp://) that needs no other account than this machine's.",
+        ),
     ],
     table: Annotated[str | None, typer.Option(help="Name of the table; from the file's name when not given.")] = None,
 ) -> None:
@@ -27,5 +31,6 @@ def infer(
     """
     from mlops_assets.plumbing.sources.drafts.draft import draft  # noqa: PLC0415  other commands need no engine
 
-    name = table or re.sub(r"[^a-z]+", "_", file.name.partition(".")[0].lower()).strip("_") or "rows"
-    typer.echo(draft(file, table=name), nl=False)
+    file = where.partition("?")[0].rpartition("/")[2].partition(".")[0]
+    name = table or re.sub(r"[^a-z]+", "_", file.lower()).strip("_") or "rows"
+    typer.echo(draft(where, table=name), nl=False)

@@ -20,6 +20,7 @@ from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.platform.lake.catalog import literal, quote
 from mlops_assets.plumbing.sources import text_rules
 from mlops_assets.plumbing.sources.delivered import Workplace
+from mlops_assets.plumbing.sources.drafts.place import DraftPlace
 from mlops_assets.plumbing.sources.drafts.text import DraftColumn, written
 from mlops_assets.plumbing.sources.formats import packing
 from mlops_assets.plumbing.sources.formats.excel import Excel
@@ -28,7 +29,6 @@ from mlops_assets.plumbing.sources.formats.kinds import Delimited, Parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
     from typing import IO
 
     from mlops_assets.plumbing.sources.formats.plain_text import Encoding
@@ -63,30 +63,34 @@ _KINDS: Final[tuple[tuple[dt.DataType, str | None], ...]] = (
 """What a column is tried for, in this order, each with how it would be written."""
 
 
-def draft(file: Path, *, table: str) -> str:
+def draft(where: str, *, table: str) -> str:
     """Python that declares a table and its source as the file suggests.
 
     Args:
-        file: delimited text with a header line, JSON lines, Parquet or Excel, packed or not. The names of its columns
-            are in the draft.
+        where: path or address of delimited text with a header line, JSON lines, Parquet or Excel, packed or not. The
+            names of its columns are in the draft.
         table: name of the table.
 
     Raises:
         SourceError: the file is not readable as either, its first line holds values, or a column lists or records.
         SourceUnavailableError: it is not there, or may not be read.
+        SettingsError: what its protocol needs is not installed.
     """
-    place = scratch.make()
+    place = DraftPlace.of(where)
+    folder = scratch.make()
     try:
-        with file.open("rb") as delivered, duckdb.connect() as connection:
-            rows, said = _rows(delivered, file.name, Workplace(connection=connection, scratch=place))
+        with place.fetched(folder).open("rb") as delivered, duckdb.connect() as connection:
+            rows, said = _rows(delivered, place.name, Workplace(connection=connection, scratch=folder))
             columns, count = _columns(rows, typed=not said.startswith("ma.Delimited"))
     except OSError as error:
         raise SourceUnavailableError(
-            source=f"File {file}", culprit=f"it cannot be read ({error.strerror}).", remedy="Name a file that can be."
+            source=f"File {place.name}",
+            culprit=f"it cannot be read ({error.strerror}).",
+            remedy="Name one that can be.",
         ) from None
     finally:
-        scratch.remove(place)
-    return written(file, table, columns, said, count)
+        scratch.remove(folder)
+    return written(place, table, columns, said, count)
 
 
 def _rows(delivered: IO[bytes], name: str, work: Workplace) -> tuple[duckdb.DuckDBPyRelation, str]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
+
+    from mlops_assets.plumbing.sources.drafts.place import DraftPlace
 
 _TIMES: Final = (
     (r"(?<![0-9])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])", "day", "Daily", "%Y-%m-%d"),
@@ -46,26 +47,26 @@ class DraftColumn:
     personal: bool
 
 
-def written(file: Path, table: str, columns: Sequence[DraftColumn], said: str, count: int) -> str:
+def written(place: DraftPlace, table: str, columns: Sequence[DraftColumn], said: str, count: int) -> str:
     """Python that declares it.
 
     Args:
-        file: which was read.
+        place: of the file that was read.
         table: name of the table.
         columns: of the file.
         said: its format, as the declaration says it.
         count: how many rows it has.
     """
     model, constant = table.title().replace("_", ""), table.upper()
-    name, dimension = _literal(file.name), None
+    name, dimension = _literal(place.name), None
     for pattern, column, period, form in _TIMES:
-        found = re.search(pattern, file.name)
+        found = re.search(pattern, place.name)
         if (
             found
             and _is_time(found[0], form)
             and {each.kind for each in columns if each.ours == column} <= {"dt.String"}
         ):
-            name = f"{_literal(file.name[: found.start()])}{{{column}}}{_literal(file.name[found.end() :])}"
+            name = f"{_literal(place.name[: found.start()])}{{{column}}}{_literal(place.name[found.end() :])}"
             dimension = (column, period, form, found[0])
             break
     personal = any(column.personal for column in columns)
@@ -92,9 +93,15 @@ def written(file: Path, table: str, columns: Sequence[DraftColumn], said: str, c
         "format": "" if said == "ma.Delimited()" else said,
     }
     given = "".join(f"    {option}={value},\n" for option, value in options.items() if value)
+    if place.over_http:
+        url = json.dumps(f"{_literal(place.folder)}/{name}")
+        source = f"{table} = ma.HttpFileSource(\n    contract={constant},\n    url={url},\n{given})"
+    else:
+        at = f"    path={json.dumps(place.folder)},\n    file={json.dumps(name)},\n"
+        source = f"{table} = ma.FileSource(\n    contract={constant},\n{at}{given}    whole=ma.Quiet(seconds=60),\n)"
     lake = 'ma.Lake("restricted", personal=True)' if personal else 'ma.Lake("curated")'
     return f"""\
-# A draft from {file.name} ({count:,} rows): read it, and correct what a file cannot say.
+# A draft from {place.name} ({count:,} rows): read it, and correct what a file cannot say.
 {"import dagster as dg" + chr(10) if dimension else ""}import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
@@ -114,12 +121,7 @@ class {model}(pa.DataFrameModel):
     owners=["team:plumbing"],
 {partitions})
 
-{table} = ma.FileSource(
-    contract={constant},
-    path={json.dumps(str(file.parent))},
-    file={json.dumps(name)},
-{given}    whole=ma.Quiet(seconds=60),
-)
+{source}
 """
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from mlops_assets.cli import _app
 from mlops_assets.platform.errors import SourceError, SourceUnavailableError
 from mlops_assets.plumbing.sources.drafts.draft import draft
+from mlops_assets_tests.plumbing.sources.file_server import FileServer
 from mlops_assets_tests.plumbing.sources.shop import rows, run
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def declared(text: str) -> dict[str, Any]:
 
 def loaded(file: Path, table: str, partition: str | None) -> list[tuple[Any, ...]]:
     """The rows that the draft's source publishes of its file, taken at once."""
-    found = declared(draft(file, table=table))
+    found = declared(draft(str(file), table=table))
     source = found[table].model_copy(update={"retries": 0})
     source.whole.seconds = 0
     done = run(source, partition)
@@ -63,7 +64,7 @@ def test_a_draft_of_parquet_loads_it(tmp_path: Path) -> None:
 def test_what_looks_like_a_persons_is_declared_so_and_nothing_of_the_rows_is_shown(tmp_path: Path) -> None:
     file = tmp_path / "customers.csv"
     file.write_text(PEOPLE, encoding="utf-8")
-    text = draft(file, table="customers")
+    text = draft(str(file), table="customers")
     assert declared(text)["CUSTOMERS"].personal == {"name", "e_mail", "birth_date"}
     assert not any(value in text for value in ("Ann", "Jörg", "a@b.de", "01234", "1980"))
 
@@ -88,7 +89,7 @@ def test_what_no_draft_can_be_made_from_is_told(tmp_path: Path, content: bytes, 
     file = tmp_path / "bad.csv"
     file.write_bytes(content)
     with pytest.raises(SourceError, match=told):
-        draft(file, table="bad")
+        draft(str(file), table="bad")
 
 
 def test_numbers_that_no_type_holds_stay_text(tmp_path: Path) -> None:
@@ -100,10 +101,10 @@ def test_numbers_that_no_type_holds_stay_text(tmp_path: Path) -> None:
 def test_dates_that_can_be_read_in_two_ways_are_pointed_out(tmp_path: Path) -> None:
     file = tmp_path / "dates.csv"
     file.write_text("day\n01/02/2024\n3/4/2024\n", encoding="utf-8")
-    text = draft(file, table="dates")
+    text = draft(str(file), table="dates")
     assert "day: dt.Date  # or written as %-d/%-m/%Y: every value fits both" in text
     file.write_text("day\n01/02/2024\n3/14/2024\n", encoding="utf-8")
-    assert "# or written" not in draft(file, table="dates")
+    assert "# or written" not in draft(str(file), table="dates")
 
 
 @pytest.mark.parametrize("first", ["17", "a@b.de", "2024-01-03", "3.1.2024"])
@@ -111,7 +112,7 @@ def test_a_first_line_of_values_is_no_header_and_is_not_shown(tmp_path: Path, fi
     file = tmp_path / "people.csv"
     file.write_text(f"x,{first}\ny,2\n", encoding="utf-8")
     with pytest.raises(SourceError, match="it is no header") as caught:
-        draft(file, table="people")
+        draft(str(file), table="people")
     assert first not in str(caught.value)
 
 
@@ -119,14 +120,14 @@ def test_line_ends_of_cr_alone_are_told(tmp_path: Path) -> None:
     file = tmp_path / "old.csv"
     file.write_bytes(b"a,b\r1,2\r")
     with pytest.raises(SourceError, match="CR alone"):
-        draft(file, table="old")
+        draft(str(file), table="old")
 
 
 def test_lists_are_told_since_no_draft_can_declare_them(tmp_path: Path) -> None:
     file = tmp_path / "lists.parquet"
     pq.write_table(pa.table({"a": [[1, 2]]}), file)
     with pytest.raises(SourceError, match="lists or records"):
-        draft(file, table="lists")
+        draft(str(file), table="lists")
 
 
 @pytest.mark.parametrize("name", ["sales-2024-13.csv", "sales-2024-01-99.csv", "sales-{x}.csv"])
@@ -149,4 +150,26 @@ def test_the_command_prints_it_or_says_why_not(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "sales = ma.FileSource(" in done.stdout
     with pytest.raises(SourceUnavailableError, match="cannot be read"):
-        draft(tmp_path / "none.csv", table="none")
+        draft(str(tmp_path / "none.csv"), table="none")
+
+
+def test_a_file_over_http_is_drafted_as_one_and_its_query_is_not_told() -> None:
+    with FileServer() as server:
+        server.files["/exports/sales-2024-01.csv"] = b"sale,amount\n1,2.5\n2,3.5\n"
+        text = draft(f"{server.url}/exports/sales-2024-01.csv?sig=topsecret", table="sales")
+        assert "topsecret" not in text
+        source = declared(text)["sales"]
+        assert source.url == f"{server.url}/exports/sales-{{month}}.csv"
+        done = run(source.model_copy(update={"retries": 0}), "2024-01")
+        assert done.success, done.told
+
+
+def test_an_address_where_nothing_is_is_told() -> None:
+    with FileServer() as server, pytest.raises(SourceError, match="answers 404"):
+        draft(f"{server.url}/nothing.csv", table="nothing")
+
+
+def test_an_address_of_fsspec_is_drafted_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text("sale,amount\n1,2.5\n")
+    source = declared(draft(f"file://{tmp_path}/sales.csv", table="sales"))["sales"]
+    assert (source.path, source.file) == (f"file://{tmp_path}", "sales.csv")
