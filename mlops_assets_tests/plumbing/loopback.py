@@ -90,6 +90,7 @@ class LoopbackServer(HttpServer):
         handler.send_response(reply.status)
         handler.send_header("Content-Type", reply.content_type)
         handler.send_header("Content-Length", str(len(reply.body)))
+        handler.send_header("Connection", "close")
         if reply.etag is not None:
             handler.send_header("ETag", reply.etag)
         for name, value in reply.headers.items():

@@ -77,26 +77,19 @@ class _Engine:
         self.limits = EngineSettings()
 
     def connect(self, limits: EngineSettings) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to the shared instance, which has those limits from now on."""
+        """A connection of its own to the instance with these limits; others, as between tests, are another's."""
         with self.lock:
-            if self.root is None or self.process != os.getpid():
-                self.root = self._open()
+            if self.root is None or self.process != os.getpid() or self.limits != limits:
+                self.root = self._open(limits)
                 self.process = os.getpid()
                 self.attached = {}
-                self.limits = EngineSettings()
-            connection = self.root.cursor()
-            if limits != self.limits:
-                # The settings may have changed in this process, as they do between tests.
-                for setting, value in (("memory_limit", limits.memory), ("max_temp_directory_size", limits.scratch)):
-                    connection.execute(
-                        f"SET GLOBAL {setting} = {literal(value)}" if value else f"RESET GLOBAL {setting}"
-                    )
                 self.limits = limits
+            connection = self.root.cursor()
         connection.execute("SET TimeZone = 'UTC'")
         return connection
 
     @staticmethod
-    def _open() -> duckdb.DuckDBPyConnection:
+    def _open(limits: EngineSettings) -> duckdb.DuckDBPyConnection:
         scratch.remove_abandoned()
         spill = scratch.make("spill-")
         atexit.register(scratch.remove, spill)
@@ -107,6 +100,8 @@ class _Engine:
                 # A table name never means a Python variable.
                 "python_enable_replacements": "false",
                 "temp_directory": str(spill),
+                **({"memory_limit": limits.memory} if limits.memory else {}),
+                **({"max_temp_directory_size": limits.scratch} if limits.scratch else {}),
             }
         )
         for name in _EXTENSIONS:
