@@ -199,6 +199,7 @@ def _error(chance: random.Random, given: Sequence[Texts]) -> tuple[Exception, st
     answer = requests.Response()
     answer.status_code = status
     away = "away" if status in {408, 429, 500, 503} else ""
+    # Whatever a team's own code may raise, an error for what is not implemented among it.
     return chance.choice([
         (ValueError(told), ""), (KeyError(told), ""), (RuntimeError(told), ""), (StopIteration(told), ""),
         (RecursionError(told), ""), (MemoryError(told), ""),
