@@ -24,10 +24,10 @@ from mlops_assets.platform.settings import Settings
 from mlops_assets.scoring.encoding import Encoding, Number
 from mlops_assets.scoring.model_keys import signing_key
 from mlops_assets.scoring.signatures import signed
-from mlops_assets.serving import models, person_features
-from mlops_assets.serving.credentials import create_service_keys, issue_service_token
-from mlops_assets.serving.predictions import KEY, TABLE
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.exports import models, person_features
+from mlops_assets.serving.exports.predictions import KEY, TABLE
+from mlops_assets.serving.identity.credentials import create_service_keys, issue_service_token
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.serving.sample import predictions
 
 if TYPE_CHECKING:

@@ -226,8 +226,8 @@ def token(
     ] = None,
 ) -> None:
     """Print a token for the REST service; the key is made on first use."""
-    from mlops_assets.serving import credentials  # noqa: PLC0415  other commands need no web framework
-    from mlops_assets.serving.scopes import Scope  # noqa: PLC0415
+    from mlops_assets.serving.identity import credentials  # noqa: PLC0415  other commands need no web framework
+    from mlops_assets.serving.identity.scopes import Scope  # noqa: PLC0415
 
     settings = Settings.load()
     if not settings.token_signing_key.exists():
@@ -249,7 +249,7 @@ def token_revoke(
     token_or_id: Annotated[str, typer.Argument(metavar="TOKEN", help="The token, or its id as the log shows it.")],
 ) -> None:
     """Refuse one token from now on; a running service follows within a second. Prints the token's id."""
-    from mlops_assets.serving.credentials import revoke_service_token  # noqa: PLC0415  other commands need no keys
+    from mlops_assets.serving.identity.credentials import revoke_service_token  # noqa: PLC0415  other commands need no keys
 
     typer.echo(revoke_service_token(Settings.load(), token_or_id))
 
@@ -257,7 +257,7 @@ def token_revoke(
 @_keys.command("rotate")
 def keys_rotate() -> None:
     """Make a new signing key; tokens of the old one stay valid until its id is retired."""
-    from mlops_assets.serving.credentials import rotate_service_keys  # noqa: PLC0415  other commands need no keys
+    from mlops_assets.serving.identity.credentials import rotate_service_keys  # noqa: PLC0415  other commands need no keys
 
     typer.echo(rotate_service_keys(Settings.load()))
 
@@ -265,7 +265,7 @@ def keys_rotate() -> None:
 @_keys.command("begin-revocations")
 def keys_begin_revocations() -> None:
     """Make the empty list of revocations that a service with an identity provider's keys demands. Prints its place."""
-    from mlops_assets.serving.credentials import begin_service_revocations  # noqa: PLC0415  other commands need no keys
+    from mlops_assets.serving.identity.credentials import begin_service_revocations  # noqa: PLC0415  other commands need no keys
 
     typer.echo(begin_service_revocations(Settings.load()))
 
@@ -277,7 +277,7 @@ def keys_retire(
     models: Annotated[bool, typer.Option("--models", help="A key that signs models and exports, not tokens.")] = False,
 ) -> None:
     """Refuse whatever this key signed, from now on; a running service follows within a second."""
-    from mlops_assets.serving import credentials  # noqa: PLC0415  other commands need no keys
+    from mlops_assets.serving.identity import credentials  # noqa: PLC0415  other commands need no keys
 
     retire = credentials.retire_model_key if models else credentials.retire_service_key
     retire(Settings.load(), key_id)

@@ -22,7 +22,7 @@ from mlops_assets.demo.surroundings import Surroundings, process
 from mlops_assets.demo.waiting import QUIET_SECONDS, wait_for_process
 from mlops_assets.deployment.loopback import AUTHORITY
 from mlops_assets.platform.errors import PlatformError
-from mlops_assets.serving.credentials import create_service_keys, issue_service_token
+from mlops_assets.serving.identity.credentials import create_service_keys, issue_service_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -18,31 +18,31 @@ from mlops_assets.platform.security.revocations import RevocationFile
 from mlops_assets.platform.security.token_verifier import TokenVerifier
 from mlops_assets.platform.security.verification_keys import Algorithm, KeyAddress, KeyFile
 from mlops_assets.platform.settings import Authentication
-from mlops_assets.serving.access import AccessGuard
-from mlops_assets.serving.authentication import Authenticator
-from mlops_assets.serving.condition import CONDITION, Condition
-from mlops_assets.serving.documentation import DOCUMENT, documentation_routes, openapi_document
-from mlops_assets.serving.exports_in_use import FOLLOWER, PAST_EXPORTS
-from mlops_assets.serving.follower import ExportFollower
+from mlops_assets.serving.exports.condition import CONDITION, Condition
+from mlops_assets.serving.exports.follower import ExportFollower
+from mlops_assets.serving.exports.in_use import FOLLOWER, PAST_EXPORTS
+from mlops_assets.serving.exports.last_served import LastServed
+from mlops_assets.serving.exports.past import PastExports
+from mlops_assets.serving.exports.trust import Trust
 from mlops_assets.serving.gate import Gate
-from mlops_assets.serving.headers import finish_response, refuse_strays
-from mlops_assets.serving.idempotency import Remembered
-from mlops_assets.serving.last_served import LastServed
-from mlops_assets.serving.limits import ConcurrencyLimiter, RateLimiter
-from mlops_assets.serving.metrics import METRICS, ServiceMetrics
-from mlops_assets.serving.past_exports import PastExports
-from mlops_assets.serving.problems import exception_handlers
-from mlops_assets.serving.routes import API_ROUTES
-from mlops_assets.serving.scopes import STATES
-from mlops_assets.serving.scoring_routes import REMEMBERED
-from mlops_assets.serving.trust import Trust
+from mlops_assets.serving.http.headers import finish_response, refuse_strays
+from mlops_assets.serving.http.metrics import METRICS, ServiceMetrics
+from mlops_assets.serving.http.problems import exception_handlers
+from mlops_assets.serving.identity.access import AccessGuard
+from mlops_assets.serving.identity.authentication import Authenticator
+from mlops_assets.serving.identity.limits import ConcurrencyLimiter, RateLimiter
+from mlops_assets.serving.identity.scopes import STATES
+from mlops_assets.serving.routes.api import API_ROUTES
+from mlops_assets.serving.routes.documentation import DOCUMENT, documentation_routes, openapi_document
+from mlops_assets.serving.routes.idempotency import Remembered
+from mlops_assets.serving.routes.scoring import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mlops_assets.platform.security.verification_keys import KeySource
     from mlops_assets.serving.config import ServiceConfig
-    from mlops_assets.serving.tls import ServerTls
+    from mlops_assets.serving.http.tls import ServerTls
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from mlops_assets.serving.audit import decision_of
-from mlops_assets.serving.deadlines import DeadlineError, Deadlines
-from mlops_assets.serving.headers import finish_response
-from mlops_assets.serving.problems import Problem, error_body
-from mlops_assets.serving.tracing import Tracer, trace_id_of
+from mlops_assets.serving.http.audit import decision_of
+from mlops_assets.serving.http.deadlines import DeadlineError, Deadlines
+from mlops_assets.serving.http.headers import finish_response
+from mlops_assets.serving.http.problems import Problem, error_body
+from mlops_assets.serving.http.tracing import Tracer, trace_id_of
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 
-    from mlops_assets.serving.access import AccessGuard
-    from mlops_assets.serving.condition import Condition
-    from mlops_assets.serving.metrics import ServiceMetrics
+    from mlops_assets.serving.exports.condition import Condition
+    from mlops_assets.serving.http.metrics import ServiceMetrics
+    from mlops_assets.serving.identity.access import AccessGuard
 
 _CLOSE: Final = (b"connection", b"close")
 _GONE: Final = 499

@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 
 from mlops_assets.platform.errors import SettingsError
-from mlops_assets.serving import metrics
 from mlops_assets.serving.app import Shared, application
-from mlops_assets.serving.client_certificates import read_principals
 from mlops_assets.serving.config import ServiceConfig
-from mlops_assets.serving.connections import BoundedProtocol, Crowd
-from mlops_assets.serving.handshakes import Listener
-from mlops_assets.serving.logs import configure_logs
+from mlops_assets.serving.http import metrics
+from mlops_assets.serving.http.connections import BoundedProtocol, Crowd
+from mlops_assets.serving.http.handshakes import Listener
+from mlops_assets.serving.http.logs import configure_logs
+from mlops_assets.serving.http.tls import ServerTls
+from mlops_assets.serving.http.tracing import demand_tracing_installed
+from mlops_assets.serving.identity.client_certificates import read_principals
 from mlops_assets.serving.supervisor import FAILED, Supervisor
-from mlops_assets.serving.tls import ServerTls
-from mlops_assets.serving.tracing import demand_tracing_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,7 +15,7 @@ from mlops_assets.client import answers, problems
 from mlops_assets.client.retries import Retries
 from mlops_assets.client.service import PredictionService, Value
 from mlops_assets.demo.live import free_port
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.serving.sample import (
     ELECTIONS,
     MEASURES,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _OWN: Final = "mlops_assets"
 _SERVICE: Final = (
     "mlops_assets.serving.server",
-    "mlops_assets.serving.credentials",
+    "mlops_assets.serving.identity.credentials",
     "mlops_assets.deployment.loopback",
 )
 _LATE: Final = ("mlops_assets.serving", "mlops_assets.scoring")

@@ -50,7 +50,7 @@ from mlops_assets.platform.security.token_keys import read_keys
 from mlops_assets.platform.settings import Settings
 from mlops_assets.scoring.encoding import Encoding
 from mlops_assets.scoring.records import ENCODING, ModelRecord
-from mlops_assets.serving.models import LoadedModels
+from mlops_assets.serving.exports.models import LoadedModels
 from mlops_assets.wrangling.segment_turnout import segment_turnout
 from mlops_assets_tests.modeling.districts import as_results, returns
 from mlops_assets_tests.modeling.persons import electorate

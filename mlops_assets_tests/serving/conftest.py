@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.serving.sample import export_everything
 from mlops_assets_tests.serving.service_process import Service
 

@@ -15,8 +15,8 @@ from mlops_assets.platform.exports.export import DEFAULT_KEEP, write_export
 from mlops_assets.platform.security import token_keys
 from mlops_assets.scoring.encoding import Encoding, Number, OneOf
 from mlops_assets.scoring.signatures import signed
-from mlops_assets.serving import models, person_features
-from mlops_assets.serving.predictions import KEY, TABLE
+from mlops_assets.serving.exports import models, person_features
+from mlops_assets.serving.exports.predictions import KEY, TABLE
 from mlops_assets_tests.scoring.models import linear_graph, record_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.serving.sample import ELECTIONS, MODEL, PERSONS, turnout_model
 
 if TYPE_CHECKING:

@@ -25,9 +25,10 @@ from mlops_assets.demo.live import free_port
 from mlops_assets.platform.security.revocations import begin_revocations
 from mlops_assets.platform.security.token_keys import create_keys
 from mlops_assets.platform.security.tokens import issue_token
-from mlops_assets.serving import follower, predictions, server, supervisor
+from mlops_assets.serving import server, supervisor
 from mlops_assets.serving.config import ServiceConfig
-from mlops_assets.serving.scopes import STATES, Scope
+from mlops_assets.serving.exports import follower, predictions
+from mlops_assets.serving.identity.scopes import STATES, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

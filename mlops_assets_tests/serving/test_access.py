@@ -15,11 +15,11 @@ from litestar.testing import TestClient
 from mlops_assets.platform.security.token_keys import key_id_of, read_signing_key
 from mlops_assets.platform.security.token_verifier import TokenVerifier
 from mlops_assets.platform.security.verification_keys import KeyFile
-from mlops_assets.serving.access import AccessGuard
-from mlops_assets.serving.authentication import Authenticator
-from mlops_assets.serving.limits import ConcurrencyLimiter, RateLimiter
-from mlops_assets.serving.problems import exception_handlers
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.http.problems import exception_handlers
+from mlops_assets.serving.identity.access import AccessGuard
+from mlops_assets.serving.identity.authentication import Authenticator
+from mlops_assets.serving.identity.limits import ConcurrencyLimiter, RateLimiter
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.serving.service_process import AUDIENCE, ISSUER, Service
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from litestar import Litestar
 
 from mlops_assets.serving.app import application
-from mlops_assets.serving.scopes import Access, Scope
+from mlops_assets.serving.identity.scopes import Access, Scope
 from mlops_assets_tests.serving.sample import MODEL, PERSONS, turnout_model
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.serving.sample import MODEL
 
 if TYPE_CHECKING:

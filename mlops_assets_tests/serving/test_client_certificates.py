@@ -11,7 +11,7 @@ import pytest
 from mlops_assets.deployment.certificates import Authority
 from mlops_assets.platform.security.token_keys import KeyFileError
 from mlops_assets.platform.security.tokens import issue_token
-from mlops_assets.serving.client_certificates import CertificateFileError, read_principals, thumbprint_of
+from mlops_assets.serving.identity.client_certificates import CertificateFileError, read_principals, thumbprint_of
 from mlops_assets_tests.serving.certificates import Office
 from mlops_assets_tests.serving.sample import export_predictions
 from mlops_assets_tests.serving.service_process import AUDIENCE, HOUR, ISSUER, Service

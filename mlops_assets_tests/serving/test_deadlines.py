@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mlops_assets.serving.deadlines import DeadlineError, Deadlines
+from mlops_assets.serving.http.deadlines import DeadlineError, Deadlines
 
 SECONDS = 0.05
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlops_assets.platform.settings import Authentication
-from mlops_assets.serving.bodies import decoded
-from mlops_assets.serving.documentation import html_page, openapi_document
-from mlops_assets.serving.inference_protocol import InferenceRequest
-from mlops_assets.serving.scopes import Access
-from mlops_assets.serving.scoring_routes import FeatureRequest, ScoreRequest
+from mlops_assets.serving.http.bodies import decoded
+from mlops_assets.serving.identity.scopes import Access
+from mlops_assets.serving.routes.documentation import html_page, openapi_document
+from mlops_assets.serving.routes.inference_protocol import InferenceRequest
+from mlops_assets.serving.routes.scoring import FeatureRequest, ScoreRequest
 from mlops_assets_tests.serving.service_process import Service
 from mlops_assets_tests.serving.test_access_matrix import ROUTES
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.serving.drift import Reference, bin_of, population_stability_index, reference_of
+from mlops_assets.serving.http.drift import Reference, bin_of, population_stability_index, reference_of
 
 
 def index(reference: Reference, values: list[float]) -> float | None:

@@ -16,7 +16,7 @@ import pytest
 
 from mlops_assets.platform.exports.export import current_export_id, pointer_path, write_export
 from mlops_assets.platform.security.token_keys import read_keys, retire_key, rotate_keys
-from mlops_assets.serving.predictions import KEY, TABLE
+from mlops_assets.serving.exports.predictions import KEY, TABLE
 from mlops_assets_tests.serving.sample import MODEL_KEY, export_predictions, predictions
 from mlops_assets_tests.serving.service_process import Service
 
@@ -244,7 +244,7 @@ def test_an_unexpected_failure_is_a_problem_document_without_a_trace(tmp_path: P
 
 def test_the_request_path_needs_no_orchestrator_and_no_lake() -> None:
     program = (
-        "import sys, mlops_assets.serving.server, mlops_assets.serving.credentials;"
+        "import sys, mlops_assets.serving.server, mlops_assets.serving.identity.credentials;"
         "print([m for m in ('dagster', 'duckdb', 'ibis', 'pandera', 'pyarrow', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

@@ -12,8 +12,8 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from mlops_assets.serving.inference_protocol import InferenceRequest, InputTensor, input_matrix
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope
+from mlops_assets.serving.routes.inference_protocol import InferenceRequest, InputTensor, input_matrix
 from mlops_assets_tests.serving.sample import MODEL, turnout_model
 
 if TYPE_CHECKING:

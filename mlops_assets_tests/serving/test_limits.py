@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets.serving.limits import ConcurrencyLimiter, RateLimiter
+from mlops_assets.serving.identity.limits import ConcurrencyLimiter, RateLimiter
 from mlops_assets_tests.serving.sample import export_predictions
 from mlops_assets_tests.serving.service_process import Service
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mlops_assets.serving.logs import FIELDS, JsonLines, JsonOutput, write_line
+from mlops_assets.serving.http.logs import FIELDS, JsonLines, JsonOutput, write_line
 
 FIVE_SECONDS = timedelta(seconds=5)
 

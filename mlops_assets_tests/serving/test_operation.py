@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlops_assets.demo.waiting import wait_until
 from mlops_assets.platform.exports.export import pointer_path
 from mlops_assets.platform.security.revocations import revoke_token
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.serving.sample import export_predictions
 from mlops_assets_tests.serving.service_process import Service
 

@@ -15,9 +15,9 @@ import pytest
 
 from mlops_assets.platform.security.token_keys import create_keys
 from mlops_assets.platform.security.tokens import issue_token
-from mlops_assets.serving.documentation import documentation_routes
-from mlops_assets.serving.routes import API_ROUTES
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope
+from mlops_assets.serving.routes.api import API_ROUTES
+from mlops_assets.serving.routes.documentation import documentation_routes
 from mlops_assets_tests.serving.sample import MODEL, PERSONS, export_predictions
 from mlops_assets_tests.serving.service_process import AUDIENCE, ISSUER, Service
 

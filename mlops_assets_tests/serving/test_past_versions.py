@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.security.token_keys import _write_keys, key_id_of, read_keys
-from mlops_assets.serving.past_exports import PastExports
-from mlops_assets.serving.trust import Trust
+from mlops_assets.serving.exports.past import PastExports
+from mlops_assets.serving.exports.trust import Trust
 from mlops_assets_tests.serving.sample import export_predictions, trust_models
 from mlops_assets_tests.serving.service_process import Service
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.platform.exports.export import open_export, write_export
-from mlops_assets.serving.predictions import KEY, TABLE, PredictionTable
+from mlops_assets.serving.exports.predictions import KEY, TABLE, PredictionTable
 from mlops_assets_tests.serving.sample import ELECTIONS, MEASURES, export_predictions, predictions
 
 if TYPE_CHECKING:

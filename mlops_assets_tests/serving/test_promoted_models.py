@@ -15,7 +15,7 @@ from mlops_assets.platform.exports.export import current_export_id
 from mlops_assets.platform.security import token_keys
 from mlops_assets.scoring.records import file_version
 from mlops_assets.scoring.signatures import signed
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.scoring.models import linear_graph, record_of
 from mlops_assets_tests.serving.sample import MODEL, MODEL_KEY, export_everything, export_predictions, turnout_model
 from mlops_assets_tests.serving.service_process import Service

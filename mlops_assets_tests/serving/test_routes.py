@@ -11,16 +11,16 @@ from litestar import Request
 from mlops_assets.contracts.predictions import PredictionsModel
 from mlops_assets.platform.exports.export import current_export_id
 from mlops_assets.platform.security.tokens import Principal
-from mlops_assets.serving import answers
-from mlops_assets.serving.answers import versioned
-from mlops_assets.serving.parameters import Measure
-from mlops_assets.serving.predictions import KEY, Prediction
+from mlops_assets.serving.exports.predictions import KEY, Prediction
+from mlops_assets.serving.http import answers
+from mlops_assets.serving.http.answers import versioned
+from mlops_assets.serving.routes.parameters import Measure
 from mlops_assets_tests.serving.sample import DISTRICTS, ELECTIONS, MEASURES, PERSONS, ROWS
 
 if TYPE_CHECKING:
     import httpx
 
-    from mlops_assets.serving.answers import ServiceRequest
+    from mlops_assets.serving.http.answers import ServiceRequest
     from mlops_assets_tests.serving.service_process import Service
 
 

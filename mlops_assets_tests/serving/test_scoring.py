@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.scoring.scorer import load_unsigned
-from mlops_assets.serving.idempotency import KeyReusedError, Remembered
-from mlops_assets.serving.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope
+from mlops_assets.serving.routes.idempotency import KeyReusedError, Remembered
 from mlops_assets_tests.serving.sample import MODEL, PERSONS, turnout_model
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from mlops_assets.platform.errors import SettingsError
 from mlops_assets.platform.security.revocations import read_revoked
 from mlops_assets.platform.security.tokens import MAX_LIFETIME, TokenError
 from mlops_assets.platform.settings import Authentication, ServiceSettings, Settings
-from mlops_assets.serving.credentials import (
+from mlops_assets.serving.identity.credentials import (
     create_service_keys,
     issue_service_token,
     retire_service_key,

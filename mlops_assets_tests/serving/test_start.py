@@ -13,8 +13,8 @@ import pytest
 
 from mlops_assets.platform.exports.export import current_export_id, write_export
 from mlops_assets.platform.exports.signature import SIGNATURE, sign_manifest
-from mlops_assets.serving import models
-from mlops_assets.serving.predictions import KEY, TABLE
+from mlops_assets.serving.exports import models
+from mlops_assets.serving.exports.predictions import KEY, TABLE
 from mlops_assets_tests.serving.sample import MODEL_KEY, export_predictions, predictions
 from mlops_assets_tests.serving.service_process import Service
 

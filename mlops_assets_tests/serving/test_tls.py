@@ -14,7 +14,7 @@ from cryptography import x509
 
 from mlops_assets.deployment.certificates import Authority, Purpose
 from mlops_assets.deployment.loopback import AUTHORITY, loopback_certificate
-from mlops_assets.serving.tls import ServerTls, TlsError
+from mlops_assets.serving.http.tls import ServerTls, TlsError
 from mlops_assets_tests.serving.certificates import NAMES, Office
 from mlops_assets_tests.serving.sample import export_predictions
 from mlops_assets_tests.serving.service_process import Service

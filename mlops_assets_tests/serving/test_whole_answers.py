@@ -10,8 +10,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from mlops_assets.serving.config import ServiceConfig
-from mlops_assets.serving.connections import BoundedProtocol, Crowd
-from mlops_assets.serving.whole_answers import WholeAnswers
+from mlops_assets.serving.http.connections import BoundedProtocol, Crowd
+from mlops_assets.serving.http.whole_answers import WholeAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,21 +14,21 @@ from litestar import Response, get, post
 from litestar.exceptions import NotFoundException
 from litestar.types import ControllerRouterHandler
 
-from mlops_assets.serving.access import demand_state
-from mlops_assets.serving.answers import NOT_MODIFIED, ServiceRequest, versioned
-from mlops_assets.serving.bodies import BODY, BodyKind, decoded, read_json_text
-from mlops_assets.serving.encoded_answers import EncodedAnswer
-from mlops_assets.serving.exports_in_use import current_export
-from mlops_assets.serving.idempotency import KeyReusedError, Remembered
-from mlops_assets.serving.metrics import METRICS
-from mlops_assets.serving.parameters import IdempotencyKey, ModelName
-from mlops_assets.serving.person_features import Feature
-from mlops_assets.serving.problems import COMMON, problem_responses, unfit
-from mlops_assets.serving.scopes import ACCESS, Scope
-from mlops_assets.serving.scoring import RowsError, Value, score_rows
+from mlops_assets.serving.exports.in_use import current_export
+from mlops_assets.serving.exports.person_features import Feature
+from mlops_assets.serving.exports.scoring import RowsError, Value, score_rows
+from mlops_assets.serving.http.answers import NOT_MODIFIED, ServiceRequest, versioned
+from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_text
+from mlops_assets.serving.http.encoded_answers import EncodedAnswer
+from mlops_assets.serving.http.metrics import METRICS
+from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
+from mlops_assets.serving.identity.access import demand_state
+from mlops_assets.serving.identity.scopes import ACCESS, Scope
+from mlops_assets.serving.routes.idempotency import KeyReusedError, Remembered
+from mlops_assets.serving.routes.parameters import IdempotencyKey, ModelName
 
 if TYPE_CHECKING:
-    from mlops_assets.serving.models import LoadedModel, LoadedModels
+    from mlops_assets.serving.exports.models import LoadedModel, LoadedModels
 
 REMEMBERED: Final = "remembered_answers"
 """Name in the application's state."""

@@ -5,6 +5,7 @@ Put here what is true of the running service as a whole. Keep out routes (``heal
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,9 +16,13 @@ import msgspec
 from mlops_assets.platform.security.token_keys import KeyFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import Metric
+
     from mlops_assets.platform.security.token_verifier import TokenVerifier
-    from mlops_assets.serving.follower import ExportFollower
-    from mlops_assets.serving.tls import ServerTls
+    from mlops_assets.serving.exports.follower import ExportFollower
+    from mlops_assets.serving.http.tls import ServerTls
 
 CONDITION: Final = "condition"
 """Name in the application's state."""
@@ -65,6 +70,30 @@ class Condition:
     def dependencies(self) -> list[Dependency]:
         """Each dependency and how it is."""
         return [self._export(), self._models(), self._keys(), self._certificate()]
+
+    def gauges(self) -> Iterator[Metric]:
+        """What is true of it, as figures for Prometheus."""
+        from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415  see metrics.share_figures
+
+        yield Gauge("mlops_assets_ready", "Whether the service can answer.", value=float(self.ready))
+        if self.tls is not None:
+            yield Gauge(
+                "mlops_assets_certificate_expires_seconds",
+                "When the server's certificate ends, seconds since 1970.",
+                value=self.tls.expires,
+            )
+        if not self.follower.ready:
+            return
+        served = self.follower.served.predictions
+        created = datetime.fromisoformat(served.manifest.created).timestamp()
+        yield Gauge("mlops_assets_data_age_seconds", "Age of the export in use.", value=time.time() - created)
+        export = Gauge("mlops_assets_export", "The export in use.", labels=("export_id",))
+        export.add_metric((served.export_id,), 1.0)
+        yield export
+        models = Gauge("mlops_assets_model", "The models behind it.", labels=("measure", "model", "version"))
+        for model in served.models:
+            models.add_metric((model.measure, model.model_name, model.model_version), 1.0)
+        yield models
 
     def _export(self) -> Dependency:
         if not self.follower.ready:

@@ -14,12 +14,16 @@ from litestar.params import HeaderParameter
 from litestar.types import ControllerRouterHandler
 
 from mlops_assets import __version__
-from mlops_assets.serving.answers import ServiceRequest
-from mlops_assets.serving.bodies import BODY, BodyKind, decoded, read_body
-from mlops_assets.serving.encoded_answers import EncodedAnswer
-from mlops_assets.serving.exports_in_use import current_export
-from mlops_assets.serving.health import HealthRequest, demand_ready
-from mlops_assets.serving.inference_protocol import (
+from mlops_assets.serving.exports.in_use import current_export
+from mlops_assets.serving.exports.scoring import RowsError, score_matrix
+from mlops_assets.serving.http.answers import ServiceRequest
+from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_body
+from mlops_assets.serving.http.encoded_answers import EncodedAnswer
+from mlops_assets.serving.http.metrics import METRICS
+from mlops_assets.serving.http.problems import COMMON, inference_errors
+from mlops_assets.serving.identity.scopes import ACCESS, Access, Scope
+from mlops_assets.serving.routes.health import HealthRequest, demand_ready
+from mlops_assets.serving.routes.inference_protocol import (
     BINARY_HEADER,
     DATATYPE,
     INPUT,
@@ -36,14 +40,10 @@ from mlops_assets.serving.inference_protocol import (
     response_body,
     split_body,
 )
-from mlops_assets.serving.metrics import METRICS
-from mlops_assets.serving.parameters import ModelName, ModelVersion
-from mlops_assets.serving.problems import COMMON, inference_errors
-from mlops_assets.serving.scopes import ACCESS, Access, Scope
-from mlops_assets.serving.scoring import RowsError, score_matrix
+from mlops_assets.serving.routes.parameters import ModelName, ModelVersion
 
 if TYPE_CHECKING:
-    from mlops_assets.serving.models import LoadedModel
+    from mlops_assets.serving.exports.models import LoadedModel
 
 _INFER: Final = {ACCESS: Scope.INFER}
 _PUBLIC: Final = {ACCESS: Access.PUBLIC}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from mlops_assets.serving.models import LoadedModel
+    from mlops_assets.serving.exports.models import LoadedModel
 
 INPUT: Final = "features"
 OUTPUT: Final = "score"
@@ -74,12 +74,6 @@ class ModelReady(msgspec.Struct, frozen=True):
 
     name: str
     ready: bool
-
-
-class InferenceError(msgspec.Struct, frozen=True):
-    """An error in the protocol's form."""
-
-    error: str
 
 
 class InputTensor(msgspec.Struct, frozen=True):

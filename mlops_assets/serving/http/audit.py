@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mlops_assets.serving.logs import write_line
+from mlops_assets.serving.http.logs import write_line
 
 if TYPE_CHECKING:
     from litestar.types import Scope

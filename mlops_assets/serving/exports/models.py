@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.exports.export import Export
     from mlops_assets.scoring.scorer import Scorer
-    from mlops_assets.serving.trust import Trusted
+    from mlops_assets.serving.exports.trust import Trusted
 
 TABLE: Final = "models"
 KEY: Final = ("name", "election")

@@ -22,8 +22,7 @@ from litestar.openapi import ResponseSpec
 
 from mlops_assets import __version__
 from mlops_assets.platform.security.tokens import Principal
-from mlops_assets.serving.access import visible_states
-from mlops_assets.serving.encoded_answers import EncodedAnswer
+from mlops_assets.serving.http.encoded_answers import EncodedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,12 +63,11 @@ def versioned(request: ServiceRequest, body: Body, *, version: str) -> Response[
 
 
 def _etag(request: ServiceRequest, version: str) -> str:
-    """The version of an answer: export, question, visible states and the program determine it.
+    """The version of an answer: export, question, the principal's limits and the program determine it.
 
     The program's version is part of it: a new one may answer the same question with further fields.
     """
-    states = visible_states(request)
-    seen = _ANY if states is None else ",".join(sorted(states))
+    seen = sorted((name, sorted(values)) for name, values in request.user.limits.items())
     query = "&".join(f"{name}={value}" for name, value in sorted(request.query_params.multi_items()))
     question = f"{__version__}\n{version}\n{request.url.path}\n{query}\n{seen}"
     return hashlib.sha256(question.encode()).hexdigest()[:32]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlops_assets.serving.health import HEALTH_ROUTES
-from mlops_assets.serving.inference_routes import INFERENCE_ROUTES
-from mlops_assets.serving.prediction_routes import PREDICTION_ROUTES
-from mlops_assets.serving.scoring_routes import SCORING_ROUTES
+from mlops_assets.serving.routes.health import HEALTH_ROUTES
+from mlops_assets.serving.routes.inference import INFERENCE_ROUTES
+from mlops_assets.serving.routes.predictions import PREDICTION_ROUTES
+from mlops_assets.serving.routes.scoring import SCORING_ROUTES
 
 if TYPE_CHECKING:
     from litestar.types import ControllerRouterHandler

@@ -16,7 +16,7 @@ from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.export import kept_exports, open_kept_export
 from mlops_assets.platform.exports.history import current_at, pointer_history
 from mlops_assets.platform.security.token_keys import KeyFileError
-from mlops_assets.serving.predictions import PredictionTable
+from mlops_assets.serving.exports.predictions import PredictionTable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.exports.history import Move
     from mlops_assets.platform.exports.manifest import ExportManifest
-    from mlops_assets.serving.trust import Trust, Trusted
+    from mlops_assets.serving.exports.trust import Trust, Trusted
 
 _LOGGER: Final = logging.getLogger(__name__)
 _MOST_OPEN: Final = 8

@@ -21,10 +21,10 @@ from litestar.types import ControllerRouterHandler
 
 from mlops_assets import __version__
 from mlops_assets.platform.settings import Authentication
-from mlops_assets.serving.bodies import BODY, BodyKind
-from mlops_assets.serving.problems import COMMON, problem_responses
-from mlops_assets.serving.routes import API_ROUTES
-from mlops_assets.serving.scopes import ACCESS, STATES, Access, Scope
+from mlops_assets.serving.http.bodies import BODY, BodyKind
+from mlops_assets.serving.http.problems import COMMON, problem_responses
+from mlops_assets.serving.identity.scopes import ACCESS, STATES, Access, Scope
+from mlops_assets.serving.routes.api import API_ROUTES
 
 DOCUMENT: Final = "openapi_document"
 """Name in the application's state."""

@@ -16,8 +16,8 @@ import jwt
 from mlops_assets.platform.security.revocations import begin_revocations, revoke_key, revoke_token
 from mlops_assets.platform.security.token_keys import create_keys, retire_key, rotate_keys
 from mlops_assets.platform.security.tokens import MAX_LIFETIME, TokenError, issue_token
-from mlops_assets.serving.client_certificates import thumbprint_of
-from mlops_assets.serving.scopes import STATES, Scope
+from mlops_assets.serving.identity.client_certificates import thumbprint_of
+from mlops_assets.serving.identity.scopes import STATES, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,8 +13,8 @@ from litestar.exceptions import ClientException, NotAuthorizedException
 from mlops_assets.platform.followed_file import FollowedFile
 from mlops_assets.platform.security.tokens import Refusal, TokenError
 from mlops_assets.platform.settings import Authentication
-from mlops_assets.serving.audit import decision_of
-from mlops_assets.serving.client_certificates import DeclaredPrincipals, client_certificate, read_principals
+from mlops_assets.serving.http.audit import decision_of
+from mlops_assets.serving.identity.client_certificates import DeclaredPrincipals, client_certificate, read_principals
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,10 +13,10 @@ from litestar.datastructures import State
 from litestar.exceptions import ServiceUnavailableException
 from litestar.types import ControllerRouterHandler
 
-from mlops_assets.serving.condition import CONDITION, Condition, Dependency
-from mlops_assets.serving.metrics import METRICS, ServiceMetrics
-from mlops_assets.serving.problems import COMMON, problem_responses
-from mlops_assets.serving.scopes import ACCESS, Access, Scope
+from mlops_assets.serving.exports.condition import CONDITION, Condition, Dependency
+from mlops_assets.serving.http.metrics import METRICS, ServiceMetrics
+from mlops_assets.serving.http.problems import COMMON, problem_responses
+from mlops_assets.serving.identity.scopes import ACCESS, Access, Scope
 
 HealthRequest = Request[Any, Any, State]
 _OPEN: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -87,7 +87,7 @@ def metrics(request: HealthRequest) -> Response[bytes]:
     """All figures of all workers, in Prometheus's text format."""
     figures: ServiceMetrics = request.app.state[METRICS]
     condition: Condition = request.app.state[CONDITION]
-    return Response(figures.exposition(condition), media_type=figures.MEDIA_TYPE)
+    return Response(figures.exposition(condition.gauges()), media_type=figures.MEDIA_TYPE)
 
 
 def demand_ready(request: HealthRequest) -> None:

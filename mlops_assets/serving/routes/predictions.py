@@ -15,10 +15,13 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from litestar.types import ControllerRouterHandler
 
-from mlops_assets.serving.access import demand_state, visible_states
-from mlops_assets.serving.answers import NOT_MODIFIED, ServiceRequest, versioned
-from mlops_assets.serving.exports_in_use import past_exports, predictions_as_of
-from mlops_assets.serving.parameters import (
+from mlops_assets.serving.exports.in_use import past_exports, predictions_as_of
+from mlops_assets.serving.exports.predictions import CursorError, PredictingModel, Prediction
+from mlops_assets.serving.http.answers import NOT_MODIFIED, ServiceRequest, versioned
+from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
+from mlops_assets.serving.identity.access import demand_state, visible_states
+from mlops_assets.serving.identity.scopes import ACCESS, Scope
+from mlops_assets.serving.routes.parameters import (
     AsOf,
     Cursor,
     DistrictFilter,
@@ -28,9 +31,6 @@ from mlops_assets.serving.parameters import (
     StateFilter,
     StatePath,
 )
-from mlops_assets.serving.predictions import CursorError, PredictingModel, Prediction
-from mlops_assets.serving.problems import COMMON, problem_responses, unfit
-from mlops_assets.serving.scopes import ACCESS, Scope
 
 _DEFAULT_LIMIT: Final = 100
 _MAX_LIMIT: Final = 500

@@ -10,10 +10,9 @@ import os
 import time
 from collections import Counter as Counts
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from mlops_assets.serving.drift import Reference, bin_of, population_stability_index
+from mlops_assets.serving.http.drift import Reference, bin_of, population_stability_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
     from prometheus_client.registry import CollectorRegistry
 
-    from mlops_assets.serving.condition import Condition
 
 METRICS: Final = "metrics"
 """Name in the application's state."""
@@ -138,8 +136,8 @@ class ServiceMetrics:
         for number, count in Counts(bin_of(reference, output) for output in outputs).items():
             self._scored.labels(model, version, str(number)).inc(count)
 
-    def exposition(self, condition: Condition) -> bytes:
-        """All figures in Prometheus's text format."""
+    def exposition(self, gauges: Iterable[Metric]) -> bytes:
+        """All figures in Prometheus's text format, with those gauges, which are of this worker alone."""
         from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415  see share_figures
         from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
 
@@ -148,16 +146,16 @@ class ServiceMetrics:
             collected = CollectorRegistry()
             MultiProcessCollector(collected)  # type: ignore[no-untyped-call]  # the library's own gap
         told = CollectorRegistry()
-        told.register(_Told(collected, condition, tuple(self._references.values())))
+        told.register(_Told(collected, gauges, tuple(self._references.values())))
         return generate_latest(told)
 
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """What is collected, and what follows from it and from the condition of this worker."""
+    """What is collected, what follows from it, and the gauges of this worker."""
 
     collected: CollectorRegistry
-    condition: Condition
+    gauges: Iterable[Metric]
     references: Sequence[Reference]
 
     def collect(self) -> Iterator[Metric]:
@@ -171,7 +169,6 @@ class _Told:
                     if sample.name == f"{_SCORED}_total":
                         key = (sample.labels["model"], sample.labels["version"])
                         counts.setdefault(key, {})[int(sample.labels["bin"])] = sample.value
-        yield Gauge("mlops_assets_ready", "Whether the service can answer.", value=float(self.condition.ready))
         drift = Gauge(
             "mlops_assets_prediction_drift",
             "Population stability index of online scoring against the export's predictions.",
@@ -182,21 +179,4 @@ class _Told:
             if index is not None:
                 drift.add_metric((reference.model, reference.version), index)
         yield drift
-        if self.condition.tls is not None:
-            yield Gauge(
-                "mlops_assets_certificate_expires_seconds",
-                "When the server's certificate ends, seconds since 1970.",
-                value=self.condition.tls.expires,
-            )
-        if not self.condition.follower.ready:
-            return
-        served = self.condition.follower.served.predictions
-        created = datetime.fromisoformat(served.manifest.created).timestamp()
-        yield Gauge("mlops_assets_data_age_seconds", "Age of the export in use.", value=time.time() - created)
-        export = Gauge("mlops_assets_export", "The export in use.", labels=("export_id",))
-        export.add_metric((served.export_id,), 1.0)
-        yield export
-        models = Gauge("mlops_assets_model", "The models behind it.", labels=("measure", "model", "version"))
-        for model in served.models:
-            models.add_metric((model.measure, model.model_name, model.model_version), 1.0)
-        yield models
+        yield from self.gauges

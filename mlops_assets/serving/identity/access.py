@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from litestar.exceptions import PermissionDeniedException, TooManyRequestsException
 
-from mlops_assets.serving.audit import decision_of
-from mlops_assets.serving.scopes import ACCESS, STATES, Access, Scope
+from mlops_assets.serving.http.audit import decision_of
+from mlops_assets.serving.identity.scopes import ACCESS, STATES, Access, Scope
 
 if TYPE_CHECKING:
     from litestar.connection import Request
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from litestar.types import Scope as ConnectionScope
 
     from mlops_assets.platform.security.tokens import Principal
-    from mlops_assets.serving.audit import Decision
-    from mlops_assets.serving.authentication import Authenticator
-    from mlops_assets.serving.limits import ConcurrencyLimiter, RateLimiter
+    from mlops_assets.serving.http.audit import Decision
+    from mlops_assets.serving.identity.authentication import Authenticator
+    from mlops_assets.serving.identity.limits import ConcurrencyLimiter, RateLimiter
 
 
 class AccessGuard:

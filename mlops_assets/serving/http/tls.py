@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -89,6 +89,15 @@ class ServerTls:
             else:
                 found.append((status.st_mtime_ns, status.st_size, status.st_ino))
         return tuple(found)
+
+
+def tls_extension(connection: Any) -> dict[str, Any]:  # noqa: ANN401  an asyncio transport, of whatever loop
+    """What ASGI's TLS extension says of a connection: the client certificate that its handshake verified, if any."""
+    tls = connection.get_extra_info("ssl_object")
+    certificate = None if tls is None else tls.getpeercert(binary_form=True)
+    if not certificate:
+        return {}
+    return {"tls": {"client_cert_chain": (ssl.DER_cert_to_PEM_cert(certificate),), "client_cert_error": None}}
 
 
 def _context(certificate: Path, key: Path, client_ca: Path | None) -> tuple[ssl.SSLContext, float]:

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.security.token_keys import KeyFileError
 from mlops_assets.platform.security.tokens import Principal
-from mlops_assets.serving.scopes import STATES, Scope
+from mlops_assets.serving.identity.scopes import STATES, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,15 +142,6 @@ def thumbprint_of(path: Path) -> str:
             remedy="Give the client's certificate as a PEM file.",
         ) from error
     return _thumbprint(certificate.public_bytes(Encoding.DER))
-
-
-def tls_extension(connection: Any) -> dict[str, Any]:  # noqa: ANN401  an asyncio transport, of whatever loop
-    """What ASGI's TLS extension says of a connection: the client certificate that its handshake verified, if any."""
-    tls = connection.get_extra_info("ssl_object")
-    certificate = None if tls is None else tls.getpeercert(binary_form=True)
-    if not certificate:
-        return {}
-    return {"tls": {"client_cert_chain": (ssl.DER_cert_to_PEM_cert(certificate),), "client_cert_error": None}}
 
 
 def client_certificate(scope: ConnectionScope) -> ClientCertificate | None:

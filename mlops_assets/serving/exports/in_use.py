@@ -13,15 +13,15 @@ from litestar.exceptions import HTTPException, NotFoundException, ServiceUnavail
 
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.history import EXPORT_ID
-from mlops_assets.serving.past_exports import NotKeptError
-from mlops_assets.serving.problems import unfit
+from mlops_assets.serving.exports.past import NotKeptError
+from mlops_assets.serving.http.problems import unfit
 
 if TYPE_CHECKING:
-    from mlops_assets.serving.answers import ServiceRequest
-    from mlops_assets.serving.follower import ExportFollower
-    from mlops_assets.serving.past_exports import PastExports
-    from mlops_assets.serving.predictions import PredictionTable
-    from mlops_assets.serving.served import ServedExport
+    from mlops_assets.serving.exports.follower import ExportFollower
+    from mlops_assets.serving.exports.past import PastExports
+    from mlops_assets.serving.exports.predictions import PredictionTable
+    from mlops_assets.serving.exports.served import ServedExport
+    from mlops_assets.serving.http.answers import ServiceRequest
 
 FOLLOWER: Final = "follower"
 """Name in the application's state."""

@@ -17,8 +17,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import ParameterKwarg
 
 from mlops_assets.platform.security.token_keys import KeyFileError
-from mlops_assets.serving.audit import decision_of
-from mlops_assets.serving.inference_protocol import InferenceError
+from mlops_assets.serving.http.audit import decision_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +47,12 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     request_id: str
     errors: list[ParameterProblem] = []
+
+
+class InferenceError(msgspec.Struct, frozen=True):
+    """An error in the form of the Open Inference Protocol."""
+
+    error: str
 
 
 COMMON: Final = (

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from mlops_assets.serving.audit import Decision, fresh_request_id, log_refusal
-from mlops_assets.serving.client_certificates import tls_extension
-from mlops_assets.serving.headers import with_secure_headers
-from mlops_assets.serving.problems import MEDIA_TYPE, problem_body
-from mlops_assets.serving.whole_answers import WholeAnswers
+from mlops_assets.serving.http.audit import Decision, fresh_request_id, log_refusal
+from mlops_assets.serving.http.headers import with_secure_headers
+from mlops_assets.serving.http.problems import MEDIA_TYPE, problem_body
+from mlops_assets.serving.http.tls import tls_extension
+from mlops_assets.serving.http.whole_answers import WholeAnswers
 
 if TYPE_CHECKING:
     import asyncio

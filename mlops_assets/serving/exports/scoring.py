@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from mlops_assets.serving.models import LoadedModel
+    from mlops_assets.serving.exports.models import LoadedModel
 
     Scores = npt.NDArray[np.float64]
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from mlops_assets.serving import person_features
-from mlops_assets.serving.models import LoadedModels
-from mlops_assets.serving.person_features import PersonFeatures
-from mlops_assets.serving.predictions import PredictionTable
+from mlops_assets.serving.exports import person_features
+from mlops_assets.serving.exports.models import LoadedModels
+from mlops_assets.serving.exports.person_features import PersonFeatures
+from mlops_assets.serving.exports.predictions import PredictionTable
 
 if TYPE_CHECKING:
     from mlops_assets.platform.exports.export import Export
-    from mlops_assets.serving.trust import Trusted
+    from mlops_assets.serving.exports.trust import Trusted
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,18 +18,18 @@ from litestar.exceptions import ServiceUnavailableException
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.export import open_export, open_kept_export, pointer_path
 from mlops_assets.platform.security.token_keys import KeyFileError
-from mlops_assets.serving.drift import Reference, reference_of
-from mlops_assets.serving.served import ServedExport
+from mlops_assets.serving.exports.served import ServedExport
+from mlops_assets.serving.http.drift import Reference, reference_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from mlops_assets.platform.exports.export import Export
-    from mlops_assets.serving.last_served import LastServed
-    from mlops_assets.serving.metrics import ServiceMetrics
-    from mlops_assets.serving.predictions import PredictionTable
-    from mlops_assets.serving.trust import Trust, Trusted
+    from mlops_assets.serving.exports.last_served import LastServed
+    from mlops_assets.serving.exports.predictions import PredictionTable
+    from mlops_assets.serving.exports.trust import Trust, Trusted
+    from mlops_assets.serving.http.metrics import ServiceMetrics
 
 _LOGGER: Final = logging.getLogger(__name__)
 _REFUSED: Final = (ArtifactError, KeyFileError, OSError, sqlite3.Error)

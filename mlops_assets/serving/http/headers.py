@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.params import QueryParameter
 
-from mlops_assets.serving.audit import decision_of, log_decision
-from mlops_assets.serving.bodies import BODY
+from mlops_assets.serving.http.audit import decision_of, log_decision
+from mlops_assets.serving.http.bodies import BODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from litestar.connection import Request
     from litestar.types import Message, Scope
 
-    from mlops_assets.serving.audit import Decision
+    from mlops_assets.serving.http.audit import Decision
 
 _STRAY_PATH: Final = re.compile(
     # Two slashes or one at the end; an encoded slash, backslash, control character, letter or digit.
