@@ -37,6 +37,7 @@ from mlops_assets.platform.settings import Settings
 from mlops_assets.platform.withheld import kept_text, withhold
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import FrameType
 
 _app = typer.Typer(
@@ -219,7 +220,13 @@ _app.add_typer(_tokens, name="token")
 def token(
     principal: Annotated[str, typer.Argument(help="Name of the application that will use the token.")],
     scope: Annotated[list[str] | None, typer.Option(help="What it may do; may be given several times.")] = None,
-    state: Annotated[list[str] | None, typer.Option(help="Limit it to these states; all when not given.")] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE,...",
+            help="Limit it to rows with these values of a column; may be given several times.",
+        ),
+    ] = None,
     hours: Annotated[float, typer.Option(help="How long the token is valid.", min=0.01)] = 24.0,
     certificate: Annotated[
         Path | None, typer.Option(help="Bind it to this client certificate (PEM): nobody else can use it.")
@@ -237,11 +244,22 @@ def token(
             settings,
             principal=principal,
             scopes=scope or [Scope.READ_PREDICTIONS],
-            states=state or None,
+            limits=_limits(limit or ()),
             lifetime=timedelta(hours=hours),
             certificate=certificate,
         )
     )
+
+
+def _limits(given: Iterable[str]) -> dict[str, set[str]]:
+    """The limits as they are written on the command line; those of one column add up."""
+    limits: dict[str, set[str]] = {}
+    for text in given:
+        column, equals, values = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is not of the form COLUMN=VALUE,...", param_hint="--limit")
+        limits.setdefault(column.strip(), set()).update(value.strip() for value in values.split(",") if value.strip())
+    return limits
 
 
 @_tokens.command("revoke")

@@ -31,7 +31,6 @@ from mlops_assets.serving.http.problems import exception_handlers
 from mlops_assets.serving.identity.access import AccessGuard
 from mlops_assets.serving.identity.authentication import Authenticator
 from mlops_assets.serving.identity.limits import ConcurrencyLimiter, RateLimiter
-from mlops_assets.serving.identity.scopes import STATES
 from mlops_assets.serving.routes.api import API_ROUTES
 from mlops_assets.serving.routes.documentation import DOCUMENT, documentation_routes, openapi_document
 from mlops_assets.serving.routes.idempotency import Remembered
@@ -129,7 +128,6 @@ def _verifier(config: ServiceConfig) -> TokenVerifier:
         keys=keys,
         issuer=config.issuer,
         audience=config.audience,
-        limits=(STATES,),
         revocations=None if config.revoked is None else RevocationFile(config.revoked),
     )
 

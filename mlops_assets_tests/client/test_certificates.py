@@ -21,7 +21,7 @@ PRINCIPALS = """
 name = "dashboard"
 san = "DNS:dashboard"
 scopes = ["predictions:read"]
-states = ["NC"]
+limits = {state = ["NC"]}
 """
 ONCE = Retries(attempts=1)
 

@@ -28,7 +28,7 @@ from mlops_assets.platform.security.tokens import issue_token
 from mlops_assets.serving import server, supervisor
 from mlops_assets.serving.config import ServiceConfig
 from mlops_assets.serving.exports import follower, predictions
-from mlops_assets.serving.identity.scopes import STATES, Scope
+from mlops_assets.serving.identity.scopes import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -99,7 +99,7 @@ class Service:
             signing_key=self.signing_key,
             issuer=ISSUER,
             audience=AUDIENCE,
-            limits=None if states is None else {STATES: states},
+            limits=None if states is None else {"state": states},
         )
 
     def client(self, token: str | None = None, *, identity: tuple[Path, Path] | None = None) -> httpx.Client:

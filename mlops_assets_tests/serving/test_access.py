@@ -87,7 +87,7 @@ BAD_TOKENS: dict[str, Callable[[Service], str]] = {
     "not yet valid": lambda service: signed(service, nbf=int(time.time()) + 60),
     "other audience": lambda service: signed(service, aud="other"),
     "other issuer": lambda service: signed(service, iss="other"),
-    "limit that is no list": lambda service: signed(service, states="NC"),
+    "limit that is no list": lambda service: signed(service, limits={"state": "NC"}),
 }
 
 
@@ -210,8 +210,8 @@ def audit_line(service: Service, request_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/v1/predictions/NC/12", {"decision": "allow", "reason": None, "state": "NC", "status": 200}),
-        ("/v1/predictions/GA/12", {"decision": "deny", "reason": "state", "state": "GA", "status": 403}),
+        ("/v1/predictions/NC/12", {"decision": "allow", "reason": None, "limit": None, "status": 200}),
+        ("/v1/predictions/GA/12", {"decision": "deny", "reason": "limit", "limit": "state", "status": 403}),
         ("/nowhere", {"decision": "deny", "reason": "no_route", "route": None, "status": 404}),
     ],
 )

@@ -25,7 +25,7 @@ PRINCIPALS = """
 name = "dashboard"
 san = "DNS:dashboard"
 scopes = ["predictions:read"]
-states = ["NC"]
+limits = {state = ["NC"]}
 
 [[principal]]
 name = "prometheus"
@@ -178,10 +178,10 @@ def test_a_bound_token_is_worth_nothing_where_no_certificate_is_asked_for(servic
     [
         ("[[principal]", "cannot be read"),
         ("principals = []", "cannot be read"),
-        ('[[principal]]\nname = "a-b"\nscopes = ["everything"]\nsan = "DNS:a"', "everything"),
+        ('[[principal]]\nname = "a-b"\nscopes = ["everything"]\nsan = "DNS:a"', "scopes\\[0\\]"),
         ('[[principal]]\nname = "a-b"\nscopes = ["metrics:read"]', "nothing says which certificate"),
         ('[[principal]]\nname = "Jane Doe"\nscopes = []\nsan = "DNS:a"', "no application's name"),
-        ('[[principal]]\nname = "a-b"\nscopes = []\nsan = "DNS:a"\nstates = ["nc"]', "no postal codes"),
+        ('[[principal]]\nname = "a-b"\nscopes = []\nsan = "DNS:a"\nlimits = {State = ["nc"]}', "no columns"),
     ],
 )
 def test_a_declaration_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, culprit: str) -> None:

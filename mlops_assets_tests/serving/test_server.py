@@ -77,7 +77,7 @@ def test_the_settings_start_a_service_that_takes_their_tokens_and_stops_when_tol
     settings = Settings(home=tmp_path, service=ServiceSettings(port=port))
     first_key_id = create_service_keys(settings)
     trust_models(settings.model_keys)
-    token = issue_service_token(settings, principal="dashboard", lifetime=HOUR, states=["NC"])
+    token = issue_service_token(settings, principal="dashboard", lifetime=HOUR, limits={"state": ["NC"]})
     export_predictions(settings.exports)
     environment = {
         **os.environ,
@@ -146,9 +146,9 @@ def test_an_id_that_only_a_forged_token_named_stays_revoked_as_long_as_a_token_m
     assert read_revoked(settings.revoked).tokens["ab_CD-1234"] >= before + MAX_LIFETIME.total_seconds()
 
 
-@pytest.mark.parametrize("state", ["nc", "North Carolina", "37", ""])
-def test_a_token_for_what_is_no_state_is_not_issued(tmp_path: Path, state: str) -> None:
+@pytest.mark.parametrize("column", ["State", "a b", "37", ""])
+def test_a_token_limited_by_what_is_no_column_is_not_issued(tmp_path: Path, column: str) -> None:
     settings = Settings(home=tmp_path)
     create_service_keys(settings)
-    with pytest.raises(TokenError, match="no state's postal code"):
-        issue_service_token(settings, principal="dashboard", lifetime=HOUR, states=[state])
+    with pytest.raises(TokenError, match="no columns of tables"):
+        issue_service_token(settings, principal="dashboard", lifetime=HOUR, limits={column: ["x"]})

@@ -17,6 +17,7 @@ import jwt
 
 from mlops_assets.platform.security.tokens import (
     CONFIRMATION,
+    LIMITS,
     REQUIRED_CLAIMS,
     THUMBPRINT,
     TYPE,
@@ -47,14 +48,12 @@ class TokenVerifier:
         keys: where the keys come from; each verifies one algorithm.
         issuer: the only issuer accepted.
         audience: the audience a token must name.
-        limits: the claims that limit objects; each is a list of text when present.
         revocations: tokens and keys that are refused all the same; ``None`` when there is no such list.
     """
 
     keys: KeySource
     issuer: str
     audience: str
-    limits: tuple[str, ...] = ()
     revocations: RevocationFile | None = None
     _generation: int = field(default=-1, init=False)
     _verified: dict[bytes, Principal] = field(default_factory=dict, init=False)
@@ -151,25 +150,29 @@ class TokenVerifier:
             raise _refused(Refusal.MALFORMED) from error
 
     def _from_claims(self, claims: Mapping[str, Any], key_id: str) -> Principal:
-        limits = {}
-        for kind in self.limits:
-            values = claims.get(kind, [])
-            if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-                raise _refused(Refusal.CLAIMS)
-            if kind in claims:
-                limits[kind] = frozenset(values)
         name, token_id, scope = claims["sub"], claims["jti"], claims["scope"]
         if not isinstance(scope, str) or not _PRINCIPAL.fullmatch(name) or not _TOKEN_ID.fullmatch(token_id):
             raise _refused(Refusal.CLAIMS)
         return Principal(
             name=name,
             scopes=frozenset(scope.split()),
-            limits=limits,
+            limits=_limits(claims),
             token_id=token_id,
             key_id=key_id,
             expires=float(claims["exp"]),
             certificate=_binding(claims),
         )
+
+
+def _limits(claims: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """The limits of the token; a limit that is not understood is refused, never ignored."""
+    limits = claims.get(LIMITS, {})
+    if not isinstance(limits, Mapping):
+        raise _refused(Refusal.CLAIMS)
+    for values in limits.values():
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise _refused(Refusal.CLAIMS)
+    return {column: frozenset(values) for column, values in limits.items()}
 
 
 def _binding(claims: Mapping[str, Any]) -> str | None:

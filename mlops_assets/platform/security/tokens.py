@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import jwt
 
 from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.identifiers import is_identifier
 from mlops_assets.platform.security.token_keys import key_id_of, read_signing_key
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ CONFIRMATION: Final = "cnf"
 
 THUMBPRINT: Final = "x5t#S256"
 """Its member for a client certificate: the SHA-256 of the certificate, base64url without padding (RFC 8705)."""
+
+LIMITS: Final = "limits"
+"""The claim that limits a token to some objects: for each column that tables are limited by, the values it may see."""
 
 _ALGORITHM: Final = "EdDSA"
 _PRINCIPAL: Final = re.compile(r"[a-z][a-z0-9-]{1,62}")
@@ -79,7 +83,8 @@ class Principal:
     Attributes:
         name: name of the application, never of a person.
         scopes: what it may do.
-        limits: for each limited kind of object the values it may see; a kind that is absent is not limited.
+        limits: for each column that tables are limited by the values it may see, as text; a column that is absent is
+            not limited.
         token_id: id of the token (``jti``), to find it in a log without logging it; ``None`` without a token.
         key_id: id of the key that signed it; ``None`` without a token.
         expires: when it ends, seconds since 1970.
@@ -95,9 +100,9 @@ class Principal:
     expires: float
     certificate: str | None = None
 
-    def may_see(self, kind: str, value: str) -> bool:
-        """Whether the token's limits let it see that object."""
-        allowed = self.limits.get(kind)
+    def may_see(self, column: str, value: str) -> bool:
+        """Whether the limits let it see objects with that value of the column."""
+        allowed = self.limits.get(column)
         return allowed is None or value in allowed
 
 
@@ -121,8 +126,8 @@ def issue_token(
         signing_key: PEM file of the private key.
         issuer: who issues it, as verifiers expect it.
         audience: the service it is for.
-        limits: for each kind of object to limit (the claim's name) the values it may see. A limit without values
-            lets it see none.
+        limits: for each column to limit by the values that the token may see. A limit without values lets it see
+            none.
         certificate: thumbprint of the client certificate without which the token is worth nothing; ``None`` for a
             token that whoever bears it may use.
 
@@ -131,15 +136,15 @@ def issue_token(
         KeyFileError: the signing key cannot be used.
     """
     scope = sorted(set(scopes))
-    claims = {kind: sorted(set(values)) for kind, values in (limits or {}).items()}
+    limited = {column: sorted(set(values)) for column, values in (limits or {}).items()}
     if not _PRINCIPAL.fullmatch(principal):
         raise _not_issued(
             "the principal is no application's name", "Use 2 to 63 of a-z, 0-9 and hyphen, a letter first."
         )
     if not scope or not all(_SCOPE.fullmatch(name) for name in scope):
         raise _not_issued(f"the scopes are {scope}", "Give scopes such as predictions:read.")
-    if reserved := set(claims) & {*REQUIRED_CLAIMS, CONFIRMATION}:
-        raise _not_issued(f"limits {sorted(reserved)} are claims of every token", "Name the limits otherwise.")
+    if wrong := sorted(column for column in limited if not is_identifier(column)):
+        raise _not_issued(f"limits {wrong} are no columns of tables", "Give lower-case names of columns.")
     if not timedelta(0) < lifetime <= MAX_LIFETIME:
         raise _not_issued(f"the lifetime is {lifetime}", f"Choose one above zero, up to {MAX_LIFETIME.days} days.")
     if certificate is not None and not _THUMBPRINT.fullmatch(certificate):
@@ -157,7 +162,7 @@ def issue_token(
             "nbf": now,
             "exp": now + int(lifetime.total_seconds()),
             "jti": str(uuid.uuid4()),
-            **claims,
+            **({LIMITS: limited} if limited else {}),
             **binding,
         },
         private,

@@ -34,7 +34,8 @@ class Decision:
         public: whether the route needs no token, so that there was nothing to decide.
         principal: who asked; ``None`` without a valid token.
         reason: why the request was denied; ``None`` when it was not.
-        state: the state whose object was asked for, if the route names one.
+        table: the table that was asked for, if the route names one that there is.
+        limit: the column whose limit did not cover what was asked for.
         certificate: thumbprint of a client certificate that stands for nobody.
         headers: what the answer tells the client about the decision.
         held: the principal in whose concurrency limit the request holds a place.
@@ -45,7 +46,8 @@ class Decision:
     public: bool = False
     principal: Principal | None = None
     reason: str | None = None
-    state: str | None = None
+    table: str | None = None
+    limit: str | None = None
     certificate: str | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
     held: str | None = None
@@ -82,7 +84,8 @@ def log_decision(scope: Scope, status: int) -> None:
             "certificate": principal.certificate if principal else decision.certificate,
             "method": scope.get("method"),
             "route": scope.get("path_template"),
-            "state": decision.state,
+            "table": decision.table,
+            "limit": decision.limit,
             "status": status,
             "request_id": decision.request_id,
             **({} if decision.trace_id is None else {"trace_id": decision.trace_id}),

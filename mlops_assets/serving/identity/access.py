@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from litestar.exceptions import PermissionDeniedException, TooManyRequestsException
 
 from mlops_assets.serving.http.audit import decision_of
-from mlops_assets.serving.identity.scopes import ACCESS, STATES, Access, Scope
+from mlops_assets.serving.identity.scopes import ACCESS, Access
 
 if TYPE_CHECKING:
     from litestar.connection import Request
@@ -96,30 +96,46 @@ class AccessGuard:
 
 
 def _demand_scope(principal: Principal, demanded: object, decision: Decision) -> None:
-    if demanded is Access.ANY_PRINCIPAL or (isinstance(demanded, Scope) and demanded in principal.scopes):
+    if demanded in (Access.ANY_PRINCIPAL, Access.BY_TABLE):
         return
-    decision.reason = "scope"
-    if not isinstance(demanded, Scope):
+    if not isinstance(demanded, str) or isinstance(demanded, Access):
+        decision.reason = "scope"
         raise PermissionDeniedException(detail="The route is open to nobody: it declares no scope.")
-    challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{demanded}"'}
+    if demanded not in principal.scopes:
+        raise _lacks(demanded, principal, decision)
+
+
+def _lacks(scope: str, principal: Principal, decision: Decision) -> PermissionDeniedException:
+    decision.reason = "scope"
+    challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
     # Another token would not help a principal that came with a certificate alone.
     headers = {} if principal.token_id is None else challenge
-    raise PermissionDeniedException(detail=f"The scope {demanded} is needed.", headers=headers)
+    return PermissionDeniedException(detail=f"The scope {scope} is needed.", headers=headers)
 
 
-def demand_state(request: Request[Principal, None, State], state: str) -> None:
-    """Refuse an object of a state that the principal may not see, whether or not the object exists.
+def demand_scope(request: Request[Principal, None, State], scope: str) -> None:
+    """Refuse a principal without that scope: for routes whose scope depends on what is asked for.
 
     Raises:
-        PermissionDeniedException: the principal is limited to other states.
+        PermissionDeniedException: the principal lacks it.
     """
-    decision = decision_of(request.scope)
-    decision.state = state
-    if not request.user.may_see(STATES, state):
-        decision.reason = "state"
-        raise PermissionDeniedException(detail=f"The token does not cover the state {state}.")
+    if scope not in request.user.scopes:
+        raise _lacks(scope, request.user, decision_of(request.scope))
 
 
-def visible_states(request: Request[Principal, None, State]) -> frozenset[str] | None:
-    """The states that the principal is limited to; ``None`` when it may see all."""
-    return request.user.limits.get(STATES)
+def limit_of(request: Request[Principal, None, State], column: str) -> frozenset[str] | None:
+    """The values of a column that the principal is limited to, as text; ``None`` when it may see all."""
+    return request.user.limits.get(column)
+
+
+def demand_within(request: Request[Principal, None, State], column: str, value: str) -> None:
+    """Refuse rows with a value that the principal may not see, whether or not there are any.
+
+    Raises:
+        PermissionDeniedException: the principal is limited to other values of that column.
+    """
+    limit = limit_of(request, column)
+    if limit is not None and value not in limit:
+        decision = decision_of(request.scope)
+        decision.reason, decision.limit = "limit", column
+        raise PermissionDeniedException(detail=f"The limit of {column} does not cover what is asked for.")

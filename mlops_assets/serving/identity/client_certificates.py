@@ -14,16 +14,17 @@ import time
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.identifiers import is_identifier
 from mlops_assets.platform.security.token_keys import KeyFileError
 from mlops_assets.platform.security.tokens import Principal
-from mlops_assets.serving.identity.scopes import STATES, Scope
+from mlops_assets.serving.identity.scopes import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
     from litestar.types import Scope as ConnectionScope
 
+
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
-_STATE: Final = re.compile(r"[A-Z]{2}")
 _KINDS: Final[Mapping[type[Any], str]] = {
     x509.DNSName: "DNS",
     x509.UniformResourceIdentifier: "URI",
@@ -66,8 +67,8 @@ class _Declared(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A principal as the file declares it; of ``san``, ``subject`` and ``thumbprint`` all that are given must fit."""
 
     name: str
-    scopes: frozenset[Scope]
-    states: frozenset[str] | None = None
+    scopes: frozenset[Annotated[str, msgspec.Meta(pattern=SCOPE)]]
+    limits: dict[str, frozenset[str]] = {}
     san: str | None = None
     subject: str | None = None
     thumbprint: str | None = None
@@ -98,8 +99,8 @@ class DeclaredPrincipals:
         (declared,) = fitting
         return Principal(
             name=declared.name,
-            scopes=frozenset(declared.scopes),
-            limits={} if declared.states is None else {STATES: declared.states},
+            scopes=declared.scopes,
+            limits=declared.limits,
             token_id=None,
             key_id=None,
             expires=certificate.expires,
@@ -122,8 +123,8 @@ def read_principals(path: Path) -> DeclaredPrincipals:
             raise _unfit(path, f"{one.name!r} is no application's name")
         if one.san is None and one.subject is None and one.thumbprint is None:
             raise _unfit(path, f"nothing says which certificate is {one.name}")
-        if one.states is not None and not all(_STATE.fullmatch(state) for state in one.states):
-            raise _unfit(path, f"the states of {one.name} are no postal codes")
+        if wrong := sorted(column for column in one.limits if not is_identifier(column)):
+            raise _unfit(path, f"the limits {wrong} of {one.name} are no columns of tables")
     return DeclaredPrincipals(declared)
 
 

@@ -17,10 +17,10 @@ from mlops_assets.platform.security.revocations import begin_revocations, revoke
 from mlops_assets.platform.security.token_keys import create_keys, retire_key, rotate_keys
 from mlops_assets.platform.security.tokens import MAX_LIFETIME, TokenError, issue_token
 from mlops_assets.serving.identity.client_certificates import thumbprint_of
-from mlops_assets.serving.identity.scopes import STATES, Scope
+from mlops_assets.serving.identity.scopes import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from mlops_assets.platform.settings import Settings
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _TOKEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _PROVIDERS_LIFETIME: Final = timedelta(days=3650)
 """No token of an identity provider is taken to live longer; how long one does is not known by its id."""
-_POSTAL_CODE: Final = re.compile(r"[A-Z]{2}")
 
 
 def create_service_keys(settings: Settings) -> str:
@@ -124,7 +123,7 @@ def issue_service_token(
     principal: str,
     lifetime: timedelta,
     scopes: Iterable[str] = (Scope.READ_PREDICTIONS,),
-    states: Iterable[str] | None = None,
+    limits: Mapping[str, Iterable[str]] | None = None,
     certificate: Path | None = None,
 ) -> str:
     """A token for one application.
@@ -134,22 +133,14 @@ def issue_service_token(
         principal: the application's name; never a person's.
         lifetime: how long it is valid from now.
         scopes: what it may do.
-        states: postal codes of the only states it may see; ``None`` for all.
+        limits: for each column that tables are limited by the only values it may see; see ``issue_token``.
         certificate: PEM file of the client certificate that the token is bound to; ``None`` for whoever bears it.
 
     Raises:
-        TokenError: name, scopes, states or lifetime are not acceptable.
+        TokenError: name, scopes, limits or lifetime are not acceptable.
         CertificateFileError: the certificate cannot be read.
         KeyFileError: the signing key cannot be used.
     """
-    limits = None if states is None else {STATES: sorted(set(states))}
-    for state in (limits or {}).get(STATES, ()):
-        if not _POSTAL_CODE.fullmatch(state):
-            raise TokenError(
-                source="Access token to issue",
-                culprit=f"{state!r} is no state's postal code.",
-                remedy="Give two capital letters, such as NC.",
-            )
     return issue_token(
         principal,
         scopes=scopes,

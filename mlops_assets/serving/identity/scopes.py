@@ -11,12 +11,12 @@ from typing import Final
 ACCESS: Final = "access"
 """Name of the handler option that says what a route demands, a ``Scope`` or an ``Access``; nobody gets in without."""
 
-STATES: Final = "states"
-"""Name of the claim that limits a principal to some states, as a list of postal codes."""
+SCOPE: Final = r"^[a-z][a-z0-9_]*:[a-z]+$"
+"""What a scope looks like: those of the service's own routes (:class:`Scope`), and those that tables declare."""
 
 
 class Scope(StrEnum):
-    """What a principal may do."""
+    """What a principal may do at the service's own routes."""
 
     READ_PREDICTIONS = "predictions:read"
     INFER = "models:infer"
@@ -29,3 +29,5 @@ class Access(StrEnum):
 
     PUBLIC = "public"
     ANY_PRINCIPAL = "any_principal"
+    BY_TABLE = "by_table"
+    """The scope that the table declares; the route demands it once it knows which table is meant."""

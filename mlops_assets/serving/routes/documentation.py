@@ -23,7 +23,7 @@ from mlops_assets import __version__
 from mlops_assets.platform.settings import Authentication
 from mlops_assets.serving.http.bodies import BODY, BodyKind
 from mlops_assets.serving.http.problems import COMMON, problem_responses
-from mlops_assets.serving.identity.scopes import ACCESS, STATES, Access, Scope
+from mlops_assets.serving.identity.scopes import ACCESS, Access, Scope
 from mlops_assets.serving.routes.api import API_ROUTES
 
 DOCUMENT: Final = "openapi_document"
@@ -107,9 +107,10 @@ def openapi_document(*, public: bool = False, authentication: Authentication = A
         version=__version__,
         description=(
             "Predictions per congressional district with interval and provenance, and online scoring by the models "
-            f"behind them. Each operation names the scope it needs; the claim `{STATES}` may limit a token to some "
-            "states. Errors are problem documents (RFC 9457), under `/v2` those of the Open Inference Protocol: 400 is "
-            "what breaks this document, 422 what keeps to it and does not fit the data or the model. Answers carry an "
+            "behind them. Each operation names the scope it needs; the claim `limits` may limit a token to some "
+            "rows of tables. Errors are problem documents (RFC 9457), under `/v2` those of the Open Inference "
+            "Protocol: 400 is what breaks this document, 422 what keeps to it and does not fit the data or the model. "
+            "Answers carry an "
             "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed."
         ),
         servers=[Server(url="/")],

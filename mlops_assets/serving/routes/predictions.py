@@ -19,7 +19,7 @@ from mlops_assets.serving.exports.in_use import past_exports, predictions_as_of
 from mlops_assets.serving.exports.predictions import CursorError, PredictingModel, Prediction
 from mlops_assets.serving.http.answers import NOT_MODIFIED, ServiceRequest, versioned
 from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
-from mlops_assets.serving.identity.access import demand_state, visible_states
+from mlops_assets.serving.identity.access import demand_within, limit_of
 from mlops_assets.serving.identity.scopes import ACCESS, Scope
 from mlops_assets.serving.routes.parameters import (
     AsOf,
@@ -123,11 +123,11 @@ async def list_predictions(
 ) -> Response[PredictionPage]:
     """One page of the predictions that the token may see."""
     if state_code is not None:
-        demand_state(request, state_code)
+        demand_within(request, "state", state_code)
     table = await predictions_as_of(request, as_of)
     filters = {"election": election, "state": state_code, "district": district, "measure": measure}
     try:
-        items, next_cursor = table.page(filters=filters, states=visible_states(request), limit=limit, cursor=cursor)
+        items, next_cursor = table.page(filters=filters, states=limit_of(request, "state"), limit=limit, cursor=cursor)
     except CursorError as error:
         raise unfit("cursor", str(error)) from error
     page = PredictionPage(export_id=table.export_id, items=items, next_cursor=next_cursor)
@@ -149,7 +149,7 @@ async def district_forecast(
     as_of: AsOf = None,
 ) -> Response[DistrictForecast]:
     """The predictions of one district."""
-    demand_state(request, state_code)
+    demand_within(request, "state", state_code)
     table = await predictions_as_of(request, as_of)
     asked = election or table.latest_election
     predictions = table.of_district(election=asked, state=state_code, district=district)
@@ -179,7 +179,7 @@ async def district_history(
     as_of: AsOf = None,
 ) -> Response[DistrictHistory]:
     """The predictions of one district over elections."""
-    demand_state(request, state_code)
+    demand_within(request, "state", state_code)
     table = await predictions_as_of(request, as_of)
     predictions = table.history(state=state_code, district=district, measure=measure)
     if not predictions:

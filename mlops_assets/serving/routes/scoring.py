@@ -22,7 +22,7 @@ from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
 from mlops_assets.serving.http.metrics import METRICS
 from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
-from mlops_assets.serving.identity.access import demand_state
+from mlops_assets.serving.identity.access import demand_within
 from mlops_assets.serving.identity.scopes import ACCESS, Scope
 from mlops_assets.serving.routes.idempotency import KeyReusedError, Remembered
 from mlops_assets.serving.routes.parameters import IdempotencyKey, ModelName
@@ -203,7 +203,7 @@ async def score(request: ServiceRequest, name: ModelName, idempotency_key: Idemp
 async def look_up_features(request: ServiceRequest) -> Response[Features]:
     """Features by pseudonym."""
     asked = decoded(await read_json_text(request), FeatureRequest)
-    demand_state(request, asked.state)
+    demand_within(request, "state", asked.state)
     export = current_export(request)
     if export.features is None:
         raise NotFoundException(detail="The export carries no features of persons.")
