@@ -22,7 +22,7 @@ from mlops_assets.modeling.fitting import fit_probability, model_record
 from mlops_assets.platform.exports.export import write_export
 from mlops_assets.platform.settings import Settings
 from mlops_assets.scoring.encoding import Encoding, Number
-from mlops_assets.scoring.model_keys import signing_key
+from mlops_assets.platform.security.model_keys import signing_key
 from mlops_assets.scoring.signatures import signed
 from mlops_assets.serving.exports import models, person_features
 from mlops_assets.serving.exports.predictions import KEY, TABLE

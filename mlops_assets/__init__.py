@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.definitions import build_defs as build_defs
     from mlops_assets.platform.assets.inputs import In as In
     from mlops_assets.platform.assets.io_manager import LakeIOManager as LakeIOManager
+    from mlops_assets.platform.assets.served import Served as Served
+    from mlops_assets.platform.assets.served_model import ServedModel as ServedModel
     from mlops_assets.platform.assets.step import Partition as Partition
     from mlops_assets.platform.contracts.contract import Contract as Contract
     from mlops_assets.platform.contracts.contract import Quarantine as Quarantine
@@ -107,6 +109,8 @@ _DEFINED_IN: Final = {
     "Request": "mlops_assets.plumbing.sources.delivered",
     "RestSource": "mlops_assets.plumbing.sources.http.rest",
     "Secret": "mlops_assets.plumbing.sources.secret",
+    "Served": "mlops_assets.platform.assets.served",
+    "ServedModel": "mlops_assets.platform.assets.served_model",
     "Since": "mlops_assets.plumbing.sources.increments",
     "Source": "mlops_assets.plumbing.sources.source",
     "SourceConformance": "mlops_assets.plumbing.sources.conformance",

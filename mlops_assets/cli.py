@@ -243,7 +243,7 @@ def token(
         credentials.issue_service_token(
             settings,
             principal=principal,
-            scopes=scope or [Scope.READ_PREDICTIONS],
+            scopes=scope or [Scope.READ_EXPORTS],
             limits=_limits(limit or ()),
             lifetime=timedelta(hours=hours),
             certificate=certificate,

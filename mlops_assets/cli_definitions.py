@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import dagster as dg
 
+    from mlops_assets.platform.assets.exported import Exported
     from mlops_assets.platform.contracts.contract import Contract
 
 ModulesOption = Annotated[
@@ -43,11 +44,13 @@ class Known:
     Attributes:
         definitions: as loaded.
         contracts: every table that they make or read, by its asset key as text.
+        exports: what the service is offered of them, by declaration.
         settings: with the lakes where the definitions place them.
     """
 
     definitions: Sequence[dg.Definitions]
     contracts: Mapping[str, Contract]
+    exports: Sequence[Exported]
     settings: Settings
 
     def contract(self, table: str) -> Contract:
@@ -92,6 +95,7 @@ def known(modules: Sequence[str] | None) -> Known:
     """
     import dagster as dg  # noqa: PLC0415  --help needs no Dagster
 
+    from mlops_assets.platform.assets.exported import export_of  # noqa: PLC0415
     from mlops_assets.platform.assets.inputs import contract_of, ins_of  # noqa: PLC0415
     from mlops_assets.platform.assets.lakes import initialised  # noqa: PLC0415
     from mlops_assets.platform.contracts.lake import Lake, placed  # noqa: PLC0415
@@ -112,6 +116,7 @@ def known(modules: Sequence[str] | None) -> Known:
     return Known(
         definitions=found,
         contracts={contract.key.to_user_string(): contract for contract in contracts},
+        exports=[export for asset in assets if (export := export_of(asset)) is not None],
         settings=placed(Settings.load(), [initialised(lake) for lake in lakes.values()]),
     )
 

@@ -21,8 +21,9 @@ from mlops_assets.platform import scratch
 from mlops_assets.platform.errors import PlatformError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from mlops_assets.platform.assets.exported import Exported
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.lake.erasure import Content
     from mlops_assets.platform.lake.erasure_record import ErasureRecord, NotRebuildable
@@ -45,6 +46,7 @@ class _Work:
 
     session: LakeSession
     contracts: Mapping[str, Contract]
+    exports: Sequence[Exported]
     keys: _Keys
     words: Words
 
@@ -92,7 +94,7 @@ def forget(
     keys = _with_pseudonyms(settings, keys)
     long_enough = sorted(word for word in matching.words_of(keys) if len(word) >= matching.SHORTEST_WORD)
     with LakeSession(settings) as session:
-        work = _Work(session=session, contracts=contracts, keys=keys, words=Words(long_enough))
+        work = _Work(session=session, contracts=contracts, exports=tables.exports, keys=keys, words=Words(long_enough))
         _show_plan(work, lakes)
         cli_lake.ask("Erase them for good?", yes=yes)
         erasure_id = erasure.begin(session, contracts, keys, by=_asked_by())
@@ -171,8 +173,9 @@ def _show_plan(work: _Work, lakes: Iterable[str]) -> None:
     if not contents:
         typer.echo("No table holds a row of them: are the keys written as in the tables?")
     _show_lost(erasure.not_rebuildable(work.session, contents).values())
-    for export_id in _exports_with_them(work):
-        typer.echo(f"export {export_id} holds them and is replaced")
+    for name, holding in _exports_with_them(work).items():
+        for export_id in holding:
+            typer.echo(f"export {export_id} of {name} holds them and is replaced")
 
 
 def _show_lost(lost: Iterable[Iterable[NotRebuildable]]) -> None:
@@ -190,30 +193,39 @@ def _show_lost(lost: Iterable[Iterable[NotRebuildable]]) -> None:
         typer.echo(f"{direct:,} publishes read their rows and cannot be rebuilt; {len(every) - direct:,} follow those")
 
 
-def _exports_with_them(work: _Work) -> list[str]:
+def _exports_with_them(work: _Work) -> dict[str, list[str]]:
+    """For each name whose exports hold them the ids of those."""
     from mlops_assets.platform.exports.history import EXPORT_ID  # noqa: PLC0415
     from mlops_assets.platform.leftovers import files_with  # noqa: PLC0415
 
-    holding = {
-        file.relative_to(work.settings.exports).parts[0] for file in files_with(work.settings.exports, work.words)
-    }
-    return sorted(name for name in holding if EXPORT_ID.fullmatch(name))
+    holding: dict[str, list[str]] = {}
+    for file in sorted(files_with(work.settings.exports, work.words)):
+        name, export_id, *_ = (*file.relative_to(work.settings.exports).parts, "")
+        if EXPORT_ID.fullmatch(export_id) and export_id not in holding.get(name, []):
+            holding.setdefault(name, []).append(export_id)
+    return holding
 
 
 def _renew_exports(work: _Work) -> list[str]:
-    """Write an export without them where the current one holds them, and delete those that do."""
-    from mlops_assets.modeling.export import export_predictions  # noqa: PLC0415  the demonstration's whole modeling
+    """Write an export without them of each name whose exports hold them, and delete those that do."""
+    from mlops_assets.platform.assets.inputs import as_key  # noqa: PLC0415
     from mlops_assets.platform.exports.export import discard_exports  # noqa: PLC0415
 
-    if not (holding := _exports_with_them(work)):
-        return []
-    try:
-        export_predictions(work.session)
-        discard_exports(work.settings.exports, holding)
-    except PlatformError as error:
-        return [f"exports {', '.join(holding)}: no other could take their place. {error}"]
-    typer.echo(f"Replaced {len(holding)} exports; the service follows the new one by itself.")
-    return []
+    declared = {export.served_name: export for export in work.exports}
+    problems = []
+    for name, holding in _exports_with_them(work).items():
+        if name not in declared:
+            problems.append(f"exports {', '.join(holding)} of {name}: no definitions that were given declare it.")
+            continue
+        tables = [work.contracts[as_key(table).to_user_string()] for table in declared[name].tables]
+        try:
+            declared[name].renew(work.session, tables)
+            discard_exports(work.settings.exports / name, holding)
+        except PlatformError as error:
+            problems.append(f"exports {', '.join(holding)} of {name}: no other could take their place. {error}")
+            continue
+        typer.echo(f"Replaced {len(holding)} exports of {name}; the service follows the new one by itself.")
+    return problems
 
 
 def _clean_deliveries(work: _Work) -> list[str]:

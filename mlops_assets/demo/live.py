@@ -122,7 +122,9 @@ def service(
     """
     if not settings.token_signing_key.exists():
         create_service_keys(settings)
-    token = issue_service_token(settings, principal="demonstration", lifetime=timedelta(hours=8))
+    token = issue_service_token(
+        settings, principal="demonstration", scopes=["predictions:read"], lifetime=timedelta(hours=8)
+    )
     port = port or free_port()
     url = f"https://127.0.0.1:{port}"
     trusts = settings.service_tls / AUTHORITY

@@ -76,10 +76,12 @@ def run(*, data: Path, home: Path, port: int) -> None:
             _show_changes(settings, console)
             report.show_models(settings, console)
             with live.service(surroundings, settings, environment, port) as client:
-                page = client.ask("/v1/predictions", state="NC", election=COMING, measure="total_votes", limit="1")
+                page = client.ask(
+                    "/v1/tables/predictions", state="NC", election=COMING, measure="total_votes", limit="1"
+                )
     found = page["items"][0]
     console.print(
-        f"GET /v1/predictions/{found['state']}/{found['district']}: {found['measure']} {found['election']} = "
+        f"GET /v1/tables/predictions/{found['state']}/{found['district']}/{found['measure']}: {found['election']} = "
         f"[bold]{found['value']:,.0f}[/bold] ({found['lower']:,.0f} to {found['upper']:,.0f}, "
         f"{found['coverage']:.0%} interval)"
     )
@@ -113,7 +115,11 @@ def _history(settings: Settings) -> list[Batch]:
         ),
         Batch("predicted votes and shares", ["predictions/district_votes", "predictions/district_share"], _FORECASTS),
         Batch("how good the predictions are", ["predictions/monitoring"], _FORECASTS),
-        Batch("export for the service", ["serving/export"], [None]),
+        Batch(
+            "exports for the service",
+            ["served/predictions", "served/district_votes_model", "served/district_share_model"],
+            [None],
+        ),
     ]
 
 

@@ -35,6 +35,12 @@ if TYPE_CHECKING:
 COMING: Final = "2024"
 """The election that the demonstration forecasts."""
 
+_SERVED: Final = (
+    "served/predictions",
+    "served/person_turnout_model",
+    "served/district_votes_model",
+    "served/district_share_model",
+)
 _HELD: Final = tuple(year for year in ELECTION_YEARS if "2002" <= year <= "2022")
 _ON_RECORD: Final = tuple(year for year in _HELD if year >= FIRST_HISTORY)
 _PROFILE_YEARS: Final = tuple(str(year) for year in range(2010, 2023))
@@ -184,7 +190,7 @@ def _history() -> list[Batch]:
         Batch("predicted votes and shares", ["predictions/district_votes", "predictions/district_share"], forecasts),
         Batch("predicted turnout", ["predictions/district_turnout"], [f"{y}|{s}" for y in forecasts for s in STATES]),
         Batch("how good the predictions are", ["predictions/monitoring"], forecasts),
-        Batch("export for the service", ["serving/export"], [None]),
+        Batch("exports for the service", _SERVED, [None]),
     ]
 
 
@@ -219,7 +225,7 @@ def _last_month(made: Loaded, port: int, console: Console) -> float:
         # What else follows from that month.
         watch.wait_for_rest(what=f"What follows from the files of {month}", tell=tell)
     console.print(
-        f"GET /v1/predictions/{after['state']}/{after['district']}: {after['measure']} {after['election']} = "
+        f"GET /v1/tables/predictions/{after['state']}/{after['district']}/{after['measure']}: {after['election']} = "
         f"[bold]{after['value']:.4f}[/bold] ({after['lower']:.4f} to {after['upper']:.4f}, "
         f"{after['coverage']:.0%} interval), was {before['value']:.4f} before {month} arrived"
     )
@@ -227,7 +233,7 @@ def _last_month(made: Loaded, port: int, console: Console) -> float:
 
 
 def _prediction(ask: Callable[..., Any], state: str) -> Mapping[str, float]:
-    page = ask("/v1/predictions", state=state, election=COMING, measure="turnout", limit="1")
+    page = ask("/v1/tables/predictions", state=state, election=COMING, measure="turnout", limit="1")
     items: Sequence[Mapping[str, float]] = page["items"]
     return items[0]
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 import dagster as dg
 
 from mlops_assets.modeling.assets.district_models import DISTRICT_SHARE, DISTRICT_VOTES, district_model_assets
-from mlops_assets.modeling.assets.export import export
 from mlops_assets.modeling.assets.monitoring import monitoring
 from mlops_assets.modeling.assets.person_turnout import (
     district_turnout,
     person_turnout,
     person_turnout_evaluation,
 )
+from mlops_assets.modeling.assets.served import SERVED
 from mlops_assets.modeling.assets.training_sets import district_elections_set, person_turnout_set
 from mlops_assets.platform.assets.definitions import build_defs
 
 
 def definitions() -> dg.Definitions:
-    """The assets of modeling, from training sets to the service's export."""
+    """The assets of modeling, from training sets to what the service offers."""
     return build_defs(
         name="modeling",
         assets=[
@@ -32,7 +32,7 @@ def definitions() -> dg.Definitions:
             *district_model_assets(DISTRICT_VOTES),
             *district_model_assets(DISTRICT_SHARE),
             monitoring,
-            export,
+            *SERVED,
         ],
     )
 

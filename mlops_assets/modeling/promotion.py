@@ -17,7 +17,7 @@ from mlops_assets.modeling.gate import REFERENCE, judge, reference
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.tables import published_table
-from mlops_assets.scoring.model_keys import signing_key, trusted_keys
+from mlops_assets.platform.security.model_keys import signing_key, trusted_keys
 from mlops_assets.scoring.records import ModelRecord
 from mlops_assets.scoring.signatures import check_signature, signed
 

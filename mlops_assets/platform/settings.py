@@ -172,7 +172,6 @@ class ServiceSettings(_Group):
         revoked: file with the revoked tokens and keys; beside ``keys`` when not set.
         signing_key: file with the private key (PEM) that signs tokens; only the ``token`` command reads it.
         public_documentation: whether the OpenAPI document and its page are served without a token.
-        person_features: whether exports carry the features of persons, by pseudonym, for look-up; modeling reads it.
         rate_per_second: requests that one principal may send, over all workers; ``burst`` of them at once.
         burst: see ``rate_per_second``.
         concurrency: requests of one principal that one worker answers at a time.
@@ -205,7 +204,6 @@ class ServiceSettings(_Group):
     revoked: Path | None = None
     signing_key: Path | None = None
     public_documentation: bool = False
-    person_features: bool = False
     rate_per_second: float = Field(default=1000.0, gt=0)
     burst: int = Field(default=2000, ge=1)
     concurrency: int = Field(default=64, ge=1)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from litestar import Litestar
@@ -18,11 +20,9 @@ from mlops_assets.platform.security.revocations import RevocationFile
 from mlops_assets.platform.security.token_verifier import TokenVerifier
 from mlops_assets.platform.security.verification_keys import Algorithm, KeyAddress, KeyFile
 from mlops_assets.platform.settings import Authentication
+from mlops_assets.serving.exports.catalog import CATALOG, Catalog
 from mlops_assets.serving.exports.condition import CONDITION, Condition
-from mlops_assets.serving.exports.follower import ExportFollower
-from mlops_assets.serving.exports.in_use import FOLLOWER, PAST_EXPORTS
 from mlops_assets.serving.exports.last_served import LastServed
-from mlops_assets.serving.exports.past import PastExports
 from mlops_assets.serving.exports.trust import Trust
 from mlops_assets.serving.gate import Gate
 from mlops_assets.serving.http.headers import finish_response, refuse_strays
@@ -33,8 +33,6 @@ from mlops_assets.serving.identity.authentication import Authenticator
 from mlops_assets.serving.identity.limits import ConcurrencyLimiter, RateLimiter
 from mlops_assets.serving.routes.api import API_ROUTES
 from mlops_assets.serving.routes.documentation import DOCUMENT, documentation_routes, openapi_document
-from mlops_assets.serving.routes.idempotency import Remembered
-from mlops_assets.serving.routes.scoring import REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,7 +48,7 @@ class Shared:
 
     Attributes:
         rate: the rate limiter.
-        last: the export that was taken over last.
+        last: the exports that were taken over last.
     """
 
     rate: RateLimiter
@@ -59,7 +57,8 @@ class Shared:
     @classmethod
     def of(cls, config: ServiceConfig) -> Self:
         """What a service of that configuration shares."""
-        return cls(RateLimiter(rate_per_second=config.rate_per_second, burst=config.burst), LastServed())
+        rate = RateLimiter(rate_per_second=config.rate_per_second, burst=config.burst)
+        return cls(rate, LastServed(Path(tempfile.mkdtemp(prefix="mlops-assets-served-"))))
 
 
 def application(config: ServiceConfig, *, shared: Shared | None = None, tls: ServerTls | None = None) -> Gate:
@@ -74,23 +73,20 @@ def application(config: ServiceConfig, *, shared: Shared | None = None, tls: Ser
         SettingsError: the address of the keys cannot be used.
     """
     metrics, shared = ServiceMetrics(), shared or Shared.of(config)
-    trust, remembered = Trust(config.model_keys), Remembered()
-    follower = ExportFollower(
+    catalog = Catalog(
         config.exports,
         poll_seconds=config.poll_seconds,
         metrics=metrics,
         last=shared.last,
-        trust=trust,
-        keys_changed=remembered.clear,
+        trust=Trust(config.model_keys),
     )
-    past = PastExports(config.exports, trust)
     verifier, authentication = _verifier(config), Authentication(config.authentication)
     guard = AccessGuard(
         Authenticator(verifier, authentication, config.certificate_principals),
         shared.rate,
         ConcurrencyLimiter(config.concurrency),
     )
-    condition = Condition(follower, verifier, tls)
+    condition = Condition(catalog, verifier, tls)
     public = config.public_documentation
     app = Litestar(
         route_handlers=[*API_ROUTES, *documentation_routes(public=public)],
@@ -98,12 +94,10 @@ def application(config: ServiceConfig, *, shared: Shared | None = None, tls: Ser
         before_request=refuse_strays,
         before_send=[finish_response],
         exception_handlers=exception_handlers(),
-        lifespan=[partial(_following, follower, past, verifier)],
+        lifespan=[partial(_following, catalog, verifier)],
         state=State(
             {
-                FOLLOWER: follower,
-                PAST_EXPORTS: past,
-                REMEMBERED: remembered,
+                CATALOG: catalog,
                 CONDITION: condition,
                 METRICS: metrics,
                 DOCUMENT: openapi_document(public=public, authentication=authentication),
@@ -133,17 +127,13 @@ def _verifier(config: ServiceConfig) -> TokenVerifier:
 
 
 @contextlib.asynccontextmanager
-async def _following(
-    follower: ExportFollower, past: PastExports, verifier: TokenVerifier, _: Litestar
-) -> AsyncIterator[None]:
-    await follower.look()
-    task = asyncio.create_task(follower.follow())
+async def _following(catalog: Catalog, verifier: TokenVerifier, _: Litestar) -> AsyncIterator[None]:
+    task = await catalog.start()
     try:
         yield
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        past.close()
-        follower.close()
+        catalog.close()
         verifier.keys.close()

@@ -21,13 +21,12 @@ from mlops_assets.modeling.assets import monitoring as monitor
 from mlops_assets.modeling.assets import person_turnout as turnout
 from mlops_assets.modeling.assets import training_sets as sets
 from mlops_assets.modeling.assets.district_models import DISTRICT_SHARE, DISTRICT_VOTES, district_model_assets
-from mlops_assets.modeling.assets.export import export
+from mlops_assets.modeling.assets.served import PERSON_FEATURES, PREDICTIONS, SERVED
 from mlops_assets.modeling.definitions import defs
 from mlops_assets.modeling.district_evaluation import evaluate
 from mlops_assets.modeling.district_model import labelled_rows, train
 from mlops_assets.modeling.district_votes import VOTES
 from mlops_assets.modeling.evidence import evidence_in
-from mlops_assets.modeling.export import EXPORTED, person_features, published_models, published_predictions
 from mlops_assets.modeling.gate import REFERENCE
 from mlops_assets.modeling.trained import evaluation_table
 from mlops_assets.modeling.training_sets import district_elections, person_cells
@@ -45,7 +44,7 @@ from mlops_assets.platform.lake.publish import Replacement, publish
 from mlops_assets.platform.lake.recorded import recorded_contents
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.stage import lease, stage
-from mlops_assets.platform.lake.tables import published_table
+from mlops_assets.platform.lake.tables import current_table, published_table
 from mlops_assets.platform.security.token_keys import read_keys
 from mlops_assets.platform.settings import Settings
 from mlops_assets.scoring.encoding import Encoding
@@ -139,7 +138,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstanc
         for state in ("GA", "NC"):
             materialize([turnout.district_turnout], f"2022|{state}", instance)
         materialize([monitor.monitoring], "2022", instance)
-        materialize([export], None, instance)
+        for export in SERVED:
+            if export.automate:
+                materialize([export.asset()], None, instance)
         yield instance
 
 
@@ -207,8 +208,8 @@ def metadata_of(instance: dg.DagsterInstance, contract: Contract) -> Mapping[str
 
 
 @pytest.mark.usefixtures("lake")
-def test_the_export_holds_every_district_of_both_measures() -> None:
-    with open_export(Settings.load().exports) as opened:
+def test_the_export_holds_every_district_of_all_measures() -> None:
+    with open_export(Settings.load().exports / "predictions") as opened:
         rows = opened.connection.execute(
             "SELECT measure, count(*), min(value), max(value), count(DISTINCT model_version) FROM predictions "
             "GROUP BY measure ORDER BY measure"
@@ -222,42 +223,44 @@ def test_the_export_holds_every_district_of_both_measures() -> None:
     assert all(0 <= row[2] < row[3] for row in rows)
     hashes = provenance["content_hashes"]
     assert isinstance(hashes, dict)
-    assert hashes.keys() == {contract.key.to_user_string() for contract in EXPORTED}
+    assert hashes.keys() == {contract.key.to_user_string() for contract in PREDICTIONS.tables}
 
 
 @pytest.mark.usefixtures("lake")
-def test_the_export_carries_the_models_behind_its_predictions_ready_to_be_loaded() -> None:
+def test_the_exports_of_models_hold_those_behind_the_predictions_ready_to_be_loaded() -> None:
     settings = Settings.load()
     trusted = read_keys(settings.model_keys)
-    with open_export(settings.exports, trusted=trusted) as opened:
+    with open_export(settings.exports / "predictions", trusted=trusted) as opened:
         predicted = dict(opened.connection.execute("SELECT DISTINCT model_version, model_name FROM predictions"))
-        loaded = LoadedModels(opened, trusted)
-    assert {model.version: model.name for model in loaded.latest} == predicted
+    loaded: dict[str, str] = {}
+    for name in set(predicted.values()):
+        with open_export(settings.exports / f"{name}_model", trusted=trusted) as opened:
+            loaded |= {model.version: model.name for model in LoadedModels(opened, trusted).latest}
+    assert loaded == predicted
 
 
 @pytest.mark.usefixtures("lake")
-def test_features_of_persons_are_what_the_model_reads_and_nothing_more() -> None:
+def test_features_of_persons_are_what_models_may_read_and_nothing_more() -> None:
     with LakeSession(Settings.load()) as session:
-        found = published_predictions(session)
-        exported = published_models(session, found)
-        assert exported is not None
-        batches = person_features(session, found, exported)
-        assert batches is not None
-        table = batches.read_all()
-    [turnout_model] = [row for row in exported.to_pylist() if row["name"] == models.PERSON_TURNOUT.table]
-    read = Encoding.model_validate(ModelRecord.of_row(turnout_model).parameters[ENCODING]).columns
-    assert set(table.column_names) == {"state", "person_token", *read}
-    assert not {"voted", "district", "election"} & set(table.column_names)
-    assert table.num_rows == len(set(zip(table["state"].to_pylist(), table["person_token"].to_pylist(), strict=True)))
-    assert table.num_rows > 0
+        contract = features.PERSON_TURNOUT
+        PERSON_FEATURES.renew(session, [contract])
+        read = current_table(session, models.PERSON_TURNOUT).to_pyarrow().sort_by("election").to_pylist()[-1]
+    columns = Encoding.model_validate(ModelRecord.of_row(read).parameters[ENCODING]).columns
+    with open_export(Settings.load().exports / "person_features") as opened:
+        record = opened.manifest.tables["person_features"]
+        elections = opened.connection.execute("SELECT DISTINCT election FROM person_features").fetchall()
+    assert {"state", "person_token", *columns} <= record.columns.keys()
+    assert not {"voted", "district", "county"} & record.columns.keys()
+    assert record.rows > 0
+    assert len(elections) == 1
 
 
 def test_an_unchanged_lake_gives_the_same_export(lake: dg.DagsterInstance) -> None:
-    with open_export(Settings.load().exports) as opened:
+    with open_export(Settings.load().exports / "predictions") as opened:
         before = opened.manifest.export_id
     materialize([turnout.district_turnout], "2022|NC", lake)
-    result = materialize([export], None, lake)
-    [event] = result.asset_materializations_for_node("serving__export")
+    result = materialize([PREDICTIONS.asset()], None, lake)
+    [event] = result.asset_materializations_for_node("served__predictions")
     assert event.metadata["export_id"].value == before
 
 
@@ -401,12 +404,12 @@ def test_monitoring_estimates_before_the_outcome_and_measures_after_it(lake: dg.
 
 @pytest.mark.usefixtures("lake")
 def test_predictions_name_the_features_and_the_model_they_were_made_from() -> None:
-    with LakeSession(Settings.load()) as session:
-        found = published_predictions(session)
-    versions = set(found.table.column("features_version").to_pylist())
+    with open_export(Settings.load().exports / "predictions") as opened:
+        versions = {row[0] for row in opened.connection.execute("SELECT DISTINCT features_version FROM predictions")}
+        hashes = cast("dict[str, dict[str, str]]", opened.manifest.provenance["content_hashes"])
     assert len(versions) == 3
     assert all(version.startswith("v1:") for version in versions)
-    assert set(found.content_hashes[predictions.DISTRICT_TURNOUT.key.to_user_string()]) == {"2022|GA", "2022|NC"}
+    assert set(hashes[predictions.DISTRICT_TURNOUT.key.to_user_string()]) == {"2022|GA", "2022|NC"}
 
 
 @pytest.mark.usefixtures("lake")
@@ -452,13 +455,13 @@ def _publish_cells(persons: pa.Table) -> None:
 def test_an_export_without_predictions_fails_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLOPS_ASSETS_HOME", str(tmp_path / "home"))
     result = dg.materialize(
-        [export, *(contract.spec() for contract in EXPORTED)], selection=[export.key], raise_on_error=False
+        [PREDICTIONS.asset(), *(contract.spec() for contract in PREDICTIONS.tables)],
+        selection=["served/predictions"],
+        raise_on_error=False,
     )
     assert not result.success
     [failure] = result.get_step_failure_events()
-    assert "Materialize predictions of at least one election first" in str(
-        failure.step_failure_data.error_display_string
-    )
+    assert "Materialize at least one partition first" in str(failure.step_failure_data.error_display_string)
 
 
 def test_the_location_loads_and_every_model_asset_follows_its_inputs() -> None:
@@ -466,12 +469,11 @@ def test_the_location_loads_and_every_model_asset_follows_its_inputs() -> None:
     dg.Definitions.validate_loadable(definitions)
     graph = definitions.resolve_asset_graph()
     own = {
-        key
-        for key in graph.materializable_asset_keys
-        if key.path[0] in {"training", "models", "predictions", "serving"}
+        key for key in graph.materializable_asset_keys if key.path[0] in {"training", "models", "predictions", "served"}
     }
-    assert len(own) == 13
-    assert all(graph.get(key).automation_condition is not None for key in own)
+    assert len(own) == 17
+    by_hand = {key for key in own if graph.get(key).automation_condition is None}
+    assert by_hand == {dg.AssetKey(["served", "person_features"])}
 
 
 @pytest.mark.parametrize("forecast", FORECAST_YEARS)

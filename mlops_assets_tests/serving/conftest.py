@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets.serving.identity.scopes import Scope
-from mlops_assets_tests.serving.sample import export_everything
+from mlops_assets_tests.serving.sample import EVERYTHING, export_everything
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def _service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(name="client", scope="session")
 def _client(service: Service) -> Iterator[httpx.Client]:
     """A client whose token may do everything."""
-    with service.client(service.token(scopes=tuple(Scope))) as client:
+    with service.client(service.token(scopes=EVERYTHING)) as client:
         yield client
 
 

@@ -1,4 +1,4 @@
-"""A small export: predictions of two states, elections and measures, a model with an encoding, features of persons.
+"""Small exports: predictions of districts, a model with an encoding, features of persons, and customers of a company.
 
 Put here the rows that the service's tests share. Keep out anything that needs the lake.
 """
@@ -6,17 +6,19 @@ Put here the rows that the service's tests share. Keep out anything that needs t
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mlops_assets.platform.exports.export import DEFAULT_KEEP, write_export
+from mlops_assets.platform.exports.manifest import Mode, ServedAs
 from mlops_assets.platform.security import token_keys
 from mlops_assets.scoring.encoding import Encoding, Number, OneOf
 from mlops_assets.scoring.signatures import signed
-from mlops_assets.serving.exports import models, person_features
-from mlops_assets.serving.exports.predictions import KEY, TABLE
+from mlops_assets.serving.exports import models
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.scoring.models import linear_graph, record_of
 
 if TYPE_CHECKING:
@@ -33,6 +35,24 @@ MODEL_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 """Signs the sample's models and exports; of tests alone."""
 PERSONS = ("0" * 31 + "1", "0" * 31 + "2", "0" * 31 + "3")
 ROWS = len(ELECTIONS) * len(MEASURES) * sum(len(numbers) for numbers in DISTRICTS.values())
+
+
+TABLE, KEY = "predictions", ("election", "state", "district", "measure")
+PREDICTIONS_SERVED = ServedAs(
+    scope="predictions:read", limit_by=("state",), filters=KEY, latest="election", description="What is predicted."
+)
+CUSTOMERS = "customers"
+CUSTOMERS_SERVED = ServedAs(
+    scope="customers:read",
+    limit_by=("territory",),
+    filters=("month", "customer", "territory", "active", "since", "seen", "note"),
+    latest="month",
+)
+FEATURES = "person_features"
+FEATURES_SERVED = ServedAs(mode=Mode.LOOKUP, scope="features:read", limit_by=("state",))
+READ = "predictions:read"
+"""The scope of the predictions."""
+EVERYTHING = (*Scope, READ, CUSTOMERS_SERVED.scope, FEATURES_SERVED.scope)
 
 
 def predictions(model_version: str = "v1") -> pa.Table:
@@ -70,9 +90,9 @@ def turnout_model(fill: float = 40.0, *, key: Ed25519PrivateKey = MODEL_KEY) -> 
 
 
 def model_rows(*records: ModelRecord) -> pa.Table:
-    """Rows as the export's table of models holds them, each for an election of its own."""
+    """Rows as the export's table of models holds them, oldest first."""
     return pa.Table.from_pylist(
-        [{"election": str(2022 + 2 * number), **record.row()} for number, record in enumerate(records)]
+        [{"trained_for": str(2022 + 2 * number), **record.row()} for number, record in enumerate(records)]
     )
 
 
@@ -94,26 +114,81 @@ def features() -> pa.Table:
     )
 
 
+def customers(months: int = 2) -> pa.Table:
+    """Customers of two territories by month, with a column of each kind that a table may have."""
+    rows = [
+        {
+            "month": f"2024-{month:02}",
+            "customer": number,
+            "territory": "north" if number % 2 else "south",
+            "active": number % 3 != 0,
+            "churn": number / 10,
+            "since": date(2020, 1, number),
+            "seen": datetime(2024, 1, number, 12, tzinfo=UTC),
+            "note": None if number % 4 == 0 else f"note {number}",
+        }
+        for month in range(1, months + 1)
+        for number in range(1, 11)
+    ]
+    return pa.Table.from_pylist(rows)
+
+
 def export_predictions(
-    folder: Path,
-    model_version: str = "v1",
-    *records: ModelRecord,
-    keep: int = DEFAULT_KEEP,
-    key: Ed25519PrivateKey | None = MODEL_KEY,
+    folder: Path, model_version: str = "v1", *, keep: int = DEFAULT_KEEP, key: Ed25519PrivateKey | None = MODEL_KEY
 ) -> ExportManifest:
-    """Make an export of them current; models, and features with them, only where records are given.
+    """Make an export of the predictions current."""
+    return write_export(
+        folder / TABLE,
+        {TABLE: predictions(model_version)},
+        {"lake_snapshot": 7, "model": model_version},
+        keys={TABLE: KEY},
+        served={TABLE: PREDICTIONS_SERVED},
+        keep=keep,
+        signing_key=key,
+    )
+
+
+def export_customers(folder: Path, months: int = 2, *, served: ServedAs = CUSTOMERS_SERVED) -> ExportManifest:
+    """Make an export of the customers current."""
+    return write_export(
+        folder / CUSTOMERS,
+        {CUSTOMERS: customers(months)},
+        {},
+        keys={CUSTOMERS: ("month", "customer")},
+        served={CUSTOMERS: served},
+        signing_key=MODEL_KEY,
+    )
+
+
+def export_features(folder: Path) -> ExportManifest:
+    """Make an export of the features of persons current."""
+    return write_export(
+        folder / FEATURES,
+        {FEATURES: features()},
+        {},
+        keys={FEATURES: ("state", "person_token")},
+        served={FEATURES: FEATURES_SERVED},
+        signing_key=MODEL_KEY,
+    )
+
+
+def export_models(folder: Path, *records: ModelRecord, key: Ed25519PrivateKey | None = MODEL_KEY) -> ExportManifest:
+    """Make an export of those versions of the model current.
 
     A service without models starts much faster: it imports no Arrow and no runtime.
     """
-    tables: dict[str, pa.Table] = {TABLE: predictions(model_version)}
-    keys: dict[str, tuple[str, ...]] = {TABLE: KEY}
-    if records:
-        tables |= {models.TABLE: model_rows(*records), person_features.TABLE: features()}
-        keys |= {models.TABLE: models.KEY, person_features.TABLE: person_features.KEY}
-    provenance = {"lake_snapshot": 7, "model": model_version}
-    return write_export(folder, tables, provenance, keys=keys, keep=keep, signing_key=key)
+    return write_export(
+        folder / MODEL,
+        {models.TABLE: model_rows(*records)},
+        {},
+        keys={models.TABLE: models.KEY},
+        signing_key=key,
+    )
 
 
-def export_everything(folder: Path) -> ExportManifest:
-    """The same with the sample's model and features of persons."""
-    return export_predictions(folder, "v1", turnout_model())
+def export_everything(folder: Path) -> None:
+    """Make all of them current."""
+    export_predictions(folder)
+    export_customers(folder)
+    export_features(folder)
+    export_models(folder, turnout_model())

@@ -12,8 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mlops_assets.serving.identity.scopes import Scope
-from mlops_assets_tests.serving.sample import ELECTIONS, MODEL, PERSONS, turnout_model
+from mlops_assets_tests.serving.sample import ELECTIONS, EVERYTHING, MODEL, PERSONS, turnout_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,12 +29,25 @@ expected-statuses = [400, 401, 403, 404, 405, 410, 413, 415, 422, 431]
 """
 
 
-_EXAMPLES: Final[dict[str, object]] = {"name": MODEL, "version": turnout_model().version, "election": ELECTIONS[0]}
-_BODIES: Final[dict[str, object]] = {
-    "ScoreRequest": {"rows": [{"age": 40, "party": "DEM"}, {"age": None, "party": "REP"}]},
-    "InferenceRequest": {"inputs": [{"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [40, 1]}]},
-    "FeatureRequest": {"state": "NC", "person_tokens": list(PERSONS)},
+_EXAMPLES: Final[dict[str, object]] = {
+    "name": MODEL,
+    "version": turnout_model().version,
+    "election": ELECTIONS[0],
+    "state": "NC",
+    "district": "01",
+    "measure": "turnout",
+    "month": "2024-01",
+    "customer": 3,
+    "territory": "north",
 }
+_BODIES: Final[dict[str, object]] = {
+    "score": {"rows": [{"age": 40, "party": "DEM"}, {"age": None, "party": "REP"}]},
+    "infer": {"inputs": [{"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [40, 1]}]},
+    "predictions": {"keys": [{"state": "NC", "district": "01", "measure": "turnout"}]},
+    "customers": {"keys": [{"customer": 3}, {"customer": 4, "month": "2024-01"}]},
+    "person_features": {"keys": [{"state": "NC", "person_token": person} for person in PERSONS]},
+}
+"""Bodies that the sample's exports can answer, by the last part of the address."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ def run(service: Service, folder: Path, *, examples: int, seed: int = 1) -> Camp
     """
     configuration = folder / "schemathesis.toml"
     configuration.write_text(_CONFIGURATION, encoding="utf-8")
-    token = service.token(scopes=tuple(Scope))
+    token = service.token(scopes=EVERYTHING)
     document = folder / "openapi.json"
     with service.client(token) as client:
         document.write_text(json.dumps(_fitting(client.get("/openapi.json").json())), encoding="utf-8")
@@ -88,10 +100,12 @@ def run(service: Service, folder: Path, *, examples: int, seed: int = 1) -> Camp
 
 def _fitting(document: dict[str, Any]) -> dict[str, Any]:
     """The document with examples that the sample export can answer, so that requests get behind the first check."""
-    for operation in (operation for methods in document["paths"].values() for operation in methods.values()):
+    operations = [(path, operation) for path, methods in document["paths"].items() for operation in methods.values()]
+    for path, operation in operations:
         for parameter in operation.get("parameters", []):
             if parameter["name"] in _EXAMPLES:
+                parameter.pop("example", None)
                 parameter["examples"] = {"fitting": {"value": _EXAMPLES[parameter["name"]]}}
         for content in operation.get("requestBody", {}).get("content", {}).values():
-            content["example"] = _BODIES[content["schema"]["$ref"].rsplit("/", maxsplit=1)[-1]]
+            content["example"] = _BODIES[path.rsplit("/", maxsplit=1)[-1]]
     return document

@@ -27,11 +27,10 @@ from mlops_assets.platform.security.token_keys import create_keys
 from mlops_assets.platform.security.tokens import issue_token
 from mlops_assets.serving import server, supervisor
 from mlops_assets.serving.config import ServiceConfig
-from mlops_assets.serving.exports import follower, predictions
-from mlops_assets.serving.identity.scopes import Scope
+from mlops_assets.serving.exports import follower, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
     from mlops_assets.platform.exports.export import Export
@@ -88,8 +87,9 @@ class Service:
     def token(
         self,
         *,
-        scopes: Iterable[str] = (Scope.READ_PREDICTIONS,),
+        scopes: Iterable[str] = ("predictions:read", "exports:read"),
         states: Iterable[str] | None = None,
+        limits: Mapping[str, Iterable[str]] | None = None,
         principal: str = "test-client",
     ) -> str:
         return issue_token(
@@ -99,7 +99,7 @@ class Service:
             signing_key=self.signing_key,
             issuer=ISSUER,
             audience=AUDIENCE,
-            limits=None if states is None else {"state": states},
+            limits=limits if states is None else {"state": states},
         )
 
     def client(self, token: str | None = None, *, identity: tuple[Path, Path] | None = None) -> httpx.Client:
@@ -216,7 +216,7 @@ def main() -> None:
     }
     faults = json.loads(sys.argv[3])
     if faults["damaged"]:
-        vars(predictions)["PredictionTable"].page = _fail
+        vars(table)["ServedTable"].one = _fail
     vars(follower)["open_export"] = _held(vars(follower)["open_export"], Path(faults["hold"]))
     if faults["hung_seconds"] is not None:
         vars(supervisor)["_HUNG_SECONDS"] = faults["hung_seconds"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-PROTECTED = ("/v1/predictions", "/v1/predictions/NC/12", "/v1/export", "/openapi.json", "/docs")
+PROTECTED = ("/v1/tables/predictions", "/v1/tables/predictions/NC/12/turnout", "/v1/exports", "/openapi.json")
 
 
 def claims(**changes: object) -> dict[str, object]:
@@ -101,7 +101,7 @@ def test_every_route_but_health_needs_a_token(stranger: httpx.Client, path: str)
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Basic dXNlcjpwYXNz", "token"])
 def test_a_header_without_bearer_token_counts_as_none(stranger: httpx.Client, header: str) -> None:
-    answer = stranger.get("/v1/export", headers={"Authorization": header})
+    answer = stranger.get("/v1/exports", headers={"Authorization": header})
     assert (answer.status_code, "error" in answer.headers["www-authenticate"]) == (401, False)
 
 
@@ -112,7 +112,7 @@ def test_two_authorization_headers_are_refused_whichever_comes_first(
     token = service.token()
     pair = [("Authorization", f"Bearer {token}"), ("authorization", second.format(token=token))]
     for headers in (pair, pair[::-1]):
-        answer = stranger.get("/v1/predictions/NC/12", headers=headers)
+        answer = stranger.get("/v1/tables/predictions/NC/12/turnout", headers=headers)
         assert answer.status_code == 400
         assert answer.headers["content-type"] == "application/problem+json"
         assert 'error="invalid_request"' in answer.headers["www-authenticate"]
@@ -142,41 +142,41 @@ def test_a_token_without_the_scope_reads_no_predictions(service: Service, path: 
 def test_a_district_of_another_state_is_refused_whether_or_not_it_exists(
     nc_client: httpx.Client, district: str
 ) -> None:
-    assert nc_client.get(f"/v1/predictions/GA/{district}").status_code == 403
+    assert nc_client.get(f"/v1/tables/predictions/GA/{district}/turnout").status_code == 403
 
 
 def test_a_limited_token_reads_its_own_state(nc_client: httpx.Client) -> None:
-    assert nc_client.get("/v1/predictions/NC/12").status_code == 200
+    assert nc_client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
 
 
 def test_a_list_shows_a_limited_token_its_own_states_only(nc_client: httpx.Client) -> None:
-    items = nc_client.get("/v1/predictions", params={"limit": 500}).json()["items"]
+    items = nc_client.get("/v1/tables/predictions", params={"limit": 500}).json()["items"]
     assert {item["state"] for item in items} == {"NC"}
 
 
 def test_a_list_of_another_state_is_refused(nc_client: httpx.Client) -> None:
-    assert nc_client.get("/v1/predictions", params={"state": "GA"}).status_code == 403
+    assert nc_client.get("/v1/tables/predictions", params={"state": "GA"}).status_code == 403
 
 
 def test_a_cursor_from_a_wider_token_does_not_widen_a_limited_one(
     client: httpx.Client, nc_client: httpx.Client
 ) -> None:
-    cursor = client.get("/v1/predictions", params={"limit": 1}).json()["next_cursor"]
-    items = nc_client.get("/v1/predictions", params={"cursor": cursor, "limit": 500}).json()["items"]
+    cursor = client.get("/v1/tables/predictions", params={"limit": 1}).json()["next_cursor"]
+    items = nc_client.get("/v1/tables/predictions", params={"cursor": cursor, "limit": 500}).json()["items"]
     assert {item["state"] for item in items} == {"NC"}
 
 
 def test_a_version_known_to_a_wider_token_is_not_confirmed_to_a_limited_one(
     client: httpx.Client, nc_client: httpx.Client
 ) -> None:
-    etag = client.get("/v1/predictions").headers["etag"]
-    assert nc_client.get("/v1/predictions", headers={"If-None-Match": etag}).status_code == 200
+    etag = client.get("/v1/tables/predictions").headers["etag"]
+    assert nc_client.get("/v1/tables/predictions", headers={"If-None-Match": etag}).status_code == 200
 
 
 def test_a_token_limited_to_no_state_sees_none(service: Service) -> None:
     with service.client(service.token(states=[])) as client:
-        assert client.get("/v1/predictions").json()["items"] == []
-        assert client.get("/v1/predictions/NC/12").status_code == 403
+        assert client.get("/v1/tables/predictions").json()["items"] == []
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 403
 
 
 def test_a_route_whose_author_forgot_about_access_is_open_to_nobody(tmp_path: Path) -> None:
@@ -210,8 +210,11 @@ def audit_line(service: Service, request_id: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/v1/predictions/NC/12", {"decision": "allow", "reason": None, "limit": None, "status": 200}),
-        ("/v1/predictions/GA/12", {"decision": "deny", "reason": "limit", "limit": "state", "status": 403}),
+        ("/v1/tables/predictions/NC/12/turnout", {"decision": "allow", "reason": None, "limit": None, "status": 200}),
+        (
+            "/v1/tables/predictions/GA/12/turnout",
+            {"decision": "deny", "reason": "limit", "limit": "state", "status": 403},
+        ),
         ("/nowhere", {"decision": "deny", "reason": "no_route", "route": None, "status": 404}),
     ],
 )
@@ -226,14 +229,14 @@ def test_each_decision_leaves_one_line_in_the_audit_trail(
 
 def test_the_audit_trail_names_the_application_and_never_the_token(service: Service, stranger: httpx.Client) -> None:
     token = service.token()
-    path = "/v1/predictions?state=NC&district=12"
+    path = "/v1/tables/predictions?state=NC&district=12"
     good = stranger.get(path, headers={"Authorization": f"Bearer {token}", "X-Request-ID": "my-request-1"})
     bad = stranger.get(path, headers={"Authorization": f"Bearer {token}x"})
     assert good.headers["x-request-id"] == "my-request-1"
     line = audit_line(service, "my-request-1")
     assert line["principal"] == "test-client"
     assert line["token_id"] == jwt.decode(token, options={"verify_signature": False})["jti"]
-    assert line["route"] == "/v1/predictions"
+    assert (line["route"], line["table"]) == ("/v1/tables/{table}", "predictions")
     denied = audit_line(service, bad.headers["x-request-id"])
     assert (denied["decision"], denied["principal"], denied["status"]) == ("deny", None, 401)
     text = (service.folder / "service.log").read_text(encoding="utf-8")
@@ -241,12 +244,12 @@ def test_the_audit_trail_names_the_application_and_never_the_token(service: Serv
 
 
 def test_a_request_id_that_could_forge_a_line_is_replaced(service: Service, stranger: httpx.Client) -> None:
-    answer = stranger.get("/v1/export", headers={"X-Request-ID": 'a"} {"decision": "allow'})
+    answer = stranger.get("/v1/exports", headers={"X-Request-ID": 'a"} {"decision": "allow'})
     assert len(answer.headers["x-request-id"]) == 32
     assert audit_line(service, answer.headers["x-request-id"])["decision"] == "deny"
 
 
 def test_health_is_not_in_the_audit_trail(service: Service, stranger: httpx.Client) -> None:
     request_id = stranger.get("/health/live").headers["x-request-id"]
-    audit_line(service, stranger.get("/v1/export").headers["x-request-id"])
+    audit_line(service, stranger.get("/v1/exports").headers["x-request-id"])
     assert not [line for line in service.log() if line.get("request_id") == request_id]

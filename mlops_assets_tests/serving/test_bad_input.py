@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlops_assets.serving.identity.scopes import Scope
-from mlops_assets_tests.serving.sample import MODEL
+from mlops_assets_tests.serving.sample import EVERYTHING, MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 SCORE = f"/v1/models/{MODEL}/score"
 INFER = f"/v2/models/{MODEL}/infer"
-LOOKUP = "/v1/features/lookup"
+LOOKUP = "/v1/lookup/person_features"
 TAKING_A_BODY = (SCORE, INFER, LOOKUP)
 JSON = {"Content-Type": "application/json"}
 MEGABYTE = 1024 * 1024
@@ -97,9 +96,9 @@ def resident_megabytes(service: Service) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
-@pytest.mark.parametrize("path", [*TAKING_A_BODY, "/v1/predictions", "/v1/nowhere"])
+@pytest.mark.parametrize("path", [*TAKING_A_BODY, "/v1/tables/predictions", "/v1/nowhere"])
 def test_a_hundred_megabytes_are_refused_by_their_length_before_they_come(service: Service, path: str) -> None:
-    token = service.token(scopes=tuple(Scope))
+    token = service.token(scopes=EVERYTHING)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {100 * MEGABYTE}\r\n\r\n"
@@ -112,7 +111,7 @@ def test_a_hundred_megabytes_are_refused_by_their_length_before_they_come(servic
 
 @pytest.mark.parametrize("path", TAKING_A_BODY)
 def test_a_body_without_a_length_is_refused_while_it_comes(service: Service, path: str) -> None:
-    token = service.token(scopes=tuple(Scope))
+    token = service.token(scopes=EVERYTHING)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
         "Transfer-Encoding: chunked\r\n\r\n"
@@ -134,7 +133,7 @@ def test_a_hundred_megabytes_without_a_length_take_no_memory(client: httpx.Clien
 
 
 def test_a_length_that_is_none_is_refused(service: Service) -> None:
-    token = service.token(scopes=tuple(Scope))
+    token = service.token(scopes=EVERYTHING)
     for length in ("-1", "1e3", "0x10", "9" * 40, "1, 1", "५"):
         head = (
             f"POST {SCORE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
@@ -161,7 +160,7 @@ def test_both_a_length_and_chunks_are_refused_or_leave_no_second_request(service
 
 
 def test_a_client_that_goes_away_in_the_middle_of_a_body_harms_nobody(service: Service, client: httpx.Client) -> None:
-    token = service.token(scopes=tuple(Scope))
+    token = service.token(scopes=EVERYTHING)
     head = (
         f"POST {SCORE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
         "Content-Length: 1000\r\n\r\n{"
@@ -170,7 +169,7 @@ def test_a_client_that_goes_away_in_the_middle_of_a_body_harms_nobody(service: S
         with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
             connection.sendall(head.encode())
     time.sleep(0.2)
-    assert client.get("/v1/export").status_code == 200
+    assert client.get("/v1/exports").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -178,46 +177,52 @@ def test_a_client_that_goes_away_in_the_middle_of_a_body_harms_nobody(service: S
     [
         "/v1/../v1/export",
         "/v1/%2e%2e/export",
-        "/v1/predictions/NC/../../export",
-        "/v1/predictions/NC/%2e%2e%2fexport",
-        "/v1/predictions/NC%2f12",
-        "/v1/predictions/NC/12%00",
-        "/v1/predictions/NC/12%0d%0aX-Injected:%20yes",
-        "/v1/predictions/NC/12%0A",
+        "/v1/tables/predictions/NC/../../export",
+        "/v1/tables/predictions/NC/%2e%2e%2fexport",
+        "/v1/tables/predictions/NC%2f12",
+        "/v1/tables/predictions/NC/12%00",
+        "/v1/tables/predictions/NC/12%0d%0aX-Injected:%20yes",
+        "/v1/tables/predictions/NC/12%0A",
         "/v1/%70redictions/NC/12",
         "/v%31/predictions/NC/12",
-        "/v1/predictions/N%43/12",
-        "/v1/predictions/NC/12/",
+        "/v1/tables/predictions/N%43/12",
+        "/v1/tables/predictions/NC/12/",
         "//v1/export",
         "/v1//export",
         "/V1/export",
         "/v1/export;x=1",
-        "/v1/predictions/%ff%fe/12",
+        "/v1/tables/predictions/%ff%fe/12",
         "/v1/models/..%2f..%2fetc%2fpasswd",
         f"/v1/models/{'a' * 5000}",
         "/v2/models/person_turnout/versions/../ready",
         "/v2/",
         "/v2/models/%2e%2e/ready",
         "/.env",
-        "/v1/predictions?election=2020%00",
-        "/v1/predictions?as_of=../../../../etc/passwd",
-        "/v1/predictions?state=NC&state=GA",
-        "/v1/predictions?state[]=NC",
-        "/v1/predictions?measure=null",
-        "/v1/predictions?state=Null",
-        "/v1/predictions?as_of=null",
-        "/v1/predictions?limit=1&limit=2",
-        "/v1/predictions?limit=99999999999999999999999999",
-        "/v1/predictions?limit=1.5",
-        "/v1/predictions?cursor=" + "A" * 5000,
-        "/v1/predictions?%ff=1",
-        "/v1/predictions?" + "&".join(f"x{number}=1" for number in range(400)),
-        "/v1/predictions/NC/12?state=GA",
+        "/v1/tables/predictions?election=2020%00",
+        "/v1/tables/predictions?as_of=../../../../etc/passwd",
+        "/v1/tables/predictions?state=NC&state=GA",
+        "/v1/tables/predictions?state[]=NC",
+        "/v1/tables/predictions?as_of=null",
+        "/v1/tables/predictions?limit=1&limit=2",
+        "/v1/tables/predictions?limit=99999999999999999999999999",
+        "/v1/tables/predictions?limit=1.5",
+        "/v1/tables/predictions?cursor=" + "A" * 5000,
+        "/v1/tables/predictions?%ff=1",
+        "/v1/tables/predictions?" + "&".join(f"x{number}=1" for number in range(400)),
+        "/v1/tables/predictions/NC/12/turnout?state=GA",
+        "/v1/tables/customers?customer=NaN",
+        "/v1/tables/customers/1e3",
+        "/v1/tables/customers/%20",
+        "/v1/tables/customers/1%00",
+        "/v1/tables/%2e%2e",
+        "/v1/tables/predictions_by_state",
+        "/v1/tables/sqlite_schema",
+        "/v1/exports/..",
     ],
 )
 def test_a_path_or_query_that_is_none_is_refused(service: Service, path: str) -> None:
     # Past httpx, which would tidy the path up.
-    token = service.token(scopes=tuple(Scope))
+    token = service.token(scopes=EVERYTHING)
     with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
         connection.sendall(head.encode())
@@ -233,10 +238,10 @@ def test_a_path_or_query_that_is_none_is_refused(service: Service, path: str) ->
 def test_a_storm_of_bad_requests_leaves_the_service_as_small_as_before(client: httpx.Client, service: Service) -> None:
     def storm(count: int) -> None:
         for number in range(count):
-            client.post(SCORE, content=b"[" * 20_000, headers={**JSON, "Idempotency-Key": f"key-of-{number}-x"})
+            client.post(SCORE, content=b"[" * 20_000, headers=JSON)
             client.get(f"/v1/models/unknown-{number}")
-            client.get(f"/v1/predictions?unknown{number}=1")
-            client.get(f"/v1/predictions?as_of={number:032x}")
+            client.get(f"/v1/tables/predictions?unknown{number}=1")
+            client.get(f"/v1/tables/predictions?as_of={number:032x}")
 
     storm(50)
     before = resident_megabytes(service)
@@ -247,15 +252,15 @@ def test_a_storm_of_bad_requests_leaves_the_service_as_small_as_before(client: h
 def test_an_answer_never_repeats_what_was_sent(client: httpx.Client) -> None:
     secret = "a-token-pasted-in-the-wrong-place"  # noqa: S105  not one
     requests: list[tuple[str, str, dict[str, Any]]] = [
-        ("GET", f"/v1/predictions?state={secret}", {}),
-        ("GET", f"/v1/predictions/NC/{secret}", {}),
+        ("GET", f"/v1/tables/predictions?state={secret}", {}),
+        ("GET", f"/v1/tables/predictions/NC/{secret}", {}),
         ("GET", f"/v1/models/{secret}", {}),
         ("GET", f"/v2/models/{secret}", {}),
         ("GET", f"/{secret}", {}),
         ("POST", SCORE, {"json": {"rows": [{"age": secret, "party": secret}]}}),
         ("POST", SCORE, {"json": {"rows": [{secret: 1}]}}),
         ("POST", SCORE, {"json": {"rows": secret}}),
-        ("POST", LOOKUP, {"json": {"state": secret, "person_tokens": [secret]}}),
+        ("POST", LOOKUP, {"json": {"keys": [{"state": secret, "person_token": secret}]}}),
         ("POST", INFER, {"json": {"inputs": [{"name": secret, "shape": [1], "datatype": secret}]}}),
     ]
     for method, path, others in requests:

@@ -90,14 +90,14 @@ def test_a_certificate_stands_for_the_declared_principal_with_its_scopes_and_sta
     by_certificate: Service, office: Office
 ) -> None:
     with by_certificate.client(identity=office.client("dashboard")) as client:
-        assert client.get("/v1/predictions/NC/12").status_code == 200
-        assert client.get("/v1/predictions/GA/12").status_code == 403
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
+        assert client.get("/v1/tables/predictions/GA/12/turnout").status_code == 403
         answer = client.get("/metrics")
         assert (answer.status_code, answer.json()["detail"]) == (403, "The scope metrics:read is needed.")
         assert "www-authenticate" not in answer.headers
     with by_certificate.client(identity=office.client("prometheus")) as client:
         assert client.get("/metrics").status_code == 200
-        assert client.get("/v1/predictions").status_code == 403
+        assert client.get("/v1/tables/predictions").status_code == 403
     lines = [line for line in by_certificate.log() if line.get("route") == "/metrics"]
     assert [line["principal"] for line in lines] == ["dashboard", "prometheus"]
     assert all(len(line["certificate"]) == 43 for line in lines)
@@ -109,7 +109,7 @@ def test_a_certificate_that_stands_for_nobody_or_for_two_is_refused(
 ) -> None:
     certificate, key = office.client(name)
     with by_certificate.client(identity=(certificate, key)) as client:
-        answer = client.get("/v1/export")
+        answer = client.get("/v1/tables")
     assert answer.status_code == 401
     (line,) = [line for line in by_certificate.log() if line.get("request_id") == answer.headers["x-request-id"]]
     assert (line["reason"], line["certificate"]) == ("unknown_certificate", thumbprint_of(certificate))
@@ -118,7 +118,7 @@ def test_a_certificate_that_stands_for_nobody_or_for_two_is_refused(
 def test_neither_no_certificate_nor_a_token_instead_of_one_is_enough(by_certificate: Service) -> None:
     with by_certificate.client(by_certificate.token()) as client:
         assert client.get("/health/ready").status_code == 200
-        answer = client.get("/v1/export")
+        answer = client.get("/v1/tables")
     assert (answer.status_code, answer.json()["detail"]) == (401, "A client certificate is needed.")
     assert answer.headers["www-authenticate"] == 'Certificate realm="predictions"'
 
@@ -138,39 +138,39 @@ def test_a_withdrawn_declaration_holds_within_a_second_on_open_connections(
     by_certificate: Service, office: Office
 ) -> None:
     with by_certificate.client(identity=office.client("dashboard")) as client:
-        assert client.get("/v1/export").status_code == 200
+        assert client.get("/v1/tables").status_code == 200
         office.write("principals.toml", PRINCIPALS.replace("DNS:dashboard", "DNS:successor").encode())
         time.sleep(1)
-        assert client.get("/v1/export").status_code == 401
+        assert client.get("/v1/tables").status_code == 401
         office.write("principals.toml", b"[[principal]")
         time.sleep(1)
-        assert client.get("/v1/export").status_code == 503
+        assert client.get("/v1/tables").status_code == 503
         office.write("principals.toml", PRINCIPALS.encode())
         time.sleep(0.6)
-        assert client.get("/v1/export").status_code == 200
+        assert client.get("/v1/tables").status_code == 200
 
 
 def test_a_bound_token_opens_with_its_certificate_only(by_both: Service, office: Office) -> None:
     identity, other = office.client("dashboard"), office.client("other")
     token = bound(by_both, identity[0])
     with by_both.client(token, identity=identity) as client:
-        assert client.get("/v1/predictions/NC/12").status_code == 200
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
     with by_both.client(token, identity=other) as client:
-        answer = client.get("/v1/export")
+        answer = client.get("/v1/tables")
         assert answer.status_code == 401
     (line,) = [line for line in by_both.log() if line.get("request_id") == answer.headers["x-request-id"]]
     assert line["reason"] == "binding"
     with by_both.client(token) as client:
-        assert client.get("/v1/export").status_code == 401
+        assert client.get("/v1/tables").status_code == 401
     with by_both.client(identity=identity) as client:
-        assert client.get("/v1/export").status_code == 401
+        assert client.get("/v1/tables").status_code == 401
     with by_both.client(bound(by_both, None), identity=identity) as client:
-        assert client.get("/v1/export").status_code == 401
+        assert client.get("/v1/tables").status_code == 401
 
 
 def test_a_bound_token_is_worth_nothing_where_no_certificate_is_asked_for(service: Service, office: Office) -> None:
     with service.client(bound(service, office.client("dashboard")[0])) as client:
-        assert client.get("/v1/export").status_code == 401
+        assert client.get("/v1/tables").status_code == 401
 
 
 @pytest.mark.parametrize(

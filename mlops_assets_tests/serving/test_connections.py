@@ -159,7 +159,7 @@ def test_a_chunked_body_without_end_is_refused_once_it_is_too_long(strict: Servi
 
 def test_a_client_that_sends_100_megabytes_regardless_reads_why_they_were_refused(strict: Service) -> None:
     with connect(strict) as connection:
-        connection.sendall(b"POST /v1/predictions HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n")
+        connection.sendall(b"POST /v1/tables/predictions HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n")
         for _ in range(100):
             connection.sendall(b"a" * 1_048_576)
         connection.settimeout(4)
@@ -174,7 +174,7 @@ def test_many_idle_and_slow_connections_keep_nobody_else_out(strict: Service) ->
             connection.sendall(b"GET / HTTP/1.1\r\nX: ")
         with strict.client(strict.token()) as client:
             for _ in range(20):
-                assert client.get("/v1/predictions/NC/12").status_code == 200
+                assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
     finally:
         for connection in idle:
             connection.close()
@@ -190,7 +190,7 @@ def test_thousands_of_connections_keep_nobody_else_out(service: Service) -> None
             idle.append(connect(service))
             idle[-1].sendall(b"GET / HT")
         with service.client(service.token()) as client:
-            assert client.get("/v1/predictions/NC/12").status_code == 200
+            assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
     finally:
         for connection in idle:
             connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -11,13 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mlops_assets.platform.exports.export import current_export_id, pointer_path, write_export
+from mlops_assets.platform.exports.export import current_export_id, pointer_path
+from mlops_assets.platform.exports.manifest import ServedAs
 from mlops_assets.platform.security.token_keys import read_keys, retire_key, rotate_keys
-from mlops_assets.serving.exports.predictions import KEY, TABLE
-from mlops_assets_tests.serving.sample import MODEL_KEY, export_predictions, predictions
+from mlops_assets_tests.serving.sample import (
+    CUSTOMERS_SERVED,
+    EVERYTHING,
+    TABLE,
+    export_customers,
+    export_predictions,
+    predictions,
+)
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
@@ -37,7 +45,7 @@ def _own(tmp_path: Path) -> Iterator[Service]:
 
 def served_export(service: Service) -> str:
     with service.client(service.token()) as client:
-        return str(client.get("/v1/export").raise_for_status().json()["export_id"])
+        return str(client.get("/v1/exports/predictions").raise_for_status().json()["current"])
 
 
 def wait_until_served(service: Service, export_id: str) -> None:
@@ -53,7 +61,7 @@ def test_a_service_without_export_is_alive_but_not_ready_until_there_is_one(tmp_
     service.create_keys()
     with service, service.client(service.token()) as client:
         assert client.get("/health/live").status_code == 200
-        for path in ("/health/ready", "/v1/predictions", "/v1/predictions/NC/12", "/v1/export"):
+        for path in ("/health/ready", "/v1/tables/predictions", "/v1/tables/predictions/NC/12/turnout"):
             answer = client.get(path)
             assert answer.status_code == 503
             assert answer.headers["content-type"] == "application/problem+json"
@@ -62,7 +70,7 @@ def test_a_service_without_export_is_alive_but_not_ready_until_there_is_one(tmp_
         export_predictions(service.config.exports)
         service.wait_for_log("export served")
         assert client.get("/health/ready").status_code == 200
-        assert client.get("/v1/predictions/NC/12").status_code == 200
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
 
 
 def test_exports_are_swapped_under_load_without_a_failed_request(own: Service) -> None:
@@ -83,7 +91,12 @@ def test_exports_are_swapped_under_load_without_a_failed_request(own: Service) -
         return answers
 
     with ThreadPoolExecutor(4) as pool:
-        paths = ["/v1/predictions/NC/12", "/v1/predictions?limit=500", "/v1/predictions/GA/01", "/v1/predictions"]
+        paths = [
+            "/v1/tables/predictions/NC/12/turnout",
+            "/v1/tables/predictions?limit=500",
+            "/v1/tables/predictions/GA/01/turnout",
+            "/v1/tables/predictions",
+        ]
         asking = [pool.submit(ask, path) for path in paths]
         try:
             versions = {current_export_id(own.config.exports): "v1"}
@@ -103,59 +116,45 @@ def test_exports_are_swapped_under_load_without_a_failed_request(own: Service) -
 
 def test_a_new_export_changes_the_version_of_an_answer(own: Service) -> None:
     with own.client(own.token()) as client:
-        etag = client.get("/v1/predictions/NC/12").headers["etag"]
+        etag = client.get("/v1/tables/predictions/NC/12/turnout").headers["etag"]
         wait_until_served(own, export_predictions(own.config.exports, "v2").export_id)
-        answer = client.get("/v1/predictions/NC/12", headers={"If-None-Match": etag})
+        answer = client.get("/v1/tables/predictions/NC/12/turnout", headers={"If-None-Match": etag})
         assert answer.status_code == 200
         assert answer.headers["etag"] != etag
 
 
 def test_pages_go_on_after_a_swap(own: Service) -> None:
     with own.client(own.token()) as client:
-        first = client.get("/v1/predictions", params={"limit": 100}).json()
+        first = client.get("/v1/tables/predictions", params={"limit": 100}).json()
         wait_until_served(own, export_predictions(own.config.exports, "v2").export_id)
-        second = client.get("/v1/predictions", params={"limit": 100, "cursor": first["next_cursor"]}).json()
+        second = client.get("/v1/tables/predictions", params={"limit": 100, "cursor": first["next_cursor"]}).json()
     assert first["export_id"] != second["export_id"]
     assert len(first["items"]) + len(second["items"]) == len(predictions())
 
 
 def _point_to(service: Service, export_id: str) -> None:
-    staged = service.config.exports / "pointer.new"
+    staged = service.config.exports / TABLE / "pointer.new"
     staged.write_text(f"{export_id}\n", encoding="ascii")
-    staged.replace(pointer_path(service.config.exports))
+    staged.replace(pointer_path(service.config.exports / TABLE))
 
 
 def _corrupt(service: Service) -> None:
     """A published export whose data was damaged on the disk before the service looked at it."""
-    exports = service.config.exports
+    exports = service.config.exports / TABLE
     old = current_export_id(exports)
     elsewhere = service.folder / "elsewhere"
     new = export_predictions(elsewhere, "v2").export_id
-    data = elsewhere / new / "data.sqlite"
+    data = elsewhere / TABLE / new / "data.sqlite"
     with sqlite3.connect(data) as connection:
         connection.execute("UPDATE predictions SET value = 0.55")
     connection.close()
-    shutil.copytree(elsewhere / new, exports / new)
+    shutil.copytree(elsewhere / TABLE / new, exports / new)
     assert new != old
     _point_to(service, new)
 
 
-def _without_table(service: Service) -> None:
-    write_export(service.config.exports, {"others": pa.table({"a": [1]})}, {}, signing_key=MODEL_KEY)
-
-
-def _without_column(service: Service) -> None:
-    table = predictions().drop_columns(["coverage"])
-    write_export(service.config.exports, {TABLE: table}, {}, keys={TABLE: KEY}, signing_key=MODEL_KEY)
-
-
-def _without_key(service: Service) -> None:
-    write_export(service.config.exports, {TABLE: predictions()}, {}, signing_key=MODEL_KEY)
-
-
-def _without_rows(service: Service) -> None:
-    nothing = {TABLE: predictions().slice(0, 0)}
-    write_export(service.config.exports, nothing, {}, keys={TABLE: KEY}, signing_key=MODEL_KEY)
+def _of_another_signer(service: Service) -> None:
+    export_predictions(service.config.exports, "v2", key=Ed25519PrivateKey.generate())
 
 
 def _absent(service: Service) -> None:
@@ -170,10 +169,7 @@ def _pointer_damaged(service: Service) -> None:
     ("damage", "reason"),
     [
         (_corrupt, "the SHA-256 of data.sqlite differs"),
-        (_without_table, "no table predictions"),
-        (_without_column, "no table predictions with the columns"),
-        (_without_key, "has the key []"),
-        (_without_rows, "is empty"),
+        (_of_another_signer, "not among the 1 trusted"),
         (_absent, "it has no manifest.json"),
         (_pointer_damaged, "does not hold an export id"),
     ],
@@ -192,6 +188,57 @@ def test_a_bad_export_is_refused_and_logged_while_the_old_one_stays(own: Service
     assert len([line for line in own.log() if line["message"] == "export refused"]) == 1
 
 
+def test_a_file_that_is_altered_after_it_was_verified_is_not_answered_from(own: Service) -> None:
+    export_id = served_export(own)
+    data = own.config.exports / TABLE / export_id / "data.sqlite"
+    with own.client(own.token()) as client:
+        assert client.get("/v1/tables/predictions/NC/12/turnout").json()["row"]["value"] == 0.5
+        with data.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)
+            file.seek(-1, os.SEEK_END)
+            file.write(bytes([last[0] ^ 1]))
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 503
+        assert own.wait_for_log("export given up")["reason"] == "altered"
+        assert "SHA-256" in own.wait_for_log("export refused")["error"]
+    wait_until_served(own, export_predictions(own.config.exports, "v2").export_id)
+
+
+def test_a_table_of_another_name_is_served_without_a_restart(own: Service) -> None:
+    with own.client(own.token(scopes=EVERYTHING)) as client:
+        assert client.get("/v1/tables/customers").status_code == 404
+        export_customers(own.config.exports)
+        own.wait_for(lambda: client.get("/v1/tables/customers").is_success, "A service of customers")
+        assert client.get("/v1/tables/customers/1").json()["row"]["customer"] == 1
+
+
+def test_a_limit_that_is_declared_later_holds_for_past_versions_too(own: Service) -> None:
+    past = export_customers(own.config.exports, served=ServedAs(scope=CUSTOMERS_SERVED.scope)).export_id
+    limited = own.token(scopes=EVERYTHING, limits={"territory": ["north"]})
+    with own.client(own.token(scopes=EVERYTHING)) as client:
+        own.wait_for(lambda: client.get("/v1/tables/customers").is_success, "A service of customers")
+        now = export_customers(own.config.exports, months=3).export_id
+        own.wait_for(
+            lambda: client.get("/v1/tables/customers").json()["export_id"] == now, "A service of limited customers"
+        )
+    with own.client(limited) as client:
+        items = (
+            client.get("/v1/tables/customers", params={"as_of": past, "limit": 500}).raise_for_status().json()["items"]
+        )
+        assert {item["territory"] for item in items} == {"north"}
+        assert client.get("/v1/tables/customers/1,2", params={"as_of": past}).status_code == 404
+
+
+def test_a_large_export_that_is_still_verified_keeps_no_other_waiting(own: Service) -> None:
+    own.hold.touch()
+    export_predictions(own.config.exports, "v2")
+    time.sleep(0.5)
+    with own.client(own.token(scopes=EVERYTHING)) as client:
+        assert client.get("/v1/tables/predictions/NC/12/turnout").json()["row"]["model_version"] == "v1"
+    own.hold.unlink()
+    own.wait_for_log("export served", count=2)
+
+
 def test_the_old_export_stays_when_the_whole_folder_goes_away(own: Service) -> None:
     old = served_export(own)
     shutil.rmtree(own.config.exports)
@@ -203,28 +250,28 @@ def test_rotated_and_retired_keys_are_followed(own: Service) -> None:
     old_token = own.token()
     (old_key_id,) = read_keys(own.config.keys)
     with own.client(old_token) as old, own.client() as anyone:
-        assert old.get("/v1/export").status_code == 200
+        assert old.get("/v1/exports").status_code == 200
         rotate_keys(own.signing_key, own.config.keys)
         new = {"Authorization": f"Bearer {own.token()}"}
         time.sleep(1.1)
-        assert anyone.get("/v1/export", headers=new).status_code == 200
-        assert old.get("/v1/export").status_code == 200
+        assert anyone.get("/v1/exports", headers=new).status_code == 200
+        assert old.get("/v1/exports").status_code == 200
         retire_key(own.config.keys, old_key_id)
         time.sleep(1.1)
-        assert anyone.get("/v1/export", headers=new).status_code == 200
-        assert old.get("/v1/export").status_code == 401
+        assert anyone.get("/v1/exports", headers=new).status_code == 200
+        assert old.get("/v1/exports").status_code == 401
 
 
 def test_nobody_is_let_in_while_the_keys_are_missing(own: Service) -> None:
     with own.client(own.token()) as client:
-        assert client.get("/v1/export").status_code == 200
+        assert client.get("/v1/exports").status_code == 200
         content = own.config.keys.read_bytes()
         own.config.keys.unlink()
         time.sleep(1.1)
-        answer = client.get("/v1/export")
+        answer = client.get("/v1/exports")
         assert (answer.status_code, answer.json()["detail"]) == (503, "Tokens cannot be verified at the moment.")
         own.config.keys.write_bytes(content)
-        assert client.get("/v1/export").status_code == 200
+        assert client.get("/v1/exports").status_code == 200
 
 
 def test_an_unexpected_failure_is_a_problem_document_without_a_trace(tmp_path: Path) -> None:
@@ -232,7 +279,7 @@ def test_an_unexpected_failure_is_a_problem_document_without_a_trace(tmp_path: P
     own.create_keys()
     export_predictions(own.config.exports)
     with own, own.client(own.token()) as client:
-        answer = client.get("/v1/predictions")
+        answer = client.get("/v1/tables/predictions/NC/12/turnout")
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
     assert "sqlite" not in answer.text.lower()

@@ -20,7 +20,7 @@ from mlops_assets_tests.serving.service_process import Service
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-REQUEST = b"GET /v1/predictions HTTP/1.1\r\nHost: a\r\n\r\n"
+REQUEST = b"GET /v1/tables/predictions HTTP/1.1\r\nHost: a\r\n\r\n"
 DEADLINE_SECONDS = 2.0
 GROWTH_KIB = 24 * 1024
 """Unbounded, the flood of these tests takes a gigabyte."""
@@ -165,13 +165,13 @@ def _flooded(service: Service) -> Flooded:
     """Four floods at a time, and a client meanwhile."""
     statuses = []
     with service.client(service.token()) as client:
-        assert client.get("/v1/predictions/NC/12").status_code == 200
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
         memory, sockets = most_memory_kib(service), open_sockets(service)
     with ThreadPoolExecutor(4) as pool:
         floods = [pool.submit(flood, service) for _ in range(4)]
         while not all(each.done() for each in floods):
             with service.client(service.token()) as client:
-                statuses.append(client.get("/v1/predictions/NC/12").status_code)
+                statuses.append(client.get("/v1/tables/predictions/NC/12/turnout").status_code)
     growth = most_memory_kib(service) - memory
     return Flooded(growth, [each.result() for each in floods], statuses, left_open(service, sockets))
 
@@ -220,7 +220,7 @@ def test_silent_sockets_beyond_the_limit_keep_no_client_out(tmp_path: Path) -> N
         silent_sockets(service),
         service.client(service.token()) as client,
     ):
-        assert client.get("/v1/predictions/NC/12").status_code == 200
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
 
 
 def test_silent_sockets_of_one_address_do_not_end_the_handshake_of_another(tmp_path: Path) -> None:

@@ -82,16 +82,16 @@ def test_a_principal_that_asks_too_often_is_told_when_to_come_back_and_others_ar
 
     def ask(_: int) -> list[int]:
         with stingy.client(stingy.token()) as client:
-            return [client.get("/v1/export").status_code for _ in range(10)]
+            return [client.get("/v1/exports").status_code for _ in range(10)]
 
     with ThreadPoolExecutor(4) as pool:
         statuses = [status for some in pool.map(ask, range(4)) for status in some]
     assert set(statuses) == {200, 429}
     assert 10 <= statuses.count(200) <= 20
     with stingy.client(stingy.token()) as client:
-        answer = client.get("/v1/export")
+        answer = client.get("/v1/exports")
         while answer.status_code != 429:
-            answer = client.get("/v1/export")
+            answer = client.get("/v1/exports")
     assert answer.headers["content-type"] == "application/problem+json"
     assert 1 <= int(answer.headers["retry-after"]) <= 3
     assert answer.headers["ratelimit-policy"] == '"principal";q=10;w=25'
@@ -99,7 +99,7 @@ def test_a_principal_that_asks_too_often_is_told_when_to_come_back_and_others_ar
     lines = [line for line in stingy.log() if line.get("request_id") == answer.headers["x-request-id"]]
     assert lines[0]["reason"] == "rate"
     with stingy.client(stingy.token(principal="another-client")) as client:
-        answer = client.get("/v1/export")
+        answer = client.get("/v1/exports")
         assert answer.status_code == 200
         assert answer.headers["ratelimit"] == '"principal";r=9;t=3'
 

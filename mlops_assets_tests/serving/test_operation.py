@@ -16,10 +16,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from prometheus_client.parser import text_string_to_metric_families
 
 from mlops_assets.demo.waiting import wait_until
-from mlops_assets.platform.exports.export import pointer_path
+from mlops_assets.platform.exports.export import current_export_id, pointer_path
 from mlops_assets.platform.security.revocations import revoke_token
 from mlops_assets.serving.identity.scopes import Scope
-from mlops_assets_tests.serving.sample import export_predictions
+from mlops_assets_tests.serving.sample import EVERYTHING, MODEL, TABLE, export_predictions
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
@@ -68,14 +68,15 @@ def workers(service: Service) -> list[int]:
 
 
 def test_figures_are_those_of_all_workers_also_of_one_that_was_killed(pair: Service) -> None:
-    token = pair.token(scopes=list(Scope))
+    token = pair.token(scopes=EVERYTHING)
+    served = current_export_id(pair.config.exports / TABLE)
     for _ in range(30):
         # A new connection each time, and so now and then the other worker.
         with pair.client(token) as client:
-            assert client.get("/v1/predictions/NC/12").status_code == 200
+            assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
     with pair.client() as stranger:
-        assert stranger.get("/v1/predictions").status_code == 401
-    district = "/v1/predictions/{state_code}/{district}"
+        assert stranger.get("/v1/tables/predictions").status_code == 401
+    district = "/v1/tables/{table}/{key}"
     expected = {
         ("mlops_assets_requests_total", ("GET", district, "200")): 30,
         ("mlops_assets_request_seconds_count", (district,)): 30,
@@ -91,9 +92,9 @@ def test_figures_are_those_of_all_workers_also_of_one_that_was_killed(pair: Serv
     wait_for_figures(pair, token, {**expected, ("mlops_assets_ready", ()): 1})
     with pair.client(token) as client:
         found = figures(client)
-    assert found["mlops_assets_data_age_seconds", ()] >= 0
+    assert found["mlops_assets_data_age_seconds", ("predictions",)] >= 0
     assert found["mlops_assets_requests_in_progress", ()] <= 2
-    assert ("mlops_assets_model", ("turnout", "district_turnout", "v1")) in found
+    assert ("mlops_assets_export", (served, "predictions")) in found
 
 
 def test_every_worker_follows_exports_and_revocations(pair: Service) -> None:
@@ -104,7 +105,7 @@ def test_every_worker_follows_exports_and_revocations(pair: Service) -> None:
         answers = set()
         for _ in range(12):
             with pair.client(bearer) as client:
-                answer = client.get("/v1/export")
+                answer = client.get("/v1/tables/predictions/NC/12/turnout")
                 answers.add((answer.status_code, answer.json().get("export_id")))
         return answers
 
@@ -113,11 +114,11 @@ def test_every_worker_follows_exports_and_revocations(pair: Service) -> None:
     pair.wait_for_log("export served", count=4)
     assert ask(token) == {(200, new)}
     with pair.client(token) as held:
-        assert held.get("/v1/export").status_code == 200
+        assert held.get("/v1/exports").status_code == 200
         token_id = next(line["token_id"] for line in reversed(pair.log()) if line.get("token_id"))
         revoke_token(pair.folder / "revoked.json", token_id, expires=time.time() + 3600)
         time.sleep(1)
-        assert held.get("/v1/export").status_code == 401
+        assert held.get("/v1/exports").status_code == 401
     assert ask(token) == {(401, None)}
     assert ask(other) == {(200, new)}
     denied = [line for line in pair.log() if line.get("reason") == "revoked"]
@@ -135,25 +136,25 @@ def test_every_worker_follows_exports_and_revocations(pair: Service) -> None:
 def test_no_two_requests_of_all_workers_have_the_same_id(pair: Service) -> None:
     for _ in range(30):
         with pair.client(pair.token()) as client:
-            client.get("/v1/export")
+            client.get("/v1/exports")
     ids = [line["request_id"] for line in pair.log() if line["message"] == "access"]
     assert len(ids) == len(set(ids)) == 30
 
 
 def test_a_worker_that_is_started_while_the_current_export_is_bad_serves_what_the_others_serve(pair: Service) -> None:
     with pair.client(pair.token()) as client:
-        served = client.get("/v1/export").json()["export_id"]
+        served = client.get("/v1/exports/predictions").json()["current"]
     pair.wait_for_log("export served", count=2)
-    staged = pair.config.exports / "pointer.new"
+    staged = pair.config.exports / TABLE / "pointer.new"
     staged.write_text(f"{'0' * 32}\n", encoding="ascii")
-    staged.replace(pointer_path(pair.config.exports))
+    staged.replace(pointer_path(pair.config.exports / TABLE))
     pair.wait_for_log("export refused", count=2)
     for process_id in workers(pair):
         os.kill(process_id, signal.SIGKILL)
     pair.wait_for_log("export served", count=4)
     for _ in range(10):
         with pair.client(pair.token()) as client:
-            assert client.get("/v1/export").json()["export_id"] == served
+            assert client.get("/v1/exports/predictions").json()["current"] == served
 
 
 def test_a_service_that_is_told_to_end_says_so_first_and_answers_until_it_is_told_again(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_a_service_that_is_told_to_end_says_so_first_and_answers_until_it_is_tol
         patient.process.send_signal(signal.SIGTERM)
         patient.wait_for(said)
         assert (answers[-1].status_code, answers[-1].headers["connection"]) == (503, "close")
-        assert client.get("/v1/predictions/NC/12").status_code == 200
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
         told_again = time.monotonic()
 
         def ended() -> bool:
@@ -196,8 +197,10 @@ def test_figures_and_dependencies_are_for_those_with_their_scope(service: Servic
         told = operator.get("/health/dependencies").json()
     assert told["ready"]
     assert {one["name"]: one["status"] for one in told["dependencies"]} == {
-        "export": "ok",
-        "models": "ok",
+        "export customers": "ok",
+        "export person_features": "ok",
+        f"export {MODEL}": "ok",
+        "export predictions": "ok",
         "keys": "ok",
         "certificate": "absent",
     }
@@ -209,12 +212,10 @@ def test_what_is_not_ready_is_told_to_operators_only(tmp_path: Path) -> None:
     with service, service.client(service.token(scopes=[Scope.READ_METRICS])) as operator:
         assert operator.get("/health/ready").json()["detail"] == "The service is not ready."
         told = operator.get("/health/dependencies").json()
-        export = next(one for one in told["dependencies"] if one["name"] == "export")
-        assert (told["ready"], export["status"]) == (False, "failed")
-        assert "no export has been written yet" in export["detail"]
+        exports = next(one for one in told["dependencies"] if one["name"] == "exports")
+        assert (told["ready"], exports["status"], exports["detail"]) == (False, "failed", "there is none")
         found = figures(operator)
     assert found["mlops_assets_ready", ()] == 0
-    assert found["mlops_assets_exports_refused_total", ()] == 1
 
 
 class _Receiver(BaseHTTPRequestHandler):
@@ -250,13 +251,15 @@ def test_requests_are_traced_where_the_settings_say_as_part_of_the_callers_trace
         export_predictions(service.config.exports)
         trace, caller = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
         with service, service.client(service.token()) as client:
-            answer = client.get("/v1/predictions/NC/12", headers={"traceparent": f"00-{trace}-{caller}-01"})
+            answer = client.get(
+                "/v1/tables/predictions/NC/12/turnout", headers={"traceparent": f"00-{trace}-{caller}-01"}
+            )
             assert answer.status_code == 200
         # The end of the service sends what is left.
         receiver.shutdown()
-    (span,) = [span for span in _Receiver.spans if "predictions" in span[0]]
+    (span,) = [span for span in _Receiver.spans if "tables" in span[0]]
     name, trace_id, parent, attributes = span
-    assert name == "GET /v1/predictions/{state_code}/{district}"
+    assert name == "GET /v1/tables/{table}/{key}"
     assert (trace_id, parent) == (trace, caller)
     assert attributes["mlops_assets.request_id"] == answer.headers["x-request-id"]
     assert attributes["http.response.status_code"] == "200"

@@ -17,8 +17,10 @@ from mlops_assets.platform.security.token_keys import create_keys
 from mlops_assets.platform.security.tokens import issue_token
 from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets.serving.routes.api import API_ROUTES
-from mlops_assets.serving.routes.documentation import documentation_routes
-from mlops_assets_tests.serving.sample import MODEL, PERSONS, export_predictions
+from mlops_assets.serving.routes.documentation import documentation_routes, openapi_document
+from mlops_assets.serving.routes.table_document import LIST, ONE
+from mlops_assets.serving.routes.table_document import LOOKUP as LOOK_UP
+from mlops_assets_tests.serving.sample import EVERYTHING, MODEL, PERSONS, TABLE, export_predictions
 from mlops_assets_tests.serving.service_process import AUDIENCE, ISSUER, Service
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ ITEMS: Final = {
     "API10": "Unsafe Consumption of APIs",
 }
 SCORE = f"/v1/models/{MODEL}/score"
+LOOKUP = "/v1/lookup/person_features"
 ROW = {"age": 40, "party": "DEM"}
 
 
@@ -48,17 +51,30 @@ def test_every_item_has_a_test() -> None:
 
 
 def test_api1_ids_of_other_states_are_refused_whether_or_not_they_exist(nc_client: httpx.Client) -> None:
-    for path in ("/v1/predictions/GA/01", "/v1/predictions/GA/99", "/v1/predictions/GA/01/history"):
+    for path in (
+        "/v1/tables/predictions/GA/01/turnout",
+        "/v1/tables/predictions/GA/99/turnout",
+        "/v1/tables/predictions/GA/01/history",
+    ):
         assert nc_client.get(path).status_code == 403
-    assert nc_client.get("/v1/predictions", params={"state": "GA"}).status_code == 403
-    items = nc_client.get("/v1/predictions", params={"limit": 500}).json()["items"]
+    assert nc_client.get("/v1/tables/predictions", params={"state": "GA"}).status_code == 403
+    items = nc_client.get("/v1/tables/predictions", params={"limit": 500}).json()["items"]
     assert {item["state"] for item in items} == {"NC"}
 
 
 def test_api1_persons_of_other_states_are_refused_by_pseudonym(service: Service) -> None:
-    with service.client(service.token(scopes=[Scope.READ_FEATURES], states=["NC"])) as client:
-        asked = {"state": "GA", "person_tokens": [PERSONS[2]]}
-        assert client.post("/v1/features/lookup", json=asked).status_code == 403
+    with service.client(service.token(scopes=EVERYTHING, states=["NC"])) as client:
+        asked = {"keys": [{"state": "GA", "person_token": PERSONS[2]}]}
+        assert client.post(LOOKUP, json=asked).status_code == 403
+
+
+def test_api1_customers_of_other_territories_are_as_those_that_are_not_there(service: Service) -> None:
+    with service.client(service.token(scopes=EVERYTHING, limits={"territory": ["north"]})) as client:
+        there, nowhere = client.get("/v1/tables/customers/2"), client.get("/v1/tables/customers/99")
+        assert {answer.status_code for answer in (there, nowhere)} == {404}
+        assert there.json()["detail"] == nowhere.json()["detail"]
+        rows = client.post("/v1/lookup/customers", json={"keys": [{"customer": 2}, {"customer": 99}]}).json()["rows"]
+        assert rows == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -82,43 +98,42 @@ def test_api2_tokens_of_others_open_nothing(
         issuer=issuer,
         audience=audience,
     )
-    answer = stranger.get("/v1/export", headers={"Authorization": f"Bearer {token}"})
+    answer = stranger.get("/v1/exports", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 401
     assert "www-authenticate" in answer.headers
 
 
 def test_api2_credentials_are_taken_from_their_header_alone(service: Service, stranger: httpx.Client) -> None:
     token = service.token()
-    for path in (f"/v1/export?access_token={token}", f"/v1/export?token={token}"):
+    for path in (f"/v1/exports?access_token={token}", f"/v1/exports?token={token}"):
         assert stranger.get(path).status_code == 401
-    assert stranger.get("/v1/export", headers={"Cookie": f"token={token}"}).status_code == 401
-    assert stranger.get("/v1/export", auth=("user", token)).status_code == 401
+    assert stranger.get("/v1/exports", headers={"Cookie": f"token={token}"}).status_code == 401
+    assert stranger.get("/v1/exports", auth=("user", token)).status_code == 401
 
 
 def test_api3_answers_hold_the_declared_properties_alone(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
-    declared = set(document["components"]["schemas"]["Prediction"]["properties"])
-    (item,) = client.get("/v1/predictions", params={"limit": 1}).json()["items"]
+    declared = set(document["components"]["schemas"]["PredictionsRow"]["properties"])
+    (item,) = client.get("/v1/tables/predictions", params={"limit": 1}).json()["items"]
     assert set(item) == declared
-    (features,) = client.post("/v1/features/lookup", json={"state": "NC", "person_tokens": [PERSONS[0]]}).json()[
-        "features"
-    ]
-    # What the model reads, and neither the pseudonym nor whether the person voted.
-    assert set(features) == {"age", "party"}
+    asked = {"keys": [{"state": "NC", "person_token": PERSONS[0]}]}
+    (features,) = client.post(LOOKUP, json=asked).json()["rows"]
+    assert set(features) == set(document["components"]["schemas"]["PersonFeaturesRow"]["properties"])
 
 
 def test_api3_properties_that_are_not_declared_cannot_be_set(client: httpx.Client) -> None:
     assert client.post(SCORE, json={"rows": [ROW], "export_id": "0" * 32}).status_code == 400
     assert client.post(SCORE, json={"rows": [{**ROW, "score": 1.0}]}).status_code == 422
-    asked = {"state": "NC", "person_tokens": [PERSONS[0]], "columns": ["voted"]}
-    assert client.post("/v1/features/lookup", json=asked).status_code == 400
+    key = {"state": "NC", "person_token": PERSONS[0]}
+    assert client.post(LOOKUP, json={"keys": [key], "columns": ["voted"]}).status_code == 400
+    assert client.post(LOOKUP, json={"keys": [{**key, "age": 40}]}).status_code == 422
 
 
 def test_api4_pages_bodies_rows_and_nesting_have_limits(client: httpx.Client) -> None:
-    assert client.get("/v1/predictions", params={"limit": 501}).status_code == 400
+    assert client.get("/v1/tables/predictions", params={"limit": 501}).status_code == 400
     assert client.post(SCORE, json={"rows": [ROW] * 1001}).status_code == 400
-    asked = {"state": "NC", "person_tokens": [PERSONS[0]] * 101}
-    assert client.post("/v1/features/lookup", json=asked).status_code == 400
+    asked = {"keys": [{"state": "NC", "person_token": PERSONS[0]}] * 101}
+    assert client.post(LOOKUP, json=asked).status_code == 400
     headers = {"Content-Type": "application/json"}
     assert client.post(SCORE, content=b" " * 2_000_000, headers=headers).status_code == 413
     assert client.post(SCORE, content=b'{"rows":' + b"[" * 100_000, headers=headers).status_code == 400
@@ -129,7 +144,7 @@ def test_api4_a_principal_that_asks_too_often_is_slowed_down(tmp_path: Path) -> 
     service.create_keys()
     export_predictions(service.config.exports)
     with service, service.client(service.token()) as client:
-        answers = [client.get("/v1/export") for _ in range(8)]
+        answers = [client.get("/v1/exports") for _ in range(8)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert 2 <= len(refused) <= 3
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
@@ -142,7 +157,7 @@ def test_api4_a_principal_that_asks_too_often_is_slowed_down(tmp_path: Path) -> 
         ("GET", "/health/dependencies"),
         ("GET", "/v1/models"),
         ("POST", SCORE),
-        ("POST", "/v1/features/lookup"),
+        ("POST", LOOKUP),
         ("POST", f"/v2/models/{MODEL}/infer"),
     ],
 )
@@ -153,25 +168,29 @@ def test_api5_a_reader_of_predictions_is_no_scorer_and_no_operator(service: Serv
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "POST"])
 def test_api5_nothing_that_is_served_can_be_written(client: httpx.Client, method: str) -> None:
-    for path in ("/v1/predictions/NC/12", "/v1/export", f"/v1/models/{MODEL}", f"/v2/models/{MODEL}"):
+    for path in ("/v1/tables/predictions/NC/12/turnout", "/v1/exports", f"/v1/models/{MODEL}", f"/v2/models/{MODEL}"):
         answer = client.request(method, path)
         assert answer.status_code == 405
     # The server's switch for methods is not listened to either.
-    answer = client.get("/v1/export", headers={"X-HTTP-Method-Override": "DELETE"})
+    answer = client.get("/v1/exports", headers={"X-HTTP-Method-Override": "DELETE"})
     assert answer.status_code == 200
 
 
 def test_api6_persons_cannot_be_listed_or_searched_for(client: httpx.Client) -> None:
-    for path in ("/v1/features", "/v1/features/NC", f"/v1/features/NC/{PERSONS[0]}"):
-        assert client.get(path).status_code in (404, 405)
+    for path in ("", "?state=NC", "/NC", f"/NC/{PERSONS[0]}"):
+        assert client.get(f"/v1/tables/person_features{path}").status_code in (400, 404)
     for token in ("%", "*", "", "0" * 31, PERSONS[0][:8], "' OR 1=1 --"):
-        asked = {"state": "NC", "person_tokens": [token]}
-        assert client.post("/v1/features/lookup", json=asked).status_code == 400
+        asked = {"keys": [{"state": "NC", "person_token": token}]}
+        assert client.post(LOOKUP, json=asked).json()["rows"] == [None]
 
 
 @pytest.mark.parametrize("address", ["http://169.254.169.254/latest/", "file:///etc/passwd", "//127.0.0.1:22"])
 def test_api7_no_input_is_an_address_that_the_service_would_fetch(client: httpx.Client, address: str) -> None:
-    for path in (f"/v1/predictions?as_of={address}", f"/v1/models/{address}", f"/v1/predictions?cursor={address}"):
+    for path in (
+        f"/v1/tables/predictions?as_of={address}",
+        f"/v1/models/{address}",
+        f"/v1/tables/predictions?cursor={address}",
+    ):
         assert client.get(path).status_code in (400, 404)
     remote = {"name": "features", "shape": [1, 2], "datatype": "FP32", "parameters": {"url": address}}
     assert client.post(f"/v2/models/{MODEL}/infer", json={"inputs": [remote]}).status_code == 422
@@ -180,7 +199,7 @@ def test_api7_no_input_is_an_address_that_the_service_would_fetch(client: httpx.
 
 
 def test_api8_errors_and_headers_tell_nothing_and_no_other_site_may_read(client: httpx.Client) -> None:
-    for answer in (client.get("/v1/export"), client.get("/nowhere"), client.post(SCORE, content=b"{")):
+    for answer in (client.get("/v1/exports"), client.get("/nowhere"), client.post(SCORE, content=b"{")):
         assert "server" not in answer.headers
         assert "x-powered-by" not in answer.headers
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -188,7 +207,7 @@ def test_api8_errors_and_headers_tell_nothing_and_no_other_site_may_read(client:
         assert not re.search(r"Traceback|\.py|litestar|uvicorn|sqlite", answer.text, re.IGNORECASE)
     asked_by_a_site = {"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"}
     for method in ("GET", "OPTIONS"):
-        answer = client.request(method, "/v1/export", headers=asked_by_a_site)
+        answer = client.request(method, "/v1/exports", headers=asked_by_a_site)
         assert not [name for name in answer.headers if name.startswith("access-control-")]
     for path in ("/debug", "/admin", "/.git/config", "/schema", "/schema/openapi.json", "/actuator", "/console"):
         assert client.get(path).status_code == 404
@@ -201,17 +220,21 @@ def test_api9_everything_that_answers_is_documented_with_its_version(client: htt
         for handler in (*API_ROUTES, *documentation_routes(public=False))
         for path in getattr(handler, "paths", ())
     }
-    assert set(document["paths"]) == routes
-    unversioned = {path for path in routes if not re.match(r"/v[12](/|$)", path)}
-    assert unversioned == {
-        "/health/live",
-        "/health/ready",
-        "/health/dependencies",
-        "/metrics",
-        "/openapi.json",
-        "/docs",
+    told = openapi_document()
+    assert set(told["paths"]) == routes
+    assert set(document["paths"]) - routes == {
+        "/v1/tables/predictions",
+        "/v1/tables/predictions/{state}/{district}/{measure}",
+        "/v1/lookup/predictions",
+        "/v1/tables/customers",
+        "/v1/tables/customers/{customer}",
+        "/v1/lookup/customers",
+        "/v1/lookup/person_features",
     }
-    for old in ("/v0/predictions", "/predictions", "/v3/predictions", "/api/v1/predictions"):
+    assert routes - set(document["paths"]) == {LIST, ONE, LOOK_UP}
+    unversioned = {path for path in routes if not re.match(r"/v[12](/|$)", path)}
+    assert unversioned == {"/health/live", "/health/ready", "/health/dependencies", "/metrics", "/openapi.json"}
+    for old in ("/v0/predictions", "/predictions", "/v3/predictions", "/api/v1/tables/predictions"):
         assert client.get(old).status_code == 404
 
 
@@ -221,11 +244,12 @@ def test_api10_an_export_from_elsewhere_is_believed_only_after_it_was_verified(t
     good = export_predictions(service.config.exports).export_id
     with service, service.client(service.token()) as client:
         bad = export_predictions(tmp_path / "elsewhere", "v2").export_id
-        staged = tmp_path / "elsewhere" / bad
+        staged = tmp_path / "elsewhere" / TABLE / bad
         data = (staged / "data.sqlite").read_bytes()
         (staged / "data.sqlite").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-        staged.rename(service.config.exports / bad)
-        (service.config.exports / "current").write_text(f"{bad}\n", encoding="ascii")
+        exports = service.config.exports / TABLE
+        staged.rename(exports / bad)
+        (exports / "current").write_text(f"{bad}\n", encoding="ascii")
         service.wait_for_log("export refused")
         time.sleep(0.2)
-        assert client.get("/v1/export").json()["export_id"] == good
+        assert client.get("/v1/exports/predictions").json()["current"] == good

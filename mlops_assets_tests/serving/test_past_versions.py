@@ -16,7 +16,7 @@ from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.security.token_keys import _write_keys, key_id_of, read_keys
 from mlops_assets.serving.exports.past import PastExports
 from mlops_assets.serving.exports.trust import Trust
-from mlops_assets_tests.serving.sample import export_predictions, trust_models
+from mlops_assets_tests.serving.sample import TABLE, export_predictions, trust_models
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ def _asking(versions: Versions) -> Iterator[httpx.Client]:
         yield client
 
 
-PATHS = ("/v1/predictions", "/v1/predictions/NC/12", "/v1/predictions/NC/12/history")
+PATHS = ("/v1/tables/predictions", "/v1/tables/predictions/NC/12/turnout")
 
 
 def model_version(answer: httpx.Response) -> str:
     body = answer.raise_for_status().json()
-    (version,) = {item["model_version"] for item in body.get("items") or body["predictions"]}
+    (version,) = {item["model_version"] for item in body.get("items") or [body["row"]]}
     return str(version)
 
 
@@ -79,7 +79,7 @@ def test_a_kept_version_answers_by_its_id_and_by_its_time(asking: httpx.Client, 
             assert answer.json()["export_id"] == versions.ids[version]
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/v1/export"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_version_that_is_not_kept_is_gone_and_not_answered_from_another(
     asking: httpx.Client, versions: Versions, path: str
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_version_that_is_not_kept_is_gone_and_not_answered_from_another(
     ],
 )
 def test_only_ids_and_times_with_a_zone_are_taken(asking: httpx.Client, as_of: str, status: int) -> None:
-    answer = asking.get("/v1/predictions", params={"as_of": as_of})
+    answer = asking.get("/v1/tables/predictions", params={"as_of": as_of})
     assert answer.status_code == status
     if status != 404:
         assert answer.json()["errors"][0]["parameter"] == "as_of"
@@ -111,21 +111,21 @@ def test_only_ids_and_times_with_a_zone_are_taken(asking: httpx.Client, as_of: s
 def test_the_kept_versions_are_listed_with_the_times_at_which_they_became_current(
     asking: httpx.Client, versions: Versions
 ) -> None:
-    answer = asking.get("/v1/exports").raise_for_status()
+    answer = asking.get("/v1/exports/predictions").raise_for_status()
     listed = answer.json()
     assert listed["current"] == versions.ids["v3"]
     assert [export["export_id"] for export in listed["exports"]] == [versions.ids["v2"], versions.ids["v3"]]
     (since,) = listed["exports"][0]["current_since"]
     assert versions.times["v1"] < since.replace("Z", "+00:00") < versions.times["v2"]
-    assert asking.get("/v1/exports", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+    assert asking.get("/v1/exports/predictions", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
 
 
 def test_a_past_version_is_limited_to_the_states_of_the_token(versions: Versions) -> None:
     with versions.service.client(versions.service.token(states=["NC"])) as client:
         as_of = versions.ids["v2"]
-        items = client.get("/v1/predictions", params={"as_of": as_of, "limit": 500}).json()["items"]
+        items = client.get("/v1/tables/predictions", params={"as_of": as_of, "limit": 500}).json()["items"]
         assert {item["state"] for item in items} == {"NC"}
-        assert client.get("/v1/predictions/GA/01", params={"as_of": as_of}).status_code == 403
+        assert client.get("/v1/tables/predictions/GA/01/turnout", params={"as_of": as_of}).status_code == 403
 
 
 def test_pages_of_one_version_stay_of_it_after_a_swap(tmp_path: Path) -> None:
@@ -133,11 +133,11 @@ def test_pages_of_one_version_stay_of_it_after_a_swap(tmp_path: Path) -> None:
     service.create_keys()
     first_id = export_predictions(service.config.exports).export_id
     with service, service.client(service.token()) as client:
-        first = client.get("/v1/predictions", params={"limit": 100}).json()
+        first = client.get("/v1/tables/predictions", params={"limit": 100}).json()
         export_predictions(service.config.exports, "v2")
         service.wait_for_log("export served", count=2)
         query = {"limit": 100, "cursor": first["next_cursor"], "as_of": first["export_id"]}
-        second = client.get("/v1/predictions", params=query).json()
+        second = client.get("/v1/tables/predictions", params=query).json()
     assert first["export_id"] == second["export_id"] == first_id
     assert {item["model_version"] for item in second["items"]} == {"v1"}
 
@@ -149,12 +149,12 @@ def test_a_damaged_past_version_is_refused_for_all_who_ask_at_once_while_the_cur
     service.create_keys()
     damaged = export_predictions(service.config.exports).export_id
     export_predictions(service.config.exports, "v2")
-    data = service.config.exports / damaged / "data.sqlite"
+    data = service.config.exports / TABLE / damaged / "data.sqlite"
     data.write_bytes(data.read_bytes()[:-1] + b"x")
     with service, service.client(service.token()) as client, ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: client.get("/v1/predictions", params={"as_of": damaged}), range(8)))
+        answers = list(pool.map(lambda _: client.get("/v1/tables/predictions", params={"as_of": damaged}), range(8)))
         assert {answer.status_code for answer in answers} == {503}
-        assert client.get("/v1/predictions").status_code == 200
+        assert client.get("/v1/tables/predictions").status_code == 200
         refusals = [line for line in service.log() if line["message"] == "past export refused"]
     # Read once: asking often must not make the service read a large file often.
     assert len(refusals) == 1
@@ -166,12 +166,12 @@ def test_an_export_that_fails_when_nobody_waits_any_more_is_logged_once_and_not_
 ) -> None:
     trust_models(tmp_path / "keys.json")
     damaged = export_predictions(tmp_path / "exports").export_id
-    (tmp_path / "exports" / damaged / "data.sqlite").write_bytes(b"")
+    (tmp_path / "exports" / TABLE / damaged / "data.sqlite").write_bytes(b"")
     lost: list[dict[str, object]] = []
 
     async def ask_and_go_away() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
-        past = PastExports(tmp_path / "exports", Trust(tmp_path / "keys.json"))
+        past = PastExports(tmp_path / "exports" / TABLE, TABLE, Trust(tmp_path / "keys.json"))
         asking = asyncio.create_task(past.by_id(damaged))
         await asyncio.sleep(0)
         opening = list(past._opening.values())
@@ -201,12 +201,12 @@ def test_a_past_version_is_not_answered_once_the_key_that_signed_it_was_withdraw
     past = export_predictions(service.config.exports).export_id
     export_predictions(service.config.exports, "v2", key=newer)
     with service, service.client(service.token()) as client:
-        assert model_version(client.get("/v1/predictions", params={"as_of": past})) == "v1"
+        assert model_version(client.get("/v1/tables/predictions", params={"as_of": past})) == "v1"
         _write_keys(service.config.model_keys, {name: key for name, key in both.items() if name not in trusted})
         time.sleep(1)
-        assert client.get("/v1/predictions", params={"as_of": past}).status_code == 503
-        assert model_version(client.get("/v1/predictions")) == "v2"
-        assert past not in {export["export_id"] for export in client.get("/v1/exports").json()["exports"]}
+        assert client.get("/v1/tables/predictions", params={"as_of": past}).status_code == 503
+        assert model_version(client.get("/v1/tables/predictions")) == "v2"
+        assert past not in {export["export_id"] for export in client.get("/v1/exports/predictions").json()["exports"]}
         _write_keys(service.config.model_keys, both)
         time.sleep(1)
-        assert model_version(client.get("/v1/predictions", params={"as_of": past})) == "v1"
+        assert model_version(client.get("/v1/tables/predictions", params={"as_of": past})) == "v1"

@@ -17,7 +17,15 @@ from mlops_assets.scoring.records import file_version
 from mlops_assets.scoring.signatures import signed
 from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.scoring.models import linear_graph, record_of
-from mlops_assets_tests.serving.sample import MODEL, MODEL_KEY, export_everything, export_predictions, turnout_model
+from mlops_assets_tests.serving.sample import EVERYTHING as SCOPES
+from mlops_assets_tests.serving.sample import (
+    MODEL,
+    MODEL_KEY,
+    export_everything,
+    export_models,
+    export_predictions,
+    turnout_model,
+)
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
@@ -44,16 +52,16 @@ def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(name="own")
 def _own(running: Service) -> Service:
     """The running service, with the sample's export in use."""
-    promote(running, turnout_model(), version="v1")
+    promote(running, turnout_model())
     return running
 
 
-def promote(service: Service, *records: ModelRecord, version: str = "v2") -> str:
-    """Make an export with those models current, and wait until it is in use; returns its id."""
-    export_id = export_predictions(service.config.exports, version, *records).export_id
+def promote(service: Service, *records: ModelRecord) -> str:
+    """Make an export of those models current, and wait until it is in use; returns its id."""
+    export_id = export_models(service.config.exports, *records).export_id
     with service.client(service.token()) as client:
         service.wait_for(
-            lambda: client.get("/v1/export").json().get("export_id") == export_id, f"A service of {export_id}"
+            lambda: client.get(f"/v1/exports/{MODEL}").json().get("current") == export_id, f"A service of {export_id}"
         )
     return export_id
 
@@ -78,7 +86,7 @@ def test_models_are_promoted_under_load_without_a_failed_or_a_mixed_answer(own: 
         asking = [pool.submit(ask) for _ in range(3)]
         try:
             # Each model stands for another age where it is unknown: the score tells which one answered.
-            expected = {current_export_id(own.config.exports): 20.0}
+            expected = {current_export_id(own.config.exports / MODEL): 20.0}
             started.wait(timeout=60)
             for number in range(1, 6):
                 export_id = promote(own, turnout_model(fill=40.0 + number))
@@ -128,7 +136,7 @@ def test_a_bad_model_is_refused_with_its_export_while_the_old_one_goes_on_scorin
     with own.client(own.token(scopes=[Scope.INFER])) as client:
         before = client.post(SCORE, json=UNKNOWN_AGE).json()
         refusals = len([line for line in own.log() if line["message"] == "export refused"])
-        export_predictions(own.config.exports, "v2", damage(turnout_model(fill=60.0)))
+        export_models(own.config.exports, damage(turnout_model(fill=60.0)))
         refused = own.wait_for_log("export refused", count=refusals + 1)
         assert reason in refused["error"]
         assert client.post(SCORE, json=UNKNOWN_AGE).json() == before
@@ -136,16 +144,16 @@ def test_a_bad_model_is_refused_with_its_export_while_the_old_one_goes_on_scorin
         assert client.post(SCORE, json=UNKNOWN_AGE).json()["scores"] == [30.0]
 
 
-def test_several_elections_have_a_version_each_and_the_latest_is_the_default(own: Service) -> None:
+def test_what_models_were_trained_for_orders_their_versions_and_the_latest_is_the_default(own: Service) -> None:
     old, new = turnout_model(fill=40.0), turnout_model(fill=60.0)
-    # The parameters differ, the file is the same: one version, the later election counts.
+    # The parameters differ, the file is the same: one version, the later one counts.
     other = signed(
         dataclasses.replace(record_of(linear_graph(outputs=2), feature_names=("a", "b")), name=MODEL), MODEL_KEY
     )
     promote(own, old, new, other)
     with own.client(own.token(scopes=[Scope.INFER])) as client:
         versions = client.get(f"/v1/models/{MODEL}").json()["versions"]
-        assert [(version["version"], version["election"]) for version in versions] == [
+        assert [(version["version"], version["trained_for"]) for version in versions] == [
             (new.version, "2024"),
             (other.version, "2026"),
         ]
@@ -154,21 +162,12 @@ def test_several_elections_have_a_version_each_and_the_latest_is_the_default(own
         assert client.post(SCORE, json=named).json()["scores"] == [30.0]
 
 
-def test_a_repetition_with_a_key_gets_the_answer_of_the_model_of_that_time(own: Service) -> None:
-    with own.client(own.token(scopes=[Scope.INFER])) as client:
-        headers = {"Idempotency-Key": "across-a-promotion"}
-        first = client.post(SCORE, json=UNKNOWN_AGE, headers=headers).json()
-        promote(own, turnout_model(fill=60.0))
-        assert client.post(SCORE, json=UNKNOWN_AGE, headers=headers).json() == first
-        assert client.post(SCORE, json=UNKNOWN_AGE).json()["scores"] == [30.0]
-
-
 def test_without_keys_no_model_is_believed(tmp_path: Path) -> None:
     service = Service(tmp_path)
     service.create_keys()
     (tmp_path / "model-keys.json").unlink()
     export_everything(service.config.exports)
-    with service, service.client(service.token(scopes=list(Scope))) as client:
+    with service, service.client(service.token(scopes=SCOPES)) as client:
         assert client.post(SCORE, json=UNKNOWN_AGE).status_code == 503
         assert "model-keys.json" in service.wait_for_log("export refused")["error"]
 
@@ -181,18 +180,18 @@ def trust(service: Service, *keys: Ed25519PrivateKey) -> None:
 
 def statuses(service: Service, bodies: Mapping[str, Mapping[str, object] | None]) -> set[int]:
     """What each of these addresses is answered with."""
-    with service.client(service.token(scopes=list(Scope))) as client:
+    with service.client(service.token(scopes=SCOPES)) as client:
         return {
             (client.get(path) if body is None else client.post(path, json=body)).status_code
             for path, body in bodies.items()
         }
 
 
-EVERYTHING: Mapping[str, Mapping[str, object] | None] = {
+ADDRESSES: Mapping[str, Mapping[str, object] | None] = {
     SCORE: UNKNOWN_AGE,
     INFER: MATRIX,
     f"/v2/models/{MODEL}/ready": None,
-    "/v1/predictions/NC/12": None,
+    "/v1/tables/predictions/NC/12/turnout": None,
     "/health/ready": None,
 }
 FOLLOWED = 1.0
@@ -202,25 +201,21 @@ def test_what_a_withdrawn_key_has_signed_is_given_up_within_a_second_and_served_
     own: Service,
 ) -> None:
     stranger = Ed25519PrivateKey.generate()
-    headers = {"Idempotency-Key": "before-the-withdrawal"}
-    with own.client(own.token(scopes=[Scope.INFER])) as client:
-        assert client.post(SCORE, json=UNKNOWN_AGE, headers=headers).status_code == 200
-        assert statuses(own, EVERYTHING) == {200}
-        trust(own, stranger)
-        time.sleep(FOLLOWED)
-        assert statuses(own, EVERYTHING) == {503}
-        assert client.post(SCORE, json=UNKNOWN_AGE, headers=headers).status_code == 503
-        given_up = own.wait_for_log("export given up")
-        assert given_up["export_id"] == current_export_id(own.config.exports)
-        try:
-            before = len(served(own))
-            export_predictions(own.config.exports, "v1", turnout_model(key=stranger), key=stranger)
-            own.wait_for_log("export served", count=before + 1)
-            assert statuses(own, EVERYTHING) == {200}
-            again = client.post(SCORE, json=UNKNOWN_AGE, headers=headers)
-            assert "Idempotency-Replayed" not in again.headers
-        finally:
-            trust(own, MODEL_KEY)
+    assert statuses(own, ADDRESSES) == {200}
+    trust(own, stranger)
+    time.sleep(FOLLOWED)
+    assert statuses(own, ADDRESSES) == {503}
+    given_up = {line["name"] for line in own.log() if line["message"] == "export given up"}
+    assert {MODEL, "predictions"} <= given_up
+    try:
+        before = len(served(own))
+        export_models(own.config.exports, turnout_model(key=stranger), key=stranger)
+        export_predictions(own.config.exports, key=stranger)
+        own.wait_for_log("export served", count=before + 2)
+        assert statuses(own, ADDRESSES) == {200}
+    finally:
+        trust(own, MODEL_KEY)
+        export_predictions(own.config.exports)
 
 
 def served(service: Service) -> list[str]:
@@ -232,14 +227,14 @@ def test_a_model_and_its_export_may_have_two_signers_and_both_must_be_trusted(ow
     signers = {"model": Ed25519PrivateKey.generate(), "export": Ed25519PrivateKey.generate()}
     trust(own, MODEL_KEY, *signers.values())
     try:
-        export_id = export_predictions(
-            own.config.exports, withdrawn, turnout_model(key=signers["model"]), key=signers["export"]
-        ).export_id
+        record = turnout_model(key=signers["model"])
+        export_id = export_models(own.config.exports, record, key=signers["export"]).export_id
         own.wait_for(lambda: export_id in served(own), f"A service of {export_id}")
-        assert statuses(own, EVERYTHING) == {200}
+        assert statuses(own, {SCORE: UNKNOWN_AGE}) == {200}
         trust(own, MODEL_KEY, *(key for name, key in signers.items() if name != withdrawn))
         time.sleep(FOLLOWED)
-        assert statuses(own, EVERYTHING) == {503}
+        assert statuses(own, {SCORE: UNKNOWN_AGE}) == {404}
+        assert statuses(own, {"/v1/tables/predictions/NC/12/turnout": None}) == {200}
     finally:
         trust(own, MODEL_KEY)
 
@@ -247,25 +242,25 @@ def test_a_model_and_its_export_may_have_two_signers_and_both_must_be_trusted(ow
 def test_a_key_that_nothing_in_use_was_signed_by_is_withdrawn_without_a_refused_request(own: Service) -> None:
     trust(own, MODEL_KEY, Ed25519PrivateKey.generate())
     time.sleep(FOLLOWED)
-    assert statuses(own, EVERYTHING) == {200}
+    assert statuses(own, ADDRESSES) == {200}
     trust(own, MODEL_KEY)
     time.sleep(FOLLOWED)
-    assert statuses(own, EVERYTHING) == {200}
+    assert statuses(own, ADDRESSES) == {200}
 
 
 def test_while_the_file_of_trusted_keys_is_damaged_nothing_is_answered(own: Service) -> None:
     before = own.config.model_keys.read_bytes()
     own.config.model_keys.write_text("{", encoding="utf-8")
     time.sleep(FOLLOWED)
-    assert statuses(own, EVERYTHING) == {503}
+    assert statuses(own, ADDRESSES) == {503}
     times_served = len(served(own))
     own.config.model_keys.write_bytes(before)
-    own.wait_for_log("export served", count=times_served + 1)
-    assert statuses(own, EVERYTHING) == {200}
+    own.wait_for_log("export served", count=times_served + 4)
+    assert statuses(own, ADDRESSES) == {200}
 
 
 def test_an_unsigned_export_is_refused_and_the_old_one_stays(own: Service) -> None:
     refusals = len([line for line in own.log() if line["message"] == "export refused"])
-    export_predictions(own.config.exports, "unsigned", turnout_model(), key=None)
+    export_models(own.config.exports, turnout_model(fill=50.0), key=None)
     assert "it is not signed" in own.wait_for_log("export refused", count=refusals + 1)["error"]
-    assert statuses(own, EVERYTHING) == {200}
+    assert statuses(own, ADDRESSES) == {200}

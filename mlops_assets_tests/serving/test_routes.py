@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from litestar import Request
 
-from mlops_assets.contracts.predictions import PredictionsModel
 from mlops_assets.platform.exports.export import current_export_id
 from mlops_assets.platform.security.tokens import Principal
-from mlops_assets.serving.exports.predictions import KEY, Prediction
 from mlops_assets.serving.http import answers
 from mlops_assets.serving.http.answers import versioned
-from mlops_assets.serving.routes.parameters import Measure
-from mlops_assets_tests.serving.sample import DISTRICTS, ELECTIONS, MEASURES, PERSONS, ROWS
+from mlops_assets_tests.serving.sample import DISTRICTS, KEY, MODEL, PERSONS, ROWS, TABLE
 
 if TYPE_CHECKING:
     import httpx
@@ -33,56 +30,64 @@ def all_pages(client: httpx.Client, **parameters: object) -> list[list[dict[str,
     cursor = None
     while True:
         query = {**parameters, **({"cursor": cursor} if cursor else {})}
-        page = client.get("/v1/predictions", params=query).raise_for_status().json()  # type: ignore[arg-type]  # str, int
+        page = client.get("/v1/tables/predictions", params=query).raise_for_status().json()  # type: ignore[arg-type]  # str, int
         pages.append(page["items"])
         cursor = page["next_cursor"]
         if cursor is None:
             return pages
 
 
-def test_a_prediction_has_the_columns_of_the_contract() -> None:
-    assert list(PredictionsModel.to_schema().columns) == list(Prediction.__struct_fields__)
-
-
-def test_the_measures_are_those_of_the_contract() -> None:
-    (check,) = [check for check in PredictionsModel.to_schema().columns["measure"].checks if check.name == "isin"]
-    assert set(check.statistics["allowed_values"]) == set(get_args(Measure))
-
-
-def test_a_district_is_answered_with_all_measures_of_the_latest_election(
-    client: httpx.Client, service: Service
-) -> None:
-    answer = client.get("/v1/predictions/NC/12").raise_for_status().json()
-    assert answer["export_id"] == current_export_id(service.config.exports)
-    assert (answer["election"], answer["state"], answer["district"]) == ("2022", "NC", "12")
-    assert [prediction["measure"] for prediction in answer["predictions"]] == sorted(MEASURES)
-    assert answer["predictions"][1] == {
-        "election": "2022",
-        "state": "NC",
-        "district": "12",
-        "measure": "turnout",
-        "value": 0.5,
-        "lower": 0.4,
-        "upper": 0.6,
-        "coverage": 0.9,
-        "basis": None,
-        "model_name": "district_turnout",
-        "model_version": "v1",
-        "features_version": "features-2022-NC",
-        "expected_error": 0.05,
-        "expected_brier": 0.2,
+def test_a_row_is_answered_of_the_latest_where_no_other_is_named(client: httpx.Client, service: Service) -> None:
+    answer = client.get("/v1/tables/predictions/NC/12/turnout").raise_for_status().json()
+    assert answer == {
+        "export_id": current_export_id(service.config.exports / TABLE),
+        "row": {
+            "election": "2022",
+            "state": "NC",
+            "district": "12",
+            "measure": "turnout",
+            "value": 0.5,
+            "lower": 0.4,
+            "upper": 0.6,
+            "coverage": 0.9,
+            "basis": None,
+            "model_name": "district_turnout",
+            "model_version": "v1",
+            "features_version": "features-2022-NC",
+            "expected_error": 0.05,
+            "expected_brier": 0.2,
+        },
     }
 
 
-def test_another_election_is_answered_when_asked_for(client: httpx.Client) -> None:
-    answer = client.get("/v1/predictions/NC/12", params={"election": "2020"}).raise_for_status().json()
-    assert {prediction["election"] for prediction in answer["predictions"]} == {"2020"}
+@pytest.mark.parametrize(
+    ("path", "when"),
+    [("predictions/NC/12/turnout?election=2020", "2020"), ("predictions/NC/12/turnout?election=latest", "2022")],
+)
+def test_another_time_is_answered_when_asked_for(client: httpx.Client, path: str, when: str) -> None:
+    assert client.get(f"/v1/tables/{path}").raise_for_status().json()["row"]["election"] == when
+
+
+def test_a_key_is_read_as_the_kind_of_its_column(client: httpx.Client) -> None:
+    assert client.get("/v1/tables/customers/3").json()["row"]["customer"] == 3
+    assert client.get("/v1/tables/customers/3?month=2024-01").json()["row"]["month"] == "2024-01"
+    for path in ("/v1/tables/customers/three", "/v1/tables/customers/3.0", "/v1/tables/customers/99999999999999999999"):
+        assert client.get(path).status_code == 404
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/predictions/NC/99", "/v1/predictions/ZZ/01", "/v1/predictions/NC/12?election=1998"]
+    "path",
+    [
+        "/v1/tables/predictions/NC/99/turnout",
+        "/v1/tables/predictions/ZZ/01/turnout",
+        "/v1/tables/predictions/NC/12/turnout?election=1998",
+        "/v1/tables/predictions/NC/12",
+        "/v1/tables/predictions/NC/12/turnout/more",
+        "/v1/tables/nothing",
+        "/v1/tables/person_turnout",
+    ],
 )
-def test_what_has_no_prediction_is_not_found(client: httpx.Client, path: str) -> None:
+def test_what_is_not_there_is_not_found(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
@@ -112,34 +117,104 @@ def test_filters_narrow_the_list(client: httpx.Client, filters: dict[str, str], 
     assert all(item[name] == value for item in items for name, value in filters.items())
 
 
-def test_the_export_says_where_it_comes_from(client: httpx.Client, service: Service) -> None:
-    answer = client.get("/v1/export").raise_for_status().json()
-    assert answer["export_id"] == current_export_id(service.config.exports)
-    assert answer["provenance"] == {"lake_snapshot": 7, "model": "v1"}
-    assert answer["rows"] == {"predictions": ROWS, "models": 1, "person_features": len(PERSONS)}
-    assert answer["latest_election"] == max(ELECTIONS)
-    assert answer["models"] == [
-        {"measure": measure, "model_name": f"district_{measure}", "model_version": "v1"} for measure in MEASURES
+@pytest.mark.parametrize(
+    ("query", "customers"),
+    [
+        ("month=latest&active=true", [1, 2, 4, 5, 7, 8, 10]),
+        ("month=2024-01&active=false", [3, 6, 9]),
+        ("month=latest&since=2020-01-05", [5]),
+        ("month=latest&seen=2024-01-05T13:00:00%2B01:00", [5]),
+        ("month=latest&customer=7", [7]),
+        ("month=latest&note=note 7", [7]),
+        ("month=latest&territory=north", [1, 3, 5, 7, 9]),
+        ("month=1999-01", []),
+    ],
+)
+def test_a_filter_is_read_as_the_kind_of_its_column(client: httpx.Client, query: str, customers: list[int]) -> None:
+    items = client.get(f"/v1/tables/customers?{query}").raise_for_status().json()["items"]
+    assert [item["customer"] for item in items] == customers
+
+
+def test_keys_are_looked_up_in_their_order(client: httpx.Client) -> None:
+    keys: list[dict[str, Any]] = [
+        {"customer": 2},
+        {"customer": 77},
+        {"customer": 1, "month": "2024-01"},
+        {"customer": 2},
+    ]
+    answer = client.post("/v1/lookup/customers", json={"keys": keys}).raise_for_status()
+    assert answer.headers["cache-control"] == "no-store"
+    rows = answer.json()["rows"]
+    assert [row and (row["month"], row["customer"]) for row in rows] == [
+        ("2024-02", 2),
+        None,
+        ("2024-01", 1),
+        ("2024-02", 2),
     ]
 
 
-def test_the_history_of_a_district_holds_every_election(client: httpx.Client) -> None:
-    answer = client.get("/v1/predictions/NC/12/history").raise_for_status().json()
-    keys = [(item["election"], item["measure"]) for item in answer["predictions"]]
-    assert keys == [(election, measure) for election in ELECTIONS for measure in MEASURES]
-    assert {(item["state"], item["district"]) for item in answer["predictions"]} == {("NC", "12")}
-    one = client.get("/v1/predictions/NC/12/history", params={"measure": "turnout"}).raise_for_status().json()
-    assert [item["election"] for item in one["predictions"]] == list(ELECTIONS)
+@pytest.mark.parametrize(
+    ("key", "parameter"),
+    [
+        ({"customer": "2"}, "keys[0].customer"),
+        ({"customer": True}, "keys[0].customer"),
+        ({"customer": 2.5}, "keys[0].customer"),
+        ({"customer": 2**63}, "keys[0].customer"),
+        ({"customer": 2, "month": 5}, "keys[0].month"),
+        ({"customer": 2, "colour": "red"}, "keys[0]"),
+        ({}, "keys[0]"),
+    ],
+)
+def test_a_key_that_does_not_fit_is_named(client: httpx.Client, key: dict[str, Any], parameter: str) -> None:
+    answer = client.post("/v1/lookup/customers", json={"keys": [key]})
+    assert answer.status_code == 422
+    assert [error["parameter"] for error in answer.json()["errors"]] == [parameter]
 
 
-@pytest.mark.parametrize("path", ["/v1/predictions/NC/99/history", "/v1/predictions/ZZ/01/history"])
-def test_a_district_without_predictions_has_no_history(client: httpx.Client, path: str) -> None:
-    assert client.get(path).status_code == 404
+def test_rows_of_a_table_for_look_up_alone_are_found_by_whole_keys_and_in_no_other_way(client: httpx.Client) -> None:
+    keys = [{"state": "NC", "person_token": PERSONS[0]}, {"state": "GA", "person_token": PERSONS[0]}]
+    rows = client.post("/v1/lookup/person_features", json={"keys": keys}).raise_for_status().json()["rows"]
+    assert rows == [{"state": "NC", "person_token": PERSONS[0], "age": 40, "party": "DEM"}, None]
+    for path in ("person_features", "person_features?limit=1", f"person_features/NC/{PERSONS[0]}"):
+        assert client.get(f"/v1/tables/{path}").status_code == 404
+
+
+def test_the_tables_are_listed_with_how_they_can_be_asked(client: httpx.Client, service: Service) -> None:
+    listed = {table["name"]: table for table in client.get("/v1/tables").raise_for_status().json()["tables"]}
+    assert set(listed) == {"predictions", "customers", "person_features"}
+    customers = listed["customers"]
+    assert (customers["mode"], customers["key"], customers["latest"]) == ("list", ["month", "customer"], "month")
+    assert {column["name"]: column["kind"] for column in customers["columns"]} == {
+        "month": "text",
+        "customer": "integer",
+        "territory": "text",
+        "active": "boolean",
+        "churn": "number",
+        "since": "date",
+        "seen": "instant",
+        "note": "text",
+    }
+    with service.client(service.token(scopes=["customers:read"])) as reader:
+        assert [table["name"] for table in reader.get("/v1/tables").json()["tables"]] == ["customers"]
+
+
+def test_the_exports_say_where_they_come_from(client: httpx.Client, service: Service) -> None:
+    listed = {export["name"]: export for export in client.get("/v1/exports").raise_for_status().json()["exports"]}
+    assert {name: export["rows"] for name, export in listed.items()} == {
+        "customers": {"customers": 20},
+        "person_features": {"person_features": len(PERSONS)},
+        MODEL: {"models": 1},
+        "predictions": {"predictions": ROWS},
+    }
+    kept = client.get("/v1/exports/predictions").raise_for_status().json()
+    assert kept["current"] == listed["predictions"]["export_id"] == current_export_id(service.config.exports / TABLE)
+    assert kept["exports"][0]["provenance"] == {"lake_snapshot": 7, "model": "v1"}
+    assert client.get("/v1/exports/nothing").status_code == 404
 
 
 def test_long_answers_are_compressed_where_the_client_takes_that(client: httpx.Client) -> None:
-    plain = client.get("/v1/predictions", headers={"Accept-Encoding": "identity"})
-    packed = client.get("/v1/predictions", headers={"Accept-Encoding": "gzip, br"})
+    plain = client.get("/v1/tables/predictions", headers={"Accept-Encoding": "identity"})
+    packed = client.get("/v1/tables/predictions", headers={"Accept-Encoding": "gzip, br"})
     assert "content-encoding" not in plain.headers
     assert packed.headers["content-encoding"] == "gzip"
     assert packed.json() == plain.json()
@@ -147,19 +222,25 @@ def test_long_answers_are_compressed_where_the_client_takes_that(client: httpx.C
     # Two encodings are two representations; either is enough for a 304.
     assert packed.headers["etag"] != plain.headers["etag"]
     for answer in (plain, packed):
-        again = client.get("/v1/predictions", headers={"If-None-Match": answer.headers["etag"]})
+        again = client.get("/v1/tables/predictions", headers={"If-None-Match": answer.headers["etag"]})
         assert (again.status_code, again.headers["etag"]) == (304, answer.headers["etag"])
 
 
 @pytest.mark.parametrize("accepted", ["", "gzip;q=0", "br", "gzip; q=0.0, br", "identity;q=1, gzip;q=0", "*, gzip;q=0"])
 def test_who_does_not_take_gzip_does_not_get_it(client: httpx.Client, accepted: str) -> None:
-    answer = client.get("/v1/predictions", headers={"Accept-Encoding": accepted})
+    answer = client.get("/v1/tables/predictions", headers={"Accept-Encoding": accepted})
     assert "content-encoding" not in answer.headers
     assert answer.json()["items"]
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/predictions", "/v1/predictions?state=NC&limit=3", "/v1/predictions/NC/12", "/v1/export"]
+    "path",
+    [
+        "/v1/tables/predictions",
+        "/v1/tables/predictions?state=NC&limit=3",
+        "/v1/tables/predictions/NC/12/turnout",
+        "/v1/exports",
+    ],
 )
 def test_an_unchanged_answer_is_not_sent_again(client: httpx.Client, path: str) -> None:
     first = client.get(path)
@@ -174,14 +255,19 @@ def test_an_unchanged_answer_is_not_sent_again(client: httpx.Client, path: str) 
 
 
 def test_different_questions_have_different_versions(client: httpx.Client) -> None:
-    paths = ["/v1/predictions", "/v1/predictions?limit=3", "/v1/predictions?state=NC", "/v1/predictions/NC/12"]
-    paths += [f"/v1/predictions/{state}/01" for state in DISTRICTS]
+    paths = [
+        "/v1/tables/predictions",
+        "/v1/tables/predictions?limit=3",
+        "/v1/tables/predictions?state=NC",
+        "/v1/tables/predictions/NC/12/turnout",
+    ]
+    paths += [f"/v1/tables/predictions/{state}/01/turnout" for state in DISTRICTS]
     assert len({client.get(path).headers["etag"] for path in paths}) == len(paths)
 
 
 def test_another_version_of_the_program_has_other_versions_of_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     principal = Principal(name="dashboard", scopes=frozenset(), limits={}, token_id=None, key_id=None, expires=0.0)
-    scope: Any = {"type": "http", "path": "/v1/export", "query_string": b"", "headers": [], "user": principal}
+    scope: Any = {"type": "http", "path": "/v1/exports", "query_string": b"", "headers": [], "user": principal}
     request: ServiceRequest = Request(scope)
     before = versioned(request, {}, version="one").headers["ETag"]
     assert versioned(request, {}, version="one").headers["ETag"] == before
@@ -190,7 +276,7 @@ def test_another_version_of_the_program_has_other_versions_of_answers(monkeypatc
 
 
 def test_a_version_of_nothing_stays_not_found(client: httpx.Client) -> None:
-    assert client.get("/v1/predictions/NC/99", headers={"If-None-Match": "*"}).status_code == 404
+    assert client.get("/v1/tables/predictions/NC/99/turnout", headers={"If-None-Match": "*"}).status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -199,52 +285,59 @@ def test_a_version_of_nothing_stays_not_found(client: httpx.Client) -> None:
         ("limit=0", "limit"),
         ("limit=501", "limit"),
         ("limit=many", "limit"),
-        ("state=nc", "state"),
-        ("state=NC'--", "state"),
-        ("district=1", "district"),
-        ("election=20222", "election"),
-        ("measure=votes", "measure"),
+        ("limit=1.0", "limit"),
+        ("limit=%D9%A1", "limit"),
         ("cursor=%00", "cursor"),
-        ("state=NC%0A", "state"),
-        ("district=12%0A", "district"),
-        ("election=2024%0A", "election"),
-        ("stat=NC", "stat"),
-        ("state=NC&state=GA", "state"),
+        ("as_of=yesterday", "as_of"),
+        ("customer=two", "customer"),
+        ("customer=2.0", "customer"),
+        ("customer=+2", "customer"),
+        ("customer=02", "customer"),
+        ("customer=9223372036854775808", "customer"),
+        ("active=1", "active"),
+        ("active=True", "active"),
+        ("since=2020-02-30", "since"),
+        ("since=20200101", "since"),
+        ("seen=2024-01-01T12:00:00", "seen"),
+        ("note=" + "a" * 1001, "note"),
+        ("churn=0.5", "churn"),
+        ("territor=north", "territor"),
+        ("territory=north&territory=south", "territory"),
     ],
 )
 def test_a_parameter_that_is_not_valid_is_named(client: httpx.Client, query: str, parameter: str) -> None:
-    answer = client.get(f"/v1/predictions?{query}")
+    answer = client.get(f"/v1/tables/customers?{query}")
     assert answer.status_code == 400
     assert [error["parameter"] for error in answer.json()["errors"]] == [parameter]
 
 
 @pytest.mark.parametrize("cursor", ["abc", "WyJhIl0"])
 def test_a_cursor_that_no_page_gave_out_is_refused(client: httpx.Client, cursor: str) -> None:
-    answer = client.get("/v1/predictions", params={"cursor": cursor})
+    answer = client.get("/v1/tables/predictions", params={"cursor": cursor})
     assert answer.status_code == 422
     assert [error["parameter"] for error in answer.json()["errors"]] == ["cursor"]
 
 
-def test_a_path_that_is_not_valid_is_named(client: httpx.Client) -> None:
-    answer = client.get("/v1/predictions/nc/1")
-    assert {error["parameter"] for error in answer.json()["errors"]} == {"state_code", "district"}
-
-
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "HEAD"])
 def test_another_method_is_refused_with_what_is_allowed(client: httpx.Client, method: str) -> None:
-    answer = client.request(method, "/v1/export")
+    answer = client.request(method, "/v1/exports")
     assert answer.status_code == 405
     assert answer.headers["allow"] == "GET, OPTIONS"
 
 
 def test_a_body_is_refused(client: httpx.Client) -> None:
-    assert client.request("GET", "/v1/export", content=b"x").status_code == 413
-    assert client.request("GET", "/v1/export", content=iter([b"x"])).status_code == 413
+    assert client.request("GET", "/v1/exports", content=b"x").status_code == 413
+    assert client.request("GET", "/v1/exports", content=iter([b"x"])).status_code == 413
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/nowhere"), ("POST", "/v1/export"), ("GET", "/v1/predictions?limit=x"), ("GET", "/v1/predictions/NC/99")],
+    [
+        ("GET", "/nowhere"),
+        ("POST", "/v1/exports"),
+        ("GET", "/v1/tables/predictions?limit=x"),
+        ("GET", "/v1/tables/predictions/NC/99/turnout"),
+    ],
 )
 def test_every_error_is_a_problem_document_with_secure_headers(client: httpx.Client, method: str, path: str) -> None:
     answer = client.request(method, path)
@@ -258,7 +351,7 @@ def test_every_error_is_a_problem_document_with_secure_headers(client: httpx.Cli
 
 
 def test_every_answer_has_secure_headers_and_names_no_server(client: httpx.Client) -> None:
-    for path in ("/v1/export", "/health/live", "/nowhere", "/docs"):
+    for path in ("/v1/exports", "/health/live", "/nowhere", "/openapi.json"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"

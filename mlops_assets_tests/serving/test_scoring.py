@@ -10,8 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.scoring.scorer import load_unsigned
-from mlops_assets.serving.identity.scopes import Scope
-from mlops_assets.serving.routes.idempotency import KeyReusedError, Remembered
 from mlops_assets_tests.serving.sample import MODEL, PERSONS, turnout_model
 
 if TYPE_CHECKING:
@@ -93,91 +91,17 @@ def test_rows_that_do_not_fit_the_model_are_refused_and_say_where(
     assert named in answer.json()["errors"][0]["message"]
 
 
-def test_a_repeated_request_with_a_key_gets_the_first_answer(client: httpx.Client) -> None:
-    headers = {"Idempotency-Key": "a-key-of-one-request"}
-    first = client.post(SCORE, json={"rows": [ROW]}, headers=headers)
-    second = client.post(SCORE, json={"rows": [ROW]}, headers=headers)
-    assert "idempotency-replayed" not in first.headers
-    assert second.headers["idempotency-replayed"] == "true"
-    assert second.content == first.content
-    other = client.post(SCORE, json={"rows": [ROW, ROW]}, headers=headers)
-    assert other.status_code == 422
-    assert other.json()["errors"][0]["parameter"] == "Idempotency-Key"
-
-
-@pytest.mark.parametrize("key", ["short", "x" * 65, "with space", "ü" * 10])
-def test_a_key_of_another_form_is_refused(client: httpx.Client, key: str) -> None:
-    answer = client.post(SCORE, json={"rows": [ROW]}, headers=[(b"Idempotency-Key", key.encode())])
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["parameter"] == "Idempotency-Key"
-
-
-def test_remembered_answers_belong_to_one_principal_and_take_bounded_memory() -> None:
-    remembered = Remembered()
-    remembered.keep("one", "key", b"asked", b"answer")
-    assert remembered.find("one", "key", b"asked") == b"answer"
-    assert remembered.find("other", "key", b"asked") is None
-    with pytest.raises(KeyReusedError):
-        remembered.find("one", "key", b"otherwise")
-    for number in range(300):
-        remembered.keep("one", f"key-{number}", b"asked", bytes(100_000))
-    assert remembered.find("one", "key", b"asked") is None
-    assert remembered.find("one", "key-299", b"asked") == bytes(100_000)
-    assert 15_000_000 < remembered._bytes <= 16 * 1024 * 1024
-    assert sum(len(entry.content) + 400 for entry in remembered._entries.values()) == remembered._bytes
-
-
-def test_of_two_answers_to_one_key_the_first_is_remembered_and_given() -> None:
-    # Two attempts of one request may be scored at the same time, by different models.
-    remembered = Remembered()
-    assert remembered.keep("one", "key", b"asked", b"first") == b"first"
-    assert remembered.keep("one", "key", b"asked", b"second") == b"first"
-    assert remembered.find("one", "key", b"asked") == b"first"
-    with pytest.raises(KeyReusedError):
-        remembered.keep("one", "key", b"otherwise", b"third")
-
-
-def test_features_are_found_by_pseudonym_in_the_order_asked(client: httpx.Client) -> None:
-    tokens = [PERSONS[1], "f" * 32, PERSONS[0]]
-    answer = client.post("/v1/features/lookup", json={"state": "NC", "person_tokens": tokens}).raise_for_status()
-    assert answer.json()["features"] == [{"age": None, "party": "REP"}, None, {"age": 40, "party": "DEM"}]
-    assert answer.headers["cache-control"] == "no-store"
-    assert "etag" not in answer.headers
-
-
-def test_features_fit_the_model_as_they_come(client: httpx.Client) -> None:
-    asked = {"state": "NC", "person_tokens": list(PERSONS[:2])}
-    rows = client.post("/v1/features/lookup", json=asked).json()["features"]
-    assert client.post(SCORE, json={"rows": rows}).json()["scores"] == [19.0, 20.0]
-
-
-def test_persons_of_another_state_are_not_found_nor_looked_for_without_the_state(
-    client: httpx.Client, service: Service
-) -> None:
-    georgian = {"person_tokens": [PERSONS[2]]}
-    assert client.post("/v1/features/lookup", json={"state": "NC", **georgian}).json()["features"] == [None]
-    with service.client(service.token(scopes=[Scope.READ_FEATURES], states=["NC"])) as limited:
-        assert limited.post("/v1/features/lookup", json={"state": "GA", **georgian}).status_code == 403
-        assert limited.post("/v1/features/lookup", json={"state": "NC", **georgian}).json()["features"] == [None]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"state": "NC", "person_tokens": []},
-        {"state": "NC", "person_tokens": ["x"]},
-        {"state": "NC", "person_tokens": [PERSONS[0]] * 101},
-        {"state": "nc", "person_tokens": [PERSONS[0]]},
-        {"state": "NC", "person_tokens": [PERSONS[0]], "all": True},
-        {"state": "NC", "person_tokens": "%"},
-    ],
-)
-def test_a_look_up_that_is_none_is_refused(client: httpx.Client, body: dict[str, Any]) -> None:
-    assert client.post("/v1/features/lookup", json=body).status_code == 400
+def test_features_of_a_person_fit_the_model(client: httpx.Client) -> None:
+    keys = [{"state": "NC", "person_token": person} for person in PERSONS[:2]]
+    rows = client.post("/v1/lookup/person_features", json={"keys": keys}).json()["rows"]
+    read = client.get(f"/v1/models/{MODEL}").json()["input_columns"]
+    asked = [{column: row[column] for column in read} for row in rows]
+    assert client.post(SCORE, json={"rows": asked}).json()["scores"] == [19.0, 20.0]
 
 
 def test_pseudonyms_and_rows_are_not_in_the_log(client: httpx.Client, service: Service) -> None:
-    client.post("/v1/features/lookup", json={"state": "NC", "person_tokens": [PERSONS[0]]}).raise_for_status()
+    key = {"state": "NC", "person_token": PERSONS[0]}
+    client.post("/v1/lookup/person_features", json={"keys": [key]}).raise_for_status()
     # So many digits that no identifier or duration in the log can hold them by chance.
     client.post(SCORE, json={"rows": [{"age": 987654321012345, "party": "SECRETPARTY"}]}).raise_for_status()
     client.post(SCORE, json={"rows": [{"age": "SECRETAGE", "party": "SECRETPARTY"}]})

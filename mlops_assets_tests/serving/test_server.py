@@ -31,7 +31,7 @@ from mlops_assets.serving.identity.credentials import (
     rotate_service_keys,
 )
 from mlops_assets.serving.server import serve
-from mlops_assets_tests.serving.sample import export_predictions, trust_models
+from mlops_assets_tests.serving.sample import READ, export_predictions, trust_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +77,7 @@ def test_the_settings_start_a_service_that_takes_their_tokens_and_stops_when_tol
     settings = Settings(home=tmp_path, service=ServiceSettings(port=port))
     first_key_id = create_service_keys(settings)
     trust_models(settings.model_keys)
-    token = issue_service_token(settings, principal="dashboard", lifetime=HOUR, limits={"state": ["NC"]})
+    token = issue_service_token(settings, principal="dashboard", scopes=[READ], lifetime=HOUR, limits={"state": ["NC"]})
     export_predictions(settings.exports)
     environment = {
         **os.environ,
@@ -104,12 +104,12 @@ def test_the_settings_start_a_service_that_takes_their_tokens_and_stops_when_tol
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             wait_for_process(ready, process, name="The service", log=log)
             client.headers["Authorization"] = f"Bearer {token}"
-            assert client.get("/v1/predictions/NC/12").status_code == 200
-            assert client.get("/v1/predictions/GA/12").status_code == 403
+            assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
+            assert client.get("/v1/tables/predictions/GA/12/turnout").status_code == 403
             rotate_service_keys(settings)
             retire_service_key(settings, first_key_id)
             time.sleep(1.1)
-            assert client.get("/v1/predictions/NC/12").status_code == 401
+            assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 401
     finally:
         process.send_signal(signal.SIGTERM)
         exit_code = process.wait()

@@ -142,7 +142,7 @@ def test_only_modern_tls_reaches_the_service(secure: Service) -> None:
     with pytest.raises(httpx.TransportError):
         httpx.get(f"http://127.0.0.1:{secure.port}/health/live")
     with secure.client(secure.token()) as client:
-        assert client.get("/v1/predictions/NC/12").status_code == 200
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
 
 
 def test_a_renewed_certificate_is_served_without_a_restart_and_a_bad_one_is_not(
@@ -150,13 +150,13 @@ def test_a_renewed_certificate_is_served_without_a_restart_and_a_bad_one_is_not(
 ) -> None:
     first = served_certificate(secure).serial_number
     with secure.client(secure.token()) as held:
-        assert held.get("/v1/export").status_code == 200
+        assert held.get("/v1/exports").status_code == 200
         office.server()
         secure.wait_for_log("certificate served")
         second = served_certificate(secure).serial_number
         assert second != first
         # The connection that was open goes on.
-        assert held.get("/v1/export").status_code == 200
+        assert held.get("/v1/exports").status_code == 200
         office.server(lifetime=timedelta(days=-1))
         assert "it ended on" in secure.wait_for_log("certificate refused")["error"]
         assert served_certificate(secure).serial_number == second

@@ -23,7 +23,7 @@ from mlops_assets.modeling.trained import evaluation_table, headline, record_in
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.scoring.model_keys import trusted_keys
+from mlops_assets.platform.security.model_keys import trusted_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

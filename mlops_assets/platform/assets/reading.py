@@ -205,9 +205,9 @@ def _read(session: LakeSession, read: Read, own: Contract, own_key: str | None, 
 
 
 def seen_by_run(
-    session: LakeSession, contract: Contract, keys: Sequence[str | None], *, version: int, run_id: str
+    session: LakeSession, contract: Contract, keys: Sequence[str | None] | None, *, version: int, run_id: str
 ) -> dict[str | None, Entry]:
-    """The publishes of those partitions that a run sees: those current at its version, and its own since."""
+    """The publishes of those partitions, or of all, that a run sees: those current at its version, its own since."""
     entries = ledger.current(session, contract, keys, version=version)
     for entry in ledger.since(session, contract.lake.name, version, contract=contract, partition_keys=keys):
         if entry.record.run_id == run_id:

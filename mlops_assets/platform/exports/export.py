@@ -7,10 +7,11 @@ that needs the lake or the orchestrator: the service's request path imports this
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sqlite3
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote
@@ -27,7 +28,7 @@ from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.history import EXPORT_ID, POINTER, note_move
 from mlops_assets.platform.exports.manifest import ExportManifest, FileRecord, export_id_of
 from mlops_assets.platform.exports.signature import SIGNATURE, check_manifest, sign_manifest
-from mlops_assets.platform.exports.tables import check_table, fill_table, rows_digest
+from mlops_assets.platform.exports.tables import check_served, check_table, fill_table, rows_digest
 from mlops_assets.platform.security.token_keys import key_id_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+    from mlops_assets.platform.exports.manifest import ServedAs, Split
     from mlops_assets.platform.exports.tables import Rows
 
     Trusted = Mapping[str, Ed25519PublicKey]
@@ -48,23 +50,34 @@ _MANIFEST: Final = "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """An open export: its manifest, and a read-only connection to its data.
+    """An open export: its manifest, and read-only connections to its data, all to the very file that was verified.
 
-    The connection may be used by any thread, by one at a time.
+    A connection may be used by any thread, by one at a time.
 
     Attributes:
         manifest: what the export holds and where that came from.
         connection: a connection to the SQLite file, one table per exported table.
+        spare: further connections, for queries that run beside each other.
         signed_by: id of the trusted key that signed it; ``None`` where nobody asked.
     """
 
     manifest: ExportManifest
     connection: sqlite3.Connection
+    spare: tuple[sqlite3.Connection, ...] = ()
     signed_by: str | None = None
+    _file: int = -1
+    _state: tuple[int, ...] = ()
+
+    @property
+    def unaltered(self) -> bool:
+        """Whether the data file is as it was verified: a write to it, by whatever name, is seen in its times."""
+        return _state_of(self._file) == self._state
 
     def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
+        """Close the connections and the file."""
+        for connection in (self.connection, *self.spare):
+            connection.close()
+        os.close(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +121,8 @@ def write_export(
     provenance: Mapping[str, object],
     *,
     keys: Mapping[str, Sequence[str]] | None = None,
+    served: Mapping[str, ServedAs] | None = None,
+    splits: Mapping[str, Split] | None = None,
     keep: int = DEFAULT_KEEP,
     signing_key: Ed25519PrivateKey | None = None,
 ) -> ExportManifest:
@@ -131,6 +146,8 @@ def write_export(
             booleans 0 and 1.
         provenance: where the tables come from (lake snapshot, content hashes, model versions), as JSON values.
         keys: for each keyed table the columns that identify a row; they become its primary key, in that order.
+        served: for each table that the service offers as such, how; it must have a key.
+        splits: for each table of models which versions answer.
         keep: how many exports stay, the newest ones; the current one always does.
         signing_key: signs the manifest, and so the data; ``None`` leaves an export that no service takes over.
 
@@ -150,9 +167,10 @@ def write_export(
         )
     for name, table in tables.items():
         check_table(name, table, keyed[name])
+        check_served(name, table.schema.names, keyed[name], (served or {}).get(name))
     folder.mkdir(parents=True, exist_ok=True)
     with taking_turns(folder), _staging(folder) as staged:
-        written = _write(staged, tables, keyed, provenance)
+        written = _write(staged, tables, keyed, served or {}, splits or {}, provenance)
         export_id = written.export_id
         adopted = _adoptable(folder, export_id, signing_key)
         if adopted is None:
@@ -169,22 +187,23 @@ def write_export(
     return adopted or written
 
 
-def open_export(folder: Path, *, trusted: Trusted | None = None) -> Export:
+def open_export(folder: Path, *, trusted: Trusted | None = None, spare: int = 0) -> Export:
     """Verify the current export and open it read-only.
 
     Args:
         folder: where the exports live.
         trusted: the public keys by their ids, one of which must have signed it; ``None`` believes whoever wrote it.
+        spare: how many further connections it is to have.
 
     Raises:
         ArtifactError: there is none, or its file, manifest or row counts are not what its id and manifest promise.
         SignatureError: no trusted key has signed it.
     """
-    return _open_verified(folder / current_export_id(folder), trusted=trusted)
+    return _open_verified(folder / current_export_id(folder), trusted=trusted, spare=spare)
 
 
-def open_kept_export(folder: Path, export_id: str, *, trusted: Trusted | None = None) -> Export:
-    """Verify an export that is kept, current or not, and open it read-only; ``trusted`` as for :func:`open_export`.
+def open_kept_export(folder: Path, export_id: str, *, trusted: Trusted | None = None, spare: int = 0) -> Export:
+    """Verify an export that is kept, current or not, and open it read-only; arguments as for :func:`open_export`.
 
     Raises:
         ArtifactError: it is not what its id and manifest promise.
@@ -194,7 +213,7 @@ def open_kept_export(folder: Path, export_id: str, *, trusted: Trusted | None = 
     path = folder / export_id
     if not EXPORT_ID.fullmatch(export_id) or not path.is_dir():
         raise FileNotFoundError(f"no export {export_id[:32]!r} is kept")
-    return _open_verified(path, trusted=trusted)
+    return _open_verified(path, trusted=trusted, spare=spare)
 
 
 def kept_exports(folder: Path, *, trusted: Trusted | None = None) -> tuple[ExportManifest, ...]:
@@ -285,7 +304,12 @@ def _adoptable(folder: Path, export_id: str, signing_key: Ed25519PrivateKey | No
 
 
 def _write(
-    staged: Path, tables: Mapping[str, Rows], keys: Mapping[str, Sequence[str]], provenance: Mapping[str, object]
+    staged: Path,
+    tables: Mapping[str, Rows],
+    keys: Mapping[str, Sequence[str]],
+    served: Mapping[str, ServedAs],
+    splits: Mapping[str, Split],
+    provenance: Mapping[str, object],
 ) -> ExportManifest:
     """Write data and manifest into the staged folder, bring them to the disk, read them back and compare."""
     data = staged / _DATA
@@ -294,7 +318,10 @@ def _write(
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
-        records = {name: fill_table(connection, name, table, keys[name]) for name, table in tables.items()}
+        records = {
+            name: replace(fill_table(connection, name, table, keys[name], served.get(name)), split=splits.get(name))
+            for name, table in tables.items()
+        }
         connection.execute("COMMIT")
     sync_file(data)
     manifest = ExportManifest(
@@ -312,7 +339,9 @@ def _write(
     return manifest
 
 
-def _open_verified(path: Path, export_id: str | None = None, *, trusted: Trusted | None = None) -> Export:
+def _open_verified(
+    path: Path, export_id: str | None = None, *, trusted: Trusted | None = None, spare: int = 0
+) -> Export:
     """Open the export in that folder after comparing it with its manifest, and the manifest with id and signature."""
     manifest, signed_by = _read_manifest(path, trusted)
     if manifest.export_id != (export_id or path.name):
@@ -320,26 +349,47 @@ def _open_verified(path: Path, export_id: str | None = None, *, trusted: Trusted
     if export_id_of(manifest.tables, manifest.provenance) != manifest.export_id:
         raise _damaged(path, "its manifest was changed after it was written")
     data = path / _DATA
-    try:
-        size = data.stat().st_size
-        if size != manifest.file.size:
-            raise _damaged(path, f"{_DATA} has {size} bytes, the manifest says {manifest.file.size}")
-        if _sha256(data) != manifest.file.sha256:
-            raise _damaged(path, f"the SHA-256 of {_DATA} differs from the manifest's")
-        connection = sqlite3.connect(
-            f"file:{quote(str(data.absolute()))}?immutable=1&mode=ro",
-            uri=True,
-            check_same_thread=False,
-            isolation_level=None,
-        )
-    except (OSError, sqlite3.Error) as error:
-        raise _damaged(path, f"{_DATA} cannot be opened ({type(error).__name__})") from error
-    try:
-        _compare_counts(path, connection, manifest)
-    except BaseException:
-        connection.close()
-        raise
-    return Export(manifest=manifest, connection=connection, signed_by=signed_by)
+    with ExitStack() as opened:
+        try:
+            file = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
+            opened.callback(os.close, file)
+            state = _state_of(file)
+            size = os.fstat(file).st_size
+            if size != manifest.file.size:
+                raise _damaged(path, f"{_DATA} has {size} bytes, the manifest says {manifest.file.size}")
+            with os.fdopen(os.dup(file), "rb") as content:
+                if hashlib.file_digest(content, "sha256").hexdigest() != manifest.file.sha256:
+                    raise _damaged(path, f"the SHA-256 of {_DATA} differs from the manifest's")
+            connections = [_connected(data) for _ in range(1 + spare)]
+            for connection in connections:
+                opened.callback(connection.close)
+                # The file is opened by the first query.
+                connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            _compare_counts(path, connections[0], manifest)
+        except (OSError, sqlite3.Error) as error:
+            raise _damaged(path, f"{_DATA} cannot be opened ({type(error).__name__})") from error
+        if _state_of(file) != state or not data.exists() or not os.path.samestat(data.stat(), os.fstat(file)):
+            raise _damaged(path, f"{_DATA} was written to or replaced while it was verified")
+        opened.pop_all()
+    return Export(
+        manifest=manifest,
+        connection=connections[0],
+        spare=tuple(connections[1:]),
+        signed_by=signed_by,
+        _file=file,
+        _state=state,
+    )
+
+
+def _connected(data: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(data))}?immutable=1&mode=ro", uri=True, check_same_thread=False, isolation_level=None
+    )
+
+
+def _state_of(file: int) -> tuple[int, ...]:
+    status = os.fstat(file)
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _read_manifest(path: Path, trusted: Trusted | None = None) -> tuple[ExportManifest, str | None]:

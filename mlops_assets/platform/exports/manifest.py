@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final, Self
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from mlops_assets.platform.errors import ArtifactError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the layout of an export and of the rule that makes its id."""
 _ID_DIGITS: Final = 32
 
@@ -29,21 +30,115 @@ class FileRecord:
     size: int
 
 
+class Kind(StrEnum):
+    """What the values of a column are."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    INSTANT = "instant"
+    """A time with its zone: ISO 8601 in UTC, with microseconds."""
+    LOCAL_TIME = "local_time"
+    """A time without a zone, likewise."""
+    BYTES = "bytes"
+
+
+class Mode(StrEnum):
+    """How the rows of a table can be reached."""
+
+    LIST = "list"
+    """Page by page, by filters and by key."""
+    LOOKUP = "lookup"
+    """By whole keys that the client sends in a body: nobody can list or search."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedAs:
+    """How the service offers a table.
+
+    Attributes:
+        mode: how its rows can be reached.
+        scope: what a principal must be allowed to read it, such as ``orders:read``.
+        limit_by: columns by which a principal may be limited to some rows.
+        filters: columns by which a list can be narrowed.
+        latest: the column of the key whose greatest value is meant where none is named.
+        description: what the table holds.
+        descriptions: what columns hold, for those that say so.
+    """
+
+    mode: Mode = Mode.LIST
+    scope: str
+    limit_by: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+    latest: str | None = None
+    description: str = ""
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """Read it from a manifest.
+
+        Raises:
+            ValueError: there is no such mode.
+            KeyError: the scope is missing.
+        """
+        return cls(
+            mode=Mode(fields["mode"]),
+            scope=str(fields["scope"]),
+            limit_by=tuple(fields["limit_by"]),
+            filters=tuple(fields["filters"]),
+            latest=fields["latest"],
+            description=str(fields["description"]),
+            descriptions=dict(fields["descriptions"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Which versions of a model answer, where a request names none.
+
+    A version is named ``latest``, ``previous``, or by the beginning of its SHA-256. One that is not there is left out.
+
+    Attributes:
+        weights: for each version the share of requests that it answers.
+        shadow: versions that score every request beside the one that answers, for figures alone.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: {"latest": 1.0})
+    shadow: tuple[str, ...] = ()
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        """Read it from a manifest.
+
+        Raises:
+            KeyError: a member is missing.
+        """
+        weights = {str(version): float(weight) for version, weight in fields["weights"].items()}
+        return cls(weights=weights, shadow=tuple(fields["shadow"]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TableRecord:
     """One exported table.
 
     Attributes:
         rows: how many rows it has.
-        columns: for each column, in order, its SQLite type.
+        columns: for each column, in order, what its values are.
         key: the columns that identify a row; empty for a table without key.
         digest: SHA-256 of the rows, sorted by key, or by all columns without one.
+        served: how the service offers its rows; ``None`` for a table that it does not offer as such.
+        split: of a table of models, which versions answer.
     """
 
     rows: int
-    columns: Mapping[str, str]
+    columns: Mapping[str, Kind]
     key: tuple[str, ...]
     digest: str
+    served: ServedAs | None = None
+    split: Split | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +181,11 @@ class ExportManifest:
                 tables={
                     str(name): TableRecord(
                         rows=int(table["rows"]),
-                        columns=dict(table["columns"]),
+                        columns={str(column): Kind(kind) for column, kind in table["columns"].items()},
                         key=tuple(table["key"]),
                         digest=str(table["digest"]),
+                        served=None if table["served"] is None else ServedAs.from_fields(table["served"]),
+                        split=None if table["split"] is None else Split.from_fields(table["split"]),
                     )
                     for name, table in fields["tables"].items()
                 },

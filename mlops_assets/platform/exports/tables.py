@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.exports.manifest import TableRecord
+from mlops_assets.platform.exports.manifest import Kind, Mode, TableRecord
 from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
@@ -23,17 +23,26 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlops_assets.platform.exports.manifest import ServedAs
+
     Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
+PARAMETERS: Final = frozenset({"limit", "cursor", "as_of"})
+"""What a list of rows is asked for with beside its filters."""
+SCOPE: Final = re.compile(r"[a-z][a-z0-9_]*:[a-z]+")
+"""What a principal may be allowed to do: an object and a verb."""
 _BATCH_ROWS: Final = 10_000
 _INTEGERS: Final = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32")
-_SQLITE_TYPES: Final = {
-    **dict.fromkeys((*_INTEGERS, "bool"), "INTEGER"),
-    **dict.fromkeys(("float", "double"), "REAL"),
-    **dict.fromkeys(("string", "large_string", "string_view", "date32[day]"), "TEXT"),
-    **dict.fromkeys(("binary", "large_binary"), "BLOB"),
+_KINDS: Final = {
+    **dict.fromkeys(_INTEGERS, Kind.INTEGER),
+    "bool": Kind.BOOLEAN,
+    **dict.fromkeys(("float", "double"), Kind.NUMBER),
+    **dict.fromkeys(("string", "large_string", "string_view"), Kind.TEXT),
+    "date32[day]": Kind.DATE,
+    **dict.fromkeys(("binary", "large_binary"), Kind.BYTES),
 }
-_TIMESTAMP: Final = re.compile(r"timestamp\[(s|ms|us)(, tz=.+)?\]")
+_SQLITE_TYPES: Final = {Kind.INTEGER: "INTEGER", Kind.BOOLEAN: "INTEGER", Kind.NUMBER: "REAL", Kind.BYTES: "BLOB"}
+_TIMESTAMP: Final = re.compile(r"timestamp\[(?:s|ms|us)(, tz=.+)?\]")
 
 Cell = str | int | float | bytes | None
 """A value as SQLite holds it."""
@@ -59,11 +68,37 @@ def check_table(name: str, table: Rows, key: Sequence[str]) -> None:
     if missing := [column for column in key if column not in columns]:
         raise _refused(name, f"its key names missing columns {missing}", "Correct the key.")
     for field in table.schema:
-        if _sqlite_type(str(field.type)) is None:
+        if _kind(str(field.type)) is None:
             raise _refused(name, f"column {field.name} has type {field.type}, which SQLite lacks", "Cast it.")
 
 
-def fill_table(connection: sqlite3.Connection, name: str, table: Rows, key: Sequence[str]) -> TableRecord:
+def check_served(name: str, columns: Sequence[str], key: Sequence[str], served: ServedAs | None) -> None:
+    """Refuse a way to offer a table that does not fit it.
+
+    Raises:
+        ArtifactError: it has no key, a column is missing or called like a parameter of the service, or the scope is
+            none.
+    """
+    if served is None:
+        return
+    if not key:
+        raise _refused(name, "it is served and has no key", "Name the columns that identify a row.")
+    named = {*served.limit_by, *served.filters, *({served.latest} if served.latest else ())}
+    if missing := sorted(named - set(columns)):
+        raise _refused(name, f"it is served by columns {missing}, which it has not", f"It has {', '.join(columns)}.")
+    if taken := sorted(PARAMETERS.intersection({*served.filters, *key})):
+        raise _refused(name, f"the service has parameters of its own called {taken}", "Rename the columns.")
+    if served.latest is not None and served.latest not in key:
+        raise _refused(name, f"{served.latest}, whose latest is asked for, is not in its key", "Name one of it.")
+    if served.mode is Mode.LOOKUP and served.filters:
+        raise _refused(name, "it is for look-up alone, and has filters", "Leave them out, or let it be listed.")
+    if SCOPE.fullmatch(served.scope) is None:
+        raise _refused(name, f"its scope is {served.scope!r}", f"Give a scope such as {name}:read.")
+
+
+def fill_table(
+    connection: sqlite3.Connection, name: str, table: Rows, key: Sequence[str], served: ServedAs | None = None
+) -> TableRecord:
     """Create the table in SQLite and insert its rows, sorted by key, or by all columns without one.
 
     A table in memory is sorted here, as Python values: meant for up to a few million rows. Batches must come sorted by
@@ -72,8 +107,8 @@ def fill_table(connection: sqlite3.Connection, name: str, table: Rows, key: Sequ
     Raises:
         ArtifactError: two rows share a key, a key is null, a number is not finite, or batches do not come sorted.
     """
-    columns = {field.name: str(_sqlite_type(str(field.type))) for field in table.schema}
-    parts = [f'"{column}" {kind}' for column, kind in columns.items()]
+    columns = {field.name: Kind(_kind(str(field.type)) or "") for field in table.schema}
+    parts = [f'"{column}" {_SQLITE_TYPES.get(kind, "TEXT")}' for column, kind in columns.items()]
     options = "STRICT"
     if key:
         parts.append("PRIMARY KEY ({})".format(", ".join(f'"{column}"' for column in key)))
@@ -87,7 +122,12 @@ def fill_table(connection: sqlite3.Connection, name: str, table: Rows, key: Sequ
         connection.executemany(f'INSERT INTO "{name}" VALUES ({marks})', digest.of(rows))  # noqa: S608  a checked identifier
     except sqlite3.IntegrityError as error:
         raise _refused(name, f"the key {list(key)} is null or repeated", "Correct rows or key.") from error
-    return TableRecord(rows=digest.rows, columns=columns, key=tuple(key), digest=digest.text)
+    for column in served.filters if served is not None else ():
+        # An index ends with the key: rows of one value come in the key's order, however rare the value is.
+        if column != key[0]:
+            indexed = ", ".join(f'"{each}"' for each in dict.fromkeys((column, *key)))
+            connection.execute(f'CREATE INDEX "{name}_by_{column}" ON "{name}" ({indexed})')
+    return TableRecord(rows=digest.rows, columns=columns, key=tuple(key), digest=digest.text, served=served)
 
 
 def rows_digest(connection: sqlite3.Connection, name: str, record: TableRecord) -> str:
@@ -174,8 +214,10 @@ def _cell(table: str, column: str, value: object) -> Cell:
     raise _refused(table, f"column {column} holds a {type(value).__name__}", "Cast it.")
 
 
-def _sqlite_type(arrow_type: str) -> str | None:
-    return "TEXT" if _TIMESTAMP.fullmatch(arrow_type) else _SQLITE_TYPES.get(arrow_type)
+def _kind(arrow_type: str) -> Kind | None:
+    if (timestamp := _TIMESTAMP.fullmatch(arrow_type)) is not None:
+        return Kind.LOCAL_TIME if timestamp[1] is None else Kind.INSTANT
+    return _KINDS.get(arrow_type)
 
 
 def _refused(table: str, culprit: str, remedy: str) -> ArtifactError:

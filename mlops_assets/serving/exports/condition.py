@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from mlops_assets.platform.security.token_verifier import TokenVerifier
+    from mlops_assets.serving.exports.catalog import Catalog
     from mlops_assets.serving.exports.follower import ExportFollower
     from mlops_assets.serving.http.tls import ServerTls
 
@@ -49,27 +50,27 @@ class Condition:
     """The condition of one worker.
 
     Attributes:
-        follower: it holds the export in use.
+        catalog: it holds the exports in use.
         verifier: it holds keys and revocations.
         tls: the server's certificate; ``None`` on plain HTTP.
         draining: whether the service was told to end, so that no new client should come.
     """
 
-    follower: ExportFollower
+    catalog: Catalog
     verifier: TokenVerifier
     tls: ServerTls | None = None
     draining: bool = field(default=False, init=False)
 
     @property
     def ready(self) -> bool:
-        """Whether clients should come: an export is in use, keys are known, and the service is not about to end."""
-        if self.draining or not self.follower.ready:
+        """Whether clients should come: exports are in use, keys are known, and the service is not about to end."""
+        if self.draining or not self.catalog.ready:
             return False
         return self._keys().status is Status.OK
 
     def dependencies(self) -> list[Dependency]:
         """Each dependency and how it is."""
-        return [self._export(), self._models(), self._keys(), self._certificate()]
+        return [*self._exports(), self._keys(), self._certificate()]
 
     def gauges(self) -> Iterator[Metric]:
         """What is true of it, as figures for Prometheus."""
@@ -82,34 +83,30 @@ class Condition:
                 "When the server's certificate ends, seconds since 1970.",
                 value=self.tls.expires,
             )
-        if not self.follower.ready:
-            return
-        served = self.follower.served.predictions
-        created = datetime.fromisoformat(served.manifest.created).timestamp()
-        yield Gauge("mlops_assets_data_age_seconds", "Age of the export in use.", value=time.time() - created)
-        export = Gauge("mlops_assets_export", "The export in use.", labels=("export_id",))
-        export.add_metric((served.export_id,), 1.0)
-        yield export
-        models = Gauge("mlops_assets_model", "The models behind it.", labels=("measure", "model", "version"))
-        for model in served.models:
-            models.add_metric((model.measure, model.model_name, model.model_version), 1.0)
-        yield models
+        age = Gauge("mlops_assets_data_age_seconds", "Age of the export in use.", labels=("name",))
+        exports = Gauge("mlops_assets_export", "The exports in use.", labels=("name", "export_id"))
+        models = Gauge("mlops_assets_model", "The models in use.", labels=("model", "version"))
+        for served in self.catalog.served():
+            created = datetime.fromisoformat(served.manifest.created).timestamp()
+            age.add_metric((served.name,), time.time() - created)
+            exports.add_metric((served.name, served.export_id), 1.0)
+            for model in served.models.latest:
+                models.add_metric((model.name, model.version), 1.0)
+        yield from (age, exports, models)
 
-    def _export(self) -> Dependency:
-        if not self.follower.ready:
-            return Dependency("export", Status.FAILED, self.follower.refusal or "none has been taken over yet")
-        manifest = self.follower.served.predictions.manifest
-        if self.follower.refusal is not None:
-            return Dependency(
-                "export", Status.FAILED, f"serving {manifest.export_id}; refused: {self.follower.refusal}"
-            )
-        return Dependency("export", Status.OK, f"{manifest.export_id} of {manifest.created}")
+    def _exports(self) -> list[Dependency]:
+        found = [self._export(follower) for follower in self.catalog.followers]
+        return found or [Dependency("exports", Status.FAILED, "there is none")]
 
-    def _models(self) -> Dependency:
-        models = self.follower.served.models.latest if self.follower.ready else ()
-        if not models:
-            return Dependency("models", Status.ABSENT, "the export carries none")
-        return Dependency("models", Status.OK, ", ".join(f"{model.name} {model.version[:12]}" for model in models))
+    def _export(self, follower: ExportFollower) -> Dependency:
+        name = f"export {follower.name}"
+        if not follower.ready:
+            return Dependency(name, Status.FAILED, follower.refusal or "none has been taken over yet")
+        served = follower.served
+        if follower.refusal is not None:
+            return Dependency(name, Status.FAILED, f"serving {served.export_id}; refused: {follower.refusal}")
+        models = "".join(f"; model {model.name} {model.version[:12]}" for model in served.models.latest)
+        return Dependency(name, Status.OK, f"{served.export_id} of {served.manifest.created}{models}")
 
     def _keys(self) -> Dependency:
         try:

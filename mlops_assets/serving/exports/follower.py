@@ -1,4 +1,4 @@
-"""Following the exports: the service always answers from the newest export that is whole and believed.
+"""Following the exports of one name: the service always answers from the newest that is whole and believed.
 
 Put here when an export is looked for, taken over, refused or given up. Keep out what is read from it.
 """
@@ -19,7 +19,7 @@ from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.export import open_export, open_kept_export, pointer_path
 from mlops_assets.platform.security.token_keys import KeyFileError
 from mlops_assets.serving.exports.served import ServedExport
-from mlops_assets.serving.http.drift import Reference, reference_of
+from mlops_assets.serving.exports.table import SPARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.exports.export import Export
     from mlops_assets.serving.exports.last_served import LastServed
-    from mlops_assets.serving.exports.predictions import PredictionTable
     from mlops_assets.serving.exports.trust import Trust, Trusted
     from mlops_assets.serving.http.metrics import ServiceMetrics
 
@@ -45,34 +44,24 @@ class ExportFollower:
     in a thread.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        poll_seconds: float,
-        metrics: ServiceMetrics,
-        last: LastServed,
-        trust: Trust,
-        keys_changed: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Follow the exports of a folder; nothing is taken over before the first ``refresh``.
+    def __init__(self, folder: Path, *, metrics: ServiceMetrics, last: LastServed, trust: Trust) -> None:
+        """Follow the exports of a folder, which is called like them; nothing is taken over before ``look``.
 
         Args:
-            folder: where the exports live.
-            poll_seconds: how often to look at the pointer.
-            metrics: told of refusals, and of what outputs are compared with.
+            folder: where the exports of that name live.
+            metrics: told of refusals.
             last: what the other workers serve.
             trust: the keys whose exports and models are believed.
-            keys_changed: called when those keys have changed, before anything more is answered.
         """
+        self.name = folder.name
         self._folder = folder
         self._last = last
         self._metrics = metrics
         self.refusal: str | None = None
         """Why the current export was not taken over; ``None`` when it was."""
-        self._poll_seconds = poll_seconds
+        self.judged = False
+        """Whether the current export was looked at, whatever came of it."""
         self._trust = trust
-        self._keys_changed = keys_changed
         self._believed: Trusted | None = None
         self._served: ServedExport | None = None
         self._judged: tuple[int, ...] | None = None
@@ -84,25 +73,18 @@ class ExportFollower:
         """The current export; ask again after each ``await``.
 
         Raises:
-            ServiceUnavailableException: no export has been taken over yet, or a key that vouched for it was withdrawn.
+            ServiceUnavailableException: no export has been taken over yet, a key that vouched for it was withdrawn, or
+                its file was altered after it was verified.
         """
         self._follow_trust()
+        self._demand_unaltered()
         if self._served is None:
             raise ServiceUnavailableException(detail="No export is loaded yet.", headers={"Retry-After": "5"})
         return self._served
 
     @property
-    def table(self) -> PredictionTable:
-        """The predictions of the current export; ask again after each ``await``.
-
-        Raises:
-            ServiceUnavailableException: as for :attr:`served`.
-        """
-        return self.served.predictions
-
-    @property
     def ready(self) -> bool:
-        """Whether there are predictions to answer from."""
+        """Whether there is an export to answer from."""
         self._follow_trust()
         return self._served is not None
 
@@ -113,6 +95,7 @@ class ExportFollower:
         it that nobody expected; the one in use stays, unless a key that vouched for it was withdrawn.
         """
         self._follow_trust()
+        self._demand_unaltered()
         pointer = self._pointer()
         # New keys may let in what was refused; what is in use was judged by them already.
         same_keys = self._believed is self._judged_by or (self._served is not None and self.refusal is None)
@@ -127,19 +110,19 @@ class ExportFollower:
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             self.refusal = str(error) if expected else f"{type(error).__name__}: {error}"
             self._metrics.export_refused()
-            serving = self._served and self._served.predictions.export_id
+            serving = self._served and self._served.export_id
             # The message of one that was expected says it all; a trace would not help an operator.
-            fields = {"error": self.refusal, "serving": serving}
+            fields = {"name": self.name, "error": self.refusal, "serving": serving}
             _LOGGER.exception("export refused", exc_info=not expected, extra={"fields": fields})
             await self._fall_back()
             return
         self.refusal = None
         self._follow_trust()
-        self._take(*taken)
+        self._take(taken)
 
     async def _fall_back(self) -> None:
         """Serve what the other workers still serve, if this one was started while the current export is refused."""
-        last = self._last.export_id
+        last = self._last.of(self.name)
         if self._served is not None or last is None:
             return
         try:
@@ -147,7 +130,7 @@ class ExportFollower:
         except _REFUSED:
             return
         self._follow_trust()
-        self._take(*taken)
+        self._take(taken)
 
     def _follow_trust(self) -> None:
         """Give the export up once a key that vouched for it, or for one of its models, is not trusted any more.
@@ -161,15 +144,23 @@ class ExportFollower:
         if trusted is self._believed:
             return
         self._believed = trusted
-        self._keys_changed()
         if self._served is None or self._served.believed_by(trusted or {}):
             return
-        _LOGGER.error(
-            "export given up", extra={"fields": {"export_id": self._served.predictions.export_id, "reason": "key"}}
-        )
-        self.close()
+        self._give_up("key")
 
-    def _take(self, served: ServedExport, references: list[Reference]) -> None:
+    def _demand_unaltered(self) -> None:
+        """Give the export up once its file was written to: what was verified is not there any more."""
+        if self._served is not None and not self._served.export.unaltered:
+            self._judged = None
+            self._give_up("altered")
+
+    def _give_up(self, reason: str) -> None:
+        if self._served is not None:
+            fields = {"name": self.name, "export_id": self._served.export_id, "reason": reason}
+            _LOGGER.error("export given up", extra={"fields": fields})
+            self.close()
+
+    def _take(self, served: ServedExport) -> None:
         if not served.believed_by(self._believed or {}):
             # A key was withdrawn while its export was verified; the next look judges it anew.
             served.close()
@@ -178,27 +169,20 @@ class ExportFollower:
         old, self._served = self._served, served
         if self._pointer() == self._judged:
             # Else another worker may have taken over a newer one meanwhile.
-            self._last.note(served.predictions.export_id)
-        self._metrics.compare_with(references)
-        previous = old and old.predictions.export_id
+            self._last.note(self.name, served.export_id)
         if old is not None:
             old.close()
         _LOGGER.info(
             "export served",
             extra={
                 "fields": {
-                    "export_id": served.predictions.export_id,
-                    "previous": previous,
+                    "name": self.name,
+                    "export_id": served.export_id,
+                    "previous": old and old.export_id,
                     "models": {model.name: model.version for model in served.models.latest},
                 }
             },
         )
-
-    async def follow(self) -> None:
-        """Look for ever."""
-        while True:
-            await asyncio.sleep(self._poll_seconds)
-            await self.look()
 
     async def look(self) -> None:
         """Refresh, and live on whatever happens.
@@ -209,7 +193,8 @@ class ExportFollower:
         try:
             await self.refresh()
         except Exception:
-            _LOGGER.exception("looking for a new export failed")
+            _LOGGER.exception("looking for a new export failed", extra={"fields": {"name": self.name}})
+        self.judged = True
 
     def close(self) -> None:
         """Close the export in use."""
@@ -224,12 +209,10 @@ class ExportFollower:
             return ()
         return (status.st_mtime_ns, status.st_ino, status.st_size)
 
-    def _load(self, opened: Callable[..., Export], trusted: Trusted) -> tuple[ServedExport, list[Reference]]:
+    def _load(self, opened: Callable[..., Export], trusted: Trusted) -> ServedExport:
         with contextlib.ExitStack() as stack:
-            export = opened(self._folder, trusted=trusted)
+            export = opened(self._folder, trusted=trusted, spare=SPARE)
             stack.callback(export.close)
-            served = ServedExport.of(export, trusted=trusted)
-            published = served.predictions.published_values()
-            references = [reference_of(*model, values) for model, values in published.items()]
+            served = ServedExport.of(export, self.name, trusted=trusted)
             stack.pop_all()
-            return served, [reference for reference in references if reference is not None]
+            return served

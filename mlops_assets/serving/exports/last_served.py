@@ -1,28 +1,32 @@
-"""The export that was taken over last, as all workers know it.
+"""The exports that were taken over last, as all workers know them.
 
 Put here what a worker that replaces another must know of its predecessor. Keep out what outlives the service: after a
-restart of the whole, the pointer alone counts.
+restart of the whole, the pointers alone count.
 """
 
 from __future__ import annotations
 
-import mmap
-from typing import Final
+from typing import TYPE_CHECKING
 
-_SIZE: Final = 64
+from mlops_assets.platform.durable_files import replace_durably
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class LastServed:
-    """The id of the export that some worker took over last, in memory that forked workers share."""
+    """For each name the id of the export that some worker took over last, in a folder that the workers share."""
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _SIZE)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
-    def note(self, export_id: str) -> None:
+    def note(self, name: str, export_id: str) -> None:
         """The export of that id was verified and taken over."""
-        self._memory[:_SIZE] = export_id.encode("ascii").ljust(_SIZE, b"\0")
+        replace_durably(self._folder / name, export_id.encode("ascii"))
 
-    @property
-    def export_id(self) -> str | None:
+    def of(self, name: str) -> str | None:
         """The id; ``None`` before the first one."""
-        return self._memory[:_SIZE].rstrip(b"\0").decode("ascii") or None
+        try:
+            return (self._folder / name).read_text(encoding="ascii")
+        except OSError:
+            return None

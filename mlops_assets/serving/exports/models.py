@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from mlops_assets.serving.exports.trust import Trusted
 
 TABLE: Final = "models"
-KEY: Final = ("name", "election")
+KEY: Final = ("name", "trained_for")
 _COLUMNS: Final = (
-    "election",
+    "trained_for",
     "name",
     "version",
     "onnx_base64",
@@ -30,7 +30,7 @@ _COLUMNS: Final = (
     "signature",
     "key_id",
 )
-_ROWS: Final = f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} ORDER BY name, election"  # noqa: S608  made of constants
+_ROWS: Final = f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} ORDER BY name, trained_for"  # noqa: S608  made of constants
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,11 @@ class LoadedModel:
     """A model that may be scored with.
 
     Attributes:
-        election: the latest election that it was trained for.
+        trained_for: the latest of what it was trained for, such as a month; it orders versions.
         scorer: it, verified and loaded.
     """
 
-    election: str
+    trained_for: str
     scorer: Scorer
 
     @property
@@ -57,7 +57,7 @@ class LoadedModel:
 
 
 class LoadedModels:
-    """The table ``models`` of an open export, keyed by name and election; an export without it offers none."""
+    """The table ``models`` of an open export, keyed by name and what they were trained for; an export without it offers none."""
 
     def __init__(self, export: Export, trusted: Trusted) -> None:
         """Verify and load every model: signature, SHA-256, graph and encoding.
@@ -84,13 +84,13 @@ class LoadedModels:
             )
         rows = export.connection.execute(_ROWS).fetchall()
         models: dict[str, dict[str, LoadedModel]] = {}
-        for election, model in _loaded([dict(zip(_COLUMNS, row, strict=True)) for row in rows], trusted):
+        for trained_for, model in _loaded([dict(zip(_COLUMNS, row, strict=True)) for row in rows], trusted):
             self.key_ids.add(model.record.key_id)
-            # Of an unchanged file that serves several elections, the latest counts.
-            found = LoadedModel(election=election, scorer=model)
+            # Of an unchanged file that was trained for several, the latest counts.
+            found = LoadedModel(trained_for=trained_for, scorer=model)
             models.setdefault(found.name, {})[found.version] = found
         for name, versions in models.items():
-            self._versions[name] = tuple(sorted(versions.values(), key=lambda model: model.election))
+            self._versions[name] = tuple(sorted(versions.values(), key=lambda model: model.trained_for))
 
     @property
     def latest(self) -> tuple[LoadedModel, ...]:
@@ -98,7 +98,7 @@ class LoadedModels:
         return tuple(self._versions[name][-1] for name in sorted(self._versions))
 
     def versions(self, name: str) -> tuple[LoadedModel, ...]:
-        """The versions of a model, by election; empty when there is no such model."""
+        """The versions of a model, oldest first; empty when there is no such model."""
         return self._versions.get(name, ())
 
     def find(self, name: str, version: str | None = None) -> LoadedModel | None:
@@ -114,4 +114,4 @@ def _loaded(rows: list[Mapping[str, Any]], trusted: Trusted) -> list[tuple[str, 
     from mlops_assets.scoring.records import ModelRecord  # noqa: PLC0415
     from mlops_assets.scoring.scorer import load  # noqa: PLC0415
 
-    return [(str(row["election"]), load(ModelRecord.of_row(row), trusted)) for row in rows]
+    return [(str(row["trained_for"]), load(ModelRecord.of_row(row), trusted)) for row in rows]

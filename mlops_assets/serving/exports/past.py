@@ -13,10 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.exports.export import kept_exports, open_kept_export
+from mlops_assets.platform.exports.export import kept_exports, open_kept_export, pointer_path
 from mlops_assets.platform.exports.history import current_at, pointer_history
+from mlops_assets.platform.followed_file import FollowedFile
 from mlops_assets.platform.security.token_keys import KeyFileError
-from mlops_assets.serving.exports.predictions import PredictionTable
+from mlops_assets.serving.exports.table import SPARE, ServedTable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,21 +46,23 @@ class NotKeptError(LookupError):
 
 
 class PastExports:
-    """The kept exports of a folder. Each is verified in a thread when it is first asked for, then held open.
+    """The kept exports of a table. Each is verified in a thread when it is first asked for, then held open.
 
     As with the follower, queries and closing happen on the event loop: ask again after each ``await``.
     """
 
-    def __init__(self, folder: Path, trust: Trust) -> None:
+    def __init__(self, folder: Path, name: str, trust: Trust) -> None:
         self._folder = folder
+        self._name = name
+        self._history = FollowedFile(pointer_path(folder), lambda _: pointer_history(folder))
         self._trust = trust
         self._believed: Trusted | None = None
-        self._open: dict[str, PredictionTable] = {}
+        self._open: dict[str, ServedTable] = {}
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._damaged: dict[str, float] = {}
 
-    async def by_id(self, export_id: str) -> PredictionTable:
-        """The predictions of a kept export.
+    async def by_id(self, export_id: str) -> ServedTable:
+        """The table as a kept export has it.
 
         Raises:
             NotKeptError: it is not kept.
@@ -67,24 +70,27 @@ class PastExports:
         """
         if not (self._folder / export_id).is_dir():
             self._forget(export_id)
-            moves = await self._moves()
+            moves = self._history.content()
             raise NotKeptError(was_known=any(move.export_id == export_id for move in moves))
         self._follow_trust(export_id)
         while export_id not in self._open:
             await self._verify(export_id)
             self._follow_trust(export_id)
+        if not self._open[export_id].export.unaltered:
+            self._forget(export_id)
+            await self._verify(export_id)
         # The newest last: the first is the one that was not asked for the longest.
         table = self._open[export_id] = self._open.pop(export_id)
         return table
 
-    async def by_time(self, moment: datetime) -> PredictionTable:
-        """The predictions of the export that was current at that time.
+    async def by_time(self, moment: datetime) -> ServedTable:
+        """The table as the export that was current at that time has it.
 
         Raises:
             NotKeptError: none was, or it is not kept.
             ArtifactError: it is kept, and does not verify; or the history cannot be read.
         """
-        export_id = current_at(await self._moves(), moment)
+        export_id = current_at(self._history.content(), moment)
         if export_id is None:
             raise NotKeptError(was_known=False)
         return await self.by_id(export_id)
@@ -97,10 +103,10 @@ class PastExports:
             return ()
         return await asyncio.to_thread(kept_exports, self._folder, trusted=trusted)
 
-    async def moves(self) -> tuple[Move, ...]:
+    def moves(self) -> tuple[Move, ...]:
         """Which export was current from when on, oldest first; empty when it cannot be read."""
         try:
-            return await self._moves()
+            return self._history.content()
         except ArtifactError:
             return ()
 
@@ -109,9 +115,6 @@ class PastExports:
         for table in self._open.values():
             table.close()
         self._open.clear()
-
-    async def _moves(self) -> tuple[Move, ...]:
-        return await asyncio.to_thread(pointer_history, self._folder)
 
     def _forget(self, export_id: str) -> None:
         table = self._open.pop(export_id, None)
@@ -168,11 +171,11 @@ class PastExports:
         while len(self._open) > _MOST_OPEN:
             self._open.pop(next(iter(self._open))).close()
 
-    def _load(self, export_id: str, trusted: Trusted) -> PredictionTable:
+    def _load(self, export_id: str, trusted: Trusted) -> ServedTable:
         with contextlib.ExitStack() as stack:
-            export = open_kept_export(self._folder, export_id, trusted=trusted)
+            export = open_kept_export(self._folder, export_id, trusted=trusted, spare=SPARE)
             stack.callback(export.close)
-            table = PredictionTable(export)
+            table = ServedTable(export, self._name)
             stack.pop_all()
             return table
 

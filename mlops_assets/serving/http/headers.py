@@ -16,7 +16,7 @@ from mlops_assets.serving.http.audit import decision_of, log_decision
 from mlops_assets.serving.http.bodies import BODY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from litestar.connection import Request
     from litestar.types import Message, Scope
@@ -29,6 +29,8 @@ _STRAY_PATH: Final = re.compile(
     re.IGNORECASE,
 )
 _MOST_NAMED: Final = 10
+OWN_QUERY: Final = "own_query"
+"""Name of the handler option of a route that knows by itself which parameters its query may have."""
 _SECURE: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -76,20 +78,33 @@ async def refuse_strays(request: Request[Any, Any, Any]) -> None:
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
     if has_body and BODY not in request.route_handler.opt:
         raise HTTPException(status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail="This route takes no body.")
-    if not request.scope["query_string"]:
+    if OWN_QUERY in request.route_handler.opt or not request.scope["query_string"]:
         return
     arguments = request.route_handler.parsed_fn_signature.parameters
-    known = {
-        argument.kwarg_definition.name or name
-        for name, argument in arguments.items()
-        if isinstance(argument.kwarg_definition, QueryParameter)
-    }
+    given = demand_known(
+        request,
+        {
+            argument.kwarg_definition.name or name
+            for name, argument in arguments.items()
+            if isinstance(argument.kwarg_definition, QueryParameter)
+        },
+    )
+    # The framework reads this text as if the parameter were absent.
+    if nulls := sorted(name for name, value in given.items() if value.lower() == "null"):
+        raise ValidationException(extra=[{"key": nulls[0], "message": "null is no value"}])
+
+
+def demand_known(request: Request[Any, Any, Any], known: Collection[str]) -> dict[str, str]:
+    """The query's parameters, each given once.
+
+    Raises:
+        ValidationException: one is not among the known, or is given more than once.
+    """
     values = list(request.query_params.multi_items())
     names = [name for name, _ in values]
     strays = {name: "unknown" for name in names if name not in known}
     strays |= {name: "given more than once" for name in known if names.count(name) > 1}
-    # The framework reads this text as if the parameter were absent: a filter would be ignored.
-    strays |= {name: "null is no value" for name, value in values if value.lower() == "null" and name in known}
     if strays:
         named = sorted(strays.items())[:_MOST_NAMED]
         raise ValidationException(extra=[{"key": name[:40], "message": message} for name, message in named])
+    return dict(values)

@@ -12,10 +12,8 @@ from collections import Counter as Counts
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from mlops_assets.serving.http.drift import Reference, bin_of, population_stability_index
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from prometheus_client import Metric
@@ -29,7 +27,6 @@ _FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE: Final = "none"
-_SCORED: Final = "mlops_assets_scored_outputs"
 
 
 def share_figures(folder: Path) -> None:
@@ -77,13 +74,12 @@ class ServiceMetrics:
             "mlops_assets_exports_refused", "Exports that were looked at and not taken over.", registry=self._own
         )
         self._scored = Counter(
-            _SCORED,
-            "Outputs of online scoring, by tenth of the export's.",
-            ("model", "version", "bin"),
+            "mlops_assets_scored_outputs",
+            "Outputs of online scoring, by tenth of the training set's.",
+            ("model", "version", "way", "bin"),
             registry=self._own,
         )
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._references: dict[tuple[str, str], Reference] = {}
 
     def begin(self) -> float:
         """A request begins; returns the time for ``end``."""
@@ -124,17 +120,10 @@ class ServiceMetrics:
         """An export was not taken over."""
         self._exports_refused.inc()
 
-    def compare_with(self, references: Iterable[Reference]) -> None:
-        """Compare outputs of online scoring with those distributions from now on."""
-        self._references = {(reference.model, reference.version): reference for reference in references}
-
-    def scored(self, model: str, version: str, outputs: Iterable[float]) -> None:
-        """Count outputs of online scoring of a model, if the export holds predictions of it to compare with."""
-        reference = self._references.get((model, version))
-        if reference is None:
-            return
-        for number, count in Counts(bin_of(reference, output) for output in outputs).items():
-            self._scored.labels(model, version, str(number)).inc(count)
+    def scored(self, model: str, version: str, way: str, bins: Iterable[int]) -> None:
+        """Count outputs of online scoring of a model, each by the bin of the training set's outputs that it is in."""
+        for number, count in Counts(bins).items():
+            self._scored.labels(model, version, way, str(number)).inc(count)
 
     def exposition(self, gauges: Iterable[Metric]) -> bytes:
         """All figures in Prometheus's text format, with those gauges, which are of this worker alone."""
@@ -146,37 +135,17 @@ class ServiceMetrics:
             collected = CollectorRegistry()
             MultiProcessCollector(collected)  # type: ignore[no-untyped-call]  # the library's own gap
         told = CollectorRegistry()
-        told.register(_Told(collected, gauges, tuple(self._references.values())))
+        told.register(_Told(collected, gauges))
         return generate_latest(told)
 
 
 @dataclass(frozen=True, eq=False)
 class _Told:
-    """What is collected, what follows from it, and the gauges of this worker."""
+    """What is collected of all workers, and the gauges of this one."""
 
     collected: CollectorRegistry
     gauges: Iterable[Metric]
-    references: Sequence[Reference]
 
     def collect(self) -> Iterator[Metric]:
-        from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415  see share_figures
-
-        counts: dict[tuple[str, str], dict[int, float]] = {}
-        for metric in self.collected.collect():
-            yield metric
-            if metric.name == _SCORED:
-                for sample in metric.samples:
-                    if sample.name == f"{_SCORED}_total":
-                        key = (sample.labels["model"], sample.labels["version"])
-                        counts.setdefault(key, {})[int(sample.labels["bin"])] = sample.value
-        drift = Gauge(
-            "mlops_assets_prediction_drift",
-            "Population stability index of online scoring against the export's predictions.",
-            labels=("model", "version"),
-        )
-        for reference in self.references:
-            index = population_stability_index(reference, counts.get((reference.model, reference.version), {}))
-            if index is not None:
-                drift.add_metric((reference.model, reference.version), index)
-        yield drift
+        yield from self.collected.collect()
         yield from self.gauges

@@ -128,14 +128,8 @@ def limit_of(request: Request[Principal, None, State], column: str) -> frozenset
     return request.user.limits.get(column)
 
 
-def demand_within(request: Request[Principal, None, State], column: str, value: str) -> None:
-    """Refuse rows with a value that the principal may not see, whether or not there are any.
-
-    Raises:
-        PermissionDeniedException: the principal is limited to other values of that column.
-    """
-    limit = limit_of(request, column)
-    if limit is not None and value not in limit:
-        decision = decision_of(request.scope)
-        decision.reason, decision.limit = "limit", column
-        raise PermissionDeniedException(detail=f"The limit of {column} does not cover what is asked for.")
+def beyond_limit(request: Request[Principal, None, State], column: str) -> PermissionDeniedException:
+    """The refusal of rows with a value that the principal may not see, whether or not there are any."""
+    decision = decision_of(request.scope)
+    decision.reason, decision.limit = "limit", column
+    return PermissionDeniedException(detail=f"The limit of {column} does not cover what is asked for.")

@@ -122,7 +122,7 @@ def issue_service_token(
     *,
     principal: str,
     lifetime: timedelta,
-    scopes: Iterable[str] = (Scope.READ_PREDICTIONS,),
+    scopes: Iterable[str] = (Scope.READ_EXPORTS,),
     limits: Mapping[str, Iterable[str]] | None = None,
     certificate: Path | None = None,
 ) -> str:

@@ -18,9 +18,8 @@ SCOPE: Final = r"^[a-z][a-z0-9_]*:[a-z]+$"
 class Scope(StrEnum):
     """What a principal may do at the service's own routes."""
 
-    READ_PREDICTIONS = "predictions:read"
+    READ_EXPORTS = "exports:read"
     INFER = "models:infer"
-    READ_FEATURES = "features:read"
     READ_METRICS = "metrics:read"
 
 

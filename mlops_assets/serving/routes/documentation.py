@@ -1,19 +1,16 @@
-"""The service's description of itself: an OpenAPI document, and a page made from it that needs nothing from elsewhere.
+"""The service's description of itself: an OpenAPI document of its routes, tables and models.
 
-Put here what is said about the service as a whole. Keep out what is said about one route (it stands at the route).
+Put here what is said about the service as a whole. Keep out what is said about one route (it stands at the
+route), and about tables (``table_document``).
 """
 
-import base64
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, get
 from litestar.datastructures import State
-from litestar.enums import MediaType
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityRequirement, SecurityScheme, Server
@@ -21,10 +18,12 @@ from litestar.types import ControllerRouterHandler
 
 from mlops_assets import __version__
 from mlops_assets.platform.settings import Authentication
+from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.http.bodies import BODY, BodyKind
 from mlops_assets.serving.http.problems import COMMON, problem_responses
 from mlops_assets.serving.identity.scopes import ACCESS, Access, Scope
 from mlops_assets.serving.routes.api import API_ROUTES
+from mlops_assets.serving.routes.table_document import with_tables
 
 DOCUMENT: Final = "openapi_document"
 """Name in the application's state."""
@@ -43,20 +42,12 @@ _SCHEMES: Final = {
         type="mutualTLS", description="A client certificate of an authority that the service's operator names."
     ),
 }
-_NAMES: Final = {_BEARER: "bearer token", _CERTIFICATE: "client certificate"}
 _DEMANDED: Final[Mapping[Authentication, list[SecurityRequirement]]] = {
     Authentication.TOKEN: [{_BEARER: []}],
     Authentication.CERTIFICATE: [{_CERTIFICATE: []}],
     Authentication.BOTH: [{_BEARER: [], _CERTIFICATE: []}],
 }
 _ERRORS: Final = problem_responses(*COMMON)
-_STYLE: Final = (
-    "body{font:16px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "code,h2{font-family:monospace}table{border-collapse:collapse}td,th{border:1px solid #999;padding:.2rem .6rem;"
-    "text-align:left;vertical-align:top}"
-)
-_STYLE_HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode("ascii")
-_PAGE_POLICY: Final = f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; frame-ancestors 'none'"
 
 
 def documentation_routes(*, public: bool) -> tuple[ControllerRouterHandler, ...]:
@@ -68,34 +59,16 @@ def documentation_routes(*, public: bool) -> tuple[ControllerRouterHandler, ...]
         "/openapi.json", summary="This document", opt=access, security=security, responses=_ERRORS, sync_to_thread=False
     )
     def openapi_json(request: DocumentRequest) -> dict[str, Any]:
-        """The OpenAPI document."""
+        """The OpenAPI document, of the tables that the principal may read."""
         document: dict[str, Any] = request.app.state[DOCUMENT]
-        return document
+        tables = [served.table for served in catalog_of(request).served() if served.table is not None]
+        return with_tables(document, [table for table in tables if public or table.served.scope in request.user.scopes])
 
-    @get(
-        "/docs",
-        summary="This document, to read",
-        opt=access,
-        security=security,
-        responses=_ERRORS,
-        media_type=MediaType.HTML,
-        sync_to_thread=False,
-    )
-    def documentation_page(request: DocumentRequest) -> Response[str]:
-        """The OpenAPI document as a page without scripts."""
-        return Response(
-            html_page(request.app.state[DOCUMENT]),
-            media_type=MediaType.HTML,
-            headers={"Content-Security-Policy": _PAGE_POLICY},
-        )
-
-    return (openapi_json, documentation_page)
+    return (openapi_json,)
 
 
 def openapi_document(*, public: bool = False, authentication: Authentication = Authentication.TOKEN) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of all routes.
-
-    It is made of the routes alone, so it can be written to a file without starting the service.
+    """The OpenAPI 3.1 document of all routes, those of tables as of any table.
 
     Args:
         public: whether the documentation routes need no token.
@@ -103,15 +76,14 @@ def openapi_document(*, public: bool = False, authentication: Authentication = A
     """
     routes: Sequence[ControllerRouterHandler] = (*API_ROUTES, *documentation_routes(public=public))
     config = OpenAPIConfig(
-        title="Predictions",
+        title="mlops-assets",
         version=__version__,
         description=(
-            "Predictions per congressional district with interval and provenance, and online scoring by the models "
-            "behind them. Each operation names the scope it needs; the claim `limits` may limit a token to some "
-            "rows of tables. Errors are problem documents (RFC 9457), under `/v2` those of the Open Inference "
-            "Protocol: 400 is what breaks this document, 422 what keeps to it and does not fit the data or the model. "
-            "Answers carry an "
-            "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed."
+            "Tables by declaration, and online scoring by models. Each operation names the scope it needs; the claim "
+            "`limits` may limit a token to some rows of tables. Errors are problem documents (RFC 9457), under `/v2` "
+            "those of the Open Inference Protocol: 400 is what breaks this document, 422 what keeps to it and does not "
+            "fit the data or the model. Answers carry an `ETag`; send it as `If-None-Match` to get 304 while nothing "
+            "has changed."
         ),
         servers=[Server(url="/")],
         components=Components(security_schemes=dict(_SCHEMES)),
@@ -164,66 +136,3 @@ def _never_null(schema: dict[str, Any]) -> dict[str, Any]:
     if "enum" in tidy:
         tidy["enum"] = [value for value in tidy["enum"] if value is not None]
     return tidy
-
-
-def html_page(document: Mapping[str, Any]) -> str:
-    """The document as one HTML page, without scripts and without anything from another address."""
-    info = document["info"]
-    parts = [
-        "<!DOCTYPE html><html lang=en><meta charset=utf-8>",
-        f"<title>{escape(info['title'])}</title><style>{_STYLE}</style>",
-        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])}</p>",
-    ]
-    demanded = " or ".join(" and ".join(_NAMES[scheme] for scheme in one) for one in document["security"])
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            parts.append(_operation(path, method, operation, demanded))
-    for name, schema in document["components"]["schemas"].items():
-        rows = [
-            (field, _type_of(property_), property_.get("description", ""))
-            for field, property_ in schema.get("properties", {}).items()
-        ]
-        parts.append(f'<h2 id="{escape(name)}">{escape(name)}</h2><p>{escape(schema.get("description", ""))}</p>')
-        parts.append(_table(("field", "type", "meaning"), rows))
-    return "\n".join(parts)
-
-
-def _operation(path: str, method: str, operation: Mapping[str, Any], demanded: str) -> str:
-    parameters = [
-        (parameter["name"], parameter["in"], _type_of(parameter["schema"]), parameter.get("description", ""))
-        for parameter in operation.get("parameters", [])
-    ]
-    body = operation.get("requestBody")
-    if body:
-        (content,) = body["content"].values()
-        parameters.append(("", "body", _type_of(content["schema"]), body["description"]))
-    responses = [(status, response["description"]) for status, response in operation["responses"].items()]
-    access = "no token" if operation.get("security") == [{}] else demanded
-    return "\n".join(
-        (
-            f"<h2>{escape(method.upper())} {escape(path)}</h2>",
-            f"<p>{escape(operation.get('summary', ''))} ({access}). {escape(operation.get('description', ''))}</p>",
-            _table(("parameter", "in", "type", "meaning"), parameters) if parameters else "",
-            _table(("status", "meaning"), responses),
-        )
-    )
-
-
-def _type_of(schema: Mapping[str, Any]) -> str:
-    if "$ref" in schema:
-        return str(schema["$ref"]).rsplit("/", maxsplit=1)[-1]
-    if "oneOf" in schema:
-        return " or ".join(_type_of(choice) for choice in schema["oneOf"])
-    if "enum" in schema:
-        return ", ".join(str(value) for value in schema["enum"])
-    kind = schema.get("type", "any")
-    if kind == "array":
-        return f"list of {_type_of(schema.get('items', {}))}"
-    return ", ".join(kind) if isinstance(kind, list) else str(kind)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["<table><tr>", *(f"<th>{escape(cell)}" for cell in head)]
-    for row in rows:
-        lines += ["<tr>", *(f"<td>{escape(cell)}" for cell in row)]
-    return "".join([*lines, "</table>"])

@@ -5,21 +5,20 @@ Put here the protocol's addresses. Keep out its messages (`inference_protocol`) 
 """
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 from litestar import Response, get, post
 from litestar.enums import MediaType
-from litestar.exceptions import HTTPException, NotFoundException, ValidationException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.params import HeaderParameter
 from litestar.types import ControllerRouterHandler
 
 from mlops_assets import __version__
-from mlops_assets.serving.exports.in_use import current_export
+from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.exports.scoring import RowsError, score_matrix
 from mlops_assets.serving.http.answers import ServiceRequest
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_body
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
-from mlops_assets.serving.http.metrics import METRICS
 from mlops_assets.serving.http.problems import COMMON, inference_errors
 from mlops_assets.serving.identity.scopes import ACCESS, Access, Scope
 from mlops_assets.serving.routes.health import HealthRequest, demand_ready
@@ -41,9 +40,6 @@ from mlops_assets.serving.routes.inference_protocol import (
     split_body,
 )
 from mlops_assets.serving.routes.parameters import ModelName, ModelVersion
-
-if TYPE_CHECKING:
-    from mlops_assets.serving.exports.models import LoadedModel
 
 _INFER: Final = {ACCESS: Scope.INFER}
 _PUBLIC: Final = {ACCESS: Access.PUBLIC}
@@ -103,8 +99,8 @@ def server_ready(request: HealthRequest) -> ServerReady:
 )
 async def metadata(request: ServiceRequest, name: ModelName, version: ModelVersion = None) -> ModelMetadata:
     """Metadata of a model."""
-    model = _model(request, name, version)
-    return model_metadata((model,) if version else current_export(request).models.versions(name))
+    export, model = catalog_of(request).model(name, version)
+    return model_metadata((model,) if version else export.models.versions(name))
 
 
 @get(
@@ -116,7 +112,7 @@ async def metadata(request: ServiceRequest, name: ModelName, version: ModelVersi
 )
 async def model_ready(request: ServiceRequest, name: ModelName, version: ModelVersion = None) -> ModelReady:
     """Readiness of a model."""
-    return ModelReady(name=_model(request, name, version).name, ready=True)
+    return ModelReady(name=catalog_of(request).model(name, version)[1].name, ready=True)
 
 
 @post(
@@ -143,13 +139,12 @@ async def infer(
 ) -> Response[InferenceResponse]:
     """Scores of encoded rows."""
     body = await read_body(request)
-    model = _model(request, name, version)
+    _, model = catalog_of(request).model(name, version)
     try:
         head, binary = split_body(body, header_length)
         asked = _decoded(head, with_length=header_length is not None)
         matrix = input_matrix(asked, binary, columns=len(model.scorer.record.feature_names))
         scores = await score_matrix(model, matrix)
-        request.app.state[METRICS].scored(model.name, model.version, scores.ravel().tolist())
         content, json_length = response_body(model, asked, scores)
     except (TensorError, RowsError) as error:
         raise HTTPException(status_code=HTTPStatus.UNPROCESSABLE_ENTITY, detail=str(error)) from None
@@ -179,10 +174,3 @@ def _decoded(head: bytes, *, with_length: bool) -> InferenceRequest:
             detail=f"The part that {BINARY_HEADER} measures is no request.",
             extra=error.extra,
         ) from None
-
-
-def _model(request: ServiceRequest, name: str, version: str | None) -> "LoadedModel":
-    found = current_export(request).models.find(name, version)
-    if found is None:
-        raise NotFoundException(detail="There is no model of that name and version.")
-    return found

@@ -4,36 +4,27 @@ Put here what these routes take and answer. Keep out scoring and look-up themsel
 (`inference_routes`). Annotations are read at run time, so they are not postponed.
 """
 
-import contextlib
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from litestar import Response, get, post
-from litestar.exceptions import NotFoundException
 from litestar.types import ControllerRouterHandler
 
-from mlops_assets.serving.exports.in_use import current_export
-from mlops_assets.serving.exports.person_features import Feature
+from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.exports.scoring import RowsError, Value, score_rows
 from mlops_assets.serving.http.answers import NOT_MODIFIED, ServiceRequest, versioned
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_text
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
-from mlops_assets.serving.http.metrics import METRICS
 from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
-from mlops_assets.serving.identity.access import demand_within
 from mlops_assets.serving.identity.scopes import ACCESS, Scope
-from mlops_assets.serving.routes.idempotency import KeyReusedError, Remembered
-from mlops_assets.serving.routes.parameters import IdempotencyKey, ModelName
+from mlops_assets.serving.routes.parameters import ModelName
 
 if TYPE_CHECKING:
-    from mlops_assets.serving.exports.models import LoadedModel, LoadedModels
+    from mlops_assets.serving.exports.models import LoadedModel
+    from mlops_assets.serving.exports.served import ServedExport
 
-REMEMBERED: Final = "remembered_answers"
-"""Name in the application's state."""
 _MOST_ROWS: Final = 1000
-_MOST_PERSONS: Final = 100
 _INFER: Final = {ACCESS: Scope.INFER}
 _NOT_KEPT: Final = {"Cache-Control": "no-store"}
 _BODY_PROBLEMS: Final = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.NOT_FOUND)
@@ -43,7 +34,7 @@ class ModelVersionDescription(msgspec.Struct, frozen=True):
     """One version of a model."""
 
     version: Annotated[str, msgspec.Meta(description="SHA-256 of the model's file.")]
-    election: Annotated[str, msgspec.Meta(description="The latest election that it was trained for.")]
+    trained_for: Annotated[str, msgspec.Meta(description="The latest of what it was trained for; it orders versions.")]
 
 
 class ModelDescription(msgspec.Struct, frozen=True):
@@ -51,7 +42,7 @@ class ModelDescription(msgspec.Struct, frozen=True):
 
     name: str
     versions: Annotated[
-        list[ModelVersionDescription], msgspec.Meta(description="By election; the last is the default.")
+        list[ModelVersionDescription], msgspec.Meta(description="Oldest first; the last is the default.")
     ]
     input_columns: Annotated[list[str], msgspec.Meta(description="The columns of a row to score, as /v1 takes it.")]
     feature_names: Annotated[
@@ -60,9 +51,8 @@ class ModelDescription(msgspec.Struct, frozen=True):
 
 
 class ModelList(msgspec.Struct, frozen=True):
-    """The models of the export in use, by name."""
+    """The models of the exports in use, by name."""
 
-    export_id: str
     models: list[ModelDescription]
 
 
@@ -82,23 +72,6 @@ class Scores(msgspec.Struct, frozen=True):
     scores: list[float]
 
 
-class FeatureRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The persons whose features are wanted, by pseudonym."""
-
-    state: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$", max_length=2)]
-    person_tokens: Annotated[
-        list[Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", max_length=32)]],
-        msgspec.Meta(min_length=1, max_length=_MOST_PERSONS),
-    ]
-
-
-class Features(msgspec.Struct, frozen=True):
-    """For each pseudonym the person's features by name; null where the state has nobody of that pseudonym."""
-
-    export_id: str
-    features: list[dict[str, Feature] | None]
-
-
 @get(
     "/v1/models",
     summary="List models",
@@ -108,10 +81,9 @@ class Features(msgspec.Struct, frozen=True):
 )
 async def list_models(request: ServiceRequest) -> Response[ModelList]:
     """The models of the export in use."""
-    export = current_export(request)
-    export_id = export.predictions.export_id
-    models = [_description(export.models, model) for model in export.models.latest]
-    return versioned(request, ModelList(export_id=export_id, models=models), version=export_id)
+    found = list(catalog_of(request).models())
+    models = [_description(export, model) for export, model in found]
+    return versioned(request, ModelList(models=models), version="\n".join(export.export_id for export, _ in found))
 
 
 @get(
@@ -123,9 +95,8 @@ async def list_models(request: ServiceRequest) -> Response[ModelList]:
 )
 async def describe_model(request: ServiceRequest, name: ModelName) -> Response[ModelDescription]:
     """One model of the export in use."""
-    export = current_export(request)
-    model = _model(export.models, name)
-    return versioned(request, _description(export.models, model), version=export.predictions.export_id)
+    export, model = catalog_of(request).model(name)
+    return versioned(request, _description(export, model), version=export.export_id)
 
 
 @post(
@@ -146,102 +117,35 @@ async def describe_model(request: ServiceRequest, name: ModelName) -> Response[M
     },
     description=(
         "One score for each row, by the model's latest version unless another is named. Columns and their encoding are "
-        "the model's own (`/v1/models/{name}`). Nothing is stored. With an `Idempotency-Key`, a repetition within ten "
-        "minutes gets the same answer, also after a new model was promoted; another request with that key is refused."
+        "the model's own (`/v1/models/{name}`). Nothing is stored."
     ),
     responses=problem_responses(*COMMON, *_BODY_PROBLEMS),
 )
-async def score(request: ServiceRequest, name: ModelName, idempotency_key: IdempotencyKey = None) -> Response[Scores]:
+async def score(request: ServiceRequest, name: ModelName) -> Response[Scores]:
     """Scores of rows."""
     body = await read_json_text(request)
     asked = decoded(body, ScoreRequest)
-    # Before what is remembered, which may be of a model that is not trusted any more.
-    export = current_export(request)
-    fingerprint = request.url.path.encode() + b"\n" + body
-    remembered: Remembered = request.app.state[REMEMBERED]
-    if idempotency_key is not None:
-        with _keys_not_reused():
-            known = remembered.find(request.user.name, idempotency_key, fingerprint)
-        if known is not None:
-            return _scores(known, {"Idempotency-Replayed": "true"})
-    export_id = export.predictions.export_id
-    model = _model(export.models, name, asked.model_version)
+    export, model = catalog_of(request).model(name, asked.model_version)
     try:
         scores = await score_rows(model, asked.rows)
     except RowsError as error:
         raise unfit("rows", str(error)) from None
-    request.app.state[METRICS].scored(model.name, model.version, scores.tolist())
     content = msgspec.json.encode(
-        Scores(export_id=export_id, model_name=model.name, model_version=model.version, scores=scores.tolist())
+        Scores(export_id=export.export_id, model_name=model.name, model_version=model.version, scores=scores.tolist())
     )
-    if idempotency_key is not None:
-        # A repetition may have overtaken this request while it was scored.
-        with _keys_not_reused():
-            content = remembered.keep(request.user.name, idempotency_key, fingerprint, content)
-    return _scores(content, {})
+    return EncodedAnswer(content, _NOT_KEPT)
 
 
-@post(
-    "/v1/features/lookup",
-    status_code=HTTPStatus.OK,
-    summary="Look features of persons up",
-    opt={
-        ACCESS: Scope.READ_FEATURES,
-        BODY: BodyKind(
-            kind=FeatureRequest,
-            limit=16_384,
-            example={"state": "NC", "person_tokens": ["0123456789abcdef0123456789abcdef"]},
-        ),
-    },
-    description=(
-        "The features of persons of one state, by pseudonym: what the model of a person's turnout reads, and nothing "
-        "else. Pseudonyms are personal data still, so they travel in the body, and answers must not be kept. Only "
-        "where the operator lets exports carry them."
-    ),
-    responses=problem_responses(*COMMON, *_BODY_PROBLEMS),
-)
-async def look_up_features(request: ServiceRequest) -> Response[Features]:
-    """Features by pseudonym."""
-    asked = decoded(await read_json_text(request), FeatureRequest)
-    demand_within(request, "state", asked.state)
-    export = current_export(request)
-    if export.features is None:
-        raise NotFoundException(detail="The export carries no features of persons.")
-    found = Features(
-        export_id=export.predictions.export_id, features=export.features.of(asked.state, asked.person_tokens)
-    )
-    return EncodedAnswer(msgspec.json.encode(found), _NOT_KEPT)
+SCORING_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (list_models, describe_model, score)
 
 
-SCORING_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (list_models, describe_model, score, look_up_features)
-
-
-@contextlib.contextmanager
-def _keys_not_reused() -> Iterator[None]:
-    try:
-        yield
-    except KeyReusedError:
-        raise unfit("Idempotency-Key", "it came with another request") from None
-
-
-def _model(models: "LoadedModels", name: str, version: str | None = None) -> "LoadedModel":
-    found = models.find(name, version)
-    if found is None:
-        raise NotFoundException(detail="There is no model of that name and version.")
-    return found
-
-
-def _description(models: "LoadedModels", model: "LoadedModel") -> ModelDescription:
+def _description(export: "ServedExport", model: "LoadedModel") -> ModelDescription:
     return ModelDescription(
         name=model.name,
         versions=[
-            ModelVersionDescription(version=version.version, election=version.election)
-            for version in models.versions(model.name)
+            ModelVersionDescription(version=version.version, trained_for=version.trained_for)
+            for version in export.models.versions(model.name)
         ],
         input_columns=list(model.scorer.input_columns),
         feature_names=list(model.scorer.record.feature_names),
     )
-
-
-def _scores(content: bytes, headers: dict[str, str]) -> Response[Scores]:
-    return EncodedAnswer(content, {**_NOT_KEPT, **headers})

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlops_assets.platform.security.model_keys import signing_key, trusted_keys
 from mlops_assets.platform.security.token_keys import KeyFileError, key_id_of
 from mlops_assets.platform.settings import ModelSettings, Settings
-from mlops_assets.scoring.model_keys import signing_key, trusted_keys
 
 if TYPE_CHECKING:
     from pathlib import Path

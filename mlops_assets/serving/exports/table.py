@@ -1,0 +1,288 @@
+"""A served table: the rows of one export, found by key, by filters page by page, or by many keys at once.
+
+Put here the queries and the shape of rows. Keep out HTTP, and who may see which rows (callers say within what).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import itertools
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.exports.manifest import Kind
+from mlops_assets.serving.exports.values import Cell, from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mlops_assets.platform.exports.export import Export
+    from mlops_assets.platform.exports.manifest import ServedAs
+
+SPARE: Final = 2
+"""Connections for queries that may take long; as many run at a time."""
+_MOST_SECONDS: Final = 10.0
+_STEPS: Final = 10_000
+"""SQLite's instructions between looks at the time: well below a millisecond."""
+_MOST_PARTS: Final = 64
+"""Above so many values that a principal may see, rows are filtered instead of being asked for by each."""
+_QUICK_PARTS: Final = 4
+_TYPES: Final[Mapping[Kind, Any]] = {
+    Kind.INTEGER: int,
+    Kind.NUMBER: float,
+    Kind.BOOLEAN: bool,
+    Kind.BYTES: bytes,
+}
+
+Row = msgspec.Struct
+"""A row: one attribute for each column, in order."""
+
+
+class CursorError(ValueError):
+    """A cursor is not one that a page gave out."""
+
+
+class TooSlowError(Exception):
+    """A page took too long to find."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Which rows a page holds.
+
+    Attributes:
+        filters: for columns the value that they hold.
+        within: for columns the values of which they hold one, as what a principal may see.
+        limit: how many rows at most.
+        cursor: where the last page ended; ``None`` to begin.
+    """
+
+    filters: Mapping[str, Cell]
+    within: Mapping[str, frozenset[Cell]]
+    limit: int
+    cursor: str | None = None
+
+
+class ServedTable:
+    """A table of an open export.
+
+    Attributes:
+        name: its name.
+        export: the export.
+        served: how it is offered.
+        columns: for each column, in order, what its values are.
+        key: the columns that identify a row.
+        newest: the greatest value of the column that ``served.latest`` names; ``None`` without one, or without rows.
+    """
+
+    def __init__(self, export: Export, name: str) -> None:
+        """Take over the table.
+
+        Raises:
+            ArtifactError: it has no key, or is not to be served.
+        """
+        record = export.manifest.tables[name]
+        if record.served is None or not record.key:
+            raise ArtifactError(
+                source=f"Export {export.manifest.export_id}",
+                culprit=f"its table {name} has no key, or does not say how it is served.",
+                remedy="Write an export that fits.",
+            )
+        self.name, self.export, self.columns, self.key = name, export, record.columns, record.key
+        self.served: ServedAs = record.served
+        self._rows = record.rows
+        self._row: Any = msgspec.defstruct(
+            "Row", [(column, _TYPES.get(kind, str) | None) for column, kind in self.columns.items()], frozen=True
+        )
+        self._booleans = [number for number, kind in enumerate(self.columns.values()) if kind is Kind.BOOLEAN]
+        self._select = f"SELECT {', '.join(map(_quoted, self.columns))} FROM {_quoted(name)}"  # noqa: S608  identifiers
+        self._by_key = f"{self._select} WHERE {_equal(self.key)}"
+        self._free = list(export.spare)
+        self._turns = asyncio.Semaphore(len(export.spare))
+        self._busy, self._closed = 0, False
+        self.newest: Cell = None
+        if (latest := self.served.latest) is not None:
+            (self.newest,) = export.connection.execute(
+                f"SELECT max({_quoted(latest)}) FROM {_quoted(name)}"  # noqa: S608  identifiers
+            ).fetchone()
+
+    @property
+    def export_id(self) -> str:
+        """The id of the export."""
+        return self.export.manifest.export_id
+
+    def one(self, key: Sequence[Cell]) -> Row | None:
+        """The row with those values of the key's columns; ``None`` where there is none."""
+        found = self.export.connection.execute(self._by_key, tuple(key)).fetchone()
+        return None if found is None else self._as_row(found)
+
+    async def page(self, question: Question) -> tuple[list[Row], str | None]:
+        """The rows after the cursor, sorted by key, and the cursor of the next page if there is one.
+
+        What may take long is looked for beside the event loop.
+
+        Raises:
+            CursorError: the cursor is not one that a page gave out.
+            TooSlowError: it takes too long.
+        """
+        parts = self._parts(question)
+        if len(parts) <= _QUICK_PARTS and all(part.quick for part in parts):
+            return self._page(self._asked(self.export.connection, parts, question.limit), question.limit)
+        async with self._turns:
+            connection = self._free.pop()
+            self._busy += 1
+            # A request that goes away does not end its query, which has the connection until then.
+            asked = asyncio.ensure_future(asyncio.to_thread(self._timed, connection, parts, question.limit))
+            try:
+                rows = await asyncio.shield(asked)
+            finally:
+                if asked.done():
+                    self._give_back(connection)
+                else:
+                    asked.add_done_callback(lambda _: self._give_back(connection))
+        return self._page(rows, question.limit)
+
+    def close(self) -> None:
+        """Close the export, as soon as no query runs on it any more."""
+        self._closed = True
+        if not self._busy:
+            self.export.close()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        self._free.append(connection)
+        self._busy -= 1
+        if self._closed:
+            self.close()
+
+    def _parts(self, question: Question) -> list[_Part]:
+        """The queries whose rows together, in the key's order, are those asked for."""
+        after = None if question.cursor is None else self._position(question.cursor)
+        within = {column: sorted(values, key=repr) for column, values in question.within.items()}
+        combinations = 1
+        for values in within.values():
+            combinations *= len(values)
+        if combinations > _MOST_PARTS:
+            return [self._part(question.filters, after, within)]
+        return [
+            self._part({**question.filters, **dict(zip(within, values, strict=True))}, after, {})
+            for values in itertools.product(*within.values())
+        ]
+
+    def _part(
+        self, filters: Mapping[str, Cell], after: Mapping[str, Cell] | None, within: Mapping[str, list[Cell]]
+    ) -> _Part:
+        # Columns that hold one value have no part in the order: the rest is the order of an index.
+        rest = [column for column in self.key if column not in filters]
+        conditions = [_equal(filters)] if filters else []
+        parameters = list(filters.values())
+        if after is not None:
+            columns, sign = self._behind(filters, after)
+            conditions.append(f"({_listed(columns)}) {sign} ({_marks(columns)})" if columns else sign)
+            parameters += [after[column] for column in columns]
+        for column, values in within.items():
+            conditions.append(f"{_quoted(column)} IN (SELECT value FROM json_each(?))")  # noqa: S608  an identifier
+            parameters.append(json.dumps(values))
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        order = f" ORDER BY {_listed(rest)}" if rest else ""
+        return _Part(f"{self._select}{where}{order} LIMIT ?", parameters, quick=not within and self._indexed(filters))
+
+    def _behind(self, fixed: Mapping[str, Cell], after: Mapping[str, Cell]) -> tuple[list[str], str]:
+        """How rows with those fixed values are compared with a place to lie behind it: columns, and the comparison.
+
+        Without columns it is a condition of its own: all of them do, or none.
+        """
+        compared = []
+        for column in self.key:
+            if column not in fixed:
+                compared.append(column)
+            elif fixed[column] != after[column]:
+                later: bool = fixed[column] > after[column]  # type: ignore[operator]  # both are of the column's kind
+                return (compared, ">=" if later else ">") if compared else ([], "1" if later else "0")
+        return (compared, ">") if compared else ([], "0")
+
+    def _indexed(self, columns: Iterable[str]) -> bool:
+        """Whether an index has the rows with given values of those columns together, in the key's order."""
+        given = set(columns)
+        one_index = len(given) == 1 and given <= set(self.served.filters)
+        return one_index or given == set(self.key[: len(given)])
+
+    def _asked(self, connection: sqlite3.Connection, parts: Sequence[_Part], limit: int) -> list[tuple[Cell, ...]]:
+        found = [connection.execute(part.query, [*part.parameters, limit + 1]).fetchall() for part in parts]
+        if len(found) == 1:
+            return found[0]
+        places = [list(self.columns).index(column) for column in self.key]
+        rows = sorted(itertools.chain(*found), key=lambda row: [row[place] for place in places])
+        return rows[: limit + 1]
+
+    def _timed(self, connection: sqlite3.Connection, parts: Sequence[_Part], limit: int) -> list[tuple[Cell, ...]]:
+        ends = time.monotonic() + _MOST_SECONDS
+        connection.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
+        try:
+            return self._asked(connection, parts, limit)
+        except sqlite3.OperationalError as error:
+            if time.monotonic() > ends:
+                raise TooSlowError from error
+            raise
+        finally:
+            connection.set_progress_handler(None, 0)
+
+    def _page(self, rows: Sequence[tuple[Cell, ...]], limit: int) -> tuple[list[Row], str | None]:
+        items = [self._as_row(row) for row in rows[:limit]]
+        if len(rows) <= limit:
+            return items, None
+        last = [getattr(items[-1], column) for column in self.key]
+        # It is a key, not a number of rows, so that it stays true when the export changes.
+        return items, base64.urlsafe_b64encode(msgspec.json.encode(last)).rstrip(b"=").decode("ascii")
+
+    def _as_row(self, cells: tuple[Cell, ...]) -> Row:
+        if self._booleans:
+            changed = list(cells)
+            for number in self._booleans:
+                if changed[number] is not None:
+                    changed[number] = bool(changed[number])
+            return self._row(*changed)  # type: ignore[no-any-return]  # a type that is made for the table
+        return self._row(*cells)  # type: ignore[no-any-return]
+
+    def _position(self, cursor: str) -> dict[str, Cell]:
+        try:
+            text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            cells = msgspec.json.decode(text, type=list[str | int | float | bool])
+        except (binascii.Error, ValueError, RecursionError) as error:
+            raise CursorError("the cursor is not one that a page gave out") from error
+        try:
+            return {column: from_json(self.columns[column], cell) for column, cell in zip(self.key, cells, strict=True)}
+        except ValueError as error:
+            raise CursorError("the cursor is not one that a page gave out") from error
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A query of rows in the key's order; its last parameter is how many."""
+
+    query: str
+    parameters: Sequence[Cell]
+    quick: bool
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(_quoted, names))
+
+
+def _marks(names: Iterable[str]) -> str:
+    return ", ".join("?" for _ in names)
+
+
+def _equal(names: Iterable[str]) -> str:
+    return " AND ".join(f"{_quoted(name)} = ?" for name in names)

@@ -1,0 +1,212 @@
+"""Tests of the queries of served tables against a plain reading of the same rows."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.exports.export import open_export, write_export
+from mlops_assets.platform.exports.manifest import Mode, ServedAs
+from mlops_assets.serving.exports import table as tables
+from mlops_assets.serving.exports.table import SPARE, CursorError, Question, ServedTable, TooSlowError
+from mlops_assets_tests.serving.sample import (
+    CUSTOMERS,
+    ELECTIONS,
+    KEY,
+    MEASURES,
+    TABLE,
+    export_customers,
+    export_predictions,
+    predictions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROWS: list[dict[str, Any]] = sorted(predictions().to_pylist(), key=lambda row: [row[column] for column in KEY])
+
+
+def opened(folder: Path, name: str) -> ServedTable:
+    return ServedTable(open_export(folder / name, spare=SPARE), name)
+
+
+@pytest.fixture(name="table", scope="module")
+def _table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTable]:
+    folder = tmp_path_factory.mktemp("exports")
+    export_predictions(folder)
+    table = opened(folder, TABLE)
+    yield table
+    table.close()
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    filters=st.dictionaries(st.sampled_from(KEY), st.none()),
+    values=st.fixed_dictionaries(
+        {
+            "election": st.sampled_from([*ELECTIONS, "1900"]),
+            "state": st.sampled_from(["NC", "GA", "ZZ"]),
+            "district": st.sampled_from(["01", "14", "99"]),
+            "measure": st.sampled_from([*MEASURES, "democratic_share"]),
+        }
+    ),
+    within=st.dictionaries(
+        st.sampled_from(["state", "measure", "district"]),
+        st.frozensets(st.sampled_from(["NC", "GA", "TX", "turnout", "01", "02", "14"])),
+        max_size=2,
+    ),
+    limit=st.integers(1, 40),
+)
+def test_the_pages_of_any_question_are_the_rows_that_fit_it_in_order(
+    table: ServedTable,
+    filters: dict[str, None],
+    values: dict[str, str],
+    within: dict[str, frozenset[str]],
+    limit: int,
+) -> None:
+    asked = {column: values[column] for column in filters}
+    seen = {column: allowed for column, allowed in within.items() if column not in asked}
+    expected = [
+        tuple(row[column] for column in KEY)
+        for row in ROWS
+        if all(row[column] == value for column, value in asked.items())
+        and all(row[column] in allowed for column, allowed in seen.items())
+    ]
+
+    async def pages() -> list[tuple[str, ...]]:
+        found: list[tuple[str, ...]] = []
+        cursor: str | None = None
+        while True:
+            question = Question(filters=asked, within=dict(seen), limit=limit, cursor=cursor)
+            items, cursor = await table.page(question)
+            assert len(items) <= limit
+            found += [tuple(getattr(item, column) for column in KEY) for item in items]
+            if cursor is None:
+                return found
+
+    assert asyncio.run(pages()) == expected
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(text=st.text("abcdefgABCDEFG0123456789_-", max_size=60))
+def test_no_text_is_taken_for_a_cursor_unless_it_names_a_key(table: ServedTable, text: str) -> None:
+    question = Question(filters={}, within={}, limit=1, cursor=text)
+    try:
+        asyncio.run(table.page(question))
+    except CursorError:
+        return
+    raise AssertionError(text)
+
+
+def test_many_values_that_may_be_seen_are_one_query(table: ServedTable) -> None:
+    many = frozenset({"NC", *(f"X{number}" for number in range(200))})
+    items, _ = asyncio.run(table.page(Question(filters={}, within={"state": many}, limit=500)))
+    assert {item.state for item in items} == {"NC"}  # type: ignore[attr-defined]  # a type that is made for the table
+
+
+def test_a_row_is_found_by_its_key_with_each_value_as_it_was_written(tmp_path: Path) -> None:
+    export_customers(tmp_path)
+    table = opened(tmp_path, CUSTOMERS)
+    assert table.newest == "2024-02"
+    row = table.one(["2024-02", 4])
+    table.close()
+    assert row is not None
+    assert {name: getattr(row, name) for name in table.columns} == {
+        "month": "2024-02",
+        "customer": 4,
+        "territory": "south",
+        "active": True,
+        "churn": 0.4,
+        "since": "2020-01-04",
+        "seen": "2024-01-04T12:00:00.000000+00:00",
+        "note": None,
+    }
+
+
+def test_a_slow_query_leaves_the_event_loop_alone_and_ends_at_its_time(
+    table: ServedTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_MOST_SECONDS", 0.3)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0 LIMIT ?"
+    part = tables._Part(endless, [], quick=False)
+    monkeypatch.setattr(table, "_parts", lambda _: [part])
+
+    async def asked() -> float:
+        longest, before = 0.0, time.monotonic()
+        page = asyncio.create_task(table.page(Question(filters={}, within={}, limit=1)))
+        while not page.done():
+            await asyncio.sleep(0.01)
+            now = time.monotonic()
+            longest, before = max(longest, now - before), now
+        with pytest.raises(TooSlowError):
+            await page
+        return longest
+
+    assert asyncio.run(asked()) < 0.15
+
+
+def test_a_table_that_is_swapped_during_a_slow_query_is_closed_after_it(tmp_path: Path) -> None:
+    export_predictions(tmp_path)
+    table = opened(tmp_path, TABLE)
+    filters = {"district": "01", "measure": "turnout"}
+
+    async def asked() -> int:
+        page = asyncio.create_task(table.page(Question(filters=filters, within={}, limit=10)))
+        await asyncio.sleep(0)
+        table.close()
+        items, _ = await page
+        return len(items)
+
+    assert asyncio.run(asked()) == len(ELECTIONS) * 2
+    with pytest.raises(sqlite3.ProgrammingError):
+        table.one(["2022", "NC", "01", "turnout"])
+
+
+def test_a_filter_on_a_rare_value_reads_its_rows_alone(tmp_path: Path) -> None:
+    rows = pa.table({"id": range(200_000), "kind": ["rare" if i == 199_999 else "common" for i in range(200_000)]})
+    served = ServedAs(scope="things:read", filters=("id", "kind"))
+    write_export(tmp_path / "things", {"things": rows}, {}, keys={"things": ["id"]}, served={"things": served})
+    table = opened(tmp_path, "things")
+    plan = " ".join(
+        str(step)
+        for step in table.export.connection.execute(
+            f"EXPLAIN QUERY PLAN {table._part({'kind': 'rare'}, {'id': 5, 'kind': 'x'}, {}).query}", ["rare", 5, 10]
+        )
+    )
+    table.close()
+    assert "things_by_kind (kind=? AND id>?)" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize(
+    ("served", "key", "culprit"),
+    [
+        (ServedAs(scope="predictions:read", filters=("colour",)), KEY, "colour"),
+        (ServedAs(scope="predictions:read", limit_by=("region",)), KEY, "region"),
+        (ServedAs(scope="predictions:read", latest="value"), KEY, "not in its key"),
+        (ServedAs(scope="everything"), KEY, "scope"),
+        (ServedAs(scope="predictions:read", mode=Mode.LOOKUP, filters=("state",)), KEY, "look-up alone"),
+        (ServedAs(scope="predictions:read"), (), "no key"),
+    ],
+)
+def test_what_cannot_be_served_as_declared_is_not_exported(
+    tmp_path: Path, served: ServedAs, key: tuple[str, ...], culprit: str
+) -> None:
+    with pytest.raises(ArtifactError, match=culprit):
+        write_export(tmp_path, {TABLE: predictions()}, {}, keys={TABLE: key} if key else {}, served={TABLE: served})
+
+
+def test_a_filter_called_like_a_parameter_is_refused(tmp_path: Path) -> None:
+    rows = pa.table({"limit": [1, 2]})
+    served = ServedAs(scope="things:read", filters=("limit",))
+    with pytest.raises(ArtifactError, match="parameters of its own"):
+        write_export(tmp_path, {"things": rows}, {}, keys={"things": ["limit"]}, served={"things": served})
