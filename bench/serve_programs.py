@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from mlops_assets.serving.exports.predictions import KEY, TABLE
 from peer_environments import PEERS
 from serve_load import Program, free_port
 
 from mlops_assets.deployment.loopback import loopback_certificate
 from mlops_assets.modeling.fitting import fit_probability, model_record
 from mlops_assets.platform.exports.export import write_export
+from mlops_assets.platform.security.model_keys import signing_key
 from mlops_assets.platform.settings import Settings
 from mlops_assets.scoring.encoding import Encoding, Number
-from mlops_assets.platform.security.model_keys import signing_key
 from mlops_assets.scoring.signatures import signed
 from mlops_assets.serving.exports import models, person_features
-from mlops_assets.serving.exports.predictions import KEY, TABLE
 from mlops_assets.serving.identity.credentials import create_service_keys, issue_service_token
 from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.serving.sample import predictions

@@ -219,7 +219,10 @@ _app.add_typer(_tokens, name="token")
 @_tokens.command("issue")
 def token(
     principal: Annotated[str, typer.Argument(help="Name of the application that will use the token.")],
-    scope: Annotated[list[str] | None, typer.Option(help="What it may do; may be given several times.")] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may do; may be given several times. Without it, what there is is listed."),
+    ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(
@@ -234,21 +237,24 @@ def token(
 ) -> None:
     """Print a token for the REST service; the key is made on first use."""
     from mlops_assets.serving.identity import credentials  # noqa: PLC0415  other commands need no web framework
-    from mlops_assets.serving.identity.scopes import Scope  # noqa: PLC0415
+    from mlops_assets.serving.identity.scopes import known_scopes  # noqa: PLC0415
 
-    settings = Settings.load()
-    if not settings.token_signing_key.exists():
+    settings, limits = Settings.load(), _limits(limit or ())
+    if not scope:
+        raise typer.BadParameter(f"say what it may do: {known_scopes()}", param_hint="--scope")
+    if not settings.token_signing_key.exists() and not settings.service.has_identity_provider:
         credentials.create_service_keys(settings)
-    typer.echo(
-        credentials.issue_service_token(
-            settings,
-            principal=principal,
-            scopes=scope or [Scope.READ_EXPORTS],
-            limits=_limits(limit or ()),
-            lifetime=timedelta(hours=hours),
-            certificate=certificate,
-        )
+    issued = credentials.issue_service_token(
+        settings,
+        principal=principal,
+        scopes=scope,
+        limits=limits,
+        lifetime=timedelta(hours=hours),
+        certificate=certificate,
     )
+    if vain := credentials.in_vain(settings, scope, limits):
+        typer.echo(f"No table that is exported names {', '.join(vain)}: that allows or limits nothing yet.", err=True)
+    typer.echo(issued)
 
 
 def _limits(given: Iterable[str]) -> dict[str, set[str]]:

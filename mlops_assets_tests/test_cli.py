@@ -11,6 +11,7 @@ from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import jwt
 import pytest
 from typer.testing import CliRunner
 
@@ -18,7 +19,9 @@ from mlops_assets import __version__, cli
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.security.token_keys import read_keys, rotate_keys
 from mlops_assets.platform.settings import Settings
+from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.canary import CANARY, told_in
+from mlops_assets_tests.serving.sample import export_predictions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from typer.testing import Result
 
 _HEAVY = ("dagster", "pandera", "ibis", "duckdb", "pandas", "sklearn", "litestar")
+READ = ("--scope", "predictions:read")
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def test_a_wrong_option_exits_with_2(home: Path) -> None:
 
 
 def test_the_first_token_makes_the_key_and_a_rotated_key_can_be_retired(home: Path) -> None:
-    first = _run("token", "dashboard", "--state", "NC", "--state", "GA")
+    first = _run("token", "dashboard", *READ, "--limit", "state=NC,GA", "--limit", "state=VA")
     assert first.exit_code == 0
     assert first.output.strip().count(".") == 2
     assert any(home.rglob("*.pem"))
@@ -90,7 +94,7 @@ def test_a_key_of_models_is_retired_once_there_is_another(home: Path) -> None:
 
 
 def test_a_token_is_revoked_by_itself_or_by_its_id(home: Path) -> None:
-    token = _run("token", "dashboard").output.strip()
+    token = _run("token", "dashboard", *READ).output.strip()
     revoked = _run("token", "revoke", token)
     assert revoked.exit_code == 0
     again = _run("token", "revoke", "0123-4567-89ab-cdef")
@@ -121,31 +125,68 @@ def test_what_is_no_token_cannot_be_revoked(text: str) -> None:
 
 @pytest.mark.usefixtures("home")
 def test_a_token_cannot_be_bound_to_what_is_no_certificate(tmp_path: Path) -> None:
-    assert _run("token", "dashboard").exit_code == 0
-    refused = _command("token", "dashboard", "--certificate", str(tmp_path / "missing.crt"))
+    assert _run("token", "dashboard", *READ).exit_code == 0
+    refused = _command("token", "dashboard", *READ, "--certificate", str(tmp_path / "missing.crt"))
     assert refused.returncode == 1
     assert "cannot be read as a certificate" in refused.stderr
 
 
 @pytest.mark.usefixtures("home")
 def test_retiring_an_unknown_key_is_refused() -> None:
-    assert _run("token", "dashboard").exit_code == 0
+    assert _run("token", "dashboard", *READ).exit_code == 0
     refused = _command("keys", "retire", "unknown")
     assert (refused.returncode, refused.stderr[:7]) == (1, "Failed.")
 
 
 @pytest.mark.usefixtures("home")
-def test_a_state_that_is_no_postal_code_is_refused_in_one_sentence_with_exit_code_1() -> None:
-    refused = _command("token", "dashboard", "--state", "nc")
+@pytest.mark.parametrize("scope", ["foo", "predictions:write", "Customers:read", "models:read:all"])
+def test_a_scope_that_nothing_demands_is_refused_in_one_sentence_with_those_that_are_known(scope: str) -> None:
+    refused = _command("token", "dashboard", *READ, "--scope", scope)
     assert refused.returncode == 1
-    assert "'nc' is no state's postal code" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    assert f"nothing demands the scope {scope}. Choose among predictions:read, models:infer" in refused.stderr
+    assert (refused.stdout, "Traceback" in refused.stderr) == ("", False)
+
+
+def test_a_token_is_not_issued_before_somebody_says_what_it_may_do(home: Path) -> None:
+    asked = _run("token", "dashboard")
+    assert asked.exit_code == 2
+    assert all(scope in asked.output for scope in Scope)
+    assert not any(home.iterdir())
+
+
+@pytest.mark.usefixtures("home")
+def test_a_scope_that_a_table_may_declare_is_issued() -> None:
+    token = _run("token", "dashboard", "--scope", "customers:read").output.strip()
+    assert jwt.decode(token, options={"verify_signature": False})["scope"] == "customers:read"
+
+
+def test_a_limit_of_a_column_that_no_table_has_is_issued_with_a_word_of_warning(home: Path) -> None:
+    limits = ("--limit", "state=NC", "--limit", "county=001")
+    assert "limits nothing" not in _command("token", "dashboard", *READ, *limits).stderr
+    export_predictions(home / "exports")
+    issued = _command("token", "dashboard", *READ, *limits)
+    assert issued.stderr == "No table of the current export has county: that limits nothing.\n"
+    claims = jwt.decode(issued.stdout.strip(), options={"verify_signature": False})
+    assert claims["limits"] == {"state": ["NC"], "county": ["001"]}
+
+
+@pytest.mark.parametrize(
+    "variable", ["MLOPS_ASSETS_SERVICE__PROVIDER=okta", "MLOPS_ASSETS_SERVICE__KEYS_URL=https://login.example/keys"]
+)
+def test_no_token_is_issued_where_those_of_a_provider_are_taken(
+    home: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(*variable.split("=", 1))
+    refused = _command("token", "dashboard", *READ)
+    assert refused.returncode == 1
+    assert "takes tokens of an identity provider" in refused.stderr
+    assert not (home / "keys").exists()
 
 
 @pytest.mark.usefixtures("home")
 def test_a_failure_is_told_as_it_is_whatever_brackets_it_has() -> None:
-    assert _run("token", "dashboard").exit_code == 0
-    assert "[/red]" in _command("token", "dashboard", "--certificate", "[/red]missing.crt").stderr
+    assert _run("token", "dashboard", *READ).exit_code == 0
+    assert "[/red]" in _command("token", "dashboard", *READ, "--certificate", "[/red]missing.crt").stderr
 
 
 def test_an_unexpected_error_ends_it_with_type_place_and_id_and_its_text_can_be_shown(home: Path) -> None:

@@ -26,6 +26,7 @@ from pydantic_settings import SettingsError as SecretsFolderError
 
 from mlops_assets.platform.catalog_address import SQLITE, problem_of
 from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,6 +149,17 @@ class Authentication(StrEnum):
     BOTH = "both"
 
 
+class Provider(StrEnum):
+    """Whose tokens the service takes; ``own`` for those of the ``token`` command, and others of RFC 9068."""
+
+    OWN = "own"
+    KEYCLOAK = "keycloak"
+    ENTRA = "entra"
+    AUTH0 = "auth0"
+    OKTA = "okta"
+    COGNITO = "cognito"
+
+
 class ServiceSettings(_Group):
     """The REST service: where it listens, whom it believes, what it bears.
 
@@ -162,13 +174,19 @@ class ServiceSettings(_Group):
         client_ca: PEM file with the authorities that sign client certificates.
         authentication: how clients prove who they are.
         certificate_principals: TOML file that says which client certificate is which principal.
+        provider: the identity provider whose tokens are taken.
+        provider_file: TOML file with what differs from that provider's usual form: where limits stand, what its scopes
+            and roles mean here, further audiences.
+        require_limits: columns of which nobody sees anything without a limit of its own, or ``true`` for all that
+            tables are limited by; when not set, all with an identity provider and none without.
         issuer: issuer that tokens must name.
         audience: audience that tokens must name.
         keys: file with the public keys (JWKS) that verify tokens; in the home folder when not set.
         keys_url: https address of an identity provider's JWKS, in place of that file.
         keys_url_ca: PEM file with the authority of that address; the system's when not set.
+        keys_url_proxy: http address of a proxy by which that address is reached.
         keys_refresh_seconds: how often that address is asked.
-        algorithms: signature algorithms accepted: ``EdDSA``, ``ES256``, ``RS256``.
+        algorithms: signature algorithms accepted: ``EdDSA``, ``ES256``, ``RS256``; the provider's when not set.
         revoked: file with the revoked tokens and keys; beside ``keys`` when not set.
         signing_key: file with the private key (PEM) that signs tokens; only the ``token`` command reads it.
         public_documentation: whether the OpenAPI document and its page are served without a token.
@@ -194,13 +212,17 @@ class ServiceSettings(_Group):
     client_ca: Path | None = None
     authentication: Authentication = Authentication.TOKEN
     certificate_principals: Path | None = None
+    provider: Provider = Provider.OWN
+    provider_file: Path | None = None
+    require_limits: bool | tuple[str, ...] | None = None
     issuer: str = "mlops-assets"
     audience: str = "mlops-assets-service"
     keys: Path | None = None
     keys_url: str | None = None
     keys_url_ca: Path | None = None
+    keys_url_proxy: str | None = None
     keys_refresh_seconds: float = Field(default=60.0, ge=1)
-    algorithms: tuple[str, ...] = ("EdDSA",)
+    algorithms: tuple[str, ...] = ()
     revoked: Path | None = None
     signing_key: Path | None = None
     public_documentation: bool = False
@@ -215,6 +237,21 @@ class ServiceSettings(_Group):
     request_seconds: float = Field(default=30.0, gt=0)
     drain_seconds: float = Field(default=2.0, ge=0)
     traces_url: str | None = None
+
+    @field_validator("require_limits", mode="before")
+    @classmethod
+    def _require_columns(cls, given: object) -> object:
+        columns = isinstance(given, list | tuple) and all(
+            isinstance(each, str) and is_identifier(each) for each in given
+        )
+        if given is None or columns or str(given).lower() in {"true", "false"}:
+            return given
+        raise ValueError('it is neither true nor false nor a list of columns such as ["territory"]')
+
+    @property
+    def has_identity_provider(self) -> bool:
+        """Whether tokens come from an identity provider, and not from the ``token`` command."""
+        return self.provider is not Provider.OWN or self.keys_url is not None
 
 
 class ModelSettings(_Group):

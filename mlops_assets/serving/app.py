@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Self
 from litestar import Litestar
 from litestar.datastructures import State
 
+from mlops_assets.platform.security.key_address import KeyAddress
+from mlops_assets.platform.security.providers import read_profile
 from mlops_assets.platform.security.revocations import RevocationFile
 from mlops_assets.platform.security.token_verifier import TokenVerifier
-from mlops_assets.platform.security.verification_keys import Algorithm, KeyAddress, KeyFile
+from mlops_assets.platform.security.verification_keys import Algorithm, KeyFile
 from mlops_assets.platform.settings import Authentication
 from mlops_assets.serving.exports.catalog import CATALOG, Catalog
 from mlops_assets.serving.exports.condition import CONDITION, Condition
@@ -70,7 +72,7 @@ def application(config: ServiceConfig, *, shared: Shared | None = None, tls: Ser
         tls: the server's certificate, of which the service tells how long it is valid.
 
     Raises:
-        SettingsError: the address of the keys cannot be used.
+        SettingsError: the address of the keys, or the identity provider's profile, cannot be used.
     """
     metrics, shared = ServiceMetrics(), shared or Shared.of(config)
     catalog = Catalog(
@@ -82,7 +84,7 @@ def application(config: ServiceConfig, *, shared: Shared | None = None, tls: Ser
     )
     verifier, authentication = _verifier(config), Authentication(config.authentication)
     guard = AccessGuard(
-        Authenticator(verifier, authentication, config.certificate_principals),
+        Authenticator(verifier, authentication, config.certificate_principals, config.required_limits),
         shared.rate,
         ConcurrencyLimiter(config.concurrency),
     )
@@ -116,13 +118,19 @@ def _verifier(config: ServiceConfig) -> TokenVerifier:
     keys: KeySource = KeyFile(config.keys, algorithms)
     if config.keys_url is not None:
         keys = KeyAddress(
-            config.keys_url, algorithms, authority=config.keys_url_ca, refresh_seconds=config.keys_refresh_seconds
+            config.keys_url,
+            algorithms,
+            authority=config.keys_url_ca,
+            refresh_seconds=config.keys_refresh_seconds,
+            proxy=config.keys_url_proxy,
         )
     return TokenVerifier(
         keys=keys,
         issuer=config.issuer,
         audience=config.audience,
         revocations=None if config.revoked is None else RevocationFile(config.revoked),
+        profile=read_profile(config.provider, config.provider_file),
+        required_limits=config.required_limits,
     )
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from mlops_assets.platform.errors import SettingsError
+from mlops_assets.platform.security.providers import OWN, demand_issuer, read_profile
 from mlops_assets.platform.security.verification_keys import Algorithm
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops_assets.platform.settings import Settings
+    from mlops_assets.platform.security.tokens import Columns
+    from mlops_assets.platform.settings import ServiceSettings, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,9 @@ class ServiceConfig:
         issuer: issuer that tokens must name.
         audience: audience that tokens must name.
         revoked: file with revoked tokens and keys; ``None`` for no such list.
+        provider: the identity provider, by the name of its profile.
+        provider_file: what differs from that profile.
+        require_limits: columns of which nobody sees anything without a limit; ``True`` for all.
         keys_url: https address of the keys, in place of the file.
         tls_certificate: certificate chain of the server; ``None`` for plain HTTP.
         authentication: ``token``, ``certificate`` or ``both``.
@@ -42,9 +47,13 @@ class ServiceConfig:
     model_keys: Path
     issuer: str
     audience: str
+    provider: str = OWN
+    provider_file: Path | None = None
+    require_limits: bool | tuple[str, ...] = False
     revoked: Path | None = None
     keys_url: str | None = None
     keys_url_ca: Path | None = None
+    keys_url_proxy: str | None = None
     keys_refresh_seconds: float = 60.0
     algorithms: tuple[str, ...] = (Algorithm.EDDSA,)
     tls_certificate: Path | None = None
@@ -67,14 +76,22 @@ class ServiceConfig:
     drain_seconds: float = 0.0
     traces_url: str | None = None
 
+    @property
+    def required_limits(self) -> Columns:
+        """The columns of which nobody sees anything without a limit."""
+        return True if self.require_limits is True else frozenset(self.require_limits or ())
+
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """The configuration that the settings describe.
 
         Raises:
-            SettingsError: an algorithm is unknown.
+            SettingsError: an algorithm is unknown, or what is said of the identity provider cannot be.
         """
         service = settings.service
+        profile = read_profile(service.provider, service.provider_file)
+        demand_issuer(profile, service.issuer, service.provider)
+        _demand_keys(service)
         if unknown := sorted(set(service.algorithms) - set(Algorithm)):
             raise SettingsError(
                 source="MLOPS_ASSETS_SERVICE__ALGORITHMS",
@@ -88,4 +105,21 @@ class ServiceConfig:
             "revoked": settings.revoked,
             "model_keys": settings.model_keys,
         }
-        return cls(**{**same, **paths, "authentication": service.authentication.value})
+        limits = service.has_identity_provider if service.require_limits is None else service.require_limits
+        resolved = {
+            "provider": service.provider.value,
+            "authentication": service.authentication.value,
+            "algorithms": service.algorithms or tuple(each.value for each in profile.algorithms),
+            "require_limits": limits,
+        }
+        return cls(**{**same, **paths, **resolved})
+
+
+def _demand_keys(service: ServiceSettings) -> None:
+    """An identity provider's tokens are verified by its keys: those in the home folder are ours."""
+    if service.provider != OWN and service.keys_url is None and service.keys is None:
+        raise SettingsError(
+            source="MLOPS_ASSETS_SERVICE__KEYS_URL",
+            culprit=f"nothing says where the keys of {service.provider} are.",
+            remedy="Set it to the jwks_uri of the provider's discovery document, or __KEYS to a file of its keys.",
+        )

@@ -139,7 +139,7 @@ def token(name: str) -> str:
         *("run", "--rm", "--network", "none", "--volume", f"{PROJECT}-secrets-tokens:/t:ro"),
         *("--env", "MLOPS_ASSETS_SERVICE__KEYS=/t/jwks.json"),
         *("--env", "MLOPS_ASSETS_SERVICE__SIGNING_KEY=/t/signing.pem"),
-        *("mlops-assets-service:latest", "mlops-assets", "token", name),
+        *("mlops-assets-service:latest", "mlops-assets", "token", name, "--scope", "predictions:read"),
     ).strip()
 
 

@@ -183,12 +183,12 @@ def test_models_and_predictions_asked_for_in_the_browser_are_served_to_a_client(
         before = ("training/district_elections", "models/district_votes_evaluation")
         _materialize(page, address, "modeling", "models/district_votes", "2024", *before)
         _materialize(page, address, "modeling", "predictions/district_votes", "2024")
-        _materialize(page, address, "modeling", "serving/export", None)
+        _materialize(page, address, "modeling", "served/predictions", None)
         page.picture(PICTURES / "deployment-export.png")
     headers = {"Authorization": f"Bearer {token('test-application')}"}
 
     def asked() -> tuple[int, Any]:
-        answer = client.get("/v1/predictions?state=NC&election=2024", headers=headers)
+        answer = client.get("/v1/tables/predictions?state=NC&election=2024", headers=headers)
         return answer.status_code, answer.json().get("items", answer.reason_phrase)
 
     with stack.client(clients, SERVICE, None) as client:

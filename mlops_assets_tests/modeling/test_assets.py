@@ -7,7 +7,7 @@ import json
 import re
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import dagster as dg
 import ibis

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,19 @@ def signed(service: Service, **changes: object) -> str:
     return jwt.encode(claims(**changes), private, algorithm="EdDSA", headers=header)
 
 
+def by_hand(service: Service, header: dict[str, object] | None = None, **changes: object) -> str:
+    """A token whose parts no library has looked at, signed by the service's own key all the same."""
+    private = read_signing_key(service.signing_key)
+    head = {"alg": "EdDSA", "kid": key_id_of(private.public_key()), "typ": "at+jwt", **(header or {})}
+    texts = (json.dumps(part).replace('"deep"', "[" * 2000 + "]" * 2000) for part in (head, claims(**changes)))
+    signed = ".".join(base64url(text.encode()) for text in texts)
+    return f"{signed}.{base64url(private.sign(signed.encode()))}"
+
+
+def base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 def unsigned(service: Service) -> str:
     private = read_signing_key(service.signing_key)
     header = {"kid": key_id_of(private.public_key()), "typ": "at+jwt"}
@@ -87,6 +102,14 @@ BAD_TOKENS: dict[str, Callable[[Service], str]] = {
     "not yet valid": lambda service: signed(service, nbf=int(time.time()) + 60),
     "other audience": lambda service: signed(service, aud="other"),
     "other issuer": lambda service: signed(service, iss="other"),
+    "algorithm that is a list": lambda service: by_hand(service, header={"alg": []}),
+    "key id that is an object": lambda service: by_hand(service, header={"kid": {}}),
+    "type that is a number": lambda service: by_hand(service, header={"typ": 1}),
+    "end beyond all numbers": lambda service: by_hand(service, exp=10**400),
+    "end that is a truth": lambda service: by_hand(service, exp=True),
+    "name that is an object": lambda service: by_hand(service, sub={"a": 1}),
+    "name that is half a character": lambda service: by_hand(service, sub="\ud800"),
+    "claims nested deep": lambda service: by_hand(service, extra="deep"),
     "limit that is no list": lambda service: signed(service, limits={"state": "NC"}),
 }
 

@@ -150,6 +150,42 @@ def test_a_withdrawn_declaration_holds_within_a_second_on_open_connections(
         assert client.get("/v1/tables").status_code == 200
 
 
+def test_of_two_certificates_of_one_name_the_stolen_one_is_shut_out_by_declaring_the_others_thumbprint(
+    by_certificate: Service, office: Office
+) -> None:
+    stolen, renewed = (tuple(part.read_bytes() for part in office.client("dashboard")) for _ in range(2))
+    identities = [
+        (office.write(f"{name}.crt", pair[0]), office.write(f"{name}.key", pair[1]))
+        for name, pair in (("stolen", stolen), ("renewed", renewed))
+    ]
+    asked = [by_certificate.client(identity=identity) for identity in identities]
+    assert [client.get("/v1/export").status_code for client in asked] == [200, 200]
+    declared = f'san = "DNS:dashboard"\nthumbprint = "{thumbprint_of(identities[1][0])}"'
+    office.write("principals.toml", PRINCIPALS.replace('san = "DNS:dashboard"', declared).encode())
+    time.sleep(1)
+    assert [client.get("/v1/export").status_code for client in asked] == [401, 200]
+    office.write("principals.toml", PRINCIPALS.encode())
+    for client in asked:
+        client.close()
+
+
+def test_a_certificate_without_a_limit_sees_nothing_where_limits_are_required(tmp_path: Path, office: Office) -> None:
+    declared = PRINCIPALS + '[[principal]]\nname = "auditor"\nsan = "DNS:auditor"\nscopes = ["predictions:read"]\n'
+    principals = office.write("limited.toml", declared.encode())
+    required = {"authentication": "certificate", "certificate_principals": principals, "require_limits": ("state",)}
+    with started(tmp_path, office, **required) as service:
+        with service.client(identity=office.client("auditor")) as client:
+            answers = [client.get(path) for path in ("/v1/tables/predictions", "/v1/tables/predictions/NC/12/turnout")]
+            assert client.get("/v1/export").status_code == 200
+        with service.client(identity=office.client("dashboard")) as client:
+            assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
+            assert client.get("/v1/tables/predictions").json()["items"]
+    assert {answer.status_code for answer in answers} == {403}
+    assert {answer.json()["detail"] for answer in answers} == {
+        "A limit of state is needed, and this principal has none."
+    }
+
+
 def test_a_bound_token_opens_with_its_certificate_only(by_both: Service, office: Office) -> None:
     identity, other = office.client("dashboard"), office.client("other")
     token = bound(by_both, identity[0])

@@ -123,7 +123,7 @@ def test_a_forged_token_with_a_revoked_ones_id_does_not_bring_it_back(
 ) -> None:
     settings = Settings(home=tmp_path)
     create_service_keys(settings)
-    token = issue_service_token(settings, principal="dashboard", lifetime=HOUR)
+    token = issue_service_token(settings, principal="dashboard", scopes=[READ], lifetime=HOUR)
     claims = jwt.decode(token, options={"verify_signature": False})
     forged = jwt.encode({**claims, "exp": 1}, "of-somebody-else" * 2, algorithm="HS256")
     header, _, signature = forged.split(".")
@@ -151,4 +151,4 @@ def test_a_token_limited_by_what_is_no_column_is_not_issued(tmp_path: Path, colu
     settings = Settings(home=tmp_path)
     create_service_keys(settings)
     with pytest.raises(TokenError, match="no columns of tables"):
-        issue_service_token(settings, principal="dashboard", lifetime=HOUR, limits={column: ["x"]})
+        issue_service_token(settings, principal="dashboard", scopes=[READ], lifetime=HOUR, limits={column: ["x"]})

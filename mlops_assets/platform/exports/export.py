@@ -232,6 +232,14 @@ def kept_exports(folder: Path, *, trusted: Trusted | None = None) -> tuple[Expor
     return tuple(sorted(found, key=lambda manifest: manifest.created))
 
 
+def current_manifests(folder: Path) -> Iterator[ExportManifest]:
+    """The manifests of the current exports of all names below a folder; nothing is verified."""
+    for pointer in sorted(folder.glob(f"*/{POINTER}")):
+        # A damaged one is reported when somebody opens it.
+        with suppress(ArtifactError):
+            yield _read_manifest(pointer.parent / current_export_id(pointer.parent))[0]
+
+
 def discard_exports(folder: Path, export_ids: Iterable[str]) -> None:
     """Delete kept exports, with what killed writers left behind.
 

@@ -79,7 +79,7 @@ def read_revoked(path: Path) -> Revoked:
             culprit="there is no list of revocations.",
             remedy="Restore it from a copy; where nothing was ever revoked, run mlops-assets keys begin-revocations.",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise KeyFileError(
             source=str(path),
             culprit=f"it cannot be read as a list of revocations ({type(error).__name__}).",

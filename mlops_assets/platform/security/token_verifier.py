@@ -1,41 +1,42 @@
 """Verifying access tokens: who a token speaks for, or why it is refused.
 
-Put here every check of a token, and what is remembered of one that passed. Keep out where keys come from
-(``verification_keys``) and what scopes and limits mean.
+Put here the checks of a token's header and signature, and what is remembered of one that passed. Keep out what its
+claims say (``claims``), where keys come from (``verification_keys``) and what scopes and limits mean.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
+import msgspec
 
-from mlops_assets.platform.security.tokens import (
-    CONFIRMATION,
-    LIMITS,
-    REQUIRED_CLAIMS,
-    THUMBPRINT,
-    TYPE,
-    Principal,
-    Refusal,
-    TokenError,
-)
+from mlops_assets.platform.security.claims import check_claims, parsed_claims, principal_of, refused
+from mlops_assets.platform.security.providers import OWN, PROFILES, Profile
+from mlops_assets.platform.security.tokens import Principal, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mlops_assets.platform.security.revocations import RevocationFile
+    from mlops_assets.platform.security.tokens import Columns
     from mlops_assets.platform.security.verification_keys import KeySource, VerificationKey
 
-_LEEWAY_SECONDS: Final = 5
-_MAX_TOKEN_CHARACTERS: Final = 4096
+_MAX_TOKEN_CHARACTERS: Final = 8192
 _MAX_REMEMBERED: Final = 1024
-# Both go to the log, so they may hold nothing that could be a person's name, forge a line or fill the disk.
-_PRINCIPAL: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
-_TOKEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class _Header(msgspec.Struct):
+    """What is read of a token's header; of its type nothing is believed either."""
+
+    alg: str
+    typ: str = ""
+    kid: str = ""
+    crit: Any = msgspec.UNSET
+    """Extensions that must be understood (RFC 7515, 4.1.11), of which none is."""
 
 
 @dataclass
@@ -49,12 +50,16 @@ class TokenVerifier:
         issuer: the only issuer accepted.
         audience: the audience a token must name.
         revocations: tokens and keys that are refused all the same; ``None`` when there is no such list.
+        profile: the form of the issuer's tokens.
+        required_limits: columns of which a token without a limit lets see nothing.
     """
 
     keys: KeySource
     issuer: str
     audience: str
     revocations: RevocationFile | None = None
+    profile: Profile = PROFILES[OWN]
+    required_limits: Columns = frozenset()
     _generation: int = field(default=-1, init=False)
     _verified: dict[bytes, Principal] = field(default_factory=dict, init=False)
 
@@ -80,7 +85,7 @@ class TokenVerifier:
             keys = self.keys.keys()
         revoked = None if self.revocations is None else self.revocations.revoked()
         if not token.isascii() or len(token) > _MAX_TOKEN_CHARACTERS:
-            raise _refused(Refusal.MALFORMED)
+            raise refused(Refusal.MALFORMED)
         digest = hashlib.sha256(token.encode("ascii")).digest()
         principal = self._remembered(digest)
         if principal is None:
@@ -89,106 +94,62 @@ class TokenVerifier:
                 self._verified.clear()
             self._verified[digest] = principal
         if revoked is not None and (principal.token_id in revoked.tokens or principal.key_id in revoked.key_ids):
-            raise _refused(Refusal.REVOKED)
+            raise refused(Refusal.REVOKED)
         if principal.certificate not in (None, certificate):
-            raise _refused(Refusal.BINDING)
+            raise refused(Refusal.BINDING)
         return principal
 
     def _remembered(self, digest: bytes) -> Principal | None:
         known = self._verified.get(digest)
-        if known is not None and known.expires + _LEEWAY_SECONDS <= time.time():
+        if known is not None and known.expires + self.profile.leeway_seconds <= time.time():
             del self._verified[digest]
             return None
         return known
 
     def _principal(self, token: str, keys: Mapping[str, VerificationKey]) -> Principal:
-        try:
-            header = jwt.get_unverified_header(token)
-        except jwt.InvalidTokenError as error:
-            raise _refused(Refusal.MALFORMED) from error
-        if str(header.get("typ")).lower().removeprefix("application/") != TYPE:
-            raise _refused(Refusal.MALFORMED)
-        key_id = str(header.get("kid"))
-        key = keys.get(key_id)
+        header = _header(token)
+        if header.typ.lower().removeprefix("application/") not in self.profile.types:
+            raise refused(Refusal.PURPOSE)
+        key = keys.get(header.kid)
         if key is None:
             self.keys.ask_again()
             keys = self.keys.keys()
-            key = keys.get(key_id)
+            key = keys.get(header.kid)
         # The key's own algorithm counts; the header only has to agree.
-        if header.get("alg") not in {each.algorithm.value for each in keys.values()}:
-            raise _refused(Refusal.ALGORITHM)
+        if header.alg not in {each.algorithm.value for each in keys.values()}:
+            raise refused(Refusal.ALGORITHM)
         if key is None:
-            raise _refused(Refusal.UNKNOWN_KEY)
-        return self._from_claims(self._claims(token, key), key_id)
-
-    def _claims(self, token: str, key: VerificationKey) -> dict[str, Any]:
-        try:
-            return jwt.decode(
-                token,
-                key.key,
-                algorithms=[key.algorithm.value],
-                issuer=self.issuer,
-                audience=self.audience,
-                leeway=_LEEWAY_SECONDS,
-                options={"require": list(REQUIRED_CLAIMS), "strict_aud": True},
-            )
-        except jwt.ExpiredSignatureError as error:
-            raise _refused(Refusal.EXPIRED) from error
-        except jwt.ImmatureSignatureError as error:
-            raise _refused(Refusal.NOT_YET_VALID) from error
-        except jwt.InvalidIssuerError as error:
-            raise _refused(Refusal.ISSUER) from error
-        except jwt.InvalidAudienceError as error:
-            raise _refused(Refusal.AUDIENCE) from error
-        except jwt.InvalidSignatureError as error:
-            raise _refused(Refusal.SIGNATURE) from error
-        except jwt.InvalidAlgorithmError as error:
-            raise _refused(Refusal.ALGORITHM) from error
-        except jwt.MissingRequiredClaimError as error:
-            raise _refused(Refusal.CLAIMS) from error
-        except jwt.InvalidTokenError as error:
-            raise _refused(Refusal.MALFORMED) from error
-
-    def _from_claims(self, claims: Mapping[str, Any], key_id: str) -> Principal:
-        name, token_id, scope = claims["sub"], claims["jti"], claims["scope"]
-        if not isinstance(scope, str) or not _PRINCIPAL.fullmatch(name) or not _TOKEN_ID.fullmatch(token_id):
-            raise _refused(Refusal.CLAIMS)
-        return Principal(
-            name=name,
-            scopes=frozenset(scope.split()),
-            limits=_limits(claims),
-            token_id=token_id,
-            key_id=key_id,
-            expires=float(claims["exp"]),
-            certificate=_binding(claims),
+            raise refused(Refusal.UNKNOWN_KEY)
+        claims = parsed_claims(_payload(token, key))
+        check_claims(claims, self.profile, issuer=self.issuer, audience=self.audience)
+        return principal_of(
+            claims,
+            token.rpartition(".")[0],
+            self.profile,
+            audience=self.audience,
+            key_id=header.kid,
+            required_limits=self.required_limits,
         )
 
 
-def _limits(claims: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """The limits of the token; a limit that is not understood is refused, never ignored."""
-    limits = claims.get(LIMITS, {})
-    if not isinstance(limits, Mapping):
-        raise _refused(Refusal.CLAIMS)
-    for values in limits.values():
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise _refused(Refusal.CLAIMS)
-    return {column: frozenset(values) for column, values in limits.items()}
+def _header(token: str) -> _Header:
+    try:
+        header = msgspec.convert(jwt.get_unverified_header(token), _Header)
+    except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
+        raise refused(Refusal.MALFORMED) from error
+    if header.crit is not msgspec.UNSET:
+        raise refused(Refusal.MALFORMED)
+    return header
 
 
-def _binding(claims: Mapping[str, Any]) -> str | None:
-    """The thumbprint that the token is bound to; a binding that is not understood is refused, never ignored."""
-    if CONFIRMATION not in claims:
-        return None
-    confirmation = claims[CONFIRMATION]
-    if not isinstance(confirmation, Mapping) or set(confirmation) != {THUMBPRINT}:
-        raise _refused(Refusal.BINDING)
-    return str(confirmation[THUMBPRINT])
-
-
-def _refused(reason: Refusal) -> TokenError:
-    return TokenError(
-        source="Access token",
-        culprit=f"it is refused ({reason}).",
-        remedy="Ask the service's operator for a new one.",
-        reason=reason,
-    )
+def _payload(token: str, key: VerificationKey) -> bytes:
+    """What the key has signed."""
+    try:
+        payload: bytes = jwt.PyJWS().decode(token, key.key, algorithms=[key.algorithm.value])
+    except jwt.InvalidSignatureError as error:
+        raise refused(Refusal.SIGNATURE) from error
+    except jwt.InvalidAlgorithmError as error:
+        raise refused(Refusal.ALGORITHM) from error
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        raise refused(Refusal.MALFORMED) from error
+    return payload

@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import jwt
 
@@ -42,6 +42,9 @@ THUMBPRINT: Final = "x5t#S256"
 LIMITS: Final = "limits"
 """The claim that limits a token to some objects: for each column that tables are limited by, the values it may see."""
 
+Columns = frozenset[str] | Literal[True]
+"""Columns that tables are limited by: those, or all."""
+
 _ALGORITHM: Final = "EdDSA"
 _PRINCIPAL: Final = re.compile(r"[a-z][a-z0-9-]{1,62}")
 _SCOPE: Final = re.compile(r"[a-z][a-z0-9_.:-]*")
@@ -59,6 +62,7 @@ class Refusal(StrEnum):
     NOT_YET_VALID = "not_yet_valid"
     ISSUER = "issuer"
     AUDIENCE = "audience"
+    PURPOSE = "purpose"
     CLAIMS = "claims"
     REVOKED = "revoked"
     BINDING = "binding"
@@ -84,12 +88,13 @@ class Principal:
         name: name of the application, never of a person.
         scopes: what it may do.
         limits: for each column that tables are limited by the values it may see, as text; a column that is absent is
-            not limited.
+            not limited, unless it is among the ``required_limits``.
         token_id: id of the token (``jti``), to find it in a log without logging it; ``None`` without a token.
         key_id: id of the key that signed it; ``None`` without a token.
         expires: when it ends, seconds since 1970.
         certificate: thumbprint of the client certificate that the principal must show, or has shown; ``None`` for a
             token that anybody may bear.
+        required_limits: columns of which it sees nothing as long as ``limits`` does not name them.
     """
 
     name: str
@@ -99,11 +104,16 @@ class Principal:
     key_id: str | None
     expires: float
     certificate: str | None = None
+    required_limits: Columns = frozenset()
 
-    def may_see(self, column: str, value: str) -> bool:
-        """Whether the limits let it see objects with that value of the column."""
-        allowed = self.limits.get(column)
-        return allowed is None or value in allowed
+    def lacks_limit(self, column: str) -> bool:
+        """Whether it sees nothing of what is limited by that column, since it has no limit and needs one."""
+        return column not in self.limits and (self.required_limits is True or column in self.required_limits)
+
+
+def is_scope(name: str) -> bool:
+    """Whether a scope can be called that."""
+    return _SCOPE.fullmatch(name) is not None
 
 
 def issue_token(
@@ -141,7 +151,7 @@ def issue_token(
         raise _not_issued(
             "the principal is no application's name", "Use 2 to 63 of a-z, 0-9 and hyphen, a letter first."
         )
-    if not scope or not all(_SCOPE.fullmatch(name) for name in scope):
+    if not scope or not all(map(is_scope, scope)):
         raise _not_issued(f"the scopes are {scope}", "Give scopes such as predictions:read.")
     if wrong := sorted(column for column in limited if not is_identifier(column)):
         raise _not_issued(f"limits {wrong} are no columns of tables", "Give lower-case names of columns.")

@@ -57,7 +57,7 @@ class LoadedModel:
 
 
 class LoadedModels:
-    """The table ``models`` of an open export, keyed by name and what they were trained for; an export without it offers none."""
+    """The table ``models`` of an open export, keyed by name and what a model was trained for; none without it."""
 
     def __init__(self, export: Export, trusted: Trusted) -> None:
         """Verify and load every model: signature, SHA-256, graph and encoding.

@@ -124,7 +124,15 @@ def demand_scope(request: Request[Principal, None, State], scope: str) -> None:
 
 
 def limit_of(request: Request[Principal, None, State], column: str) -> frozenset[str] | None:
-    """The values of a column that the principal is limited to, as text; ``None`` when it may see all."""
+    """The values of a column that the principal is limited to, as text; ``None`` when it may see all.
+
+    Raises:
+        PermissionDeniedException: it needs a limit of that column, and has none.
+    """
+    if request.user.lacks_limit(column):
+        decision = decision_of(request.scope)
+        decision.reason, decision.limit = "no_limit", column
+        raise PermissionDeniedException(detail=f"A limit of {column} is needed, and this principal has none.")
     return request.user.limits.get(column)
 
 

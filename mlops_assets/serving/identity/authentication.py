@@ -6,6 +6,7 @@ Put here how a principal is found. Keep out what it may do (``access``), and how
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from litestar.exceptions import ClientException, NotAuthorizedException
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from litestar.types import Scope
 
     from mlops_assets.platform.security.token_verifier import TokenVerifier
-    from mlops_assets.platform.security.tokens import Principal
+    from mlops_assets.platform.security.tokens import Columns, Principal
 
 _REALM: Final = 'Bearer realm="predictions"'
 _INVALID: Final = f'{_REALM}, error="invalid_token"'
@@ -37,15 +38,19 @@ class Authenticator:
         verifier: verifies tokens.
         demanded: what every request must come with.
         principals: file that says which certificate is which principal; for certificates alone.
+        required_limits: columns of which a declared principal without a limit sees nothing; the verifier has its own.
     """
 
     verifier: TokenVerifier
     demanded: Authentication = Authentication.TOKEN
     principals: Path | None = None
+    required_limits: Columns = frozenset()
 
     def __post_init__(self) -> None:
         self._declared: FollowedFile[DeclaredPrincipals] | None = (
-            None if self.principals is None else FollowedFile(self.principals, read_principals)
+            None
+            if self.principals is None
+            else FollowedFile(self.principals, partial(read_principals, required_limits=self.required_limits))
         )
 
     def principal(self, scope: Scope) -> Principal:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from litestar.types import Scope as ConnectionScope
 
+    from mlops_assets.platform.security.tokens import Columns
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
 _KINDS: Final[Mapping[type[Any], str]] = {
@@ -87,9 +88,10 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 @dataclass(frozen=True)
 class DeclaredPrincipals:
-    """The principals of a file."""
+    """The principals of a file, and the columns of which those without a limit see nothing."""
 
     _declared: Sequence[_Declared]
+    _required_limits: Columns = frozenset()
 
     def principal(self, certificate: ClientCertificate) -> Principal | None:
         """Whom the certificate stands for; ``None`` when no declaration fits, or more than one."""
@@ -105,18 +107,23 @@ class DeclaredPrincipals:
             key_id=None,
             expires=certificate.expires,
             certificate=certificate.thumbprint,
+            required_limits=self._required_limits,
         )
 
 
-def read_principals(path: Path) -> DeclaredPrincipals:
+def read_principals(path: Path, *, required_limits: Columns = frozenset()) -> DeclaredPrincipals:
     """The principals that a TOML file declares, each a table of the array ``principal``.
+
+    Args:
+        path: the file.
+        required_limits: columns of which a principal sees nothing that is not limited by them.
 
     Raises:
         KeyFileError: the file cannot be read or understood; nobody is let in by certificate then.
     """
     try:
         declared = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File).principal
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _unfit(path, f"it cannot be read as a declaration of principals ({error})") from error
     for one in declared:
         if not _NAME.fullmatch(one.name):
@@ -125,7 +132,7 @@ def read_principals(path: Path) -> DeclaredPrincipals:
             raise _unfit(path, f"nothing says which certificate is {one.name}")
         if wrong := sorted(column for column in one.limits if not is_identifier(column)):
             raise _unfit(path, f"the limits {wrong} of {one.name} are no columns of tables")
-    return DeclaredPrincipals(declared)
+    return DeclaredPrincipals(declared, required_limits)
 
 
 def thumbprint_of(path: Path) -> str:

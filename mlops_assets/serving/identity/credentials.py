@@ -6,18 +6,18 @@ platform knows).
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-import jwt
-
+from mlops_assets.platform.exports.export import current_manifests
+from mlops_assets.platform.security.claims import is_token_id, unverified_token_id
+from mlops_assets.platform.security.providers import read_profile
 from mlops_assets.platform.security.revocations import begin_revocations, revoke_key, revoke_token
 from mlops_assets.platform.security.token_keys import create_keys, retire_key, rotate_keys
 from mlops_assets.platform.security.tokens import MAX_LIFETIME, TokenError, issue_token
 from mlops_assets.serving.identity.client_certificates import thumbprint_of
-from mlops_assets.serving.identity.scopes import Scope
+from mlops_assets.serving.identity.scopes import Scope, is_known, known_scopes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.settings import Settings
 
-_TOKEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _PROVIDERS_LIFETIME: Final = timedelta(days=3650)
 """No token of an identity provider is taken to live longer; how long one does is not known by its id."""
 
@@ -68,7 +67,7 @@ def retire_service_key(settings: Settings, key_id: str) -> None:
     Raises:
         KeyFileError: there is no such key, or it is the only one.
     """
-    if settings.service.keys_url is not None:
+    if settings.service.has_identity_provider:
         revoke_key(settings.revoked, key_id)
         return
     retire_key(settings.token_keys, key_id)
@@ -91,7 +90,7 @@ def revoke_service_token(settings: Settings, token: str) -> str:
 
     Args:
         settings: they name the list of revocations.
-        token: the token, or its id (``jti``) as the audit trail shows it.
+        token: the token, or its id as the audit trail shows it.
 
     Returns:
         The token's id.
@@ -99,20 +98,20 @@ def revoke_service_token(settings: Settings, token: str) -> str:
     Raises:
         TokenError: it is neither.
         KeyFileError: the list of revocations is missing or damaged, or cannot be written.
+        SettingsError: the identity provider's profile cannot be read.
     """
-    longest = MAX_LIFETIME if settings.service.keys_url is None else _PROVIDERS_LIFETIME
+    service = settings.service
+    longest = _PROVIDERS_LIFETIME if service.has_identity_provider else MAX_LIFETIME
     token_id = token
-    if "." in token:
+    if not is_token_id(token):
         try:
-            token_id = str(jwt.decode(token, options={"verify_signature": False})["jti"])
-        except (jwt.InvalidTokenError, KeyError, ValueError):
-            token_id = ""
-    if not _TOKEN_ID.fullmatch(token_id):
-        raise TokenError(
-            source="Access token to revoke",
-            culprit="it is neither a token nor the id of one.",
-            remedy="Give the token, or the token_id of an audit line.",
-        )
+            token_id = unverified_token_id(token, read_profile(service.provider, service.provider_file))
+        except TokenError:
+            raise TokenError(
+                source="Access token to revoke",
+                culprit="it is neither a token nor the id of one.",
+                remedy="Give the token, or the token_id of an audit line.",
+            ) from None
     revoke_token(settings.revoked, token_id, expires=time.time() + longest.total_seconds())
     return token_id
 
@@ -122,7 +121,7 @@ def issue_service_token(
     *,
     principal: str,
     lifetime: timedelta,
-    scopes: Iterable[str] = (Scope.READ_EXPORTS,),
+    scopes: Iterable[str],
     limits: Mapping[str, Iterable[str]] | None = None,
     certificate: Path | None = None,
 ) -> str:
@@ -132,18 +131,31 @@ def issue_service_token(
         settings: they name the signing key, the issuer and the audience.
         principal: the application's name; never a person's.
         lifetime: how long it is valid from now.
-        scopes: what it may do.
+        scopes: what it may do: scopes that something demands.
         limits: for each column that tables are limited by the only values it may see; see ``issue_token``.
         certificate: PEM file of the client certificate that the token is bound to; ``None`` for whoever bears it.
 
     Raises:
-        TokenError: name, scopes, limits or lifetime are not acceptable.
+        TokenError: name, scopes, limits or lifetime are not acceptable, or tokens come from an identity provider.
         CertificateFileError: the certificate cannot be read.
         KeyFileError: the signing key cannot be used.
     """
+    if settings.service.has_identity_provider:
+        raise TokenError(
+            source="Access token to issue",
+            culprit="the service takes tokens of an identity provider, and would refuse it.",
+            remedy="Get the token there, or take MLOPS_ASSETS_SERVICE__PROVIDER and __KEYS_URL out of the settings.",
+        )
+    asked = tuple(scopes)
+    if unknown := sorted(scope for scope in asked if not is_known(scope)):
+        raise TokenError(
+            source="Access token to issue",
+            culprit=f"nothing demands the scope {', '.join(unknown)}.",
+            remedy=f"Choose among {known_scopes()}.",
+        )
     return issue_token(
         principal,
-        scopes=scopes,
+        scopes=asked,
         lifetime=lifetime,
         signing_key=settings.token_signing_key,
         issuer=settings.service.issuer,
@@ -153,7 +165,25 @@ def issue_service_token(
     )
 
 
+def in_vain(settings: Settings, scopes: Iterable[str], limits: Iterable[str]) -> tuple[str, ...]:
+    """Those of the scopes and limits that no current export knows, so that they allow or limit nothing yet.
+
+    None, where there is no export that could be asked.
+    """
+    tables = [
+        table.served
+        for manifest in current_manifests(settings.exports)
+        for table in manifest.tables.values()
+        if table.served is not None
+    ]
+    if not tables:
+        return ()
+    demanded = {*Scope, *(table.scope for table in tables)}
+    limited = {column for table in tables for column in table.limit_by}
+    return (*sorted(set(scopes) - demanded), *sorted(set(limits) - limited))
+
+
 def _begin_with_first_key(settings: Settings) -> None:
     """Only with the first key: no token is older than that, so nothing can have been revoked before."""
-    if settings.service.keys_url is None and not settings.token_keys.exists():
+    if not settings.service.has_identity_provider and not settings.token_keys.exists():
         begin_revocations(settings.revoked)

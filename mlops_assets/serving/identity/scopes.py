@@ -5,6 +5,7 @@ Put here a scope, or what a route may demand instead of one. Keep out who has wh
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -13,6 +14,9 @@ ACCESS: Final = "access"
 
 SCOPE: Final = r"^[a-z][a-z0-9_]*:[a-z]+$"
 """What a scope looks like: those of the service's own routes (:class:`Scope`), and those that tables declare."""
+
+_OF_TABLES: Final = ":read"
+"""How scopes that tables declare end."""
 
 
 class Scope(StrEnum):
@@ -30,3 +34,13 @@ class Access(StrEnum):
     ANY_PRINCIPAL = "any_principal"
     BY_TABLE = "by_table"
     """The scope that the table declares; the route demands it once it knows which table is meant."""
+
+
+def is_known(scope: str) -> bool:
+    """Whether a route of the service demands that scope, or a table may declare it."""
+    return scope in set(Scope) or (re.fullmatch(SCOPE, scope) is not None and scope.endswith(_OF_TABLES))
+
+
+def known_scopes() -> str:
+    """What :func:`is_known` knows, as a text for whoever gave another."""
+    return f"{', '.join(Scope)}, or the scope that a table declares (NAME{_OF_TABLES})"
