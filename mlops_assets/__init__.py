@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.lake import Lake as Lake
     from mlops_assets.platform.contracts.volume import Volume as Volume
     from mlops_assets.platform.errors import PlatformError as PlatformError
+    from mlops_assets.platform.settings import Settings as Settings
     from mlops_assets.plumbing.sources.combined.parts import Part as Part
     from mlops_assets.plumbing.sources.combined.source import Combined as Combined
     from mlops_assets.plumbing.sources.command.source import CommandSource as CommandSource
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.sql.source import SqlSource as SqlSource
     from mlops_assets.wrangling.mapping import adds_up as adds_up
     from mlops_assets.wrangling.mapping import mapped as mapped
+    from mlops_assets.wrangling.pseudonyms import pseudonymised as pseudonymised
 
 __version__ = "0.1.0"
 
@@ -111,6 +113,7 @@ _DEFINED_IN: Final = {
     "Secret": "mlops_assets.plumbing.sources.secret",
     "Served": "mlops_assets.platform.assets.served",
     "ServedModel": "mlops_assets.platform.assets.served_model",
+    "Settings": "mlops_assets.platform.settings",
     "Since": "mlops_assets.plumbing.sources.increments",
     "Source": "mlops_assets.plumbing.sources.source",
     "SourceConformance": "mlops_assets.plumbing.sources.conformance",
@@ -123,6 +126,7 @@ _DEFINED_IN: Final = {
     "build_defs": "mlops_assets.platform.assets.definitions",
     "mapped": "mlops_assets.wrangling.mapping",
     "on_new_data": "mlops_assets.platform.assets.automation",
+    "pseudonymised": "mlops_assets.wrangling.pseudonyms",
 }
 
 

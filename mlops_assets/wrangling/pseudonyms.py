@@ -20,8 +20,14 @@ import ibis.expr.operations as ops
 import pyarrow as pa
 from ibis.formats.pyarrow import PyArrowTableProxy
 
+from mlops_assets.platform.errors import ContractError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import ibis.expr.types as ir
+
+    from mlops_assets.platform.settings import Settings
 
 TOKEN_DIGITS: Final = 32
 """Hexadecimal digits of a token: 128 bits. Among 10^8 tokens two are equal with a chance of about 10^-23."""
@@ -81,6 +87,38 @@ def token(text: ir.StringValue, padded: ir.Table) -> ir.StringValue:
     """
     inner = _sha256(_bytes_of_hex(padded.inner_pad + _bytes_in_hex(text)))
     return _sha256(_bytes_of_hex(padded.outer_pad + inner)).left(TOKEN_DIGITS)
+
+
+def pseudonymised(rows: ir.Table, settings: Settings, tokens: Mapping[str, str]) -> ir.Table:
+    """The rows with columns of tokens in the place of those that they are made from.
+
+    Args:
+        rows: any rows.
+        settings: they hold the key (``MLOPS_ASSETS_PSEUDONYM_KEY``).
+        tokens: for each column of tokens the text column that it takes the place of.
+
+    Raises:
+        SettingsError: there is no key.
+        ContractError: a column is not there, or not of text.
+
+    Example:
+        >>> import ibis, mlops_assets as ma
+        >>> settings = ma.Settings(pseudonym_key="of thirty-two characters or more ")
+        >>> rows = ibis.memtable({"customer_id": ["C000001", None], "spend": [9.5, 3.0]})
+        >>> ma.pseudonymised(rows, settings, {"customer_token": "customer_id"}).columns
+        ('spend', 'customer_token')
+    """
+    key = settings.secret(settings.pseudonym_key, "PSEUDONYM_KEY")
+    for into, column in tokens.items():
+        if column not in rows.columns or not rows[column].type().is_string():
+            raise ContractError(
+                source=f"Tokens {into}",
+                culprit=f"the rows have no text column {column}.",
+                remedy=f"Name one of {', '.join(rows.columns)}, cast to text.",
+            )
+    keyed = rows.cross_join(pads(key))
+    made = keyed.mutate(**{into: token(keyed[column], keyed) for into, column in tokens.items()})
+    return made.drop(*(set(tokens.values()) - set(tokens)), "inner_pad", "outer_pad")
 
 
 def person_token(identifier: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Assets: what three sources give, and the territories of the customers without anybody's name."""
+"""Assets: what three sources give, customers and territories without anybody's name, and what is served of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import dagster as dg
 
 import mlops_assets as ma
 from territories.contracts import CHURN_LABELS, CURATED, CUSTOMER_EXPORT, MONTHS, ORDERS
-from territories.schemas import Territory
+from territories.schemas import Customer, Territory
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -53,3 +53,26 @@ def territories(export: ir.Table) -> ir.Table:
     return export.group_by("month", "territory", "segment").aggregate(
         customers=export.count(), monthly_spend=export.monthly_spend.sum()
     )
+
+
+@ma.asset(
+    key="wrangled/customers",
+    schema=Customer,
+    lake=CURATED,
+    partitions_def=MONTHS,
+    metadata={"partition_expr": "month"},
+    owners=["team:wrangling"],
+    subject={"customer_token": "customer_token"},
+    ins={"export": ma.In("raw/customer_export")},
+    automation_condition=ma.on_new_data(),
+)
+def customers(export: ir.Table, settings: ma.Settings) -> ir.Table:
+    """Who the customers of a month are, by pseudonym, and what they spend."""
+    rows = export.select("month", "customer_id", "territory", "segment", "monthly_spend")
+    return ma.pseudonymised(rows, settings, {"customer_token": "customer_id"})
+
+
+SERVED_CUSTOMERS: Final = ma.Served(table="wrangled/customers", limit_by=["territory"], latest="month")
+SERVED_TERRITORIES: Final = ma.Served(
+    table="wrangled/territories", limit_by=["territory"], filters=["month", "territory", "segment"], latest="month"
+)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mlops_assets as ma
-from territories.assets import CUSTOMERS, SERVICE, SHOP, territories
+from territories.assets import CUSTOMERS, SERVED_CUSTOMERS, SERVED_TERRITORIES, SERVICE, SHOP, customers, territories
 
-defs = ma.build_defs([CUSTOMERS, SHOP, SERVICE, territories], name="territories")
+defs = ma.build_defs(
+    [CUSTOMERS, SHOP, SERVICE, customers, territories, SERVED_CUSTOMERS, SERVED_TERRITORIES], name="territories"
+)

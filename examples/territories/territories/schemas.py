@@ -76,3 +76,18 @@ class Territory(pa.DataFrameModel):
         """One row for each of these."""
 
         unique = ("month", "territory", "segment")
+
+
+class Customer(pa.DataFrameModel):
+    """One row for each customer at the end of a month, by pseudonym."""
+
+    month: dt.String
+    customer_token: dt.String = pa.Field(str_matches=r"^[0-9a-f]{32}$", description="Stands for a customer.")
+    territory: dt.String = pa.Field(isin=TERRITORIES)
+    segment: dt.String
+    monthly_spend: dt.Float64 = pa.Field(ge=0, description="Dollars in the month.")
+
+    class Config:
+        """No customer twice in a month."""
+
+        unique = ("month", "customer_token")

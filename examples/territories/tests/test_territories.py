@@ -8,12 +8,16 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import dagster as dg
@@ -24,7 +28,9 @@ from territories.definitions import defs
 from territories.shop import shop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Ask = Callable[..., tuple[int, Any]]
 
 CUSTOMERS = 600
 PROGRAMS = Path(sys.executable).parent
@@ -44,6 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("TERRITORIES_ORDERS_URL", f"http://127.0.0.1:{serving.server_port}/orders")
         patch.setenv("TERRITORIES_ORDERS_TOKEN", (there / "orders_token").read_text(encoding="utf-8").strip())
         patch.setenv("MLOPS_ASSETS_HOME", str(folder / "home"))
+        patch.setenv("MLOPS_ASSETS_PSEUDONYM_KEY", "a key of the tests, longer than thirty-two")
         yield folder / "home"
         serving.shutdown()
         thread.join()
@@ -137,6 +144,70 @@ def test_a_month_that_is_not_there_names_the_file_and_the_remedy(
 
 
 @pytest.fixture
+def served(home: Path, loaded: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:  # noqa: ARG001  what it serves
+    """Asks a running service for a path with a token."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLOPS_ASSETS_SERVICE__PORT", str(port))
+    process = subprocess.Popen([PROGRAMS / "mlops-assets", "serve"], stdout=subprocess.DEVNULL)
+    authority = home / "tls" / "authority.crt"
+
+    def ask(path: str, token: str = "", keys: object = None) -> tuple[int, Any]:
+        body = None if keys is None else json.dumps({"keys": keys}).encode()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = Request(f"https://127.0.0.1:{port}{path}", body, headers)
+        try:
+            with urlopen(request, context=ssl.create_default_context(cafile=authority)) as answer:
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            return error.code, json.load(error)
+
+    try:
+        for _ in range(300):
+            with suppress(OSError):
+                if ask("/health/ready")[0] == HTTPStatus.OK:
+                    break
+            time.sleep(0.1)
+        yield ask
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def token(*arguments: str) -> str:
+    """A token for the customers."""
+    command = [PROGRAMS / "mlops-assets", "token", "dashboard", "--scope", "customers:read", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_customers_are_served_by_their_key_and_limited_by_territory(served: Ask) -> None:
+    everything, limited = token(), token("--limit", "territory=T01,T02")
+    status, page = served("/v1/tables/customers?month=latest&limit=500", everything)
+    assert status == HTTPStatus.OK
+    assert {row["month"] for row in page["items"]} == {"2024-08"}
+    seen = {row["customer_token"]: row["territory"] for row in page["items"]}
+    for customer, territory in list(seen.items())[:50]:
+        status, found = served(f"/v1/tables/customers/{customer}", limited)
+        if territory in {"T01", "T02"}:
+            assert (status, found["row"]["territory"]) == (HTTPStatus.OK, territory)
+        else:
+            assert status == HTTPStatus.NOT_FOUND
+    _, own = served("/v1/tables/customers?month=latest&limit=500", limited)
+    assert {row["territory"] for row in own["items"]} == {"T01", "T02"}
+    assert served("/v1/tables/customers?territory=T03", limited)[0] == HTTPStatus.FORBIDDEN
+    status, found = served("/v1/lookup/customers", limited, [{"customer_token": customer} for customer in seen][:100])
+    assert [row and row["territory"] for row in found["rows"]] == [
+        territory if territory in {"T01", "T02"} else None for territory in list(seen.values())[:100]
+    ]
+
+
+def test_nobody_is_served_without_a_token_or_with_one_for_something_else(served: Ask) -> None:
+    assert served("/v1/tables/customers")[0] == HTTPStatus.UNAUTHORIZED
+    assert served("/v1/tables/territories", token())[0] == HTTPStatus.FORBIDDEN
+
+
+@pytest.fixture
 def address() -> Iterator[str]:
     """Where ``dg dev`` answers, in the project's folder."""
     with socket.socket() as free:
@@ -179,5 +250,13 @@ def test_dg_dev_shows_all_tables_with_their_checks(address: str) -> None:
         "/".join(node["assetKey"]["path"]): {check["name"] for check in node["assetChecksOrError"]["checks"]}
         for node in nodes
     }
-    assert set(checks) == {"raw/customer_export", "raw/orders", "raw/churn_labels", "wrangled/territories"}
+    assert set(checks) == {
+        "raw/customer_export",
+        "raw/orders",
+        "raw/churn_labels",
+        "wrangled/customers",
+        "wrangled/territories",
+        "served/customers",
+        "served/territories",
+    }
     assert checks["raw/customer_export"] == {"contract", "known_segment"}
