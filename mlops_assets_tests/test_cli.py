@@ -143,7 +143,7 @@ def test_retiring_an_unknown_key_is_refused() -> None:
 def test_a_scope_that_nothing_demands_is_refused_in_one_sentence_with_those_that_are_known(scope: str) -> None:
     refused = _command("token", "dashboard", *READ, "--scope", scope)
     assert refused.returncode == 1
-    assert f"nothing demands the scope {scope}. Choose among predictions:read, models:infer" in refused.stderr
+    assert f"nothing demands the scope {scope}. Choose among exports:read, models:infer" in refused.stderr
     assert (refused.stdout, "Traceback" in refused.stderr) == ("", False)
 
 
@@ -162,10 +162,10 @@ def test_a_scope_that_a_table_may_declare_is_issued() -> None:
 
 def test_a_limit_of_a_column_that_no_table_has_is_issued_with_a_word_of_warning(home: Path) -> None:
     limits = ("--limit", "state=NC", "--limit", "county=001")
-    assert "limits nothing" not in _command("token", "dashboard", *READ, *limits).stderr
+    assert "nothing yet" not in _command("token", "dashboard", *READ, *limits).stderr
     export_predictions(home / "exports")
     issued = _command("token", "dashboard", *READ, *limits)
-    assert issued.stderr == "No table of the current export has county: that limits nothing.\n"
+    assert issued.stderr == "No table that is exported names county: that allows or limits nothing yet.\n"
     claims = jwt.decode(issued.stdout.strip(), options={"verify_signature": False})
     assert claims["limits"] == {"state": ["NC"], "county": ["001"]}
 

@@ -152,7 +152,7 @@ def test_a_bad_token_opens_no_route(service: Service, stranger: httpx.Client, ki
     assert answer.json()["detail"] == "The bearer token is not valid."
 
 
-@pytest.mark.parametrize("path", PROTECTED[:3])
+@pytest.mark.parametrize("path", PROTECTED[:2])
 def test_a_token_without_the_scope_reads_no_predictions(service: Service, path: str) -> None:
     with service.client(service.token(scopes=["predictions:write"])) as client:
         answer = client.get(path)

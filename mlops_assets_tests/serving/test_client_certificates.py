@@ -159,11 +159,11 @@ def test_of_two_certificates_of_one_name_the_stolen_one_is_shut_out_by_declaring
         for name, pair in (("stolen", stolen), ("renewed", renewed))
     ]
     asked = [by_certificate.client(identity=identity) for identity in identities]
-    assert [client.get("/v1/export").status_code for client in asked] == [200, 200]
+    assert [client.get("/v1/tables").status_code for client in asked] == [200, 200]
     declared = f'san = "DNS:dashboard"\nthumbprint = "{thumbprint_of(identities[1][0])}"'
     office.write("principals.toml", PRINCIPALS.replace('san = "DNS:dashboard"', declared).encode())
     time.sleep(1)
-    assert [client.get("/v1/export").status_code for client in asked] == [401, 200]
+    assert [client.get("/v1/tables").status_code for client in asked] == [401, 200]
     office.write("principals.toml", PRINCIPALS.encode())
     for client in asked:
         client.close()
@@ -176,7 +176,7 @@ def test_a_certificate_without_a_limit_sees_nothing_where_limits_are_required(tm
     with started(tmp_path, office, **required) as service:
         with service.client(identity=office.client("auditor")) as client:
             answers = [client.get(path) for path in ("/v1/tables/predictions", "/v1/tables/predictions/NC/12/turnout")]
-            assert client.get("/v1/export").status_code == 200
+            assert client.get("/v1/tables").status_code == 200
         with service.client(identity=office.client("dashboard")) as client:
             assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
             assert client.get("/v1/tables/predictions").json()["items"]
