@@ -19,11 +19,12 @@ from peer_environments import PEERS
 from serve_load import Program, free_port
 
 from mlops_assets.deployment.loopback import loopback_certificate
+from mlops_assets.modeling.encoding import Encoding
 from mlops_assets.modeling.fitting import fit_probability, model_record
+from mlops_assets.modeling.terms import Number
 from mlops_assets.platform.exports.export import write_export
 from mlops_assets.platform.security.model_keys import signing_key
 from mlops_assets.platform.settings import Settings
-from mlops_assets.scoring.encoding import Encoding, Number
 from mlops_assets.scoring.signatures import signed
 from mlops_assets.serving.exports import models, person_features
 from mlops_assets.serving.identity.credentials import create_service_keys, issue_service_token
@@ -65,7 +66,7 @@ class Home:
             record: the model.
             features: persons as :func:`persons` gives them.
         """
-        row = {"election": "2024", **signed(record, self._key).row()}
+        row = {"trained_for": "2024", **signed(record, self._key).row()}
         tables = {TABLE: predictions(version), models.TABLE: pa.Table.from_pylist([row])}
         keys = {TABLE: KEY, models.TABLE: models.KEY}
         if features is not None:
@@ -170,7 +171,7 @@ def bentoml(python: Path, model: Path, folder: Path) -> Program:
         command=[*command, "--host", "127.0.0.1", "--port", str(port)],
         port=port,
         path="/infer",
-        bodies=[json.dumps({"features": [row]}) for row in _rows()],
+        bodies=[json.dumps({"columns": {name: [value] for name, value in row.items()}}) for row in _rows()],
         value=lambda answer: float(answer[0]),
         environment={"MODEL": str(model), "BENTOML_HOME": str(folder / "bento"), "BENTOML_DO_NOT_TRACK": "true"},
         folder=folder / "bentoml",
@@ -219,7 +220,9 @@ def feast(python: Path, folder: Path, tokens: list[str]) -> Program:
 def protocol_bodies() -> list[str]:
     """Requests of the Open Inference Protocol, one row each."""
     return [
-        json.dumps({"inputs": [{"name": "features", "datatype": "FP32", "shape": [1, len(row)], "data": row}]})
+        json.dumps(
+            {"inputs": [{"name": n, "datatype": "FP64", "shape": [1], "data": [value]} for n, value in row.items()]}
+        )
         for row in _rows()
     ]
 
@@ -234,9 +237,9 @@ def _score(answer: Any) -> float:  # noqa: ANN401  JSON
     return float(answer["outputs"][0]["data"][0])
 
 
-def _rows() -> list[list[float]]:
-    found: list[list[float]] = _matrix(np.random.default_rng(0), ASKED_ROWS).round(3).tolist()
-    return found
+def _rows() -> list[dict[str, float]]:
+    drawn = _matrix(np.random.default_rng(0), ASKED_ROWS).round(3).tolist()
+    return [dict(zip(COLUMNS, row, strict=True)) for row in drawn]
 
 
 def _matrix(generator: np.random.Generator, rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -1,4 +1,4 @@
-"""The model behind BentoML: one API with a list of rows, no access log. ``MODEL`` names the ONNX file."""
+"""The model behind BentoML: one API with the columns of the rows, no access log. ``MODEL`` names the ONNX file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Turnout:
         self.session = ort.InferenceSession(os.environ["MODEL"], options, providers=["CPUExecutionProvider"])
 
     @bentoml.api
-    async def infer(self, features: list[list[float]]) -> list[float]:
-        """Scores of encoded rows, on the event loop: a thread would take longer than the model."""
-        (output,) = self.session.run(None, {"features": np.asarray(features, dtype=np.float32)})
-        scores: list[float] = output[:, -1].tolist()
+    async def infer(self, columns: dict[str, list[float]]) -> list[float]:
+        """Scores of rows, on the event loop: a thread would take longer than the model."""
+        (output,) = self.session.run(None, {name: np.asarray(values) for name, values in columns.items()})
+        scores: list[float] = output.tolist()
         return scores

@@ -42,10 +42,10 @@ class InferenceResponse(BaseModel):
 
 @app.post("/v2/models/{name}/infer")
 async def infer(name: str, request: InferenceRequest) -> InferenceResponse:
-    """Scores of encoded rows, on the event loop: a thread would take longer than the model."""
-    tensor = request.inputs[0]
-    (output,) = session.run(None, {"features": np.asarray(tensor.data, dtype=np.float32).reshape(tensor.shape)})
-    scores = output[:, -1].tolist()
+    """Scores of rows, on the event loop: a thread would take longer than the model."""
+    columns = {tensor.name: np.asarray(tensor.data, dtype=np.float64) for tensor in request.inputs}
+    (output,) = session.run(None, columns)
+    scores = output.tolist()
     return InferenceResponse(
-        model_name=name, outputs=[Tensor(name="score", datatype="FP32", shape=[len(scores)], data=scores)]
+        model_name=name, outputs=[Tensor(name="score", datatype="FP64", shape=[len(scores)], data=scores)]
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
 import onnxruntime as ort
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
@@ -22,8 +21,7 @@ class Turnout(MLModel):
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """Scores of encoded rows."""
-        matrix = NumpyCodec.decode_input(payload.inputs[0]).astype(np.float32)
-        (output,) = self.session.run(None, {"features": matrix})
-        scores = np.ascontiguousarray(output[:, -1])
+        """Scores of rows."""
+        columns = {tensor.name: NumpyCodec.decode_input(tensor) for tensor in payload.inputs}
+        (scores,) = self.session.run(None, columns)
         return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("score", scores)])

@@ -102,10 +102,18 @@ class KeptExports(msgspec.Struct, frozen=True):
 
 
 class ModelVersion(msgspec.Struct, frozen=True):
-    """A version of a model, and the latest election that it was trained for."""
+    """A version of a model, and the latest of what it was trained for, such as a month."""
 
     version: str
-    election: str
+    trained_for: str
+
+
+class ModelInput(msgspec.Struct, frozen=True):
+    """A column of a row to score: its name, its type, and whether null may be given where a value is unknown."""
+
+    name: str
+    type: str
+    nullable: bool
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -113,15 +121,15 @@ class Model(msgspec.Struct, frozen=True):
 
     Attributes:
         name: its name.
-        versions: by election; the last is the default.
-        input_columns: the columns of a row to score.
-        feature_names: the encoded features, as the Open Inference Protocol takes them.
+        versions: in the order of what they were trained for; the last is the default.
+        inputs: the columns of a row to score.
+        example: a row that can be scored, of nobody.
     """
 
     name: str
     versions: list[ModelVersion]
-    input_columns: list[str]
-    feature_names: list[str]
+    inputs: list[ModelInput]
+    example: dict[str, Feature | bool]
 
 
 class ModelList(msgspec.Struct, frozen=True):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import time
-import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
@@ -182,7 +181,7 @@ class PredictionService:
     def score(
         self, model: str, rows: Sequence[Mapping[str, Value]], *, model_version: str | None = None
     ) -> answers.Scores:
-        """One score for each row. Attempts of one call carry one key, so all of them get one answer.
+        """One score for each row of the columns that :meth:`models` lists, ``None`` where a value is unknown.
 
         Raises:
             ServiceError: see :mod:`mlops_assets.client.problems`.
@@ -224,7 +223,7 @@ class PredictionService:
             "POST",
             path,
             content=msgspec.json.encode(body),
-            headers={"Content-Type": "application/json", "Idempotency-Key": uuid.uuid4().hex},
+            headers={"Content-Type": "application/json"},
         )
         return _decoded(_content(self._sent(request)), kind)
 

@@ -43,10 +43,10 @@ class ModelFileModel(pa.DataFrameModel):
     """SHA-256 of the model file."""
     onnx_base64: dt.String = pa.Field(nullable=False)
     """The ONNX file, base64: a format that holds a graph of operators and cannot execute code."""
-    feature_names: dt.String = pa.Field(nullable=False)
-    """JSON array: the columns of the model's input, in order."""
+    inputs: dt.String = pa.Field(nullable=False)
+    """JSON array: the raw columns that the file takes, each with its kind, an example and what becomes of a null."""
     parameters: dt.String = pa.Field(nullable=False)
-    """JSON object: what scoring needs beside the file (encodings, fill values, interval widths)."""
+    """JSON object: what prediction needs beside the file (interval widths)."""
     signature: dt.String = pa.Field(nullable=False, str_matches=r"^[A-Za-z0-9+/]{86}==$")
     """Ed25519 signature over name, version, inputs and parameters; only what passed the promotion gate is signed."""
     key_id: dt.String = pa.Field(nullable=False, str_matches=r"^[A-Za-z0-9_-]{43}$")

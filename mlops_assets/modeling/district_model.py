@@ -44,6 +44,8 @@ RIPE: Final = 4
 FEWEST_RIPE: Final = 3
 """With fewer tests that are ripe, the others are counted too."""
 KEYS: Final = ("election", "state", "district")
+YEAR: Final = "year"
+"""Column of the election's year, which is text among the keys."""
 
 _KNOWN_FROM: Final = {
     "votes_last": 2,
@@ -127,7 +129,7 @@ def labelled_rows(target: Target, training_set: ir.Table, election: str) -> pa.T
     Raises:
         TrainingError: there are fewer than :data:`FEWEST_ROWS`.
     """
-    rows = training_set.filter(training_set[target.label].notnull()).drop("forecast").to_pyarrow()
+    rows = _with_year(training_set.filter(training_set[target.label].notnull()).drop("forecast").to_pyarrow())
     rows = _hidden(rows, years=years_ahead(rows, election))
     known = np.zeros(rows.num_rows, dtype=bool)
     for column in target.past:
@@ -235,7 +237,7 @@ def predict(
     """
     scorer = load(record, trusted)
     reach = recorded_interval(record)
-    rows = features.to_pyarrow().sort_by([(key, "ascending") for key in KEYS])
+    rows = _with_year(features.to_pyarrow()).sort_by([(key, "ascending") for key in KEYS])
     predicted = scorer.score(rows.select(scorer.input_columns))
     lower, upper = target.ends(predicted, reach.half_width)
     return predictions_table(
@@ -279,6 +281,11 @@ def _tested(elections: tuple[str, ...], ahead: int) -> list[str]:
     before = {each: sum(int(other) <= int(each) - ahead for other in elections) for each in elections}
     ripe = [each for each in elections if before[each] >= RIPE]
     return ripe if len(ripe) >= FEWEST_RIPE else [each for each in elections if before[each]]
+
+
+def _with_year(rows: pa.Table) -> pa.Table:
+    """The rows with their election as the whole number that models read."""
+    return rows.append_column(YEAR, rows.column("election").cast(pa.int64()))
 
 
 def _hidden(rows: pa.Table, *, years: int) -> pa.Table:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mlops_assets.modeling.district_model import Target
+from mlops_assets.modeling.district_model import YEAR, Target
+from mlops_assets.modeling.encoders import anchors
+from mlops_assets.modeling.encoding import Encoding
 from mlops_assets.modeling.fitting import Fitted, fit_value, no_change
 from mlops_assets.modeling.forms import BASELINE, BOOSTED
 from mlops_assets.modeling.metrics import share_metrics
-from mlops_assets.scoring.encoding import Anchor, Cycle, Encoding, FirstKnown, Missing, Number, Product, Term
+from mlops_assets.modeling.terms import Anchor, Cycle, FirstKnown, Missing, Number, Product, Term
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,12 +42,12 @@ _PLAIN: Final[tuple[Term, ...]] = (
     Number(column="president_democratic", fill=0.0),
     Number(column="presidential", fill=0.0),
     # As in the vote model: new maps.
-    Cycle(column="election", period=10, place=2),
+    Cycle(column=YEAR, period=10, place=2),
 )
 _PRODUCTS: Final[tuple[Term, ...]] = (
     Product(factors=("president_democratic", "presidential")),
     Product(factors=("president_democratic", "last")),
-    Product(factors=("election_mod_10_is_2", "last")),
+    Product(factors=("year_mod_10_is_2", "last")),
     Product(factors=("share_last_missing", "unopposed_last")),
 )
 
@@ -61,7 +63,7 @@ def fit(rows: pa.Table, form: str) -> Fitted:
     terms = _PLAIN if form == BOOSTED else (*_PLAIN, *_PRODUCTS)
     encoding = Encoding(terms=terms, anchor=anchor, limits=_LIMITS)
     read = rows.select(encoding.columns)
-    change = rows.column("democratic_share").to_numpy() - encoding.anchors(read)
+    change = rows.column("democratic_share").to_numpy() - anchors(encoding, read)
     return fit_value(encoding, read, change, boosted=form == BOOSTED, penalty=_PENALTY)
 
 

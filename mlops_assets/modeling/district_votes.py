@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mlops_assets.modeling.district_model import Target
+from mlops_assets.modeling.district_model import YEAR, Target
+from mlops_assets.modeling.encoders import anchors
+from mlops_assets.modeling.encoding import Encoding
 from mlops_assets.modeling.fitting import Fitted, fit_value, no_change
 from mlops_assets.modeling.forms import BASELINE, BOOSTED
 from mlops_assets.modeling.metrics import count_metrics
-from mlops_assets.scoring.encoding import Anchor, Cycle, Encoding, LogRatio, Missing, Number, Product, Term
+from mlops_assets.modeling.terms import Anchor, Cycle, LogRatio, Missing, Number, Product, Term
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,17 +43,17 @@ _PLAIN: Final[tuple[Term, ...]] = (
     Number(column="uncontested_last", fill=0.0),
     Number(column="presidential", fill=0.0),
     # New maps come into force with the elections of years ending in 2 (2 U.S.C. 2a): districts keep their numbers only.
-    Cycle(column="election", period=10, place=2),
-    Cycle(column="election", period=10, place=4),
+    Cycle(column=YEAR, period=10, place=2),
+    Cycle(column=YEAR, period=10, place=4),
 )
 _PRODUCTS: Final[tuple[Term, ...]] = (
     *(
         Product(factors=(flag, ratio))
-        for flag in ("presidential", "election_mod_10_is_2", "election_mod_10_is_4")
+        for flag in ("presidential", "year_mod_10_is_2", "year_mod_10_is_4")
         for ratio in ("last", "third_last", "state_last", "state_second_last")
     ),
-    Product(factors=("presidential", "election_mod_10_is_2")),
-    Product(factors=("presidential", "election_mod_10_is_4")),
+    Product(factors=("presidential", "year_mod_10_is_2")),
+    Product(factors=("presidential", "year_mod_10_is_4")),
     Product(factors=("uncontested_last", "last")),
     Product(factors=("uncontested_last", "state_second_last")),
 )
@@ -68,7 +70,7 @@ def fit(rows: pa.Table, form: str) -> Fitted:
         return no_change(Encoding(terms=(Number(column="presidential", fill=0.0),), anchor=anchor))
     encoding = Encoding(terms=_PLAIN if form == BOOSTED else (*_PLAIN, *_PRODUCTS), anchor=anchor)
     read = rows.select(encoding.columns)
-    change = np.clip(np.log(votes / encoding.anchors(read)), -_LARGEST_CHANGE, _LARGEST_CHANGE)
+    change = np.clip(np.log(votes / anchors(encoding, read)), -_LARGEST_CHANGE, _LARGEST_CHANGE)
     return fit_value(encoding, read, change, boosted=form == BOOSTED, penalty=_PENALTY)
 
 

@@ -1,12 +1,14 @@
-"""Fitting models so that equal rows give equal bytes, and turning them into verified ONNX files.
+"""Fitting models so that equal rows give equal bytes, and verifying the files that are made of them.
 
-Put here what all models share between an encoded matrix and a file. Keep out which features and which rows.
+Put here what all models share between raw rows and a record. Keep out which features and which rows, the making of a
+file (``model_files``) and how rows are encoded (``encoders``).
 
 Solvers run on one thread: sums over several threads are added in another order, and the last bits of a coefficient
 would depend on the machine. Newton's method (logistic) and Cholesky (ridge) converge to far below the precision of the
 file (float32), so that also other processors give the same file but where a coefficient lies on a rounding edge. Trees
-are grown without early stopping and with a fixed seed, on numbers rounded as the file sees them: a threshold then lies
-between two numbers of the file, and no row changes its branch.
+are grown without early stopping and with a fixed seed, on numbers rounded as the file sees them, and their thresholds
+are rounded down to such numbers: between two that are next to each other (whole numbers from 2**24 on, such as times in
+seconds) lies none for the threshold, and rounded up it would send the greater one the lesser one's way.
 
 scikit-learn and what it stands on take three seconds to import, so they are imported where something is trained: every
 process that loads the code location would pay for them otherwise.
@@ -20,8 +22,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it publishes no types
 
+from mlops_assets.modeling import encoders
 from mlops_assets.modeling.errors import TrainingError
-from mlops_assets.scoring.records import ENCODING, ModelRecord, file_version
+from mlops_assets.modeling.model_files import model_file
+from mlops_assets.scoring.records import ModelRecord, file_version
 from mlops_assets.scoring.scorer import load_unsigned
 
 if TYPE_CHECKING:
@@ -30,13 +34,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
     from sklearn.base import BaseEstimator
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-    from mlops_assets.scoring.encoding import Encoding
+    from mlops_assets.modeling.encoding import Encoding
 
     Numbers = npt.NDArray[np.float64]
 
 MOST_DIFFERENCE: Final = 1e-5
-"""The largest difference that a file may have from the model it was made of, in units of its output."""
+"""The largest difference that a file may have from the model it was made of: of a score above 1 relative to it."""
 
 _SEED: Final = 20260101
 _MOST_BOOSTED_ROWS: Final = 120_000
@@ -44,7 +49,6 @@ _MOST_BOOSTED_ROWS: Final = 120_000
 _PROBABILITY_TREES: Final = {"max_iter": 60, "learning_rate": 0.15, "max_leaf_nodes": 16, "min_samples_leaf": 100}
 _VALUE_TREES: Final = {"max_iter": 60, "learning_rate": 0.12, "max_leaf_nodes": 4, "min_samples_leaf": 40}
 _TREES: Final = {"early_stopping": False, "max_bins": 64, "random_state": _SEED}
-_OPSETS: Final = {"": 18, "ai.onnx.ml": 3}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,7 @@ class Fitted:
 
     def scores(self, table: pa.Table) -> Numbers:
         """The score of each raw row, as :meth:`mlops_assets.scoring.scorer.Scorer.score` gives it from the file."""
-        return self.encoding.score(table, self.outputs(self.encoding.matrix(table)))
+        return encoders.score(self.encoding, table, self.outputs(encoders.matrix(self.encoding, table)))
 
 
 def fit_probability(encoding: Encoding, rows: pa.Table, happened: Numbers, trials: Numbers, *, boosted: bool) -> Fitted:
@@ -103,7 +107,7 @@ def fit_probability(encoding: Encoding, rows: pa.Table, happened: Numbers, trial
     if boosted and len(happened) > _MOST_BOOSTED_ROWS:
         drawn = np.linspace(0, len(happened) - 1, _MOST_BOOSTED_ROWS).astype(np.int64)
         rows, happened, trials = rows.take(drawn), happened[drawn], trials[drawn]
-    matrix = encoding.matrix(rows)
+    matrix = encoders.matrix(encoding, rows)
     missed = trials - happened
     # Most cells of a large electorate hold one person, so of twice as many rows only those with weight are made.
     some_missed, some_happened = missed > 0, happened > 0
@@ -115,6 +119,7 @@ def fit_probability(encoding: Encoding, rows: pa.Table, happened: Numbers, trial
         if boosted:
             trees = HistGradientBoostingClassifier(**_TREES, **_PROBABILITY_TREES)
             trees.fit(_as_in_file(both), labels, sample_weight=weights)
+            _round_thresholds_down(trees)
             return Fitted(encoding=encoding, estimator=trees)
         model = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-8, max_iter=100)
         pipeline = Pipeline([("scale", StandardScaler()), ("model", model)])
@@ -137,10 +142,11 @@ def fit_value(encoding: Encoding, rows: pa.Table, target: Numbers, *, boosted: b
     from sklearn.pipeline import Pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
-    matrix = encoding.matrix(rows)
+    matrix = encoders.matrix(encoding, rows)
     with threadpool_limits(limits=1):
         if boosted:
             trees = HistGradientBoostingRegressor(**_TREES, **_VALUE_TREES).fit(_as_in_file(matrix), target)
+            _round_thresholds_down(trees)
             return Fitted(encoding=encoding, estimator=trees)
         ridge = Ridge(alpha=penalty, solver="cholesky")
         pipeline = Pipeline([("scale", StandardScaler()), ("model", ridge)]).fit(matrix, target)
@@ -161,6 +167,17 @@ def _as_in_file(matrix: Numbers) -> Numbers:
     return matrix.astype(np.float32).astype(np.float64)
 
 
+def _round_thresholds_down(trees: HistGradientBoostingClassifier | HistGradientBoostingRegressor) -> None:
+    """Round each threshold to the greatest number of the file that is not above it; no decision changes by that."""
+    for step in trees._predictors:  # noqa: SLF001  nothing public gives the nodes
+        for tree in step:
+            thresholds = tree.nodes["num_threshold"]
+            single = thresholds.astype(np.float32)
+            above = single.astype(np.float64) > thresholds
+            single[above] = np.nextafter(single[above], np.float32(-np.inf))
+            tree.nodes["num_threshold"] = single
+
+
 def model_record(name: str, fitted: Fitted, rows: pa.Table, parameters: Mapping[str, Any]) -> ModelRecord:
     """The fitted model as a file with its unsigned record, verified on rows.
 
@@ -168,21 +185,22 @@ def model_record(name: str, fitted: Fitted, rows: pa.Table, parameters: Mapping[
         name: name of the model.
         fitted: the model.
         rows: raw rows on which file and model must agree.
-        parameters: what prediction needs beside the encoding, which is added here.
+        parameters: what prediction needs beside the file.
 
     Raises:
         TrainingError: file and model differ by more than :data:`MOST_DIFFERENCE` on some row.
     """
-    file = _file(fitted)
+    file = model_file(fitted)
     record = ModelRecord(
         name=name,
         version=file_version(file),
         onnx=file,
-        feature_names=fitted.encoding.feature_names,
-        parameters={ENCODING: fitted.encoding.model_dump(mode="json"), **parameters},
+        inputs=fitted.encoding.inputs,
+        parameters=parameters,
     )
-    matrix = fitted.encoding.matrix(rows)
-    difference = float(np.max(np.abs(load_unsigned(record).score(matrix) - fitted.outputs(matrix)), initial=0.0))
+    expected = fitted.scores(rows)
+    relative = np.abs(load_unsigned(record).score(rows) - expected) / np.maximum(np.abs(expected), 1.0)
+    difference = float(np.max(relative, initial=0.0))
     if difference > MOST_DIFFERENCE:
         raise TrainingError(
             source=f"Model {name}",
@@ -190,26 +208,3 @@ def model_record(name: str, fitted: Fitted, rows: pa.Table, parameters: Mapping[
             remedy="Look for features of very different size; the file computes in float32.",
         )
     return record
-
-
-def _file(fitted: Fitted) -> bytes:
-    """The ONNX file: one float32 input, one float32 output, no trace of when or by which version it was written."""
-    from skl2onnx import to_onnx  # noqa: PLC0415
-    from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
-
-    width = len(fitted.encoding.feature_names)
-    classifies = hasattr(fitted.estimator, "predict_proba")
-    model = to_onnx(
-        fitted.estimator,
-        initial_types=[("features", FloatTensorType([None, width]))],
-        options={id(fitted.estimator): {"zipmap": False}} if classifies else None,
-        target_opset=_OPSETS,
-        name="model",
-    )
-    scores = model.graph.output[-1]
-    del model.graph.output[:-1]
-    model.graph.output[0].CopyFrom(scores)
-    for field in ("producer_name", "producer_version", "doc_string", "domain"):
-        model.ClearField(field)
-    file: bytes = model.SerializeToString(deterministic=True)
-    return file

@@ -14,10 +14,12 @@ import pyarrow.compute as pc
 
 from mlops_assets.contracts.models import FORMS
 from mlops_assets.modeling.conformal import Interval, interval
+from mlops_assets.modeling.encoding import Encoding
 from mlops_assets.modeling.explanation import importance
 from mlops_assets.modeling.fitting import Fitted, fit_probability, model_record
 from mlops_assets.modeling.forms import BASELINE, BOOSTED, LINEAR
 from mlops_assets.modeling.metrics import probability_metrics
+from mlops_assets.modeling.terms import Missing, Number, OneOf, Product
 from mlops_assets.modeling.trained import Trained
 from mlops_assets.modeling.turnout_cells import (
     HISTORY,
@@ -28,7 +30,6 @@ from mlops_assets.modeling.turnout_cells import (
     of_elections,
     weights,
 )
-from mlops_assets.scoring.encoding import Encoding, Missing, Number, OneOf, Product
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,13 +13,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.scoring.inputs import Input
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-ENCODING: str = "encoding"
-"""Key of :attr:`ModelRecord.parameters` under which the encoding of raw columns is declared."""
 
 
 def file_version(file: bytes) -> str:
@@ -35,9 +35,8 @@ class ModelRecord:
         name: name of the model.
         version: the SHA-256 that the file is said to have, in hexadecimal.
         onnx: the bytes of the ONNX file.
-        feature_names: names of the columns of the model's input, in order.
-        parameters: what scoring needs beside the file: under ``encoding`` how raw columns become the input, and
-            whatever the model's own prediction step recorded (intervals).
+        inputs: the raw columns that the file takes.
+        parameters: what the model's own prediction step recorded beside the file (intervals); no score depends on it.
         signature: Ed25519 signature over all of that, base64; empty where nobody has signed.
         key_id: id of the key that signed; empty likewise.
     """
@@ -45,7 +44,7 @@ class ModelRecord:
     name: str
     version: str
     onnx: bytes
-    feature_names: tuple[str, ...]
+    inputs: tuple[Input, ...]
     parameters: Mapping[str, Any]
     signature: str = ""
     key_id: str = ""
@@ -55,8 +54,9 @@ class ModelRecord:
         """The record in a row of a table of models.
 
         Args:
-            row: ``name``, ``version``, ``onnx_base64`` as text, ``feature_names`` (JSON array of text),
-                ``parameters`` (JSON object), ``signature`` and ``key_id``; further columns are ignored.
+            row: ``name``, ``version``, ``onnx_base64`` as text, ``inputs`` (JSON array of
+                :class:`~mlops_assets.scoring.inputs.Input`), ``parameters`` (JSON object), ``signature`` and
+                ``key_id``; further columns are ignored.
 
         Raises:
             ArtifactError: a column is missing or does not hold what it should.
@@ -65,21 +65,21 @@ class ModelRecord:
         try:
             name, version, signature, key_id = (row[column] for column in ("name", "version", "signature", "key_id"))
             file = base64.b64decode(str(row["onnx_base64"]), validate=True)
-            feature_names = json.loads(str(row["feature_names"]))
+            inputs = msgspec.json.decode(str(row["inputs"]), type=tuple[Input, ...])
             parameters = json.loads(str(row["parameters"]))
         except KeyError as error:
             raise _unreadable(source, f"the column {error} is missing.") from None
+        except msgspec.MsgspecError as error:
+            raise _unreadable(source, f"its inputs cannot be read ({error}).") from None
         except (binascii.Error, json.JSONDecodeError) as error:
             raise _unreadable(source, f"a column cannot be decoded ({error}).") from None
-        if not isinstance(feature_names, list) or not all(isinstance(feature, str) for feature in feature_names):
-            raise _unreadable(source, "feature_names is not a JSON array of text.")
         if not isinstance(parameters, dict):
             raise _unreadable(source, "parameters is not a JSON object.")
         return cls(
             name=str(name),
             version=str(version),
             onnx=file,
-            feature_names=tuple(feature_names),
+            inputs=inputs,
             parameters=parameters,
             signature=str(signature),
             key_id=str(key_id),
@@ -91,7 +91,7 @@ class ModelRecord:
             "name": self.name,
             "version": self.version,
             "onnx_base64": base64.b64encode(self.onnx).decode("ascii"),
-            "feature_names": json.dumps(list(self.feature_names)),
+            "inputs": msgspec.json.encode(self.inputs).decode(),
             "parameters": json.dumps(self.parameters, sort_keys=True, allow_nan=False),
             "signature": self.signature,
             "key_id": self.key_id,

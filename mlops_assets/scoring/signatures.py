@@ -3,8 +3,8 @@
 Put here what of a model is signed. Keep out signing itself (``platform.security``), where keys lie (``model_keys``)
 and what a model file may contain (``graph``).
 
-The signature covers name, version (the file's hash), inputs and parameters, so that neither the file nor the encoding,
-the interval or the name can be exchanged by whoever can write to the lake or to an export.
+The signature covers name, version (the file's hash), inputs and parameters, so that neither the file nor what its
+inputs may be, the interval or the name can be exchanged by whoever can write to the lake or to an export.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from mlops_assets.platform.security.signatures import Signature, check, sign
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.scoring.records import ModelRecord
 
-_PURPOSE: Final = b"mlops-assets model record 1\n"
+_PURPOSE: Final = b"mlops-assets model record 2\n"
 """Signed with every record, so that no signature made for anything else is one of a model."""
 
 
@@ -50,7 +52,7 @@ def _message(record: ModelRecord) -> bytes:
     content = {
         "name": record.name,
         "version": record.version,
-        "feature_names": list(record.feature_names),
+        "inputs": msgspec.to_builtins(record.inputs),
         "parameters": record.parameters,
     }
     return _PURPOSE + json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

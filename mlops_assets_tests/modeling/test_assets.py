@@ -47,8 +47,7 @@ from mlops_assets.platform.lake.stage import lease, stage
 from mlops_assets.platform.lake.tables import current_table, published_table
 from mlops_assets.platform.security.token_keys import read_keys
 from mlops_assets.platform.settings import Settings
-from mlops_assets.scoring.encoding import Encoding
-from mlops_assets.scoring.records import ENCODING, ModelRecord
+from mlops_assets.scoring.records import ModelRecord
 from mlops_assets.serving.exports.models import LoadedModels
 from mlops_assets.wrangling.segment_turnout import segment_turnout
 from mlops_assets_tests.modeling.districts import as_results, returns
@@ -245,7 +244,7 @@ def test_features_of_persons_are_what_models_may_read_and_nothing_more() -> None
         contract = features.PERSON_TURNOUT
         PERSON_FEATURES.renew(session, [contract])
         read = current_table(session, models.PERSON_TURNOUT).to_pyarrow().sort_by("election").to_pylist()[-1]
-    columns = Encoding.model_validate(ModelRecord.of_row(read).parameters[ENCODING]).columns
+    columns = [column.name for column in ModelRecord.of_row(read).inputs]
     with open_export(Settings.load().exports / "person_features") as opened:
         record = opened.manifest.tables["person_features"]
         elections = opened.connection.execute("SELECT DISTINCT election FROM person_features").fetchall()

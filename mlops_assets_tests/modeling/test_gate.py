@@ -23,7 +23,7 @@ def _found(*errors: float, metric: str = "log_loss") -> Evidence:
 
 def _promoted(found: Evidence, before: ModelRecord | None = None) -> ModelRecord:
     parameters = {**found.as_parameters(), REFERENCE: reference(found, before)}
-    return ModelRecord(name="m", version="0" * 64, onnx=b"", feature_names=(), parameters=parameters)
+    return ModelRecord(name="m", version="0" * 64, onnx=b"", inputs=(), parameters=parameters)
 
 
 def _passes(found: Evidence, promoted: ModelRecord | None) -> bool:
@@ -61,6 +61,6 @@ def test_another_measure_is_not_compared() -> None:
 
 def test_a_model_from_before_this_rule_is_measured_by_its_own_errors() -> None:
     parameters = _found(0.5).as_parameters()
-    old = ModelRecord(name="m", version="0" * 64, onnx=b"", feature_names=(), parameters=parameters)
+    old = ModelRecord(name="m", version="0" * 64, onnx=b"", inputs=(), parameters=parameters)
     assert not _passes(_found(0.52), old)
     assert reference(_found(0.505), old)["errors"] == {"2016": 0.5}

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mlops_assets.modeling.encoding import Encoding
+from mlops_assets.modeling.terms import Missing, Number, OneOf
 from mlops_assets.platform.exports.export import DEFAULT_KEEP, write_export
 from mlops_assets.platform.exports.manifest import Mode, ServedAs
 from mlops_assets.platform.security import token_keys
-from mlops_assets.scoring.encoding import Encoding, Number, OneOf
+from mlops_assets.scoring.inputs import Kind
 from mlops_assets.scoring.signatures import signed
 from mlops_assets.serving.exports import models
 from mlops_assets.serving.identity.scopes import Scope
-from mlops_assets_tests.scoring.models import linear_graph, record_of
+from mlops_assets_tests.scoring.models import encoded_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +33,7 @@ DISTRICTS = {"NC": [f"{number:02}" for number in range(1, 15)], "GA": [f"{number
 ELECTIONS = ("2020", "2022")
 MEASURES = ("total_votes", "turnout")
 MODEL = "person_turnout"
+EVERY_KIND = "every_kind"
 MODEL_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 """Signs the sample's models and exports; of tests alone."""
 PERSONS = ("0" * 31 + "1", "0" * 31 + "2", "0" * 31 + "3")
@@ -85,12 +88,30 @@ def predictions(model_version: str = "v1") -> pa.Table:
 def turnout_model(fill: float = 40.0, *, key: Ed25519PrivateKey = MODEL_KEY) -> ModelRecord:
     """A signed model of two raw columns, which become two features: ``0.5 * age - is_DEM``."""
     encoding = Encoding(terms=(Number(column="age", fill=fill), OneOf(column="party", classes=("DEM",))))
-    record = dataclasses.replace(record_of(linear_graph(), encoding=encoding), name=MODEL)
-    return signed(record, key)
+    return signed(dataclasses.replace(encoded_record(encoding), name=MODEL), key)
+
+
+def every_kind_model() -> ModelRecord:
+    """A signed model of a column of each kind, of which ``count`` and ``segment`` have flags of their nulls.
+
+    It gives ``0.5 * amount - rate + 0.5 * count - level + 0.5 * active``, and for the count's null -1, for the segments
+    gold, "nan" and "" 0.5, -1 and 0.5, and for the segment's null -1.
+    """
+    names = ("amount", "rate", "count", "level", "active")
+    encoding = Encoding(
+        terms=(
+            *(Number(column=name, fill=0.0) for name in names),
+            Missing(column="count"),
+            OneOf(column="segment", classes=("gold", "nan", "")),
+            Missing(column="segment"),
+        ),
+        kinds={"rate": Kind.FLOAT, "count": Kind.INT64, "level": Kind.INT32, "active": Kind.BOOL},
+    )
+    return signed(dataclasses.replace(encoded_record(encoding), name=EVERY_KIND), MODEL_KEY)
 
 
 def model_rows(*records: ModelRecord) -> pa.Table:
-    """Rows as the export's table of models holds them, oldest first."""
+    """Rows as the export's table of models holds them, each trained for a year of its own."""
     return pa.Table.from_pylist(
         [{"trained_for": str(2022 + 2 * number), **record.row()} for number, record in enumerate(records)]
     )
@@ -191,4 +212,4 @@ def export_everything(folder: Path) -> None:
     export_predictions(folder)
     export_customers(folder)
     export_features(folder)
-    export_models(folder, turnout_model())
+    export_models(folder, turnout_model(), every_kind_model())

@@ -42,7 +42,12 @@ _EXAMPLES: Final[dict[str, object]] = {
 }
 _BODIES: Final[dict[str, object]] = {
     "score": {"rows": [{"age": 40, "party": "DEM"}, {"age": None, "party": "REP"}]},
-    "infer": {"inputs": [{"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [40, 1]}]},
+    "infer": {
+        "inputs": [
+            {"name": "age", "shape": [1], "datatype": "FP64", "data": [40]},
+            {"name": "party", "shape": [1], "datatype": "BYTES", "data": ["DEM"]},
+        ]
+    },
     "predictions": {"keys": [{"state": "NC", "district": "01", "measure": "turnout"}]},
     "customers": {"keys": [{"customer": 3}, {"customer": 4, "month": "2024-01"}]},
     "person_features": {"keys": [{"state": "NC", "person_token": person} for person in PERSONS]},

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 
     from mlops_assets_tests.serving.service_process import Service
 
-INFERENCE = {"inputs": [{"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
+INFERENCE = {
+    "inputs": [
+        {"name": "age", "shape": [1], "datatype": "FP64", "data": [40]},
+        {"name": "party", "shape": [1], "datatype": "BYTES", "data": ["DEM"]},
+    ]
+}
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def test_api7_no_input_is_an_address_that_the_service_would_fetch(client: httpx.
         f"/v1/tables/predictions?cursor={address}",
     ):
         assert client.get(path).status_code in (400, 404)
-    remote = {"name": "features", "shape": [1, 2], "datatype": "FP32", "parameters": {"url": address}}
+    remote = {"name": "age", "shape": [1], "datatype": "FP64", "parameters": {"url": address}}
     assert client.post(f"/v2/models/{MODEL}/infer", json={"inputs": [remote]}).status_code == 422
     document = client.get("/openapi.json").text
     assert not re.search(r'"format":\s*"(uri|url)"|callback|webhook', document)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.scoring.scorer import load_unsigned
-from mlops_assets_tests.serving.sample import MODEL, PERSONS, turnout_model
+from mlops_assets_tests.serving.sample import EVERY_KIND, MODEL, PERSONS, every_kind_model, turnout_model
 
 if TYPE_CHECKING:
     import httpx
@@ -21,17 +21,83 @@ SCORE = f"/v1/models/{MODEL}/score"
 ROW = {"age": 40, "party": "DEM"}
 
 
-def test_the_models_are_listed_with_what_they_read(client: httpx.Client) -> None:
+def test_the_models_are_listed_with_the_columns_that_they_read_and_an_example(client: httpx.Client) -> None:
     answer = client.get("/v1/models").raise_for_status()
-    (model,) = answer.json()["models"]
+    every_kind, model = answer.json()["models"]
     assert model == {
         "name": MODEL,
-        "versions": [{"version": turnout_model().version, "election": "2022"}],
-        "input_columns": ["age", "party"],
-        "feature_names": ["age", "party_is_DEM"],
+        "versions": [{"version": turnout_model().version, "trained_for": "2022"}],
+        "inputs": [
+            {"name": "age", "type": "double", "nullable": True},
+            {"name": "party", "type": "text", "nullable": False},
+        ],
+        "example": {"age": 40.0, "party": "DEM"},
     }
     assert client.get(f"/v1/models/{MODEL}").json() == model
+    assert [(column["name"], column["type"], column["nullable"]) for column in every_kind["inputs"]] == [
+        ("amount", "double", True),
+        ("rate", "float", True),
+        ("count", "int64", True),
+        ("level", "int32", False),
+        ("active", "bool", False),
+        ("segment", "text", True),
+    ]
     assert client.get("/v1/models", headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
+def test_the_example_of_every_model_can_be_scored(client: httpx.Client) -> None:
+    for model in client.get("/v1/models").json()["models"]:
+        answer = client.post(f"/v1/models/{model['name']}/score", json={"rows": [model["example"]]})
+        assert len(answer.raise_for_status().json()["scores"]) == 1
+
+
+def test_a_row_of_every_kind_is_scored_and_its_nulls_are_their_own(client: httpx.Client) -> None:
+    row = {"amount": 4, "rate": 0.5, "count": 2**53 + 1, "level": 3, "active": True, "segment": "nan"}
+    rows = [
+        {**row, "count": 2},
+        {**row, "count": None},
+        *({**row, "count": 2, "segment": segment} for segment in ("", None, "NaN")),
+        {**row, "count": 2, "amount": None, "rate": None},
+    ]
+    scores = client.post(f"/v1/models/{EVERY_KIND}/score", json={"rows": rows}).raise_for_status().json()["scores"]
+    base = 2.0 - 0.5 + 1.0 - 3.0 + 0.5
+    assert scores == [base - 1.0, base - 1.0 - 1.0 - 1.0, base + 0.5, base - 1.0, base, base - 1.0 - 2.0 + 0.5]
+    table = pa.Table.from_pylist([{**each, "rate": each["rate"]} for each in rows])
+    assert load_unsigned(every_kind_model()).score(table).tolist() == scores
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("amount", True),
+        ("amount", "4"),
+        ("amount", 2**53 + 1),
+        ("count", 1.0),
+        ("count", False),
+        ("count", 2**63),
+        ("level", 2**31),
+        ("level", None),
+        ("active", 1),
+        ("active", None),
+        ("segment", 5),
+        ("segment", False),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_columns_name(
+    client: httpx.Client, column: str, value: object
+) -> None:
+    row = {"amount": 4, "rate": 0.5, "count": 2, "level": 3, "active": True, "segment": "gold"}
+    for rows in ([{**row, column: value}], [row, {**row, column: value}]):
+        answer = client.post(f"/v1/models/{EVERY_KIND}/score", json={"rows": rows})
+        assert answer.status_code == 422
+        assert f"column {column}" in answer.json()["errors"][0]["message"]
+
+
+def test_very_long_text_is_scored_and_half_a_surrogate_pair_refused(client: httpx.Client) -> None:
+    long = client.post(SCORE, json={"rows": [{"age": 40, "party": "x" * 1_000_000}]}).raise_for_status()
+    assert long.json()["scores"] == [20.0]
+    halves = b'{"rows": [{"age": 40, "party": "\\ud800"}]}'
+    assert client.post(SCORE, content=halves, headers={"Content-Type": "application/json"}).status_code == 400
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -80,6 +146,7 @@ def test_a_version_can_be_named(client: httpx.Client) -> None:
         ({**ROW, "party": 5}, "party"),
         ({**ROW, "age": 1e300}, "age"),
         ({**ROW, "age": 2**80}, "age"),
+        ({**ROW, "age": True}, "age"),
         ({}, "age, party"),
     ],
 )
@@ -94,7 +161,7 @@ def test_rows_that_do_not_fit_the_model_are_refused_and_say_where(
 def test_features_of_a_person_fit_the_model(client: httpx.Client) -> None:
     keys = [{"state": "NC", "person_token": person} for person in PERSONS[:2]]
     rows = client.post("/v1/lookup/person_features", json={"keys": keys}).json()["rows"]
-    read = client.get(f"/v1/models/{MODEL}").json()["input_columns"]
+    read = [column["name"] for column in client.get(f"/v1/models/{MODEL}").json()["inputs"]]
     asked = [{column: row[column] for column in read} for row in rows]
     assert client.post(SCORE, json={"rows": asked}).json()["scores"] == [19.0, 20.0]
 

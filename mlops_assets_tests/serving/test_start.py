@@ -79,7 +79,7 @@ def test_a_worker_whose_verification_never_ends_is_replaced(tmp_path: Path) -> N
 
 def _without_a_model(exports: Path) -> None:
     """A table of models that holds none, under the name of the predictions."""
-    row = dict.fromkeys(("version", "onnx_base64", "feature_names", "parameters", "signature", "key_id"), "?")
+    row = dict.fromkeys(("version", "onnx_base64", "inputs", "parameters", "signature", "key_id"), "?")
     tables = {models.TABLE: pa.Table.from_pylist([{"trained_for": "2022", "name": "one", **row}])}
     write_export(exports / TABLE, tables, {}, keys={models.TABLE: models.KEY}, signing_key=MODEL_KEY)
 

@@ -22,7 +22,7 @@ TABLE: Final = "models"
 """The table of an export that holds models."""
 ORDER: Final = "trained_for"
 """Its column that orders versions."""
-_RECORD: Final = ("name", "version", "onnx_base64", "feature_names", "parameters", "signature", "key_id")
+_RECORD: Final = ("name", "version", "onnx_base64", "inputs", "parameters", "signature", "key_id")
 
 
 class ServedModel(Exported):

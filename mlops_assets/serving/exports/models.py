@@ -20,16 +20,7 @@ if TYPE_CHECKING:
 
 TABLE: Final = "models"
 KEY: Final = ("name", "trained_for")
-_COLUMNS: Final = (
-    "trained_for",
-    "name",
-    "version",
-    "onnx_base64",
-    "feature_names",
-    "parameters",
-    "signature",
-    "key_id",
-)
+_COLUMNS: Final = ("trained_for", "name", "version", "onnx_base64", "inputs", "parameters", "signature", "key_id")
 _ROWS: Final = f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} ORDER BY name, trained_for"  # noqa: S608  made of constants
 
 
@@ -38,7 +29,7 @@ class LoadedModel:
     """A model that may be scored with.
 
     Attributes:
-        trained_for: the latest of what it was trained for, such as a month; it orders versions.
+        trained_for: the latest of what it was trained for, such as a month: text that sorts in order of time.
         scorer: it, verified and loaded.
     """
 
@@ -57,10 +48,10 @@ class LoadedModel:
 
 
 class LoadedModels:
-    """The table ``models`` of an open export, keyed by name and what a model was trained for; none without it."""
+    """The table ``models`` of an open export, keyed by name and what each is trained for; without it there are none."""
 
     def __init__(self, export: Export, trusted: Trusted) -> None:
-        """Verify and load every model: signature, SHA-256, graph and encoding.
+        """Verify and load every model: signature, SHA-256, graph and inputs.
 
         Args:
             export: the open export.

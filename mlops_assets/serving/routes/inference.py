@@ -4,6 +4,7 @@ Put here the protocol's addresses. Keep out its messages (`inference_protocol`) 
 (`scoring_routes`). Annotations are read at run time, so they are not postponed.
 """
 
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -15,7 +16,7 @@ from litestar.types import ControllerRouterHandler
 
 from mlops_assets import __version__
 from mlops_assets.serving.exports.catalog import catalog_of
-from mlops_assets.serving.exports.scoring import RowsError, score_matrix
+from mlops_assets.serving.exports.scoring import RowsError, score_tensors
 from mlops_assets.serving.http.answers import ServiceRequest
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_body
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
@@ -24,8 +25,6 @@ from mlops_assets.serving.identity.scopes import ACCESS, Access, Scope
 from mlops_assets.serving.routes.health import HealthRequest, demand_ready
 from mlops_assets.serving.routes.inference_protocol import (
     BINARY_HEADER,
-    DATATYPE,
-    INPUT,
     InferenceRequest,
     InferenceResponse,
     ModelMetadata,
@@ -34,11 +33,11 @@ from mlops_assets.serving.routes.inference_protocol import (
     ServerMetadata,
     ServerReady,
     TensorError,
-    input_matrix,
     model_metadata,
     response_body,
     split_body,
 )
+from mlops_assets.serving.routes.inference_tensors import input_tensors, rows_of
 from mlops_assets.serving.routes.parameters import ModelName, ModelVersion
 
 _INFER: Final = {ACCESS: Scope.INFER}
@@ -94,7 +93,7 @@ def server_ready(request: HealthRequest) -> ServerReady:
     [_MODEL, _VERSION],
     summary="Describe a model",
     opt=_INFER,
-    description="Versions, input and output of a model of the export in use.",
+    description="Versions, inputs and output of a model of the export in use.",
     responses=_OF_MODEL,
 )
 async def metadata(request: ServiceRequest, name: ModelName, version: ModelVersion = None) -> ModelMetadata:
@@ -118,33 +117,38 @@ async def model_ready(request: ServiceRequest, name: ModelName, version: ModelVe
 @post(
     [f"{_MODEL}/infer", f"{_VERSION}/infer"],
     status_code=HTTPStatus.OK,
-    summary="Score encoded rows",
+    summary="Score rows",
     opt={
         **_INFER,
         BODY: BodyKind(
             kind=InferenceRequest,
             limit=1_048_576,
-            example={"inputs": [{"name": INPUT, "shape": [1, 2], "datatype": DATATYPE, "data": [0.5, 1.0]}]},
+            example={
+                "inputs": [
+                    {"name": "a_column_of_the_model", "shape": [2], "datatype": "FP64", "data": [0.5, 1.0]},
+                    {"name": "another", "shape": [2], "datatype": "BYTES", "data": ["text", ""]},
+                ]
+            },
         ),
     },
     description=(
-        "One score for each row of the model's encoded features: the bare output of the model file. Rows of raw "
-        "columns are scored by `/v1/models/{name}/score`. Tensors are JSON or, as the extension for binary tensors "
-        "says, bytes behind the JSON."
+        "One score for each row, the same as that of `/v1/models/{name}/score`. Each raw column of the model is an "
+        "input of shape `[-1]` or `[-1, 1]`; the model's metadata lists them. Tensors are JSON or, as the extension "
+        "for binary tensors says, bytes behind the JSON."
     ),
     responses=_OF_MODEL,
 )
 async def infer(
     request: ServiceRequest, name: ModelName, version: ModelVersion = None, header_length: HeaderLength = None
 ) -> Response[InferenceResponse]:
-    """Scores of encoded rows."""
+    """Scores of rows."""
     body = await read_body(request)
     _, model = catalog_of(request).model(name, version)
     try:
         head, binary = split_body(body, header_length)
         asked = _decoded(head, with_length=header_length is not None)
-        matrix = input_matrix(asked, binary, columns=len(model.scorer.record.feature_names))
-        scores = await score_matrix(model, matrix)
+        read = partial(input_tensors, asked, binary, model.scorer.tensors)
+        scores = await score_tensors(model, rows_of(asked), read)
         content, json_length = response_body(model, asked, scores)
     except (TensorError, RowsError) as error:
         raise HTTPException(status_code=HTTPStatus.UNPROCESSABLE_ENTITY, detail=str(error)) from None

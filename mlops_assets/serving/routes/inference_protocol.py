@@ -1,6 +1,7 @@
 """The Open Inference Protocol v2: its messages, in JSON and with binary tensors.
 
-Put here how a request becomes a matrix and scores become an answer. Keep out HTTP, models and access.
+Put here the messages, and how scores become an answer. Keep out how tensors are read (``inference_tensors``), HTTP,
+models and access.
 
 Sources: the REST specification (https://github.com/kserve/open-inference-protocol) and Triton's extension for binary
 tensors (https://github.com/triton-inference-server/server, docs/protocol/extension_binary_data.md).
@@ -8,10 +9,11 @@ tensors (https://github.com/triton-inference-server/server, docs/protocol/extens
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
+
+from mlops_assets.scoring.inputs import Kind, Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,14 +21,21 @@ if TYPE_CHECKING:
 
     from mlops_assets.serving.exports.models import LoadedModel
 
-INPUT: Final = "features"
-OUTPUT: Final = "score"
-DATATYPE: Final = "FP32"
 BINARY_HEADER: Final = "Inference-Header-Content-Length"
 PLATFORM: Final = "onnxruntime_onnx"
-_BYTES: Final = 4
+DATATYPES: Final = {
+    Kind.TEXT: "BYTES",
+    Kind.DOUBLE: "FP64",
+    Kind.FLOAT: "FP32",
+    Kind.INT64: "INT64",
+    Kind.INT32: "INT32",
+    Kind.BOOL: "BOOL",
+}
+"""What the protocol calls the kinds of columns."""
+BINARY: Final = {Kind.DOUBLE: "<f8", Kind.FLOAT: "<f4", Kind.INT64: "<i8", Kind.INT32: "<i4", Kind.BOOL: "u1"}
+"""How each kind but text lies in a binary tensor."""
 _MOST_ROWS: Final = 1_000_000
-_MATRIX_RANK: Final = 2
+_MOST_INPUTS: Final = 1024
 
 Sizes = list[Annotated[int, msgspec.Meta(ge=-1)]]
 
@@ -48,7 +57,7 @@ class ServerMetadata(msgspec.Struct, frozen=True):
 
 
 class ModelMetadata(msgspec.Struct, frozen=True):
-    """A model: its versions, input and output."""
+    """A model: its versions, inputs and output."""
 
     name: str
     versions: list[str]
@@ -77,30 +86,30 @@ class ModelReady(msgspec.Struct, frozen=True):
 
 
 class InputTensor(msgspec.Struct, frozen=True):
-    """The rows to score: the model's encoded features, row after row, flat or nested."""
+    """One column of the rows to score, or the flags of its nulls; null in ``data`` where the column has NaN for it."""
 
-    name: Annotated[str, msgspec.Meta(max_length=100)]
+    name: Annotated[str, msgspec.Meta(max_length=200)]
     # In JSON Schema 3.0 is a whole number too.
     shape: Annotated[
         list[Annotated[float, msgspec.Meta(ge=0, le=_MOST_ROWS, multiple_of=1)]],
         msgspec.Meta(min_length=1, max_length=8),
     ]
     datatype: Annotated[str, msgspec.Meta(max_length=20)]
-    data: list[float | list[float]] | None = None
+    data: list[Value | list[Value]] | None = None
     parameters: dict[str, Any] = {}
 
 
 class RequestedOutput(msgspec.Struct, frozen=True):
     """An output that is wanted."""
 
-    name: Annotated[str, msgspec.Meta(max_length=100)]
+    name: Annotated[str, msgspec.Meta(max_length=200)]
     parameters: dict[str, Any] = {}
 
 
 class InferenceRequest(msgspec.Struct, frozen=True):
     """A request to score rows."""
 
-    inputs: Annotated[list[InputTensor], msgspec.Meta(min_length=1, max_length=16)]
+    inputs: Annotated[list[InputTensor], msgspec.Meta(min_length=1, max_length=_MOST_INPUTS)]
     outputs: Annotated[list[RequestedOutput], msgspec.Meta(max_length=16)] = []
     id: Annotated[str, msgspec.Meta(max_length=200)] = ""
     parameters: dict[str, Any] = {}
@@ -132,12 +141,16 @@ class TensorError(ValueError):
 def model_metadata(versions: tuple[LoadedModel, ...]) -> ModelMetadata:
     """The description of a model with these versions, oldest first; shapes are those of the last one."""
     latest = versions[-1]
+    signature = latest.scorer.signature
     return ModelMetadata(
         name=latest.name,
         versions=[model.version for model in versions],
         platform=PLATFORM,
-        inputs=[TensorDescription(INPUT, DATATYPE, [-1, len(latest.scorer.record.feature_names)])],
-        outputs=[TensorDescription(OUTPUT, DATATYPE, [-1])],
+        inputs=[
+            TensorDescription(name, DATATYPES[column.kind], [-1, 1] if name in signature.wide else [-1])
+            for name, column in latest.scorer.tensors.items()
+        ],
+        outputs=[TensorDescription(signature.output, DATATYPES[signature.output_kind], [-1])],
     )
 
 
@@ -162,43 +175,6 @@ def split_body(body: bytes, header_length: str | None) -> tuple[bytes, memoryvie
     return body[:length], memoryview(body)[length:]
 
 
-def input_matrix(request: InferenceRequest, binary: memoryview, *, columns: int) -> npt.NDArray[np.floating]:
-    """The rows of a request: one row per row, one column per feature of the model.
-
-    Args:
-        request: the JSON part.
-        binary: the binary tensors behind it.
-        columns: how many features the model has.
-
-    Raises:
-        TensorError: another input, datatype, shape or number of values than the model takes, or bytes are left over.
-    """
-    import numpy as np  # noqa: PLC0415  a service without models needs no numpy
-
-    if len(request.inputs) != 1 or request.inputs[0].name != INPUT:
-        raise TensorError(f"The model has one input, {INPUT}.")
-    (tensor,) = request.inputs
-    if tensor.datatype != DATATYPE:
-        raise TensorError(f"The input's datatype is {DATATYPE}.")
-    shape = [int(size) for size in tensor.shape]
-    if len(shape) != _MATRIX_RANK or shape[1] != columns:
-        raise TensorError(f"The input's shape is [-1, {columns}]; the request says {shape}.")
-    count = math.prod(shape)
-    size = tensor.parameters.get("binary_data_size")
-    if size is None:
-        if len(binary):
-            raise TensorError("There are bytes behind the JSON that belong to no input.")
-        return _from_json(tensor, shape)
-    if tensor.data is not None or not isinstance(size, int) or isinstance(size, bool):
-        raise TensorError("An input has either data or a whole number as binary_data_size.")
-    if size != count * _BYTES or len(binary) != size:
-        raise TensorError(
-            f"The shape {shape} takes {count * _BYTES} bytes; binary_data_size is {size} and {len(binary)} came."
-        )
-    # Copied, as the JSON in front may end anywhere: native code may count on numbers at multiples of their size.
-    return np.frombuffer(binary, dtype="<f4").copy().reshape(shape)
-
-
 def response_body(
     model: LoadedModel, request: InferenceRequest, scores: npt.NDArray[np.float64]
 ) -> tuple[bytes, int | None]:
@@ -207,35 +183,22 @@ def response_body(
     Raises:
         TensorError: an output is wanted that the model does not have.
     """
-    if any(output.name != OUTPUT for output in request.outputs):
-        raise TensorError(f"The model has one output, {OUTPUT}.")
+    signature = model.scorer.signature
+    if any(output.name != signature.output for output in request.outputs):
+        raise TensorError(f"The model has one output, {signature.output}.")
     # What is said of an output counts more than what is said of the request.
     wanted = [output.parameters.get("binary_data") for output in request.outputs]
     asked = next((value for value in wanted if value is not None), request.parameters.get("binary_data_output"))
-    single = scores.astype("<f4")
-    tail = single.tobytes() if asked is True else None
+    given = scores.astype(BINARY[signature.output_kind])
+    tail = given.tobytes() if asked is True else None
     tensor = OutputTensor(
-        name=OUTPUT,
-        datatype=DATATYPE,
+        name=signature.output,
+        datatype=DATATYPES[signature.output_kind],
         shape=[len(scores)],
-        data=None if tail is not None else single.tolist(),
+        data=None if tail is not None else given.tolist(),
         parameters={} if tail is None else {"binary_data_size": len(tail)},
     )
     head = msgspec.json.encode(
         InferenceResponse(model_name=model.name, model_version=model.version, outputs=[tensor], id=request.id)
     )
     return (head, None) if tail is None else (head + tail, len(head))
-
-
-def _from_json(tensor: InputTensor, shape: list[int]) -> npt.NDArray[np.floating]:
-    import numpy as np  # noqa: PLC0415  a service without models needs no numpy
-
-    if tensor.data is None:
-        raise TensorError("The input has neither data nor binary_data_size.")
-    try:
-        values = np.asarray(tensor.data, dtype=np.float64)
-    except (ValueError, TypeError):
-        raise TensorError("The rows of the input's data differ in length.") from None
-    if values.size != math.prod(shape) or (values.ndim == _MATRIX_RANK and list(values.shape) != shape):
-        raise TensorError(f"The shape {shape} takes {math.prod(shape)} values; the data are {list(values.shape)}.")
-    return values.reshape(shape)

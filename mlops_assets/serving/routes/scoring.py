@@ -5,7 +5,7 @@ Put here what these routes take and answer. Keep out scoring and look-up themsel
 """
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from litestar import Response, get, post
@@ -34,7 +34,20 @@ class ModelVersionDescription(msgspec.Struct, frozen=True):
     """One version of a model."""
 
     version: Annotated[str, msgspec.Meta(description="SHA-256 of the model's file.")]
-    trained_for: Annotated[str, msgspec.Meta(description="The latest of what it was trained for; it orders versions.")]
+    trained_for: Annotated[str, msgspec.Meta(description="The latest of what it was trained for, such as a month.")]
+
+
+class ModelInput(msgspec.Struct, frozen=True):
+    """A column of a row to score."""
+
+    name: str
+    type: Annotated[
+        Literal["text", "double", "float", "int64", "int32", "bool"],
+        msgspec.Meta(
+            description="Numbers, whole or not, are given for `double` and `float`; never one type for another."
+        ),
+    ]
+    nullable: Annotated[bool, msgspec.Meta(description="Whether null may be given where the value is unknown.")]
 
 
 class ModelDescription(msgspec.Struct, frozen=True):
@@ -42,12 +55,11 @@ class ModelDescription(msgspec.Struct, frozen=True):
 
     name: str
     versions: Annotated[
-        list[ModelVersionDescription], msgspec.Meta(description="Oldest first; the last is the default.")
+        list[ModelVersionDescription],
+        msgspec.Meta(description="In the order of what they were trained for; the last is the default."),
     ]
-    input_columns: Annotated[list[str], msgspec.Meta(description="The columns of a row to score, as /v1 takes it.")]
-    feature_names: Annotated[
-        list[str], msgspec.Meta(description="The encoded features in order, as /v2 takes them in a matrix.")
-    ]
+    inputs: Annotated[list[ModelInput], msgspec.Meta(description="The columns of a row, those of the last version.")]
+    example: Annotated[dict[str, str | float | bool], msgspec.Meta(description="A row that can be scored, of nobody.")]
 
 
 class ModelList(msgspec.Struct, frozen=True):
@@ -90,7 +102,7 @@ async def list_models(request: ServiceRequest) -> Response[ModelList]:
     "/v1/models/{name:str}",
     summary="Describe one model",
     opt=_INFER,
-    description="A model of the export in use: its versions, and the columns of a row to score.",
+    description="A model of the export in use: its versions, the columns of a row to score and an example.",
     responses={**NOT_MODIFIED, **problem_responses(*COMMON, HTTPStatus.NOT_FOUND)},
 )
 async def describe_model(request: ServiceRequest, name: ModelName) -> Response[ModelDescription]:
@@ -108,16 +120,12 @@ async def describe_model(request: ServiceRequest, name: ModelName) -> Response[M
         BODY: BodyKind(
             kind=ScoreRequest,
             limit=1_048_576,
-            example={
-                "rows": [
-                    {"state_votes_last": 5_500_000.0, "votes_last": 412_000.0, "votes_second_last": None},
-                ]
-            },
+            example={"rows": [{"a_column_of_the_model": 1.5, "another": "text", "a_third": None}]},
         ),
     },
     description=(
-        "One score for each row, by the model's latest version unless another is named. Columns and their encoding are "
-        "the model's own (`/v1/models/{name}`). Nothing is stored."
+        "One score for each row of raw columns, by the model's latest version unless another is named. The columns are "
+        "the model's own: `/v1/models/{name}` lists them, with an example. Nothing is stored."
     ),
     responses=problem_responses(*COMMON, *_BODY_PROBLEMS),
 )
@@ -146,6 +154,9 @@ def _description(export: "ServedExport", model: "LoadedModel") -> ModelDescripti
             ModelVersionDescription(version=version.version, trained_for=version.trained_for)
             for version in export.models.versions(model.name)
         ],
-        input_columns=list(model.scorer.input_columns),
-        feature_names=list(model.scorer.record.feature_names),
+        inputs=[
+            ModelInput(name=column.name, type=column.kind.value, nullable=column.null != "refused")
+            for column in model.scorer.record.inputs
+        ],
+        example=model.scorer.example,
     )
