@@ -13,7 +13,7 @@ TEST_ARGS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-real dev test lint types imports validate bench chaos lock image up down clean
+.PHONY: help demo demo-real dev test lint types imports validate bench chaos lock image up down backup restore clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,20 +67,36 @@ lock: $(READY) ## resolve requirements.lock anew
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --group object-store --no-deps \
 	  --custom-compile-command "make lock" --output-file requirements-object-store.lock
 
+# The deployment of that name, and the first of its three ports: make up NAME=staging PORT=9443
+ifeq ($(origin NAME),command line)
+image up down backup restore: export COMPOSE_PROJECT_NAME := $(NAME)
+endif
+ifeq ($(origin PORT),command line)
+image up down backup restore: export MLOPS_ASSETS_PORT := $(PORT)
+endif
+
 image: ## build the container images
 	@deploy/check $@
 	@deploy/build
 
-up: ## start the whole deployment in containers; secrets are made on the first start
+up: ## start the deployment in containers, NAME or mlops-assets; secrets are made on the first start
 	@deploy/check $@
 	@deploy/build
+	@# What is queued waits, so that no run starts between two builds.
+	@deploy/compose stop daemon 2>/dev/null || :
 	@deploy/wait-healthy deploy/compose up --detach --remove-orphans
 
-down: ## remove the deployment: containers, networks and volumes, the data and secrets included
+down: ## remove containers and networks of NAME; with DATA=delete data, keys and certificates too, for good
 	@deploy/check $@
-	deploy/compose stop --timeout 30
-	docker ps --all --quiet --filter label=mlops_assets/deployment=mlops-assets | xargs --no-run-if-empty docker rm --force --volumes >/dev/null
-	deploy/compose down --volumes --remove-orphans
+	@deploy/down $(if $(filter delete,$(DATA)),--volumes)
+
+backup: ## write the deployment NAME, in use or not, into FILE (backups/NAME-TIME.tar)
+	@deploy/check $@
+	@deploy/backup '$(or $(FILE),backups/$(or $(COMPOSE_PROJECT_NAME),mlops-assets)-$(shell date -u +%Y%m%dT%H%M%SZ).tar)'
+
+restore: ## make the deployment NAME of the backup FILE; one that is there already is left alone
+	@deploy/check $@
+	@deploy/restore '$(FILE)'
 
 clean: ## remove what the commands made: the virtual environment, and the demonstrations with their data
 	rm -rf $(VENV) .mlops_assets .mlops_assets-real .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -27,7 +27,17 @@ from mlops_assets.demo.surroundings import Surroundings
 from mlops_assets.demo.waiting import StalledError, wait_until
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
-from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, Stack, copy_volume, deliver, docker, leftovers, make
+from mlops_assets_tests.deploy.stack import (
+    PAGES,
+    PROJECT,
+    Stack,
+    copy_volume,
+    deliver,
+    docker,
+    leftovers,
+    make,
+    secrets_command,
+)
 from mlops_assets_tests.docker_engine import ROOT, copy_of_checkout
 from mlops_assets_tests.webserver import ENDED, LAUNCH, launch_parameters, web_server
 
@@ -176,7 +186,7 @@ def main() -> None:
         try:
             figures = in_containers(folder, names)
         finally:
-            make("down")
+            make("down", "DATA=delete")
         figures |= {
             "subprocess_seconds": round(statistics.median(subprocesses), 2),
             "ratio": round(figures["container_seconds"] / statistics.median(subprocesses), 3),
@@ -191,7 +201,8 @@ def in_containers(folder: Path, partitions: Sequence[str]) -> dict[str, Any]:
     """The figures of the deployment: runs one after the other, all at once, what is left of them, memory at rest."""
     make("up")
     stack = Stack()
-    with stack.client(copy_volume("secrets-clients", folder / "clients"), OPERATOR, "operator") as client:
+    secrets_command("person", "a.plumber", "--role", "plumber")
+    with stack.client(copy_volume("secrets-clients", folder / "clients"), PAGES, "a.plumber") as client:
         client.timeout = 300
 
         def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON

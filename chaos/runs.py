@@ -28,7 +28,17 @@ import httpx
 from mlops_assets.demo.waiting import StalledError, wait_until
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
-from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, Stack, copy_volume, deliver, docker, leftovers, make
+from mlops_assets_tests.deploy.stack import (
+    PAGES,
+    PROJECT,
+    Stack,
+    copy_volume,
+    deliver,
+    docker,
+    leftovers,
+    make,
+    secrets_command,
+)
 from mlops_assets_tests.webserver import ENDED, LAUNCH, launch_parameters
 
 if TYPE_CHECKING:
@@ -138,6 +148,7 @@ def main() -> None:
         make("up")
     stack = Stack()
     with tempfile.TemporaryDirectory() as folder:
+        secrets_command("person", "a.plumber", "--role", "plumber")
         clients = copy_volume("secrets-clients", Path(folder) / "clients")
         systems = generate(
             SimulationConfig(seed=seed, voters_per_state=VOTERS, months=MONTHS), Path(folder) / "sources"
@@ -152,7 +163,7 @@ def main() -> None:
         }
         partitions = [f"{month}|{state}" for month in systems.months for state in STATES]
         begun = time.monotonic()
-        with stack.client(clients, OPERATOR, "operator") as client:
+        with stack.client(clients, PAGES, "a.plumber") as client:
             launched = set()
             vandal = Vandal(every, seed)
             while len(launched) < wanted:
@@ -201,7 +212,7 @@ def main() -> None:
     for what, found in wrong.items():
         print(f"  {what:30} {found or 'none'}")
     if started_here:
-        make("down")
+        make("down", "DATA=delete")
     ok = not any(wrong.values())
     figures = {
         "runs": len(states),

@@ -1,4 +1,4 @@
-"""The deployment's commands: ``mlops-assets docker-proxy``, ``reaper`` and ``secrets``.
+"""The deployment's commands: ``mlops-assets docker-proxy``, ``reaper``, ``secrets`` and ``backup``.
 
 Put here their arguments and help. Keep out the work itself, which is `mlops_assets.deployment`.
 """
@@ -6,14 +6,26 @@ Put here their arguments and help. Keep out the work itself, which is `mlops_ass
 from __future__ import annotations
 
 import logging
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from mlops_assets.deployment.backup import Manifest
+
 app = typer.Typer()
-_secrets = typer.Typer(no_args_is_help=True, help="Make and renew the secrets of a deployment.")
+_secrets = typer.Typer(
+    no_args_is_help=True, help="Make and renew the secrets of a deployment, and people's certificates."
+)
 app.add_typer(_secrets, name="secrets")
+
+_backup = typer.Typer(
+    no_args_is_help=True, help="What make backup and make restore run in a container: one archive of a deployment."
+)
+app.add_typer(_backup, name="backup")
 
 _FolderOption = Annotated[Path, typer.Option(help="Folder of the secrets; each reader has a folder in it.")]
 _NamesOption = Annotated[
@@ -32,6 +44,10 @@ def docker_proxy(
         ),
     ],
     engine: Annotated[Path, typer.Option(help="The engine's own socket.")] = Path("/var/run/docker.sock"),
+    deployment: Annotated[
+        str, typer.Option(help="Name for ${DEPLOYMENT} in the policy.", envvar="MLOPS_ASSETS_DEPLOYMENT")
+    ] = "",
+    image: Annotated[str, typer.Option(help="Image for ${IMAGE} in the policy.", envvar="DAGSTER_CURRENT_IMAGE")] = "",
 ) -> None:
     """Stand between the deployment and the Docker engine: run containers, hardened, and nothing else."""
     from mlops_assets.deployment.docker_proxy.policy import Policy, Role  # noqa: PLC0415  only the proxy needs it
@@ -42,7 +58,8 @@ def docker_proxy(
         sockets = {Role(role): Path(own) for role, _, own in (each.partition("=") for each in listen)}
     except ValueError as error:
         raise typer.BadParameter(f"{error} (ROLE=SOCKET is expected)", param_hint="--listen") from None
-    run(Policy.read(policy), listen=sockets, engine=engine)
+    filled = Policy.read(policy, deployment=deployment, image=image)
+    run(filled, listen=sockets, engine=engine)
 
 
 @app.command()
@@ -93,6 +110,84 @@ def secrets_rotate(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--part") from None
     _tell(secrets.rotate(folder, parts=parts, names=names or ()), folder)
+
+
+@_secrets.command("person")
+def secrets_person(
+    name: Annotated[str, typer.Argument(help="The person, such as ada.lovelace.")],
+    role: Annotated[
+        str, typer.Option(help="plumber, wrangler or modeler: look and operate; architect or viewer: look.")
+    ],
+    folder: _FolderOption,
+) -> None:
+    """Make a certificate for one person, to sign in to the pages with; an earlier one of that person is revoked."""
+    from mlops_assets.deployment import people  # noqa: PLC0415  --help needs no cryptography
+
+    try:
+        known = people.Role(role)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--role") from None
+    _tell(people.admit(folder, name, known), folder)
+
+
+@_secrets.command("revoke-person")
+def secrets_revoke_person(name: Annotated[str, typer.Argument(help="The person.")], folder: _FolderOption) -> None:
+    """Shut a person out: the reverse proxy refuses the certificate within a minute."""
+    from mlops_assets.deployment import people  # noqa: PLC0415  --help needs no cryptography
+
+    for each in people.revoke(folder, name):
+        typer.echo(f"revoked {each.name} ({each.role}), serial {each.serial}.")
+
+
+@_secrets.command("people")
+def secrets_people(folder: _FolderOption) -> None:
+    """List the certificates that people were given: role, when they end, and which are revoked."""
+    from rich.console import Console  # noqa: PLC0415  --help needs no table
+    from rich.table import Table  # noqa: PLC0415
+
+    from mlops_assets.deployment import people  # noqa: PLC0415  --help needs no cryptography
+
+    now = datetime.now(UTC)
+    table = Table("person", "role", "serial", "given", "ends", "state")
+    for each in people.listed(folder):
+        state = f"revoked {each.revoked_at:%Y-%m-%d}" if each.revoked_at else "ended" if each.ends_at < now else "valid"
+        table.add_row(
+            each.name, each.role, each.serial, f"{each.issued_at:%Y-%m-%d}", f"{each.ends_at:%Y-%m-%d}", state
+        )
+    Console().print(table)
+
+
+@_backup.command("pack")
+def backup_pack(
+    folder: Annotated[Path, typer.Option(help="Folder of the volumes, each in a folder of its name.")],
+    volume: Annotated[list[str], typer.Option(help="A volume to keep, in the order of reading.")],
+    deployment: Annotated[str, typer.Option(help="Name of the deployment.")],
+) -> None:
+    """Write an archive to standard output; standard input is a tar of the catalogs' dumps."""
+    from mlops_assets.deployment import backup  # noqa: PLC0415  only backups need it
+
+    _tell_held(backup.pack(sys.stdin.buffer, sys.stdout.buffer, folder=folder, volumes=volume, deployment=deployment))
+
+
+@_backup.command("verify")
+def backup_verify(
+    into: Annotated[
+        Path | None, typer.Option(help="Folder to lay the volumes out in, each into the empty folder of its name.")
+    ] = None,
+) -> None:
+    """Prove the archive on standard input whole, by the checksum of each file."""
+    from mlops_assets.deployment import backup  # noqa: PLC0415  only backups need it
+
+    _tell_held(backup.verify(sys.stdin.buffer, into=into))
+
+
+def _tell_held(manifest: Manifest) -> None:
+    made = datetime.fromtimestamp(manifest.made_at, UTC)
+    size = sum(kept.bytes for kept in manifest.files.values())
+    typer.echo(
+        f"{manifest.deployment}, {made:%Y-%m-%d %H:%M} UTC: {len(manifest.files):,} files, {size / 1e6:,.1f} MB.",
+        err=True,
+    )
 
 
 def _tell(made: list[Path], folder: Path) -> None:

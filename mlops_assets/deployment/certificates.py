@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 AUTHORITY_LIFETIME: Final = timedelta(days=3650)
 """How long an authority is valid."""
@@ -59,12 +59,20 @@ class Issued:
     certificate_pem: bytes
     key_pem: bytes = field(repr=False)
 
+    @property
+    def serial(self) -> str:
+        """The certificate's serial number, in hexadecimal digits."""
+        return f"{x509.load_pem_x509_certificate(self.certificate_pem).serial_number:x}"
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the certificate ends."""
+        return x509.load_pem_x509_certificate(self.certificate_pem).not_valid_after_utc
+
     def pkcs12(self, name: str) -> bytes:
         """Both in one file as browsers import it; not encrypted, since it lies beside its key."""
-        key = load_pem_private_key(self.key_pem, password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise TypeError("keys of this module are of elliptic curves")
         certificate = x509.load_pem_x509_certificate(self.certificate_pem)
+        key = _curve_key(self.key_pem)
         return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, None, NoEncryption())
 
 
@@ -90,16 +98,15 @@ class Authority:
         return cls(certificate, key)
 
     @classmethod
-    def read(cls, certificate_pem: bytes, key_pem: bytes) -> Self:
-        """The authority of these PEM texts.
+    def read(cls, pem: bytes) -> Self:
+        """The authority of that PEM text, its key and its certificate.
 
         Raises:
-            ValueError: a text cannot be read, or the key is not of an elliptic curve.
+            ValueError: it cannot be read, or the key is not of an elliptic curve or is another certificate's.
         """
-        key = load_pem_private_key(key_pem, password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("the authority's key is not of an elliptic curve")  # noqa: TRY004  bad input, no bug
-        return cls(x509.load_pem_x509_certificate(certificate_pem), key)
+        if not is_pair(pem, pem):
+            raise ValueError("its key is not its certificate's")
+        return cls(x509.load_pem_x509_certificate(pem), _curve_key(pem))
 
     @property
     def certificate_pem(self) -> bytes:
@@ -111,18 +118,31 @@ class Authority:
         """The private key (PKCS 8, not encrypted)."""
         return _pem(self._key)
 
-    def issue(self, names: Sequence[str], purpose: Purpose, *, lifetime: timedelta = LIFETIME) -> Issued:
+    @property
+    def pem(self) -> bytes:
+        """Key and certificate in one text: a file of it is replaced at one instant."""
+        return self.key_pem + self.certificate_pem
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this authority from others of its name."""
+        return self.certificate.fingerprint(SHA256()).hex()
+
+    def issue(
+        self, names: Sequence[str], purpose: Purpose, *, lifetime: timedelta = LIFETIME, unit: str | None = None
+    ) -> Issued:
         """A new key and its certificate.
 
         Args:
             names: host names and addresses of a server, or the name of a client; the first is the common name.
             purpose: what it may be used for.
             lifetime: how long it is valid; a negative one has ended already.
+            unit: of the subject beside the common name (OU), such as a person's role.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = (
-            _builder(_name(names[0]), self.certificate.subject, key.public_key(), lifetime)
+            _builder(_name(names[0], unit), self.certificate.subject, key.public_key(), lifetime)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose.value]), critical=False)
@@ -131,6 +151,35 @@ class Authority:
             .sign(self._key, SHA256())
         )
         return Issued(certificate_pem=certificate.public_bytes(Encoding.PEM), key_pem=_pem(key))
+
+    def revocation_list(self, serials: Iterable[str]) -> bytes:
+        """The signed list of the certificates that are revoked, for as long as the authority is valid.
+
+        It lies beside those who read it: what is new is a new list, and one that ended would shut everybody out.
+
+        Args:
+            serials: their serial numbers, in hexadecimal digits.
+        """
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(now - _BACKDATED)
+            .next_update(self.certificate.not_valid_after_utc)
+        )
+        for serial in serials:
+            revoked = x509.RevokedCertificateBuilder().serial_number(int(serial, 16)).revocation_date(now)
+            builder = builder.add_revoked_certificate(revoked.build())
+        return builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM)
+
+    def lists(self, list_pem: bytes, serials: Iterable[str]) -> bool:
+        """Whether that is a list of this authority, of these revoked certificates and no others."""
+        try:
+            held = x509.load_pem_x509_crl(list_pem)
+        except ValueError:
+            return False
+        signed = held.is_signature_valid(self._key.public_key())
+        return signed and {entry.serial_number for entry in held} == {int(serial, 16) for serial in serials}
 
 
 def is_due(certificate_pem: bytes, *, now: datetime | None = None) -> bool:
@@ -148,9 +197,21 @@ def is_issued_by(certificate_pem: bytes, authority: Authority) -> bool:
     return True
 
 
+def is_pair(certificate_pem: bytes, key_pem: bytes) -> bool:
+    """Whether both can be read, and the certificate is that key's."""
+    try:
+        certified = x509.load_pem_x509_certificate(certificate_pem).public_key()
+        return certified == load_pem_private_key(key_pem, password=None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
 def names_of(certificate_pem: bytes) -> list[str]:
-    """The host names and addresses that the certificate is valid for, in its order."""
-    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    """The host names and addresses that the certificate is valid for, in its order; none if it cannot be read."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+    except ValueError:
+        return []
     return [
         str(name.value) for name in certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     ]
@@ -186,8 +247,10 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _name(common_name: str, unit: str | None = None) -> x509.Name:
+    # Written the other way round: CN=...,OU=...
+    units = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []
+    return x509.Name([*units, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _general_name(name: str) -> x509.GeneralName:
@@ -195,6 +258,13 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+def _curve_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("the key is not of an elliptic curve")  # noqa: TRY004  bad input, no bug
+    return key
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

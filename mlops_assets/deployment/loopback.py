@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from mlops_assets.deployment.certificates import Authority, Purpose, is_due
+from mlops_assets.deployment.certificates import Authority, Purpose, is_due, is_pair
 from mlops_assets.platform.durable_files import replace_durably
 from mlops_assets.platform.errors import SettingsError
 
@@ -38,8 +38,11 @@ def loopback_certificate(folder: Path) -> tuple[Path, Path]:
     """
     certificate, key = folder / "server.crt", folder / "server.key"
     try:
-        if certificate.exists() and key.exists() and not is_due(certificate.read_bytes()):
-            return certificate, key
+        if certificate.exists() and key.exists():
+            pem = certificate.read_bytes()
+            # Whoever is killed between two files leaves a key of one pair and a certificate of another.
+            if is_pair(pem, key.read_bytes()) and not is_due(pem):
+                return certificate, key
         folder.mkdir(parents=True, exist_ok=True)
         authority = Authority.create("mlops-assets loopback")
         issued = authority.issue(NAMES, Purpose.SERVER)

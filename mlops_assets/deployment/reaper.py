@@ -17,7 +17,14 @@ run whose container is gone               the run fails, saying so
 run that never got a container            the run fails, saying so
 run that is silent for too long           kills the container; the run fails with that reason
 run that does not end when canceled       kills the container; the run is canceled
+container at work on no known run         nothing: it tells the operator, once
+container of no known run, not at work    writes its end into its own log, removes it
 ========================================  ============================================================================
+
+A run that is not known may have been deleted; or the storage is empty, or an older one that was restored, and then the
+run is as good as any. Nothing in a storage tells the two apart for certain, since a copy of it is its equal in all. So
+what works is let be: it publishes, or fails, by itself, and is removed when it has ended. Whoever deleted its run, and
+wants it to end, stops it.
 
 Every step can be repeated: killed anywhere, it goes on where it was; two of them at once do each thing once or twice.
 How long a state lasts is measured here, from when it was first seen: engine, storage and this machine may disagree
@@ -59,7 +66,8 @@ class Patience:
     """How many seconds each state may be seen before it counts as wrong.
 
     Attributes:
-        launching: a run that is starting has no container, or a container is made and not started, or of no known run.
+        launching: a run that is starting has no container, or a container is made and not started, or has ended and is
+            of no known run.
         vanished: the container of a run that had started is not there.
         finished: a container runs although its run is over.
         canceling: a run was asked to end, and has not.
@@ -137,7 +145,7 @@ class Reaper:
         found = RunContainer.of(container.attrs)
         record = self.instance.get_run_record_by_id(found.run_id)
         if record is None:
-            return self._remove_unknown(container, found)
+            return self._settle_unknown(container, found)
         run = record.dagster_run
         if found.ended:
             self._bury(container, found, run)
@@ -164,11 +172,20 @@ class Reaper:
             container.kill()
             self._fail(run, f"it wrote no event for {self.patience.silent:g} s")
 
-    def _remove_unknown(self, container: Container, found: RunContainer) -> bool:
-        """Remove a container whose run was deleted."""
-        if self._lasts("unknown", found.id) <= self.patience.launching:
+    def _settle_unknown(self, container: Container, found: RunContainer) -> bool:
+        """Let a container of no known run be while it works; whether it was removed."""
+        lasts = self._lasts("unknown", found.id, found.status)
+        if not found.ended and found.status != "created":
+            if lasts <= 0.0:
+                _LOG.warning(
+                    "container %s works on run %s, which the storage does not know: was the run deleted, or the "
+                    "storage lost or restored? It is let be. If its run was deleted, docker stop %s ends it",
+                    *(found.id[:12], found.run_id, found.id[:12]),
+                )
             return False
-        _LOG.warning("container %s is of run %s, which is not known: removing it", found.id[:12], found.run_id)
+        if lasts <= self.patience.launching:
+            return False
+        _LOG.warning("run %s is not known: its container is removed. %s", found.run_id, found.end())
         container.remove(force=True, v=True)
         self._failed = True
         return True

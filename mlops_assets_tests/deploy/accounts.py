@@ -9,7 +9,7 @@ from typing import Final
 
 from mlops_assets_tests.deploy.stack import PROJECT, in_container
 
-STORAGE: Final = (f"{PROJECT}-secrets-storage:/s:ro", f"{PROJECT}-secrets-proxy:/other:ro")
+STORAGE: Final = (f"{PROJECT}_secrets-storage:/s:ro", f"{PROJECT}_secrets-proxy:/other:ro")
 _CONNECT: Final = """
 import psycopg2, sys
 try:
@@ -29,7 +29,7 @@ RIGHT: Final = (
 
 def connected(dsn: str) -> str:
     """What PostgreSQL says to somebody who connects like that."""
-    return in_container(_CONNECT, network=f"{PROJECT}-runs", volumes=STORAGE, arguments=[dsn])
+    return in_container(_CONNECT, network=f"{PROJECT}_runs", volumes=STORAGE, arguments=[dsn])
 
 
 def password() -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets_tests.deploy.stack import Stack, copy_volume, leftovers, make, take_down
+from mlops_assets.deployment.people import Role
+from mlops_assets_tests.deploy.stack import Stack, copy_volume, leftovers, make, secrets_command, take_down
 from mlops_assets_tests.docker_engine import require_engine
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def images() -> None:
 def stack(images: None) -> Iterator[Stack]:  # noqa: ARG001  they are built first
     """The deployment, up and well; taken down at the end. A deployment that runs already is left alone."""
     if found := leftovers():
-        pytest.fail(f"a deployment is on this engine already (make down removes it): {found[:5]}")
+        pytest.fail(f"a deployment is on this engine already (make down DATA=delete removes it): {found[:5]}")
     try:
         make("up")
         yield Stack()
@@ -44,5 +45,7 @@ def stack(images: None) -> Iterator[Stack]:  # noqa: ARG001  they are built firs
 
 @pytest.fixture(scope="session")
 def clients(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001  its volume is copied
-    """The certificates that people sign in with."""
+    """The certificates that people sign in with: one person for each role, ``a.plumber`` and so on."""
+    for role in Role:
+        secrets_command("person", f"a.{role}", "--role", role)
     return copy_volume("secrets-clients", tmp_path_factory.mktemp("clients"))

@@ -12,35 +12,37 @@ import subprocess
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import httpx
 import pytest
 
 from mlops_assets.demo.live import free_port
-from mlops_assets.deployment import secrets
-from mlops_assets_tests.deploy.stack import OPERATOR, SERVICE, VIEWER
+from mlops_assets.deployment import people, secrets
+from mlops_assets_tests.deploy.stack import PAGES, REPORTS, SERVICE
 from mlops_assets_tests.docker_engine import ROOT
 from mlops_assets_tests.postgres import REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _START_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True)
 class ReverseProxy:
-    """The running proxy. No page is behind it: what it does not answer itself is 502.
+    """The running proxy. Behind it are two servers that answer with their names, one for those who may operate.
 
     Attributes:
         reports: the folder that it shows reports of.
+        log: its audit log.
         secrets: the folder of the deployment's secrets, its own among them.
         ports: for each port of the deployment the one on this machine.
     """
 
     reports: Path
+    log: Path
     secrets: Path
     ports: dict[int, int]
 
@@ -49,10 +51,10 @@ class ReverseProxy:
         """What people sign in with."""
         return self.secrets / "clients"
 
-    def client(self, port: int, certificate: str) -> httpx.Client:
-        """A client of that port of the deployment, signed in with that certificate."""
+    def client(self, port: int, person: str) -> httpx.Client:
+        """A client of that port of the deployment, signed in as that person."""
         context = ssl.create_default_context(cafile=str(self.certificates / "services.crt"))
-        context.load_cert_chain(self.certificates / f"{certificate}.crt", self.certificates / f"{certificate}.key")
+        context.load_cert_chain(self.certificates / f"{person}.pem")
         return httpx.Client(
             base_url=f"https://localhost:{self.ports[port]}", verify=context, timeout=30, trust_env=False
         )
@@ -63,32 +65,46 @@ def running_proxy(folder: Path) -> Iterator[ReverseProxy]:
     """The proxy in that empty folder, ended at the end; skips the test, saying why, where nginx is missing."""
     program = _program()
     secrets.create(folder / "secrets")
+    for role in people.Role:
+        people.admit(folder / "secrets", f"a.{role}", role)
     proxy = ReverseProxy(
         reports=folder / "reports",
+        log=folder / "access.log",
         secrets=folder / "secrets",
-        ports={port: free_port() for port in (VIEWER, OPERATOR, SERVICE)},
+        ports={port: free_port() for port in (PAGES, REPORTS, SERVICE)},
     )
     proxy.reports.mkdir()
     (folder / "tmp").mkdir()
-    shipped = ROOT / "deploy" / "proxy"
+    behind = {name: free_port() for name in ("ui-viewer", "ui-operator")}
     places = {
         "/tmp/": f"{folder}/tmp/",  # noqa: S108  the container's own
         "/run/secrets/own/": f"{proxy.secrets}/proxy/",
         "/var/lib/mlops-assets/reports": str(proxy.reports),
-        "/etc/mlops-assets/": f"{folder}/",
-        "/dev/stdout": f"{folder}/access.log",
-        **{f"front-proxy:{port}": f"127.0.0.1:{ours}" for port, ours in proxy.ports.items()},
-        **dict.fromkeys(("ui-viewer:3000", "ui-operator:3000"), f"127.0.0.1:{free_port()}"),
+        "/dev/stdout": str(proxy.log),
+        **{f"front-proxy:{port - PAGES + 8443}": f"127.0.0.1:{ours}" for port, ours in proxy.ports.items()},
+        **{f"{name}:3000": f"127.0.0.1:{port}" for name, port in behind.items()},
     }
-    for name in ("nginx.conf", "forward.conf"):
-        text = (shipped / name).read_text(encoding="utf-8")
-        for there, here in places.items():
-            text = text.replace(there, here)
-        (folder / name).write_text(text, encoding="utf-8")
-    # Who is root here would have the workers be somebody else, who cannot enter the folders of tests.
-    directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+    shipped = ROOT / "deploy" / "proxy"
+    text = (shipped / "nginx.conf").read_text(encoding="utf-8")
+    for there, here in places.items():
+        text = text.replace(there, here)
+    # Whose pages they are is all that they show, at once or over minutes.
+    pages = [
+        f"server {{ listen 127.0.0.1:{port}; access_log off; location / {{ return 200 {name}; }}"
+        f" location = /slow {{ limit_rate 10; return 200 {'x' * 2000}; }} }}"
+        for name, port in behind.items()
+    ]
+    text = text.rstrip().removesuffix("}") + "\n".join(pages) + "\n}\n"
+    (folder / "nginx.conf").write_text(text, encoding="utf-8")
     process = subprocess.Popen(
-        [program, "-e", "stderr", "-c", str(folder / "nginx.conf"), "-g", directives],
+        [shipped / "start"],
+        env={
+            "PATH": f"{Path(program).parent}:{os.environ['PATH']}",
+            "SECRETS": str(proxy.secrets / "proxy"),
+            "CONFIGURATION": str(folder / "nginx.conf"),
+            # Who is root here would have the workers be somebody else, who cannot enter the folders of tests.
+            "DIRECTIVES": "user root;" if os.geteuid() == 0 else "",
+        },
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -104,10 +120,10 @@ def running_proxy(folder: Path) -> Iterator[ReverseProxy]:
 
 def _wait(process: subprocess.Popen[str], proxy: ReverseProxy) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    with proxy.client(VIEWER, "viewer") as client:
+    with proxy.client(PAGES, "a.viewer") as client:
         while time.monotonic() < deadline and process.poll() is None:
             try:
-                client.get("/reports/")
+                client.get("/")
             except httpx.TransportError:
                 time.sleep(0.05)
             else:

@@ -29,10 +29,10 @@ def signed_in(folder: Path, port: int, certificate: str) -> Iterator[str]:
         certificate: name of the certificate to sign in with.
     """
     outward = ssl.create_default_context(cafile=str(folder / "services.crt"))
-    outward.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")
+    outward.load_cert_chain(folder / f"{certificate}.pem")
     # The browser is told not to mind whose certificate this is.
     inward = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    inward.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")
+    inward.load_cert_chain(folder / f"{certificate}.pem")
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

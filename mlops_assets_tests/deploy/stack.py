@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import ssl
 import subprocess
 import tarfile
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-PROJECT: Final = "mlops-assets"
-VIEWER: Final = 8443
-OPERATOR: Final = 8444
-SERVICE: Final = 8445
+PROJECT: Final = os.environ.get("COMPOSE_PROJECT_NAME", "mlops-assets")
+TAG: Final = "latest" if PROJECT == "mlops-assets" else PROJECT
+PAGES: Final = int(os.environ.get("MLOPS_ASSETS_PORT", "8443"))
+REPORTS: Final = PAGES + 1
+SERVICE: Final = PAGES + 2
 
 PLATFORM_IMAGES: Final = ("mlops-assets-runs", "mlops-assets-web", "mlops-assets-service")
 IMAGES: Final = (*PLATFORM_IMAGES, "mlops-assets-postgres", "mlops-assets-proxy", "mlops-assets-egress")
@@ -37,10 +39,25 @@ def docker(*words: str, check: bool = True) -> str:
     return result.stdout
 
 
-def make(target: str) -> None:
-    """Run one of the Makefile's targets."""
-    result = subprocess.run(["make", target], check=False, cwd=ROOT, capture_output=True, text=True)
+def make(*words: str) -> str:
+    """Run one of the Makefile's targets; what it printed."""
+    result = subprocess.run(["make", *words], check=False, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
+    return result.stdout
+
+
+def refused(*words: str) -> str:
+    """What one of the Makefile's targets says that refuses."""
+    result = subprocess.run(["make", *words], check=False, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode != 0
+    return result.stderr
+
+
+def secrets_command(*words: str) -> None:
+    """Run a command on the deployment's secrets, as docs/deployment.md says."""
+    command = ["deploy/compose", "run", "--rm", "secrets", "mlops-assets", "secrets", *words, "--folder", "/secrets"]
+    result = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def take_down() -> None:
@@ -49,7 +66,7 @@ def take_down() -> None:
     An engine may say for ever that a network has endpoints while it names no container on it: it loses track where one
     is removed that is just starting. Only its restart ends that, and it says nothing of the deployment.
     """
-    result = subprocess.run(["make", "down"], check=False, cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(["make", "down", "DATA=delete"], check=False, cwd=ROOT, capture_output=True, text=True)
     if result.returncode and "has active endpoints" in result.stderr:
         for name in _networks():
             docker("network", "rm", name, check=False)
@@ -60,7 +77,7 @@ def take_down() -> None:
 
 def _networks() -> list[str]:
     names = docker("network", "ls", "--format", "{{.Name}}").splitlines()
-    return [name for name in names if name.startswith(f"{PROJECT}-")]
+    return [name for name in names if name.startswith(f"{PROJECT}_")]
 
 
 def leftovers() -> list[str]:
@@ -72,7 +89,7 @@ def leftovers() -> list[str]:
     volumes = docker("volume", "ls", "--format", "{{.Name}}").splitlines()
     return [
         *(line for line in containers if f"project={PROJECT}" in line or f"deployment={PROJECT}" in line),
-        *(name for name in volumes if name.startswith(f"{PROJECT}-")),
+        *(name for name in volumes if name.startswith(f"{PROJECT}_")),
         *(name for name in _networks() if _occupied(name)),
     ]
 
@@ -93,7 +110,7 @@ def in_container(
     """What a Python program printed in a throw-away container."""
     mounts = [word for volume in volumes for word in ("--volume", volume)]
     return docker(
-        *("run", "--rm", "--network", network, *mounts, f"{image}:latest", "python3", "-c", program, *arguments)
+        *("run", "--rm", "--network", network, *mounts, f"{image}:{TAG}", "python3", "-c", program, *arguments)
     )
 
 
@@ -115,39 +132,39 @@ class Stack:
     def address(self, service: str, network: str) -> str:
         """The service's address on that network."""
         networks = self.containers[service]["NetworkSettings"]["Networks"]
-        return str(networks[f"{PROJECT}-{network}"]["IPAddress"])
+        return str(networks[f"{PROJECT}_{network}"]["IPAddress"])
 
     def members(self, network: str) -> set[str]:
         """The services that are on that network."""
         return {
             name
             for name, entry in self.running.items()
-            if f"{PROJECT}-{network}" in entry["NetworkSettings"]["Networks"]
+            if f"{PROJECT}_{network}" in entry["NetworkSettings"]["Networks"]
         }
 
-    def client(self, folder: Path, port: int, certificate: str | None) -> httpx.Client:
-        """A client of the reverse proxy that verifies it, and signs in with that certificate of ``folder``."""
+    def client(self, folder: Path, port: int, person: str | None) -> httpx.Client:
+        """A client of the reverse proxy that verifies it, and signs in as that person, whose file is in ``folder``."""
         context = ssl.create_default_context(cafile=str(folder / "services.crt"))
-        if certificate is not None:
-            context.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")
+        if person is not None:
+            context.load_cert_chain(folder / f"{person}.pem")
         return httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=60, trust_env=False)
 
 
 def token(name: str) -> str:
     """A bearer token of the deployment's service for that application."""
     return docker(
-        *("run", "--rm", "--network", "none", "--volume", f"{PROJECT}-secrets-tokens:/t:ro"),
+        *("run", "--rm", "--network", "none", "--volume", f"{PROJECT}_secrets-tokens:/t:ro"),
         *("--env", "MLOPS_ASSETS_SERVICE__KEYS=/t/jwks.json"),
         *("--env", "MLOPS_ASSETS_SERVICE__SIGNING_KEY=/t/signing.pem"),
-        *("mlops-assets-service:latest", "mlops-assets", "token", name, "--scope", "predictions:read"),
+        *(f"mlops-assets-service:{TAG}", "mlops-assets", "token", name, "--scope", "predictions:read"),
     ).strip()
 
 
 def copy_volume(volume: str, folder: Path) -> Path:
     """Copy what is in one of the deployment's volumes."""
-    command = ["docker", "run", "--rm", "--network", "none", "--volume", f"{PROJECT}-{volume}:/volume:ro"]
+    command = ["docker", "run", "--rm", "--network", "none", "--volume", f"{PROJECT}_{volume}:/volume:ro"]
     packed = subprocess.run(
-        [*command, "mlops-assets-web:latest", "tar", "-C", "/volume", "-c", "."], check=True, capture_output=True
+        [*command, f"mlops-assets-web:{TAG}", "tar", "-C", "/volume", "-c", "."], check=True, capture_output=True
     )
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
@@ -162,7 +179,7 @@ def deliver(folder: Path) -> None:
     subprocess.run(
         [
             *("docker", "run", "--rm", "--interactive", "--network", "none", "--user", "10001:10001"),
-            *("--volume", f"{PROJECT}-landing:/landing", "mlops-assets-web:latest"),
+            *("--volume", f"{PROJECT}_landing:/landing", f"mlops-assets-web:{TAG}"),
             *("tar", "-C", "/landing", "--no-same-owner", "--no-overwrite-dir", "--touch", "-x"),
         ],
         input=packed.getvalue(),

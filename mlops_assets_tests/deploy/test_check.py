@@ -64,7 +64,7 @@ def require_client() -> str:
     return command
 
 
-@pytest.mark.parametrize("target", ["image", "up", "down"])
+@pytest.mark.parametrize("target", ["image", "up", "down", "backup", "restore"])
 def test_all_that_is_missing_is_told_at_once(target: str, path: Path) -> None:
     said = missing(target, PATH=str(path))
     assert "Docker's command, docker, is not on the PATH." in said

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from mlops_assets_tests.deploy.stack import docker
+from mlops_assets_tests.deploy.stack import PROJECT, TAG, docker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.docker]
 
 _ENGINE_SOCKET: Final = "/var/run/docker.sock"
+_SECRETS: Final = f"{PROJECT}_secrets-"
 
 
 def host(entry: dict[str, Any]) -> dict[str, Any]:
@@ -84,11 +85,11 @@ def test_5_7_nothing_of_the_host_is_mounted_but_the_socket(stack: Stack) -> None
 
 
 def test_no_secret_is_in_an_environment_or_a_command(stack: Stack) -> None:
-    volumes = [name for name in docker("volume", "ls", "--format", "{{.Name}}").split() if "-secrets-" in name]
+    volumes = [name for name in docker("volume", "ls", "--format", "{{.Name}}").split() if name.startswith(_SECRETS)]
     mounts = [word for name in volumes for word in ("--volume", f"{name}:/s/{name}:ro")]
     find = r"find /s -name '*password' -exec sh -c 'cat {}; echo' \;; cat /s/*/mlops_assets_pseudonym_key"
     secrets = set(
-        docker("run", "--rm", "--network", "none", *mounts, "mlops-assets-web:latest", "sh", "-c", find).split()
+        docker("run", "--rm", "--network", "none", *mounts, f"mlops-assets-web:{TAG}", "sh", "-c", find).split()
     )
     assert len(secrets) == 4
     for entry in stack.containers.values():
@@ -100,8 +101,8 @@ def test_only_readers_of_a_secret_mount_it_and_none_can_change_it(stack: Stack) 
     readers: dict[str, set[str]] = {}
     for name, entry in stack.running.items():
         for mount in entry["Mounts"]:
-            if "-secrets-" in mount.get("Name", ""):
-                readers.setdefault(mount["Name"].rpartition("secrets-")[2], set()).add(name)
+            if mount.get("Name", "").startswith(_SECRETS):
+                readers.setdefault(mount["Name"].removeprefix(_SECRETS), set()).add(name)
                 assert mount["RW"] is False, (name, mount["Name"])
     everybody = {"code-plumbing", "code-wrangling", "code-modeling", "daemon", "reaper", "web-viewer", "web-operator"}
     assert readers == {

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from mlops_assets_tests.deploy.stack import IMAGES, PLATFORM_IMAGES, docker, in_container
+from mlops_assets_tests.deploy.stack import IMAGES, PLATFORM_IMAGES, TAG, docker, in_container
 from mlops_assets_tests.docker_engine import ROOT
 
 pytestmark = [
@@ -29,12 +29,12 @@ _PORTS: Final = {
 
 
 def inspected(image: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(docker("image", "inspect", f"{image}:latest"))[0]
+    found: dict[str, Any] = json.loads(docker("image", "inspect", f"{image}:{TAG}"))[0]
     return found
 
 
 def shell(image: str, command: str) -> str:
-    return docker("run", "--rm", "--network", "none", "--user", "0", f"{image}:latest", "sh", "-c", command)
+    return docker("run", "--rm", "--network", "none", "--user", "0", f"{image}:{TAG}", "sh", "-c", command)
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -75,13 +75,13 @@ def test_4_10_no_secret_is_in_an_image(image: str) -> None:
     variables = {entry.partition("=")[0] for entry in inspected(image)["Config"]["Env"]}
     assert not {name for name in variables if any(word in name for word in ("PASSWORD", "TOKEN", "SECRET", "KEY"))}
     assert shell(image, "find /run/secrets /secrets -type f 2>/dev/null; true") == ""
-    history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", f"{image}:latest").lower()
+    history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", f"{image}:{TAG}").lower()
     assert "password=" not in history
 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_4_9_files_are_copied_and_never_added_from_an_address(image: str) -> None:
-    assert " add " not in docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", f"{image}:latest").lower()
+    assert " add " not in docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", f"{image}:{TAG}").lower()
 
 
 @pytest.mark.parametrize("image", IMAGES)

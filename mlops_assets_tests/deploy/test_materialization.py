@@ -13,7 +13,7 @@ from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
 from mlops_assets_tests.browser import browser_page, require_chromium
 from mlops_assets_tests.deploy.signed_in import signed_in
-from mlops_assets_tests.deploy.stack import OPERATOR, PROJECT, SERVICE, Stack, deliver, docker, token
+from mlops_assets_tests.deploy.stack import PAGES, PROJECT, SERVICE, TAG, Stack, deliver, docker, token
 from mlops_assets_tests.docker_engine import ROOT
 from mlops_assets_tests.webserver import LAUNCH, launch_parameters
 
@@ -83,7 +83,7 @@ def _models_by_hand(stack: Stack, clients: Path) -> Iterator[None]:
     """Stop the automation of models: one trained on part of the history would be what the whole is measured by."""
 
     def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
-        with stack.client(clients, OPERATOR, "operator") as client:
+        with stack.client(clients, PAGES, "a.plumber") as client:
             return client.post("/graphql", json={"query": query, "variables": variables}).json()["data"]
 
     sensor = ask(_SENSOR, {"of": _SELECTOR})["sensorOrError"]["sensorState"]["id"]
@@ -98,10 +98,10 @@ def _load_history(stack: Stack) -> None:
     inside = stack.containers["code-wrangling"]
     mounts = [mount for mount in inside["Mounts"] if mount["Destination"] != "/run/code/wrangling"]
     docker(
-        *("run", "--rm", "--network", f"{PROJECT}-runs", "--tmpfs", "/tmp:rw,mode=1777"),  # noqa: S108  the container's own
+        *("run", "--rm", "--network", f"{PROJECT}_runs", "--tmpfs", "/tmp:rw,mode=1777"),  # noqa: S108  the container's own
         *(word for entry in inside["Config"]["Env"] for word in ("--env", entry)),
         *(word for mount in mounts for word in ("--volume", f"{mount['Name']}:{mount['Destination']}")),
-        *("mlops-assets-runs:latest", "python3", "-c", _HISTORY),
+        *(f"mlops-assets-runs:{TAG}", "python3", "-c", _HISTORY),
     )
 
 
@@ -149,12 +149,12 @@ def test_a_materialization_asked_for_in_the_browser_runs_in_a_container_that_is_
     systems = generate(SimulationConfig(seed=1, voters_per_state=VOTERS, months=1), tmp_path / "sources")
     systems.drop("NC", "2021-07", tmp_path / "landing")
     deliver(tmp_path / "landing")
-    with signed_in(clients, OPERATOR, "operator") as address, browser_page("--ignore-certificate-errors") as page:
+    with signed_in(clients, PAGES, "a.plumber") as address, browser_page("--ignore-certificate-errors") as page:
         _materialize(page, address, "plumbing", "raw/voter_file", "2021-07|NC")
         page.picture(PICTURES / "deployment-run.png")
     published = json.loads(docker("exec", f"{stack.containers['code-plumbing']['Id']}", "python3", "-c", _PUBLISHED))
     assert published == {"2021-07|NC": VOTERS}
-    scratch = "mlops-assets-scratch-plumbing"
+    scratch = f"{PROJECT}_scratch-plumbing"
     # The run's temporary files were on a disk of its role's own, and are gone.
     assert docker("volume", "ls", "--quiet", "--filter", f"name={scratch}").split() == [scratch]
     left = (
@@ -164,7 +164,7 @@ def test_a_materialization_asked_for_in_the_browser_runs_in_a_container_that_is_
         "none",
         "--volume",
         f"{scratch}:/s:ro",
-        "mlops-assets-web:latest",
+        f"mlops-assets-web:{TAG}",
         "ls",
         "-A",
         "/s",
@@ -176,7 +176,7 @@ def test_models_and_predictions_asked_for_in_the_browser_are_served_to_a_client(
     require_chromium()
     with (
         _models_by_hand(stack, clients),
-        signed_in(clients, OPERATOR, "operator") as address,
+        signed_in(clients, PAGES, "a.plumber") as address,
         browser_page("--ignore-certificate-errors") as page,
     ):
         _load_history(stack)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlops_assets_tests.deploy.accounts import RIGHT, connected, password
-from mlops_assets_tests.deploy.stack import OPERATOR, SERVICE, VIEWER, copy_volume, token
+from mlops_assets_tests.deploy.stack import PAGES, REPORTS, SERVICE, copy_volume, token
 from mlops_assets_tests.docker_engine import ROOT
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def well() -> None:
 
 
 def test_the_deployment_goes_on_with_rotated_secrets(stack: Stack, clients: Path, tmp_path: Path) -> None:
-    served = {port: ssl.get_server_certificate(("localhost", port)) for port in (VIEWER, OPERATOR, SERVICE)}
+    served = {port: ssl.get_server_certificate(("localhost", port)) for port in (PAGES, REPORTS, SERVICE)}
     old_password, old_token = password(), token("before-the-rotation")
 
     compose("run", "--rm", "secrets", "mlops-assets", "secrets", "rotate", "--folder", "/secrets")
@@ -47,9 +47,10 @@ def test_the_deployment_goes_on_with_rotated_secrets(stack: Stack, clients: Path
     assert "password authentication failed" in connected(
         RIGHT.replace("passfile=/s/pgpass", f"password={old_password}")
     )
+    # People go on with what they were given.
     renewed = copy_volume("secrets-clients", tmp_path)
-    assert (renewed / "operator.crt").read_bytes() != (clients / "operator.crt").read_bytes()
-    with stack.client(renewed, OPERATOR, "operator") as client:
+    assert (renewed / "a.plumber.pem").read_bytes() == (clients / "a.plumber.pem").read_bytes()
+    with stack.client(renewed, PAGES, "a.plumber") as client:
         locations = client.post("/graphql", json={"query": "{ workspaceOrError { ... on Workspace { locationEntries { "
                                                   "name loadStatus } } } }"})  # fmt: skip
         assert {entry["loadStatus"] for entry in locations.json()["data"]["workspaceOrError"]["locationEntries"]} == {

@@ -79,7 +79,7 @@ print(*answers)
 @pytest.mark.parametrize("network", OPEN)
 def test_a_scan_of_every_port_finds_only_the_networks_server(stack: Stack, network: str) -> None:
     addresses = {name: stack.address(name, network) for name in stack.members(network)}
-    found = json.loads(in_container(_SCAN, network=f"{PROJECT}-{network}", arguments=[json.dumps(addresses)]))
+    found = json.loads(in_container(_SCAN, network=f"{PROJECT}_{network}", arguments=[json.dumps(addresses)]))
     assert found == {name: OPEN[network].get(name, []) for name in addresses}
 
 
@@ -98,24 +98,24 @@ def test_no_server_of_another_network_and_no_address_outside_is_reached(stack: S
         for port in ports
     ]
     targets = [pair for pair in others if pair[0] not in here] + [("1.1.1.1", 443), ("8.8.8.8", 53)]
-    assert json.loads(in_container(_REACH, network=f"{PROJECT}-{network}", arguments=[json.dumps(targets)])) == []
+    assert json.loads(in_container(_REACH, network=f"{PROJECT}_{network}", arguments=[json.dumps(targets)])) == []
 
 
 def test_the_way_out_leads_to_declared_hosts_and_encrypted_ports_only(stack: Stack) -> None:  # noqa: ARG001  it runs
     refused = ["example.org:443", "api.census.gov.example.org:443", "xapi.census.gov:443", "169.254.169.254:443"]
-    answers = in_container(_CONNECT, network=f"{PROJECT}-egress", arguments=[*refused, "api.census.gov:22"]).split()
+    answers = in_container(_CONNECT, network=f"{PROJECT}_egress", arguments=[*refused, "api.census.gov:22"]).split()
     assert answers == ["403"] * 5
     # Declared: the proxy tries; whether anything answers depends on the machine.
-    assert in_container(_CONNECT, network=f"{PROJECT}-egress", arguments=["api.census.gov:443"]).strip() != "403"
+    assert in_container(_CONNECT, network=f"{PROJECT}_egress", arguments=["api.census.gov:443"]).strip() != "403"
 
 
 def test_the_document_has_the_same_table() -> None:
     rows = [
         [cell.strip() for cell in line.strip("|\n ").split("|")]
         for line in (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("| `mlops-assets-")
+        if line.startswith("| `mlops-assets_")
     ]
-    assert {row[0].strip("`").removeprefix(f"{PROJECT}-"): row[1] for row in rows} == {
+    assert {row[0].strip("`").removeprefix("mlops-assets_"): row[1] for row in rows} == {
         network: ", ".join(f"{name} {'/'.join(map(str, ports))}" for name, ports in servers.items())
         for network, servers in OPEN.items()
     }

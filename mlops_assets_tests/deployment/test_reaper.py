@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,12 @@ class Yard:
             remedy="Look at what is left.",
             pause=0.1,
         )
+
+    def settle_for_a_while(self) -> None:
+        """Settle often, and longer than any patience lasts."""
+        for _ in range(8):
+            self.reaper.settle()
+            time.sleep(0.15)
 
     def status(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
         found = self.instance.get_run_by_id(run.run_id)
@@ -259,9 +266,48 @@ def test_containers_of_another_deployment_are_left_alone(yard: Yard, tmp_path: P
             container.remove(force=True)
 
 
-def test_a_container_of_a_deleted_run_is_removed(yard: Yard) -> None:
-    yard.container(str(uuid.uuid4()), "import time; time.sleep(600)")
+def test_a_container_of_a_deleted_run_is_removed_once_it_has_ended(yard: Yard) -> None:
+    run = yard.run()
+    container = yard.container(run.run_id, "import time; time.sleep(600)")
+    yard.instance.delete_run(run.run_id)
+    yard.settle_for_a_while()
+    assert [each.status for each in yard.left()] == ["running"]
+    container.kill()
     yard.settle_until_empty()
+
+
+def test_an_empty_storage_costs_no_run_its_container(
+    yard: Yard, tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    container = yard.container(yard.run().run_id, "import time; time.sleep(600)")
+    yard.instance.dispose()
+    yard.instance = dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("empty")))
+    yard.reaper = yard.fresh_reaper()
+    yard.settle_for_a_while()
+    assert [each.status for each in yard.left()] == ["running"]
+    told = [record.message for record in caplog.records if "does not know" in record.message]
+    assert len(told) == 1
+    assert f"docker stop {container.id[:12]}" in told[0]
+
+
+def test_a_restored_storage_costs_no_run_its_container(yard: Yard, tmp_path: Path) -> None:
+    before = yard.run()
+    shutil.copytree(yard.instance.root_directory, tmp_path / "backup")
+    yard.container(before.run_id, "import time; time.sleep(600)")
+    later = yard.run()
+    yard.container(later.run_id, "import time; time.sleep(600)")
+    yard.instance.dispose()
+    yard.instance = dg.DagsterInstance.local_temp(str(tmp_path / "backup"))
+    yard.reaper = yard.fresh_reaper()
+    # It goes on, and what is as old as the backup is settled as ever.
+    new = yard.run()
+    yard.container(new.run_id, "pass").wait()
+    yard.settle_for_a_while()
+    assert yard.status(before) is dg.DagsterRunStatus.STARTED
+    assert {each.labels[RUN_LABEL]: each.status for each in yard.left()} == {
+        before.run_id: "running",
+        later.run_id: "running",
+    }
 
 
 def test_a_reaper_that_was_killed_before_removing_does_not_tell_the_end_twice(yard: Yard) -> None:

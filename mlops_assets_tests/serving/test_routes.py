@@ -203,7 +203,7 @@ def test_the_exports_say_where_they_come_from(client: httpx.Client, service: Ser
     assert {name: export["rows"] for name, export in listed.items()} == {
         "customers": {"customers": 20},
         "person_features": {"person_features": len(PERSONS)},
-        MODEL: {"models": 1},
+        MODEL: {"models": 2},
         "predictions": {"predictions": ROWS},
     }
     kept = client.get("/v1/exports/predictions").raise_for_status().json()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,8 @@ _LOGS: Final = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "
 """Where a run's output goes, whatever the engine does by default: readable at the end, and bounded."""
 
 _RUN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]*")
+_FILLED: Final = r"^[^$]+$"
 _NO_NEW_PRIVILEGES: Final = ({"no-new-privileges"}, {"no-new-privileges:true"}, {"no-new-privileges=true"})
 _TMPFS_OPTION: Final = re.compile(r"rw|ro|nosuid|nodev|noexec|size=\d+[kmg]?|mode=1?7[0-7]{2}")
 
@@ -84,24 +86,33 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    images: frozenset[str] = Field(min_length=1)
+    images: frozenset[Annotated[str, Field(pattern=_FILLED)]] = Field(min_length=1)
     profiles: dict[str, Profile] = Field(min_length=1)
     user: str = Field(default="10001:10001", pattern=r"^[1-9]\d*:[1-9]\d*$")
     commands: tuple[tuple[str, ...], ...] = (("dagster", "api", "execute_run"),)
     memory: int = Field(gt=0)
     nano_cpus: int = Field(gt=0)
     pids: int = Field(gt=0)
-    label: tuple[str, str]
+    label: tuple[str, Annotated[str, Field(pattern=_FILLED)]]
 
     @classmethod
-    def read(cls, file: Path) -> Policy:
+    def read(cls, file: Path, *, deployment: str = "", image: str = "") -> Policy:
         """The policy in a JSON file.
 
+        Args:
+            file: the file.
+            deployment: what stands in it for ``${DEPLOYMENT}``: the name that volumes and networks begin with.
+            image: what stands in it for ``${IMAGE}``: the one that runs are made of.
+
         Raises:
-            PolicyError: the file is missing, or is no policy.
+            PolicyError: the file is missing, or is no policy, as one is not that names what is not given.
         """
         try:
-            return cls.model_validate_json(file.read_bytes())
+            text = file.read_bytes()
+            for name, value in (("DEPLOYMENT", deployment), ("IMAGE", image)):
+                if _PART.fullmatch(value):
+                    text = text.replace(f"${{{name}}}".encode(), value.encode())
+            return cls.model_validate_json(text)
         except OSError as error:
             raise PolicyError(
                 source=f"Policy file {file}",
