@@ -70,8 +70,12 @@ class Export:
 
     @property
     def unaltered(self) -> bool:
-        """Whether the data file is as it was verified: a write to it, by whatever name, is seen in its times."""
-        return _state_of(self._file) == self._state
+        """Whether the data file is as it was verified: a write to it, by whatever name, is seen in its times.
+
+        That it was deleted changes the time of its state as well, and nothing in it: who reads it has it still.
+        """
+        now = _state_of(self._file)
+        return now == self._state or (now[:2] == self._state[:2] and not os.fstat(self._file).st_nlink)
 
     def close(self) -> None:
         """Close the connections and the file."""

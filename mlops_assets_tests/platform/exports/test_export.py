@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -343,3 +344,20 @@ def test_only_one_batch_is_held_at_a_time(tmp_path: Path) -> None:
     assert manifest.tables["items"].rows == size * count
     # All rows as Python values take about 200 bytes each.
     assert peak < size * count * 200 / 4
+
+
+def test_a_file_that_was_written_to_is_told_from_one_that_was_deleted(tmp_path: Path) -> None:
+    first = write_export(tmp_path, {"rows": pa.table({"a": [1]})}, {}, keep=1)
+    with open_export(tmp_path) as deleted:
+        write_export(tmp_path, {"rows": pa.table({"a": [2]})}, {}, keep=1)
+        assert not (tmp_path / first.export_id).exists()
+        assert deleted.unaltered
+        assert deleted.connection.execute("SELECT a FROM rows").fetchone() == (1,)
+    with open_export(tmp_path) as written:
+        data = tmp_path / written.manifest.export_id / "data.sqlite"
+        times = data.stat()
+        with data.open("r+b") as file:
+            file.write(file.read(1))
+        # Whoever sets the time of the content back leaves the time of the file's state.
+        os.utime(data, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert not written.unaltered
