@@ -17,7 +17,7 @@ RUN echo 'mlops:x:10001:10001::/var/lib/mlops-assets:/usr/sbin/nologin' >>/etc/p
       "$home/lakes/restricted" "$home/lakes/restricted/data" "$home/lakes/curated" "$home/lakes/curated/data" \
  && install -d -m 0700 -o 10001 -g 10001 "$home/errors" "$home/scratch" /run/docker-proxy /run/docker-proxy/launch /run/docker-proxy/end \
       /run/docker-proxy/reap /run/code /run/code/plumbing /run/code/wrangling \
-      /run/code/modeling /run/secrets /run/secrets/storage /run/secrets/own /secrets \
+      /run/code/modeling /run/service /run/secrets /run/secrets/storage /run/secrets/own /secrets \
  && for reader in authority clients tokens postgres proxy service storage plumbing wrangling modeling reaper; do \
       install -d -m 0700 -o 10001 -g 10001 "/secrets/$reader"; done \
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
@@ -44,7 +44,7 @@ RUN python3 -m venv /opt/mlops-assets \
 
 FROM dependencies AS service-dependencies
 RUN python3 /build/slim.py \
-      --keep litestar uvicorn httptools uvloop msgspec numpy onnx onnxruntime prometheus-client pyarrow 'pyjwt[crypto]' pydantic-settings \
+      --keep litestar uvicorn h11 httptools uvloop msgspec numpy onnx onnxruntime prometheus-client pyarrow 'pyjwt[crypto]' pydantic-settings \
         typer rich \
       --compile litestar litestar.openapi uvicorn uvloop httptools msgspec jwt cryptography.x509 pydantic_settings onnx onnxruntime pyarrow.compute \
         typer rich.console rich.table
@@ -136,14 +136,11 @@ LABEL org.opencontainers.image.title="mlops-assets service" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.source="${SOURCE}"
-# On loopback the service makes a certificate of its own.
-ENV HEALTH_URL=https://127.0.0.1:8089/health/live \
-    SSL_CERT_FILE=/var/lib/mlops-assets/tls/authority.crt
 USER 10001:10001
 WORKDIR /var/lib/mlops-assets
-EXPOSE 8089
+# On the socket behind an edge; whoever runs the image otherwise has a check of their own.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=3 \
-  CMD ["python3", "-I", "-S", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=4)"]
+  CMD ["python3", "-I", "-S", "-c", "import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(4); s.connect('/run/service/service.sock'); s.sendall(b'GET /health/live HTTP/1.1\\r\\nHost: service\\r\\nConnection: close\\r\\n\\r\\n'); assert b' 200 ' in s.recv(64)"]
 CMD ["mlops-assets", "serve"]
 COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
 ARG COMMIT=unknown

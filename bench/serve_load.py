@@ -72,6 +72,7 @@ class Program:
         environment: variables beside this process's own.
         folder: where it runs and writes its log.
         authority: certificate authority of a server that speaks TLS; ``None`` for plain HTTP.
+        edge: command of the nginx in front of it, which is started with it; ``None`` where it is asked itself.
         value: finds the number in an answer that every server must give to the first question.
     """
 
@@ -85,10 +86,12 @@ class Program:
     headers: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     authority: Path | None = None
+    edge: list[str] | None = None
     start_seconds: float = field(default=0.0, init=False)
     first_value: float = field(default=0.0, init=False)
     """The number in its answer to the first question."""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    nginx: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,8 @@ class Program:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+            if self.edge is not None:
+                self.nginx = subprocess.Popen(self.edge, stdout=log, stderr=subprocess.STDOUT)
         with contextlib.ExitStack() as ended_if_it_fails:
             ended_if_it_fails.push(self)
             wait_for_process(
@@ -117,6 +122,9 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.nginx is not None:
+            self.nginx.terminate()
+            self.nginx.wait()
         if self.process is None:
             return
         self.process.send_signal(signal.SIGTERM)
@@ -137,12 +145,12 @@ class Program:
         return None if self.authority is None else ssl.create_default_context(cafile=str(self.authority))
 
     def pss_mib(self) -> float:
-        """Memory of it and its children, MiB; pages shared by several processes count once (PSS)."""
-        return sum(_pss_kib(each) for each in _tree(self._process_id)) / 1024
+        """Memory of it, its children and its edge, MiB; pages shared by several processes count once (PSS)."""
+        return sum(_pss_kib(each) for each in self._processes) / 1024
 
     def cpu_seconds(self) -> float:
-        """Processor time that it and its children have used."""
-        return sum(_ticks(each) for each in _tree(self._process_id)) / os.sysconf("SC_CLK_TCK")
+        """Processor time that it, its children and its edge have used."""
+        return sum(_ticks(each) for each in self._processes) / os.sysconf("SC_CLK_TCK")
 
     def _answers(self) -> bool:
         kind, others = http.client.HTTPConnection, {}
@@ -165,10 +173,11 @@ class Program:
         raise LoadError(f"{self.name} answers {answer.status}: {text[:500]!r}")
 
     @property
-    def _process_id(self) -> int:
+    def _processes(self) -> list[int]:
         if self.process is None:
             raise LoadError(f"{self.name} was not started.")
-        return self.process.pid
+        edge = [] if self.nginx is None else _tree(self.nginx.pid)
+        return [*_tree(self.process.pid), *edge]
 
 
 def saturation(program: Program, *, connections: int, seconds: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The servers that are compared: this service with all its security or on plain loopback, and its peers.
+"""The servers that are compared: this service behind its edge or on loopback, and its peers.
 
 Put here how each is started and asked, and the model and rows that they all have. Keep out measuring (``serve_load``).
 """
@@ -6,6 +6,7 @@ Put here how each is started and asked, and the model and rows that they all hav
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from mlops_assets.modeling.fitting import fit_probability, model_record
 from mlops_assets.modeling.terms import Number
 from mlops_assets.platform.exports.export import write_export
 from mlops_assets.platform.security.model_keys import signing_key
-from mlops_assets.platform.settings import Settings
+from mlops_assets.platform.settings import ServiceSettings, Settings
 from mlops_assets.scoring.signatures import signed
+from mlops_assets.serving.edge import edge_configuration
 from mlops_assets.serving.exports import models, person_features
 from mlops_assets.serving.identity.credentials import create_service_keys, issue_service_token
 from mlops_assets.serving.identity.scopes import Scope
@@ -42,6 +44,7 @@ INFER = f"/v2/models/{MODEL}/infer"
 COLUMNS = ("age", "years_registered", "presidential", "voted_last", "voted_second_last", "voted_third_last", "place")
 TRAINING_ROWS, ASKED_ROWS = 20_000, 100
 PARTIES = ("DEM", "REP", "UNA")
+OURS, FRAMEWORK = "ours, behind the edge", "FastAPI, same edge"
 _BATCH_ROWS = 50_000
 
 
@@ -110,30 +113,30 @@ def persons(rows: int) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(batch(0).schema, map(batch, range(0, rows, _BATCH_ROWS)))
 
 
-def our_inference(home: Home, *, plain: bool) -> Program:
+def our_inference(home: Home, *, edge: bool) -> Program:
     """This service, asked for scores."""
-    return _ours(home, INFER, protocol_bodies(), _score, plain=plain)
+    return _ours(home, INFER, protocol_bodies(), _score, edge=edge)
 
 
-def our_look_up(home: Home, tokens: list[str], *, plain: bool) -> Program:
+def our_look_up(home: Home, tokens: list[str], *, edge: bool) -> Program:
     """This service, asked for one person's features at a time."""
     bodies = [json.dumps({"state": "NC", "person_tokens": [token]}) for token in tokens]
-    return _ours(home, "/v1/features/lookup", bodies, lambda answer: float(answer["features"][0]["age"]), plain=plain)
+    return _ours(home, "/v1/features/lookup", bodies, lambda answer: float(answer["features"][0]["age"]), edge=edge)
 
 
-def _ours(home: Home, path: str, bodies: list[str], value: Callable[[Any], float], *, plain: bool) -> Program:
-    """This service as its command starts it: token, limits, audit trail and figures always, TLS unless plain.
+def _ours(home: Home, path: str, bodies: list[str], value: Callable[[Any], float], *, edge: bool) -> Program:
+    """This service as its command starts it: TLS, token, limits, audit trail and figures always.
 
-    The limits are in force, and so high that they refuse nothing.
+    Behind its edge, as it is deployed, or alone on loopback. The limits are in force, and so high that they refuse
+    nothing.
     """
-    port = free_port()
-    values = {"PORT": port, "RATE_PER_SECOND": 1_000_000, "BURST": 1_000_000, "CONCURRENCY": 128, "DRAIN_SECONDS": 0}
+    port, folder = free_port(), home.folder / ("edge" if edge else "loopback")
+    values: dict[str, Any] = {"RATE_PER_SECOND": 1_000_000, "BURST": 1_000_000, "CONCURRENCY": 128, "DRAIN_SECONDS": 0}
+    values |= {"SOCKET": folder / "service.sock"} if edge else {"PORT": port}
     environment = {f"MLOPS_ASSETS_SERVICE__{name}": str(value) for name, value in values.items()}
     environment["MLOPS_ASSETS_HOME"] = str(home.folder)
-    if plain:
-        environment["MLOPS_ASSETS_SERVICE__PLAIN_HTTP"] = "true"
     return Program(
-        name="ours, plain HTTP" if plain else "ours, all security",
+        name=OURS if edge else "ours, on loopback",
         command=[sys.executable, "-m", "mlops_assets", "serve"],
         port=port,
         path=path,
@@ -141,24 +144,39 @@ def _ours(home: Home, path: str, bodies: list[str], value: Callable[[Any], float
         value=value,
         headers={"Authorization": f"Bearer {home.token()}"},
         environment=environment,
-        folder=home.folder / ("plain" if plain else "tls"),
-        authority=None if plain else home.settings.service_tls / "authority.crt",
+        folder=folder,
+        authority=home.settings.service_tls / "authority.crt",
+        edge=_edge(home, folder, port) if edge else None,
     )
 
 
-def fastapi(python: Path, model: Path, folder: Path) -> Program:
-    """A plain application on uvicorn."""
-    port = free_port()
+def _edge(home: Home, folder: Path, port: int) -> list[str]:
+    """The command of the edge that we ship, in front of what listens on ``service.sock`` in that folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tls = home.settings.service_tls
+    files = {"socket": folder / "service.sock", "tls_certificate": tls / "server.crt", "tls_key": tls / "server.key"}
+    file = folder / "nginx.conf"
+    file.write_text(edge_configuration(ServiceSettings(port=port, **files), folder=folder), encoding="utf-8")
+    # Of another user it could not enter the folder.
+    more = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
+    return ["nginx", "-e", "stderr", "-c", str(file), "-g", more]
+
+
+def fastapi(home: Home, python: Path, model: Path, folder: Path) -> Program:
+    """A plain application on uvicorn, behind the same edge."""
+    port, here = free_port(), folder / "fastapi"
     options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--app-dir", str(PEERS)]
     return Program(
-        name="FastAPI, plain",
-        command=[str(python), "-m", "uvicorn", "fastapi_serve:app", "--port", str(port), *options],
+        name=FRAMEWORK,
+        command=[str(python), "-m", "uvicorn", "fastapi_serve:app", "--uds", str(here / "service.sock"), *options],
         port=port,
         path=INFER,
         bodies=protocol_bodies(),
         value=_score,
         environment={"MODEL": str(model)},
-        folder=folder / "fastapi",
+        folder=here,
+        authority=home.settings.service_tls / "authority.crt",
+        edge=_edge(home, here, port),
     )
 
 

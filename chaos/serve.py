@@ -1,9 +1,11 @@
 """The service under load while it is damaged: is any answer wrong, given to a stranger, or missing?
 
-Starts the service with several workers and TLS, asks it from many connections, and meanwhile kills workers, replaces
-the export, points to one that is not there, withdraws the model, rotates and retires keys, and revokes tokens. Every
-answer is compared with what its export holds. A request may fail only on a connection that was open when a worker was
-killed. Prints a table and, last, one JSON line; exits with 1 if anything is wrong.
+Starts the service as it is shipped (several workers on a socket, nginx with TLS in front), asks it from many
+connections, and meanwhile kills workers, replaces the export, points to one that is not there, withdraws the model,
+rotates and retires keys, revokes tokens and renews the edge's certificate. Strangers are there all the time: one sends
+questions without end and reads nothing, 400 never finish their handshake. Every answer is compared with what its export
+holds. A request may fail only around the time when a worker was killed, or as its connection was closed by a renewal; a
+worker and the edge may grow by a fifth. Prints a table and, last, one JSON line; exits with 1 if anything is wrong.
 
 SECONDS (120), CLIENTS (8), WORKERS (3) and SEED (1) are read from the environment.
 """
@@ -11,11 +13,13 @@ SECONDS (120), CLIENTS (8), WORKERS (3) and SEED (1) are read from the environme
 from __future__ import annotations
 
 import collections
+import contextlib
 import http.client
 import json
 import os
 import random
 import signal
+import socket
 import ssl
 import statistics
 import sys
@@ -43,6 +47,15 @@ KEPT = 1000
 SHARE_OF_SCORES, SHARE_OF_LEAVES = 0.3, 0.01
 INTRUDERS = 4
 """One client of so many has no right to be there."""
+SILENT, FLOOD_BYTES = 400, 13_000_000
+QUESTION = b"GET /v1/predictions HTTP/1.1\r\nHost: a\r\n\r\n"
+KILL_SECONDS = 0.5
+"""How long after a worker was killed a request may still meet what it has left."""
+MOST_GROWTH = 1.2
+SETTLED = 10.0
+"""Seconds after which a worker holds what it needs."""
+RENEWED = 3.0
+"""Seconds within which the edge has taken a certificate over."""
 FOLLOWED = 1.0
 """Seconds within which every worker refuses what was revoked or retired."""
 SCOPES = [Scope.READ_PREDICTIONS, Scope.INFER]
@@ -59,6 +72,7 @@ class Truth:
     dead: list[str] = field(default_factory=list)
     """Tokens that nobody may be let in with any more."""
     kills: list[float] = field(default_factory=list)
+    """When workers were killed, and when the edge was told of a renewed certificate."""
     without_model: list[tuple[float, float]] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -148,6 +162,12 @@ class Asker(threading.Thread):
             if not any(start <= now and begun <= end for start, end in self._truth.without_model):
                 self.wrong.append("the model was missing though it was not withdrawn")
             return
+        if status == http.HTTPStatus.SERVICE_UNAVAILABLE and any(
+            begun - KILL_SECONDS <= kill <= time.monotonic() for kill in self._truth.kills
+        ):
+            # The edge asked a worker that was just killed, twice.
+            self.cut += 1
+            return
         if status == http.HTTPStatus.UNAUTHORIZED and self._used != self._truth.token:
             # The token was withdrawn while the request waited, as behind a worker that was being replaced.
             self.late += 1
@@ -166,6 +186,77 @@ class Asker(threading.Thread):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class Stranger(threading.Thread):
+    """Sends questions without end and reads no answer, or holds handshakes that it never finishes; over and over."""
+
+    def __init__(self, service: Service, truth: Truth, *, silent: bool) -> None:
+        super().__init__(daemon=True)
+        self._service, self._truth, self._silent = service, truth, silent
+        self.rounds = 0
+
+    def run(self) -> None:
+        """Go on until told that it is over."""
+        while not self._truth.over.is_set():
+            with contextlib.suppress(OSError):
+                self._hold_handshakes() if self._silent else self._flood()
+            self.rounds += 1
+
+    def _hold_handshakes(self) -> None:
+        with contextlib.ExitStack() as stack:
+            for number in range(SILENT):
+                held = stack.enter_context(socket.create_connection(("127.0.0.1", self._service.port), timeout=10))
+                if number % 2:
+                    held.sendall(b"\x16\x03\x01\x02")
+            self._truth.over.wait(5)
+
+    def _flood(self) -> None:
+        context: Any = self._service.trust()
+        with (
+            socket.create_connection(("127.0.0.1", self._service.port), timeout=60) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as connection,
+        ):
+            for _ in range(FLOOD_BYTES // (1000 * len(QUESTION))):
+                connection.sendall(1000 * QUESTION)
+            self._truth.over.wait(5)
+
+
+class Scales(threading.Thread):
+    """Weighs the edge and the heaviest worker together: a worker that replaces another begins anew."""
+
+    def __init__(self, service: Service, truth: Truth) -> None:
+        super().__init__(daemon=True)
+        self._service, self._truth = service, truth
+        self.first, self.most = 0, 0
+        """KiB."""
+
+    def run(self) -> None:
+        """Weigh once a second until told that it is over."""
+        if self._truth.over.wait(SETTLED - 1):
+            return
+        while not self._truth.over.wait(1):
+            with contextlib.suppress(OSError, StopIteration):
+                found = max(map(_pss_kib, self._service.workers)) + sum(map(_pss_kib, self._edge()))
+                self.first = self.first or found
+                self.most = max(self.most, found)
+
+    @property
+    def growth(self) -> float:
+        """How many times what was there before strangers came."""
+        return self.most / max(self.first, 1)
+
+    def _edge(self) -> list[int]:
+        if self._service.nginx is None:
+            return []
+        parent = self._service.nginx.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
+        return [int(each) for each in children.split()]
+
+
+def _pss_kib(process_id: int) -> int:
+    lines = Path(f"/proc/{process_id}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 class Log:
@@ -189,9 +280,9 @@ class Log:
 class Vandal(threading.Thread):
     """Damages something every second or so."""
 
-    def __init__(self, service: Service, truth: Truth, seed: int) -> None:
+    def __init__(self, service: Service, truth: Truth, office: Office, seed: int) -> None:
         super().__init__(daemon=True)
-        self._service, self._truth = service, truth
+        self._service, self._truth, self._office = service, truth, office
         self._random = random.Random(seed)
         self._number = 0
         self._log = Log(service.folder / "service.log")
@@ -201,7 +292,7 @@ class Vandal(threading.Thread):
     def run(self) -> None:
         """Damage until told that it is over."""
         deeds = [self._kill, self._kill, self.replace_export, self.replace_export, self._lose_export]
-        deeds += [self._withdraw_model, self._rotate_key, self._revoke_token]
+        deeds += [self._withdraw_model, self._rotate_key, self._revoke_token, self._renew_certificate]
         try:
             while not self._truth.over.wait(self._random.uniform(0.3, 1.5)):
                 deed = self._random.choice(deeds)
@@ -255,12 +346,30 @@ class Vandal(threading.Thread):
         staged.replace(pointer_path(self._service.config.exports))
 
     def _kill(self) -> None:
-        running = {line["process_id"] for line in self._log.lines("worker started")}
-        running -= {line["process_id"] for line in self._log.lines("worker ended")}
+        # Of one that is killed as it starts, its parent waits for a sign of life much longer.
+        wait_until(
+            lambda ready: ready,
+            self._all_started,
+            what="Every worker",
+            remedy="Look at the service's log.",
+            pause=0.1,
+        )
         self._truth.kills.append(time.monotonic())
-        os.kill(self._random.choice(sorted(running)), signal.SIGKILL)
+        os.kill(self._random.choice(self._service.workers), signal.SIGKILL)
         # What breaks a moment later breaks for the same reason.
         self._truth.kills.append(time.monotonic() + 0.05)
+
+    def _all_started(self) -> bool:
+        kills = self.done["kill"]
+        return len(self._log.lines("Application startup complete.")) >= self._service.config.workers + kills
+
+    def _renew_certificate(self) -> None:
+        self._office.server()
+        # Connections that are being opened, and those on which nobody is being answered, are closed meanwhile.
+        self._truth.kills.append(time.monotonic() + RENEWED)
+        if self._service.nginx is not None:
+            self._service.nginx.send_signal(signal.SIGHUP)
+        time.sleep(RENEWED)
 
     def _rotate_key(self) -> None:
         keys = self._service.config.keys
@@ -300,36 +409,46 @@ def main() -> None:
             "burst": 1_000_000,
             "concurrency": 1000,
         }
-        service = Service(Path(folder), changes=changes, authority=office.server_authority)
+        service = Service(Path(folder), changes=changes, authority=office.server_authority, edge={})
         service.create_keys()
         truth.token = service.token(scopes=SCOPES)
-        vandal = Vandal(service, truth, seed)
+        vandal = Vandal(service, truth, office, seed)
         vandal.replace_export()
         with service:
             askers = [
                 Asker(service, truth, seed + number, intruder=number % INTRUDERS == INTRUDERS - 1)
                 for number in range(clients)
             ]
+            strangers = [Stranger(service, truth, silent=silent) for silent in (False, True)]
+            scales = Scales(service, truth)
             begun = time.monotonic()
-            for thread in (*askers, vandal):
+            for thread in (*askers, vandal, scales):
                 thread.start()
+            # What all hold once each has been asked is weighed before strangers come.
+            time.sleep(SETTLED)
+            for stranger in strangers:
+                stranger.start()
             truth.over.wait(seconds)
             truth.over.set()
-            for thread in (*askers, vandal):
+            for thread in (*askers, vandal, scales, *strangers):
                 thread.join()
             lasted = time.monotonic() - begun
-        errors = [
-            line for line in service.log() if line["message"] in ("request failed", "worker failed", "worker hangs")
-        ]
+        errors = [line for line in service.log() if line["message"] in ("request failed", "worker failed")]
     if vandal.failure is not None:
         sys.exit(f"the damage itself failed: {vandal.failure!r}")
     statuses = sum((asker.statuses for asker in askers), collections.Counter())
     wrong = collections.Counter(text for asker in askers for text in asker.wrong)
     wrong.update(str(line)[:300] for line in errors)
+    growth = round(scales.growth, 2)
+    if not 0 < growth <= MOST_GROWTH:
+        wrong[f"memory grew {growth} times"] += 1
     times = sorted(second for asker in askers for second in asker.seconds)
     cut, late = sum(asker.cut for asker in askers), sum(asker.late for asker in askers)
     percentiles = statistics.quantiles(times, n=1000)
-    print(f"{sum(statuses.values()):,} requests in {lasted:.0f} s by {clients} clients, {workers} workers, TLS")
+    print(f"{sum(statuses.values()):,} requests in {lasted:.0f} s by {clients} clients, {workers} workers, at the edge")
+    print(
+        f"strangers' floods: {strangers[0].rounds}, silent handshakes: {SILENT * strangers[1].rounds}, growth: {growth}"
+    )
     print("answered:", dict(statuses), "  done:", dict(vandal.done))
     print(
         f"cut with a killed worker: {cut}   p50 {percentiles[499] * 1e3:.1f} ms   p99 {percentiles[989] * 1e3:.1f} ms"
@@ -342,6 +461,8 @@ def main() -> None:
         "statuses": statuses,
         "done": vandal.done,
         "exports": len(truth.versions),
+        "strangers": {"floods": strangers[0].rounds, "handshakes": SILENT * strangers[1].rounds},
+        "growth": growth,
         "cut": cut,
         "late": late,
         "wrong": sum(wrong.values()),

@@ -171,23 +171,51 @@ def dev(
 
 @_app.command()
 def serve() -> None:
-    """Run the REST service over the current export of predictions (MLOPS_ASSETS_SERVICE__HOST and __PORT).
+    """Run the REST service over the current export of predictions, on loopback (MLOPS_ASSETS_SERVICE__HOST and __PORT).
 
-    It speaks TLS. On loopback it makes a certificate of its own unless it is given one (__TLS_CERTIFICATE, __TLS_KEY);
-    its clients trust tls/authority.crt in the home folder.
+    It speaks TLS there, and makes a certificate of its own unless it is given one (__TLS_CERTIFICATE, __TLS_KEY); its
+    clients trust tls/authority.crt in the home folder. Other machines reach it through an edge alone: set __SOCKET, and
+    see [bold]mlops-assets edge-config[/bold].
     """
-    from mlops_assets.serving.server import is_loopback  # noqa: PLC0415  other commands need no web server
-    from mlops_assets.serving.server import serve as run  # noqa: PLC0415
+    from mlops_assets.serving.server import serve as run  # noqa: PLC0415  other commands need no web server
 
     settings = Settings.load()
-    service = settings.service
-    if not service.plain_http and service.tls_certificate is None and is_loopback(service.host):
-        from mlops_assets.deployment.loopback import loopback_certificate  # noqa: PLC0415  a given one is enough
+    run(settings if settings.service.socket is not None else _with_loopback_certificate(settings))
 
-        certificate, key = loopback_certificate(settings.service_tls)
-        given = service.model_copy(update={"tls_certificate": certificate, "tls_key": key})
-        settings = settings.model_copy(update={"service": given})
-    run(settings)
+
+@_app.command("edge-config")
+def edge_config(
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where nginx keeps its process id and bodies; edge in the home folder if not set."),
+    ] = None,
+) -> None:
+    """Print the configuration of the nginx that speaks to strangers in front of the service, made from the settings.
+
+    The edge listens on MLOPS_ASSETS_SERVICE__HOST and __PORT with __TLS_CERTIFICATE and __TLS_KEY, verifies client
+    certificates by __CLIENT_CA if that is set, and asks the service at __SOCKET. Start it: nginx -e stderr -c FILE
+    """
+    from mlops_assets.serving.edge import edge_configuration  # noqa: PLC0415  other commands need no web framework
+
+    settings = _with_loopback_certificate(Settings.load())
+    if folder is None:
+        folder = settings.home / "edge"
+        folder.mkdir(parents=True, exist_ok=True)
+    typer.echo(edge_configuration(settings.service, folder=folder), nl=False)
+
+
+def _with_loopback_certificate(settings: Settings) -> Settings:
+    """Those settings, with a certificate made in the home folder where none is given and only this machine listens."""
+    from mlops_assets.serving.server import is_loopback  # noqa: PLC0415  other commands need no web server
+
+    service = settings.service
+    if service.plain_http or service.tls_certificate is not None or not is_loopback(service.host):
+        return settings
+    from mlops_assets.deployment.loopback import loopback_certificate  # noqa: PLC0415  a given one is enough
+
+    certificate, key = loopback_certificate(settings.service_tls)
+    given = service.model_copy(update={"tls_certificate": certificate, "tls_key": key})
+    return settings.model_copy(update={"service": given})
 
 
 @_app.command("error")

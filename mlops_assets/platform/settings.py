@@ -164,14 +164,15 @@ class ServiceSettings(_Group):
     """The REST service: where it listens, whom it believes, what it bears.
 
     Attributes:
-        host: address to listen on.
-        port: port to listen on.
+        host: address to listen on: of the service on loopback, else of the edge in front of it.
+        port: port to listen on, of the same.
+        socket: Unix socket on which the service listens instead, for an edge in front of it and nobody else.
         workers: processes that serve; above one, a parent watches over them and replaces those that die.
         plain_http: speak plain HTTP instead of TLS; on loopback only.
         tls_certificate: PEM file with the server's certificate chain; when not set, one for loopback is made in the
             home folder.
         tls_key: PEM file with its private key.
-        client_ca: PEM file with the authorities that sign client certificates.
+        client_ca: PEM file with the authorities that sign client certificates; the edge verifies them.
         authentication: how clients prove who they are.
         certificate_principals: TOML file that says which client certificate is which principal.
         provider: the identity provider whose tokens are taken.
@@ -193,11 +194,12 @@ class ServiceSettings(_Group):
         rate_per_second: requests that one principal may send, over all workers; ``burst`` of them at once.
         burst: see ``rate_per_second``.
         concurrency: requests of one principal that one worker answers at a time.
-        connections: open connections of one worker; beyond them the one that has been idle longest is closed.
-        max_body_bytes: largest body of a request.
+        connections: clients' connections of one of the edge's processes; beyond them those idle longest are closed.
+        connections_per_address: requests of one address that the edge has under way; many clients may share one.
+        max_body_bytes: largest body of a request that the edge takes.
         max_header_bytes: largest head of a request.
-        header_seconds: within which the head of a request must have come.
-        body_seconds: within which its body must have come.
+        header_seconds: within which the edge must have a handshake, and the head of a request.
+        body_seconds: how long it waits for the next part of a body.
         request_seconds: within which it must be answered.
         drain_seconds: how long a service that is told to end says so at ``/health/ready`` before it stops listening.
         traces_url: address (OTLP over HTTP) to which traces are sent; needs the extra ``tracing``.
@@ -205,6 +207,7 @@ class ServiceSettings(_Group):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8089, ge=0, le=65535)
+    socket: Path | None = None
     workers: int = Field(default=1, ge=1, le=64)
     plain_http: bool = False
     tls_certificate: Path | None = None
@@ -229,7 +232,8 @@ class ServiceSettings(_Group):
     rate_per_second: float = Field(default=1000.0, gt=0)
     burst: int = Field(default=2000, ge=1)
     concurrency: int = Field(default=64, ge=1)
-    connections: int = Field(default=2000, ge=1)
+    connections: int = Field(default=4096, ge=16)
+    connections_per_address: int = Field(default=1024, ge=1)
     max_body_bytes: int = Field(default=1_048_576, ge=0)
     max_header_bytes: int = Field(default=16_384, ge=1024)
     header_seconds: float = Field(default=10.0, gt=0)

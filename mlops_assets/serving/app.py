@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
-from dataclasses import dataclass
+import gc
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -35,60 +33,41 @@ from mlops_assets.serving.identity.authentication import Authenticator
 from mlops_assets.serving.identity.limits import ConcurrencyLimiter, RateLimiter
 from mlops_assets.serving.routes.api import API_ROUTES
 from mlops_assets.serving.routes.documentation import DOCUMENT, documentation_routes, openapi_document
+from mlops_assets.serving.watch import drain_before_end, stay_watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from mlops_assets.platform.security.verification_keys import KeySource
     from mlops_assets.serving.config import ServiceConfig
-    from mlops_assets.serving.http.tls import ServerTls
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What all workers share; made before they are forked.
-
-    Attributes:
-        rate: the rate limiter.
-        last: the exports that were taken over last.
-    """
-
-    rate: RateLimiter
-    last: LastServed
-
-    @classmethod
-    def of(cls, config: ServiceConfig) -> Self:
-        """What a service of that configuration shares."""
-        rate = RateLimiter(rate_per_second=config.rate_per_second, burst=config.burst)
-        return cls(rate, LastServed(Path(tempfile.mkdtemp(prefix="mlops-assets-served-"))))
-
-
-def application(config: ServiceConfig, *, shared: Shared | None = None, tls: ServerTls | None = None) -> Gate:
+def application(config: ServiceConfig, shared: Path | None = None) -> Gate:
     """The service as an ASGI application. It starts without an export, and is ready as soon as there is one.
 
     Args:
         config: the configuration.
-        shared: what all workers share; the application's own when ``None``.
-        tls: the server's certificate, of which the service tells how long it is valid.
+        shared: folder of what all workers share; ``None`` for one worker.
 
     Raises:
         SettingsError: the address of the keys, or the identity provider's profile, cannot be used.
     """
-    metrics, shared = ServiceMetrics(), shared or Shared.of(config)
+    metrics = ServiceMetrics()
     catalog = Catalog(
         config.exports,
         poll_seconds=config.poll_seconds,
         metrics=metrics,
-        last=shared.last,
+        last=LastServed(shared),
         trust=Trust(config.model_keys),
     )
     verifier, authentication = _verifier(config), Authentication(config.authentication)
     guard = AccessGuard(
         Authenticator(verifier, authentication, config.certificate_principals, config.required_limits),
-        shared.rate,
+        RateLimiter(rate_per_second=config.rate_per_second, burst=config.burst, file=shared and shared / "rates"),
         ConcurrencyLimiter(config.concurrency),
     )
-    condition = Condition(catalog, verifier, tls)
+    condition = Condition(catalog, verifier, config.tls_certificate)
     public = config.public_documentation
     app = Litestar(
         route_handlers=[*API_ROUTES, *documentation_routes(public=public)],
@@ -96,7 +75,7 @@ def application(config: ServiceConfig, *, shared: Shared | None = None, tls: Ser
         before_request=refuse_strays,
         before_send=[finish_response],
         exception_handlers=exception_handlers(),
-        lifespan=[partial(_following, catalog, verifier)],
+        lifespan=[partial(_living, condition, config.drain_seconds), partial(_following, catalog, verifier)],
         state=State(
             {
                 CATALOG: catalog,
@@ -110,7 +89,9 @@ def application(config: ServiceConfig, *, shared: Shared | None = None, tls: Ser
         logging_config=None,
         debug=False,
     )
-    return Gate(app, guard, condition, metrics, config.request_seconds, config.traces_url)
+    return Gate(
+        app, guard, condition, metrics, config.request_seconds, config.traces_url, edge_verifies=config.edge_verifies
+    )
 
 
 def _verifier(config: ServiceConfig) -> TokenVerifier:
@@ -135,13 +116,30 @@ def _verifier(config: ServiceConfig) -> TokenVerifier:
 
 
 @contextlib.asynccontextmanager
-async def _following(catalog: Catalog, verifier: TokenVerifier, _: Litestar) -> AsyncIterator[None]:
-    task = await catalog.start()
+async def _living(condition: Condition, drain_seconds: float, _: Litestar) -> AsyncIterator[None]:
+    drain_before_end(condition, drain_seconds)
+    watched = asyncio.create_task(stay_watched())
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await _ended(watched)
+
+
+@contextlib.asynccontextmanager
+async def _following(catalog: Catalog, verifier: TokenVerifier, _: Litestar) -> AsyncIterator[None]:
+    following = await catalog.start()
+    # What was made until now stays: the collector need not look through it again while requests wait.
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        await _ended(following)
         catalog.close()
         verifier.keys.close()
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -35,6 +35,7 @@ class ServiceConfig:
         provider_file: what differs from that profile.
         require_limits: columns of which nobody sees anything without a limit; ``True`` for all.
         keys_url: https address of the keys, in place of the file.
+        socket: Unix socket to listen on, behind an edge; ``None`` for loopback.
         tls_certificate: certificate chain of the server; ``None`` for plain HTTP.
         authentication: ``token``, ``certificate`` or ``both``.
         certificate_principals: which client certificate is which principal.
@@ -56,6 +57,7 @@ class ServiceConfig:
     keys_url_proxy: str | None = None
     keys_refresh_seconds: float = 60.0
     algorithms: tuple[str, ...] = (Algorithm.EDDSA,)
+    socket: Path | None = None
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     client_ca: Path | None = None
@@ -67,11 +69,7 @@ class ServiceConfig:
     rate_per_second: float = 1000.0
     burst: int = 2000
     concurrency: int = 64
-    connections: int = 2000
-    max_body_bytes: int = 1_048_576
     max_header_bytes: int = 16_384
-    header_seconds: float = 10.0
-    body_seconds: float = 20.0
     request_seconds: float = 30.0
     drain_seconds: float = 0.0
     traces_url: str | None = None
@@ -80,6 +78,11 @@ class ServiceConfig:
     def required_limits(self) -> Columns:
         """The columns of which nobody sees anything without a limit."""
         return True if self.require_limits is True else frozenset(self.require_limits or ())
+
+    @property
+    def edge_verifies(self) -> bool:
+        """Whether client certificates are verified, by an edge that alone reaches the service."""
+        return self.socket is not None and self.client_ca is not None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

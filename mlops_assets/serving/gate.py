@@ -6,12 +6,13 @@ pass (``access``).
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_assets.serving.http.audit import decision_of
-from mlops_assets.serving.http.deadlines import DeadlineError, Deadlines
+from mlops_assets.serving.http.edge_header import take_certificate
 from mlops_assets.serving.http.headers import finish_response
 from mlops_assets.serving.http.problems import Problem, error_body
 from mlops_assets.serving.http.tracing import Tracer, trace_id_of
@@ -39,6 +40,7 @@ class Gate:
         metrics: figures of each request.
         request_seconds: within which a request must be answered.
         traces_url: where traces go; ``None`` for nowhere.
+        edge_verifies: whether an edge in front verifies client certificates, and tells of them in a header.
     """
 
     app: ASGIApp
@@ -47,11 +49,8 @@ class Gate:
     metrics: ServiceMetrics
     request_seconds: float
     traces_url: str | None = None
+    edge_verifies: bool = False
     _tracer: Tracer | None = field(default=None, init=False)
-    _deadlines: Deadlines = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._deadlines = Deadlines(self.request_seconds)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  of any kind of ASGI
         """Pass the request on, and close behind it."""
@@ -69,6 +68,8 @@ class Gate:
                 self._tracer.close()
 
     async def _pass(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        if self.edge_verifies:
+            take_certificate(scope)
         decision = decision_of(scope)
         status = _GONE
         started = self.metrics.begin()
@@ -81,20 +82,22 @@ class Gate:
             if message["type"] != "http.response.start":
                 await send(message)
                 return
-            if self.condition.draining:
-                # The client's next request goes to another connection, and so to a service that stays.
+            if self.condition.draining or _has_two_lengths(scope):
+                # The client's next request goes to another connection: to a service that stays, or because two readers
+                # might not agree where this one ended (RFC 9112, 6.1).
                 message["headers"] = [*message["headers"], _CLOSE]
             await send(message)
             # Not before: it has waited until the client took earlier answers, and may have ended meanwhile.
             status = message["status"]
 
         try:
-            await self._deadlines.keep(self.app(scope, receive, observed))
-        except DeadlineError:
-            if status != _GONE:
-                raise
+            async with asyncio.timeout(self.request_seconds):
+                await self.app(scope, receive, observed)
+        except TimeoutError:
             decision.reason = "request_time"
-            await self._give_up(scope, observed)
+            # Of an answer that its client does not take, the web server ends the connection.
+            if status == _GONE:
+                await self._give_up(scope, observed)
         finally:
             self.guard.release(decision)
             route, method = scope.get("path_template"), scope["method"]
@@ -118,8 +121,15 @@ class Gate:
                 (b"content-type", media_type.encode()),
                 (b"content-length", str(len(body)).encode()),
                 (b"retry-after", b"5"),
+                # Whatever the client is still sending is read no further.
+                _CLOSE,
             ],
         }
         await finish_response(start, scope)
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _has_two_lengths(scope: HTTPScope) -> bool:
+    names = [name for name, _ in scope["headers"]]
+    return b"transfer-encoding" in names and b"content-length" in names

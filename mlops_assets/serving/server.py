@@ -1,58 +1,53 @@
 """The server process: where the service listens, and how.
 
-Put here what depends on the web server. Keep out the application, and the life of worker processes (``supervisor``).
+Put here what depends on the web server. Keep out the application, and what speaks to strangers (``edge``).
 """
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import ipaddress
 import logging
-import signal
+import os
 import socket
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
-from mlops_assets.platform.errors import SettingsError
-from mlops_assets.serving.app import Shared, application
+from mlops_assets.platform.errors import PlatformError, SettingsError
+from mlops_assets.serving.app import application
 from mlops_assets.serving.config import ServiceConfig
 from mlops_assets.serving.http import metrics
-from mlops_assets.serving.http.connections import BoundedProtocol, Crowd
-from mlops_assets.serving.http.handshakes import Listener
 from mlops_assets.serving.http.logs import configure_logs
-from mlops_assets.serving.http.tls import ServerTls
+from mlops_assets.serving.http.tls import demand_usable, modern
 from mlops_assets.serving.http.tracing import demand_tracing_installed
 from mlops_assets.serving.identity.client_certificates import read_principals
-from mlops_assets.serving.supervisor import FAILED, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from types import FrameType
-
     from mlops_assets.platform.settings import Settings
     from mlops_assets.serving.gate import Gate
 
 _LOGGER: Final = logging.getLogger(__name__)
 _KEEP_ALIVE_SECONDS: Final = 15
+_EDGE_KEEP_ALIVE_SECONDS: Final = 75
+"""More than an edge keeps a connection that it does not use: who closes it first should be the one who asks on it."""
 _SHUTDOWN_SECONDS: Final = 10
+_ANSWER_SECONDS: Final = 30
+"""How long the parent waits for a sign of life of a worker. One that still imports gives none, for eight seconds on a
+busy machine; and of one that is killed just then, the parent waits for all of it."""
 _BACKLOG: Final = 2048
-_TICKS_PER_SECOND: Final = 10
-_START_SECONDS: Final = 1800.0
-"""How long a worker may start: a hundred gigabytes are verified in this time, and a disk that stands still shows."""
 
 
 def serve(settings: Settings) -> None:
     """Run the service until the process is told to stop (SIGTERM or SIGINT); requests under way are finished.
 
     Raises:
-        SettingsError: plain HTTP is wanted beyond loopback, a setting lacks another that it needs, or the address
+        SettingsError: it should listen beyond this machine, a setting lacks another that it needs, or the address
             cannot be listened on.
         TlsError: certificate or key cannot be used.
         KeyFileError: the declaration of certificates' principals cannot be used.
@@ -63,28 +58,30 @@ def serve(settings: Settings) -> None:
 
 
 def demand_safe(config: ServiceConfig, *, host: str, plain_http: bool) -> None:
-    """Refuse to listen where tokens would cross a network unencrypted, or where nobody could ever be let in.
+    """Refuse to listen where strangers would reach the service itself, or where nobody could ever be let in.
 
     Raises:
         SettingsError: it names the setting that lacks, or that should not be.
     """
-    if plain_http and not is_loopback(host):
+    if config.socket is None and not is_loopback(host):
         raise SettingsError(
-            source="MLOPS_ASSETS_SERVICE__PLAIN_HTTP",
-            culprit=f"{host} is reached from other machines: tokens could be read on their way.",
-            remedy="Set MLOPS_ASSETS_SERVICE__TLS_CERTIFICATE and __TLS_KEY, or listen on 127.0.0.1.",
+            source="MLOPS_ASSETS_SERVICE__HOST",
+            culprit=f"{host} is reached from other machines, and the service itself speaks to nobody there.",
+            remedy="Put the edge in front: set MLOPS_ASSETS_SERVICE__SOCKET to a path in a folder that only the "
+            "service and nginx can enter, and run nginx with what `mlops-assets edge-config` prints. "
+            "Or listen on 127.0.0.1.",
         )
-    if not plain_http and (config.tls_certificate is None or config.tls_key is None):
+    if config.socket is None and not plain_http and (config.tls_certificate is None or config.tls_key is None):
         raise SettingsError(
             source="MLOPS_ASSETS_SERVICE__TLS_CERTIFICATE",
             culprit="the service speaks TLS, and has no certificate or no key.",
             remedy="Set it and MLOPS_ASSETS_SERVICE__TLS_KEY; on loopback __PLAIN_HTTP=true will do.",
         )
-    if config.authentication != "token" and (plain_http or config.client_ca is None):
+    if config.authentication != "token" and not config.edge_verifies:
         raise SettingsError(
             source="MLOPS_ASSETS_SERVICE__AUTHENTICATION",
             culprit="client certificates are demanded, and none could be verified.",
-            remedy="Set MLOPS_ASSETS_SERVICE__CLIENT_CA, and do not set __PLAIN_HTTP.",
+            remedy="Set MLOPS_ASSETS_SERVICE__CLIENT_CA and __SOCKET: the edge in front of the service verifies them.",
         )
     if config.authentication == "certificate" and config.certificate_principals is None:
         raise SettingsError(
@@ -95,59 +92,67 @@ def demand_safe(config: ServiceConfig, *, host: str, plain_http: bool) -> None:
 
 
 def listen(config: ServiceConfig, *, host: str, port: int) -> None:
-    """Run the application on that address until the process is told to stop.
+    """Run the application on the configuration's socket, or on that address, until the process is told to stop.
 
-    With a certificate in the configuration it speaks TLS, without one plain HTTP.
+    On an address it speaks TLS with the configuration's certificate, and plain HTTP without one; on a socket it speaks
+    plain HTTP.
 
     Raises:
         SettingsError: the address cannot be listened on, or traces are wanted and cannot be kept.
         TlsError: certificate or key cannot be used.
         KeyFileError: the declaration of certificates' principals cannot be used.
     """
-    tls = None
-    if config.tls_certificate is not None and config.tls_key is not None:
-        tls = ServerTls(config.tls_certificate, config.tls_key, config.client_ca)
+    way = _way(config)
     if config.certificate_principals is not None:
         read_principals(config.certificate_principals)
     if config.traces_url is not None:
         demand_tracing_installed()
-    sockets = _bound(host, port)
     configure_logs()
-    _LOGGER.info(
-        "listening",
-        extra={"fields": {"scheme": "http" if tls is None else "https", "host": host, "workers": config.workers}},
-    )
-    shared = Shared.of(config)
-    if config.workers == 1:
-        _work(lambda: None, config=config, sockets=sockets, tls=tls, shared=shared)
-        return
-    with tempfile.TemporaryDirectory(prefix="mlops-assets-figures-") as folder:
-        metrics.share_figures(Path(folder))
-        code = Supervisor(
-            config.workers,
-            partial(_work, config=config, sockets=sockets, tls=tls, shared=shared),
-            grace_seconds=config.drain_seconds + _SHUTDOWN_SECONDS + 5,
-            ended=metrics.forget_worker,
-        ).run()
-    if code:
-        sys.exit(code)
+    with _bound(host, port, config) if config.socket is None else _bound_unix(config.socket) as listening:
+        fields = {"address": str(config.socket or f"{host}:{port}"), "workers": config.workers}
+        _LOGGER.info("listening", extra={"fields": fields})
+        if config.workers == 1:
+            uvicorn.Server(_settings(partial(application, config), way)).run([listening])
+        else:
+            _serve_by_workers(config, way, listening)
 
 
-def _work(
-    alive: Callable[[], None],
-    *,
-    config: ServiceConfig,
-    sockets: list[socket.socket],
-    tls: ServerTls | None,
-    shared: Shared,
-) -> None:
-    gate = application(config, shared=shared, tls=tls)
-    crowd = Crowd(config, gate.metrics.refused)
-    settings = uvicorn.Config(
-        gate,
+def _serve_by_workers(config: ServiceConfig, way: dict[str, Any], listening: socket.socket) -> None:
+    with tempfile.TemporaryDirectory(prefix="mlops-assets-workers-") as shared:
+        metrics.share_figures(Path(shared))
+        made = partial(_worker, config, Path(shared))
+        parent = Multiprocess(_settings(made, way, workers=config.workers), [listening])
+        parent.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in parent.processes):
+        sys.exit(1)
+
+
+def _way(config: ServiceConfig) -> dict[str, Any]:
+    """How the web server is set up for whoever asks it.
+
+    Behind the edge, which asks one question at a time, the fast parser. On loopback the one that reads no further than
+    the question it answers: the other takes in whatever a client sends without waiting for answers.
+    """
+    if config.socket is not None:
+        return {"http": "httptools", "timeout_keep_alive": _EDGE_KEEP_ALIVE_SECONDS}
+    way = {
+        "http": "h11",
+        "h11_max_incomplete_event_size": config.max_header_bytes,
+        "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
+    }
+    if config.tls_certificate is None or config.tls_key is None:
+        return way
+    demand_usable(config.tls_certificate, config.tls_key)
+    tls = {"ssl_certfile": config.tls_certificate, "ssl_keyfile": config.tls_key, "ssl_context_factory": modern}
+    return {**way, **tls}
+
+
+def _settings(make: partial[Gate], way: dict[str, Any], workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        make,
+        factory=True,
         interface="asgi3",
         loop="uvloop",
-        http=partial(BoundedProtocol, crowd=crowd),  # type: ignore[arg-type]  # makes protocols, as the class does
         ws="none",
         lifespan="on",
         log_config=None,
@@ -155,120 +160,73 @@ def _work(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        workers=workers,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        timeout_worker_healthcheck=_ANSWER_SECONDS,
+        **way,
     )
-    _Server(settings, gate=gate, crowd=crowd, tls=tls, alive=alive).run(sockets)
 
 
-class _Server(uvicorn.Server):
-    """The web server, with bounded handshakes, certificates that are followed, and an end in two steps."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        *,
-        gate: Gate,
-        crowd: Crowd,
-        tls: ServerTls | None,
-        alive: Callable[[], None],
-    ) -> None:
-        super().__init__(config)
-        self._gate = gate
-        self._crowd = crowd
-        self._tls = tls
-        self._alive = alive
-        self._service = crowd.config
-        self._leave_at: float | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application, then listen; the web server's own way knows no limits of handshakes."""
-        starting = asyncio.create_task(self._live())
-        await self.lifespan.startup()
-        starting.cancel()
-        if self.lifespan.should_exit:
-            sys.exit(FAILED)
-        # What was made until now stays: the collector need not look through it again while requests wait.
-        gc.collect()
-        gc.freeze()
-        listener = Listener(
-            sockets or [],
-            self._connection,
-            most=self._crowd.limit,
-            tls=None if self._tls is None else self._tls.context,
-            handshake_seconds=self._service.header_seconds,
-        )
-        listener.start()
-        self.servers = [listener]  # type: ignore[list-item]  # of a server it is only asked to close
-        self.started = True
-
-    async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: look at the certificate, and whether the time to leave has come."""
-        if counter % _TICKS_PER_SECOND == 0:
-            self._alive()
-            if self._tls is not None and self._tls.refresh() and self._service.client_ca is not None:
-                # Their clients' certificates were verified by the authorities of before.
-                for connection in list(self.server_state.connections):
-                    connection.shutdown()
-        if self._leave_at is not None and time.monotonic() >= self._leave_at:
-            self.should_exit = True
-        return await super().on_tick(counter)
-
-    async def _live(self) -> None:
-        """Say that the worker lives while the application starts, which takes longer than a worker may hang.
-
-        The event loop turns meanwhile, since exports are verified in a thread; it says nothing of that thread.
-        """
-        ends = time.monotonic() + _START_SECONDS
-        while time.monotonic() < ends:
-            self._alive()
-            await asyncio.sleep(1 / _TICKS_PER_SECOND)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Say so first, so that no new client comes, and leave a little later; at once when told again."""
-        if self._leave_at is None and sig == signal.SIGTERM:
-            self._gate.condition.draining = True
-            self._leave_at = time.monotonic() + self._service.drain_seconds
-            self._captured_signals.append(sig)
-            return
-        super().handle_exit(sig, frame)
-
-    def _connection(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as the web server itself makes them
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-            _loop=asyncio.get_running_loop(),
-        )
-
-
-def _bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets of every address of the host. They outlive workers, so a connection waits while one is replaced."""
-    sockets: list[socket.socket] = []
+def _worker(config: ServiceConfig, shared: Path) -> Gate:
+    configure_logs()
+    _LOGGER.info("worker started", extra={"fields": {"process_id": os.getpid()}})
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            one = socket.socket(family, kind, protocol)
-            sockets.append(one)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.bind(address)
-            one.listen(_BACKLOG)
-            one.setblocking(False)  # noqa: FBT003  the library's own signature
+        return application(config, shared)
+    except PlatformError as error:
+        _LOGGER.error("worker failed", extra={"fields": {"error": str(error)}})  # noqa: TRY400  the message says it all
+        # Says that another would fail in the same way.
+        sys.exit(STARTUP_FAILURE)
+
+
+def _bound(host: str, port: int, config: ServiceConfig) -> socket.socket:
+    """A socket of that address, which listens. It outlives workers, so a connection waits while one is replaced."""
+    try:
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sys.platform == "linux":
+                # The system ends a connection whose client does not take what was sent to it for so long.
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(config.request_seconds * 1000))
+            listening.bind(address)
+            listening.listen(_BACKLOG)
+        except OSError:
+            listening.close()
+            raise
     except OSError as error:
-        _close(sockets)
         raise SettingsError(
             source="MLOPS_ASSETS_SERVICE__HOST and __PORT",
             culprit=f"{host}:{port} cannot be listened on ({error.strerror or error}).",
             remedy="Is another service on that port? Stop it, or choose another port.",
         ) from error
-    return sockets
+    return listening
 
 
-def _close(sockets: Iterable[socket.socket]) -> None:
-    for each in sockets:
-        each.close()
+def _bound_unix(path: Path) -> socket.socket:
+    """A Unix socket at that path, which listens; one that an ended service has left there is replaced."""
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if path.is_socket() and not _answers(path):
+            path.unlink()
+        listening.bind(str(path))
+        # For the service's user and group: nginx may be of another user.
+        path.chmod(0o660)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise SettingsError(
+            source="MLOPS_ASSETS_SERVICE__SOCKET",
+            culprit=f"{path} cannot be listened on ({error.strerror or error}).",
+            remedy="Is another service there? Stop it, or name a path of at most 107 bytes in a folder that can be "
+            "written.",
+        ) from error
+    return listening
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def is_loopback(host: str) -> bool:

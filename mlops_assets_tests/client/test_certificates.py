@@ -11,7 +11,7 @@ from mlops_assets.client.retries import Retries
 from mlops_assets.client.service import ClientCertificate, PredictionService
 from mlops_assets_tests.serving.certificates import Office
 from mlops_assets_tests.serving.sample import export_predictions
-from mlops_assets_tests.serving.service_process import Service
+from mlops_assets_tests.serving.service_process import Service, require_nginx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,7 @@ def _office(tmp_path_factory: pytest.TempPathFactory) -> Office:
 
 @pytest.fixture(name="running", scope="module")
 def _running(tmp_path_factory: pytest.TempPathFactory, office: Office) -> Iterator[Service]:
+    require_nginx()
     certificate, key = office.server()
     changes = {
         "tls_certificate": certificate,
@@ -41,7 +42,7 @@ def _running(tmp_path_factory: pytest.TempPathFactory, office: Office) -> Iterat
         "authentication": "certificate",
         "certificate_principals": office.write("principals.toml", PRINCIPALS.encode()),
     }
-    service = Service(tmp_path_factory.mktemp("service"), changes=changes, authority=office.server_authority)
+    service = Service(tmp_path_factory.mktemp("service"), changes=changes, authority=office.server_authority, edge={})
     service.create_keys()
     export_predictions(service.config.exports)
     with service:

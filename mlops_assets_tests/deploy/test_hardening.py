@@ -107,7 +107,7 @@ def test_only_readers_of_a_secret_mount_it_and_none_can_change_it(stack: Stack) 
     everybody = {"code-plumbing", "code-wrangling", "code-modeling", "daemon", "reaper", "web-viewer", "web-operator"}
     assert readers == {
         "postgres": {"postgres"},
-        "proxy": {"proxy"},
+        "proxy": {"proxy", "service-edge"},
         "service": {"service"},
         "storage": everybody,
         "plumbing": {"code-plumbing"},

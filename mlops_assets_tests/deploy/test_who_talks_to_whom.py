@@ -22,8 +22,7 @@ OPEN: Final[dict[str, dict[str, list[int]]]] = {
     "egress": {"egress": [8888]},
     "viewer": {"web-viewer": [3000]},
     "operator": {"web-operator": [3000]},
-    "service": {"service": [8089]},
-    "front": {"proxy": [8443, 8444, 8445]},
+    "front": {"proxy": [8443, 8444], "service-edge": [8445]},
     "outside": {"egress": [8888]},
 }
 """For each network its servers and their ports."""
@@ -35,8 +34,7 @@ MEMBERS: Final[dict[str, set[str]]] = {
     "egress": {"egress"},
     "viewer": {"proxy", "web-viewer"},
     "operator": {"proxy", "web-operator"},
-    "service": {"proxy", "service"},
-    "front": {"proxy"},
+    "front": {"proxy", "service-edge"},
     "outside": {"egress"},
 }
 """For each network the services on it; run containers join ``runs``, those of plumbing ``egress`` as well."""
@@ -85,7 +83,7 @@ def test_a_scan_of_every_port_finds_only_the_networks_server(stack: Stack, netwo
 
 def test_each_network_has_the_members_of_the_table(stack: Stack) -> None:
     assert {network: stack.members(network) for network in MEMBERS} == MEMBERS
-    assert stack.members("runs") | {"docker-proxy"} <= set(stack.running)
+    assert stack.members("runs") | {"docker-proxy", "service"} <= set(stack.running)
 
 
 @pytest.mark.parametrize("network", [name for name in OPEN if name not in {"front", "outside"}])

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import shutil
 import sqlite3
 import ssl
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -25,8 +25,10 @@ from mlops_assets.demo.live import free_port
 from mlops_assets.platform.security.revocations import begin_revocations
 from mlops_assets.platform.security.token_keys import create_keys
 from mlops_assets.platform.security.tokens import issue_token
-from mlops_assets.serving import server, supervisor
+from mlops_assets.platform.settings import ServiceSettings
+from mlops_assets.serving import server, watch
 from mlops_assets.serving.config import ServiceConfig
+from mlops_assets.serving.edge import edge_configuration
 from mlops_assets.serving.exports import follower, table
 
 if TYPE_CHECKING:
@@ -53,13 +55,12 @@ class Service:
     """Values of the configuration beside the usual ones."""
     authority: Path | None = None
     """What clients trust, where the service speaks TLS."""
-    open_files: int | None = None
-    """How many files its process may have open; as many as the test's own when ``None``."""
+    edge: dict[str, Any] | None = None
+    """Settings of the nginx in front, which has the certificate then; ``None`` for a service on loopback alone."""
     hung_seconds: float | None = None
     """After which time without a sign of life a worker is replaced; the service's own when ``None``."""
-    start_seconds: float | None = None
-    """How long a worker may start; the service's own when ``None``."""
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    nginx: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.signing_key = self.folder / "signing.pem"
@@ -71,8 +72,20 @@ class Service:
             model_keys=self.folder / "model-keys.json",
             public_documentation=self.public_documentation,
             poll_seconds=0.1,
+            socket=None if self.edge is None else self.folder / "service.sock",
             **self.changes,
         )
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that answer."""
+        assert self.process is not None
+        if self.config.workers == 1:
+            return [self.process.pid]
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
+        # Beside them there is the process that keeps track of shared resources.
+        commands = {int(each): Path(f"/proc/{each}/cmdline").read_bytes() for each in children.split()}
+        return [each for each, command in commands.items() if b"spawn_main" in command]
 
     def create_keys(self) -> str:
         """Make the first key, and trust the sample's models; returns the key's id."""
@@ -110,6 +123,11 @@ class Service:
     def hold(self) -> Path:
         """No export is verified to its end as long as this file is there."""
         return self.folder / "hold"
+
+    @property
+    def standstill(self) -> Path:
+        """The worker that finds this file takes it away and stands still for a minute."""
+        return self.folder / "standstill"
 
     @property
     def url(self) -> str:
@@ -155,19 +173,16 @@ class Service:
         self.port = free_port()
         config = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self.config).items()}
         log = (self.folder / "service.log").open("wb")
-        limited = [] if self.open_files is None else ["prlimit", f"--nofile={self.open_files}"]
-        faults = {
-            "damaged": self.damaged,
-            "hold": str(self.hold),
-            "hung_seconds": self.hung_seconds,
-            "start_seconds": self.start_seconds,
-        }
+        faults: dict[str, Any] = {"damaged": self.damaged, "hung_seconds": self.hung_seconds}
+        faults |= {"hold": str(self.hold), "standstill": str(self.standstill)}
         self.process = subprocess.Popen(
-            [*limited, sys.executable, "-m", __name__, json.dumps(config), str(self.port), json.dumps(faults)],
+            [sys.executable, "-m", __name__, json.dumps(config), str(self.port), json.dumps(faults)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONWARNINGS": "error::ResourceWarning"},
         )
+        if self.edge is not None:
+            self._start_edge(self.edge)
         log.close()
         with self.client() as client, ExitStack() as ended_if_it_fails:
             ended_if_it_fails.push(self)
@@ -178,9 +193,23 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait()
+        for each in (self.nginx, self.process):
+            if each is not None:
+                each.terminate()
+                each.wait()
+
+    def _start_edge(self, settings: dict[str, Any]) -> None:
+        files = {name: getattr(self.config, name) for name in ("socket", "tls_certificate", "tls_key", "client_ca")}
+        given = ServiceSettings(port=self.port, **{**files, **settings})
+        folder = self.folder / "edge"
+        folder.mkdir(exist_ok=True)
+        file = folder / "nginx.conf"
+        file.write_text(edge_configuration(given, folder=folder), encoding="utf-8")
+        # Of another user it could not enter the test's folder.
+        more = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
+        with (self.folder / "edge.log").open("ab") as log:
+            command = ["nginx", "-e", "stderr", "-c", str(file), "-g", more]
+            self.nginx = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
 
 def _answers(client: httpx.Client) -> bool:
@@ -206,6 +235,19 @@ def _held(opened: Callable[..., Export], hold: Path) -> Callable[..., Export]:
     return open_slowly
 
 
+def _standing(look: Callable[[follower.ExportFollower], tuple[int, ...]], file: Path) -> Callable[..., Any]:
+    """Looking for exports, as on a disk that does not answer as long as that file is there: the event loop waits."""
+
+    def look_and_stand(self: follower.ExportFollower) -> tuple[int, ...]:
+        if file.exists():
+            with suppress(FileNotFoundError):
+                file.unlink()
+            time.sleep(60)
+        return look(self)
+
+    return look_and_stand
+
+
 def main() -> None:
     """Run the service that the arguments describe."""
     config = json.loads(sys.argv[1])
@@ -214,16 +256,36 @@ def main() -> None:
         name: Path(v) if v is not None and Path in (hints[name], *get_args(hints[name])) else v
         for name, v in config.items()
     }
+    damage()
+    server.listen(ServiceConfig(**config), host="127.0.0.1", port=int(sys.argv[2]))
+
+
+def damage() -> None:
+    """Have the faults that the arguments name; done by each worker, too."""
     faults = json.loads(sys.argv[3])
     if faults["damaged"]:
         vars(table)["ServedTable"].one = _fail
     vars(follower)["open_export"] = _held(vars(follower)["open_export"], Path(faults["hold"]))
+    looked = vars(follower.ExportFollower)["_pointer"]
+    follower.ExportFollower._pointer = _standing(looked, Path(faults["standstill"]))  # type: ignore[method-assign]
     if faults["hung_seconds"] is not None:
-        vars(supervisor)["_HUNG_SECONDS"] = faults["hung_seconds"]
-    if faults["start_seconds"] is not None:
-        vars(server)["_START_SECONDS"] = faults["start_seconds"]
-    server.listen(ServiceConfig(**config), host="127.0.0.1", port=int(sys.argv[2]))
+        vars(watch)["_HUNG_SECONDS"] = faults["hung_seconds"]
+
+
+def require_nginx() -> None:
+    """Skip the test, saying why, where nginx is not installed; fail where the environment demands it."""
+    if shutil.which("nginx") is not None:
+        return
+    # The service's own process needs no tests.
+    import pytest  # noqa: PLC0415
+
+    reason = "nginx is not installed: it is the edge in front of the service (Debian: apt-get install nginx-light)"
+    if "nginx" in os.environ.get("MLOPS_ASSETS_TEST_REQUIRE", ""):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 if __name__ == "__main__":
     main()
+elif __name__ == "__mp_main__":
+    damage()

@@ -134,7 +134,7 @@ def test_a_hundred_megabytes_without_a_length_take_no_memory(client: httpx.Clien
 
 def test_a_length_that_is_none_is_refused(service: Service) -> None:
     token = service.token(scopes=EVERYTHING)
-    for length in ("-1", "1e3", "0x10", "9" * 40, "1, 1", "५"):
+    for length in ("-1", "1e3", "0x10", "9" * 40, "1, 2", "५"):
         head = (
             f"POST {SCORE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {length}\r\nConnection: close\r\n\r\n"

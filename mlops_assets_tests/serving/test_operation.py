@@ -60,6 +60,7 @@ def _pair(tmp_path: Path) -> Iterator[Service]:
     service.create_keys()
     export_predictions(service.config.exports)
     with service:
+        service.wait_for_log("Application startup complete.", count=2)
         yield service
 
 
@@ -86,8 +87,6 @@ def test_figures_are_those_of_all_workers_also_of_one_that_was_killed(pair: Serv
     wait_for_figures(pair, token, expected)
     killed = workers(pair)[0]
     os.kill(killed, signal.SIGKILL)
-    ended = pair.wait_for_log("worker ended")
-    assert (ended["process_id"], ended["exit"]) == (killed, -signal.SIGKILL)
     pair.wait_for_log("worker started", count=3)
     wait_for_figures(pair, token, {**expected, ("mlops_assets_ready", ()): 1})
     with pair.client(token) as client:

@@ -40,16 +40,25 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "service.example", ""])  # noqa: S104  refused
-def test_plain_http_beyond_loopback_is_refused(tmp_path: Path, host: str) -> None:
-    settings = Settings(home=tmp_path, service=ServiceSettings(host=host, plain_http=True))
-    with pytest.raises(SettingsError, match="tokens could be read"):
+@pytest.mark.parametrize("plain_http", [True, False])
+def test_beyond_loopback_the_edge_must_stand_in_front(tmp_path: Path, host: str, *, plain_http: bool) -> None:
+    settings = Settings(home=tmp_path, service=ServiceSettings(host=host, plain_http=plain_http))
+    with pytest.raises(SettingsError, match="mlops-assets edge-config"):
         serve(settings)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.7"])
-def test_without_a_certificate_nothing_is_served_unless_plain_http_is_asked_for(tmp_path: Path, host: str) -> None:
+def test_without_a_certificate_nothing_is_served_unless_plain_http_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="has no certificate"):
-        serve(Settings(home=tmp_path, service=ServiceSettings(host=host)))
+        serve(Settings(home=tmp_path))
+
+
+def test_a_socket_of_another_service_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "service.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        with pytest.raises(SettingsError, match="Address already in use"):
+            serve(Settings(home=tmp_path, service=ServiceSettings(socket=path)))
 
 
 @pytest.mark.parametrize("way", [Authentication.CERTIFICATE, Authentication.BOTH])

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 
+from mlops_assets.demo.waiting import wait_until
 from mlops_assets.platform.exports.export import current_export_id, write_export
 from mlops_assets.platform.exports.signature import SIGNATURE, sign_manifest
 from mlops_assets.serving.exports import models
@@ -19,7 +21,6 @@ from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 HUNG_SECONDS = 3.0
 
@@ -28,10 +29,15 @@ def workers(service: Service) -> list[int]:
     return [line["process_id"] for line in service.log() if line["message"] == "worker started"]
 
 
+def wait_until_started(service: Service) -> None:
+    """Return when both workers answer: of one that is killed before, its parent waits longer for a sign of life."""
+    service.wait_for_log("Application startup complete.", count=2)
+
+
 def restarting(service: Service) -> list[int]:
     """Kill every worker, and hold those that take their places while they verify the export; their process ids."""
+    wait_until_started(service)
     killed = workers(service)
-    service.wait_for_log("export served", count=len(killed))
     service.hold.touch()
     for process_id in killed:
         os.kill(process_id, signal.SIGKILL)
@@ -39,9 +45,9 @@ def restarting(service: Service) -> list[int]:
     return workers(service)[len(killed) :]
 
 
-def patient(folder: Path, *, start_seconds: float | None = None) -> Service:
-    """Two workers, each of which is replaced when it gives no sign of life for a few seconds."""
-    service = Service(folder, changes={"workers": 2}, hung_seconds=HUNG_SECONDS, start_seconds=start_seconds)
+def patient(folder: Path) -> Service:
+    """Two workers, each of which ends when its event loop stands for a few seconds."""
+    service = Service(folder, changes={"workers": 2}, hung_seconds=HUNG_SECONDS)
     service.create_keys()
     export_predictions(service.config.exports)
     return service
@@ -58,23 +64,40 @@ def test_a_worker_is_left_alone_while_it_verifies_an_export_longer_than_it_might
             assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
 
 
-def test_a_worker_that_hangs_as_it_starts_is_replaced(tmp_path: Path) -> None:
+def test_a_service_whose_first_export_takes_minutes_listens_and_says_that_it_is_not_ready(tmp_path: Path) -> None:
     with patient(tmp_path) as service:
-        stopped, _ = restarting(service)
-        os.kill(stopped, signal.SIGSTOP)
-        assert service.wait_for_log("worker hangs")["process_id"] == stopped
-        service.wait_for_log("worker started", count=5)
-        # A worker that still verifies would not end when it is told.
+        restarting(service)
+        with service.client(service.token()) as client:
+            assert client.get("/health/live").status_code == 200
+            assert client.get("/health/ready").status_code == 503
+            assert client.get("/v1/export").status_code == 503
         service.hold.unlink()
         service.wait_for_log("export served", count=4)
 
 
-def test_a_worker_whose_verification_never_ends_is_replaced(tmp_path: Path) -> None:
-    with patient(tmp_path, start_seconds=1.0) as service:
-        held = restarting(service)
-        assert service.wait_for_log("worker hangs")["process_id"] in held
-        service.hold.unlink()
-        service.wait_for_log("export served", count=4)
+def test_a_worker_whose_event_loop_stands_is_replaced(tmp_path: Path) -> None:
+    with patient(tmp_path) as service:
+        wait_until_started(service)
+        service.standstill.touch()
+        service.wait_for_log("worker started", count=3)
+        service.wait_for_log("export served", count=3)
+        with service.client(service.token()) as client:
+            assert client.get("/v1/predictions/NC/12").status_code == 200
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    with patient(tmp_path) as service:
+        assert service.process is not None
+        wait_until_started(service)
+        left = service.workers
+        service.process.kill()
+        service.process.wait()
+        wait_until(
+            lambda alive: not alive,
+            lambda: [each for each in left if Path(f"/proc/{each}").exists()],
+            what="The workers",
+            remedy="They should end by themselves.",
+        )
 
 
 def _without_a_model(exports: Path) -> None:

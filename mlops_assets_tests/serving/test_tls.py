@@ -1,11 +1,11 @@
-"""Tests of TLS: what is refused before the service listens, and how certificates are renewed while it runs."""
+"""Tests of the service on loopback: which certificates it takes, its TLS, and a client that reads nothing."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,14 +14,13 @@ from cryptography import x509
 
 from mlops_assets.deployment.certificates import Authority, Purpose
 from mlops_assets.deployment.loopback import AUTHORITY, loopback_certificate
-from mlops_assets.serving.http.tls import ServerTls, TlsError
+from mlops_assets.serving.http.tls import TlsError, demand_usable
 from mlops_assets_tests.serving.certificates import NAMES, Office
 from mlops_assets_tests.serving.sample import export_predictions
 from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(name="office")
@@ -79,13 +78,8 @@ def test_files_that_cannot_serve_are_refused_by_name(
     office: Office, files: Callable[[Office], tuple[Path, Path]], culprit: str
 ) -> None:
     with pytest.raises(TlsError, match=culprit) as caught:
-        ServerTls(*files(office))
+        demand_usable(*files(office))
     assert caught.value.remedy
-
-
-def test_authorities_that_cannot_be_read_are_refused(office: Office) -> None:
-    with pytest.raises(TlsError, match="CLIENT_CA"):
-        ServerTls(*office.server(), office.write("clients.crt", b"nothing"))
 
 
 def test_a_loopback_certificate_is_made_once_and_renewed_when_it_is_about_to_end(tmp_path: Path) -> None:
@@ -94,11 +88,11 @@ def test_a_loopback_certificate_is_made_once_and_renewed_when_it_is_about_to_end
     made = certificate.read_bytes()
     assert loopback_certificate(tmp_path / "tls") == (certificate, key)
     assert certificate.read_bytes() == made
-    ServerTls(certificate, key)
+    demand_usable(certificate, key)
     soon = Authority.create("old").issue(NAMES, Purpose.SERVER, lifetime=timedelta(days=3))
     certificate.write_bytes(soon.certificate_pem)
     loopback_certificate(tmp_path / "tls")
-    ServerTls(certificate, key)
+    demand_usable(certificate, key)
     trusted = x509.load_pem_x509_certificate((tmp_path / "tls" / AUTHORITY).read_bytes())
     x509.load_pem_x509_certificate(certificate.read_bytes()).verify_directly_issued_by(trusted)
 
@@ -128,117 +122,38 @@ def served_certificate(service: Service, context: ssl.SSLContext | None = None) 
     return x509.load_der_x509_certificate(certificate)
 
 
-def test_only_modern_tls_reaches_the_service(secure: Service) -> None:
-    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-        context = ssl.create_default_context(cafile=secure.authority)
-        context.minimum_version = context.maximum_version = version
-        assert served_certificate(secure, context).subject.rfc4514_string() == "CN=localhost"
-    for weak in ("AES128-SHA", "ECDHE-ECDSA-AES128-SHA256", "AES256-GCM-SHA384"):
-        context = ssl.create_default_context(cafile=secure.authority)
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-        context.set_ciphers(weak)
-        with pytest.raises((ssl.SSLError, ConnectionError)):
-            served_certificate(secure, context)
+def test_only_tls_1_3_reaches_the_service(secure: Service) -> None:
+    assert served_certificate(secure).subject.rfc4514_string() == "CN=localhost"
+    context = ssl.create_default_context(cafile=secure.authority)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        served_certificate(secure, context)
     with pytest.raises(httpx.TransportError):
         httpx.get(f"http://127.0.0.1:{secure.port}/health/live")
     with secure.client(secure.token()) as client:
         assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
 
 
-def test_a_renewed_certificate_is_served_without_a_restart_and_a_bad_one_is_not(
-    secure: Service, office: Office
-) -> None:
-    first = served_certificate(secure).serial_number
-    with secure.client(secure.token()) as held:
-        assert held.get("/v1/exports").status_code == 200
-        office.server()
-        secure.wait_for_log("certificate served")
-        second = served_certificate(secure).serial_number
-        assert second != first
-        # The connection that was open goes on.
-        assert held.get("/v1/exports").status_code == 200
-        office.server(lifetime=timedelta(days=-1))
-        assert "it ended on" in secure.wait_for_log("certificate refused")["error"]
-        assert served_certificate(secure).serial_number == second
-        office.write("server.crt", b"half a fi")
-        secure.wait_for_log("certificate refused", count=2)
-        assert served_certificate(secure).serial_number == second
-        office.server()
-        secure.wait_for_log("certificate served", count=2)
-        assert served_certificate(secure).serial_number not in (first, second)
-
-
-def test_renewed_authorities_of_clients_count_for_handshakes_from_then_on(tmp_path: Path, office: Office) -> None:
-    certificate, key = office.server()
-    changes = {"tls_certificate": certificate, "tls_key": key, "client_ca": office.client_authority}
-    service = Service(tmp_path, changes=changes, authority=office.server_authority)
+def test_a_client_that_reads_no_answer_takes_little_memory_and_is_cut(tmp_path: Path) -> None:
+    """On loopback, without an edge: the web server reads no further than it answers, and the system ends it."""
+    service = Service(tmp_path, changes={"request_seconds": 2.0})
     service.create_keys()
-    successor = Authority.create("successor")
-    old, new = office.client("old"), office.client("new", authority=successor)
-
-    def answered(identity: tuple[Path, Path]) -> bool:
-        with service.client(identity=identity) as client:
-            try:
-                return client.get("/health/live").is_success
-            except httpx.TransportError:
-                return False
-
-    with service, service.client(identity=old) as kept_open:
-        assert (answered(old), answered(new)) == (True, False)
-        assert kept_open.get("/health/live").is_success
-        office.write("clients.crt", successor.certificate_pem)
-        service.wait_for_log("certificate served")
-        assert (answered(old), answered(new)) == (False, True)
-        with pytest.raises(httpx.TransportError):
-            kept_open.get("/health/live")
+    export_predictions(service.config.exports)
+    with service:
+        before = memory_kib(service)
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(40)
+            connection.connect(("127.0.0.1", service.port))
+            with pytest.raises(ConnectionError):
+                connection.sendall(300_000 * b"GET /v1/predictions HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert memory_kib(service) < 1.2 * before
+        with service.client(service.token()) as client:
+            assert client.get("/v1/predictions/NC/12").status_code == 200
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_no_session_brings_an_earlier_verified_client_certificate_back(office: Office, version: ssl.TLSVersion) -> None:
-    files = office.server()
-    served = ServerTls(*files, office.client_authority)
-    trusting = ssl.create_default_context(cafile=office.server_authority)
-    trusting.maximum_version = version
-    trusting.load_cert_chain(*office.client("old"))
-    session = None
-    resumed = []
-    for _ in range(2):
-        with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
-            handshake = pool.submit(greet, served, listener)
-            try:
-                connection = trusting.wrap_socket(
-                    socket.create_connection(listener.getsockname()), server_hostname="localhost", session=session
-                )
-                connection.recv(1)
-                session = connection.session
-                # A session that was not ended in order would be forgotten.
-                connection.unwrap().close()
-            except (ssl.SSLError, ConnectionError):
-                # Without TLS 1.3 there is no connection at all.
-                assert version is ssl.TLSVersion.TLSv1_2
-            resumed.append(handshake.result(timeout=60))
-    assert resumed == [False, False]
-
-
-def greet(served: ServerTls, listener: socket.socket) -> bool:
-    """Serve one connection; returns whether it resumed an earlier one's session."""
-    plain, _ = listener.accept()
-    try:
-        connection = served.context.wrap_socket(plain, server_side=True)
-    except (ssl.SSLError, ConnectionError):
-        return False
-    resumed = bool(connection.session_reused)
-    connection.sendall(b"x")
-    connection.unwrap().close()
-    return resumed
-
-
-def test_a_client_that_never_finishes_its_handshake_is_dropped(tmp_path: Path, office: Office) -> None:
-    certificate, key = office.server()
-    changes = {"tls_certificate": certificate, "tls_key": key, "header_seconds": 0.5}
-    service = Service(tmp_path, changes=changes, authority=office.server_authority)
-    service.create_keys()
-    # By itself the event loop would wait for a minute.
-    with service, socket.create_connection(("127.0.0.1", service.port), timeout=30) as silent:
-        silent.sendall(b"\x16\x03\x01")
-        assert silent.recv(100) == b""
+def memory_kib(service: Service) -> int:
+    """The most that the service's process has ever held."""
+    assert service.process is not None
+    lines = Path(f"/proc/{service.process.pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))

@@ -5,6 +5,7 @@ Put here what is true of the running service as a whole. Keep out routes (``heal
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,16 +15,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from mlops_assets.platform.security.token_keys import KeyFileError
+from mlops_assets.serving.http.tls import TlsError, end_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from prometheus_client import Metric
 
     from mlops_assets.platform.security.token_verifier import TokenVerifier
     from mlops_assets.serving.exports.catalog import Catalog
     from mlops_assets.serving.exports.follower import ExportFollower
-    from mlops_assets.serving.http.tls import ServerTls
 
 CONDITION: Final = "condition"
 """Name in the application's state."""
@@ -52,13 +54,13 @@ class Condition:
     Attributes:
         catalog: it holds the exports in use.
         verifier: it holds keys and revocations.
-        tls: the server's certificate; ``None`` on plain HTTP.
+        certificate: file of the server's certificate, if it is known here; ``None`` on plain HTTP.
         draining: whether the service was told to end, so that no new client should come.
     """
 
     catalog: Catalog
     verifier: TokenVerifier
-    tls: ServerTls | None = None
+    certificate: Path | None = None
     draining: bool = field(default=False, init=False)
 
     @property
@@ -77,12 +79,13 @@ class Condition:
         from prometheus_client.core import GaugeMetricFamily as Gauge  # noqa: PLC0415  see metrics.share_figures
 
         yield Gauge("mlops_assets_ready", "Whether the service can answer.", value=float(self.ready))
-        if self.tls is not None:
-            yield Gauge(
-                "mlops_assets_certificate_expires_seconds",
-                "When the server's certificate ends, seconds since 1970.",
-                value=self.tls.expires,
-            )
+        if self.certificate is not None:
+            with contextlib.suppress(TlsError):
+                yield Gauge(
+                    "mlops_assets_certificate_expires_seconds",
+                    "When the server's certificate ends, seconds since 1970.",
+                    value=end_of(self.certificate).timestamp(),
+                )
         age = Gauge("mlops_assets_data_age_seconds", "Age of the export in use.", labels=("name",))
         exports = Gauge("mlops_assets_export", "The exports in use.", labels=("name", "export_id"))
         models = Gauge("mlops_assets_model", "The models in use.", labels=("model", "version"))
@@ -118,8 +121,11 @@ class Condition:
         return Dependency("keys", Status.OK, f"{len(keys)} keys, {count} revocations")
 
     def _certificate(self) -> Dependency:
-        if self.tls is None:
-            return Dependency("certificate", Status.ABSENT, "plain HTTP")
-        ends = datetime.fromtimestamp(self.tls.expires, UTC)
+        if self.certificate is None:
+            return Dependency("certificate", Status.ABSENT, "plain HTTP, or the edge's")
+        try:
+            ends = end_of(self.certificate)
+        except TlsError as error:
+            return Dependency("certificate", Status.FAILED, str(error))
         status = Status.OK if ends > datetime.now(UTC) else Status.FAILED
         return Dependency("certificate", status, f"ends {ends:%Y-%m-%d %H:%M} UTC")

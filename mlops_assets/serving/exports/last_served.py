@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 class LastServed:
     """For each name the id of the export that some worker took over last, in a folder that the workers share."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
+        """Know of it, where workers share that folder."""
         self._folder = folder
 
     def note(self, name: str, export_id: str) -> None:
         """The export of that id was verified and taken over."""
-        replace_durably(self._folder / name, export_id.encode("ascii"))
+        if self._folder is not None:
+            replace_durably(self._folder / f"served-{name}", export_id.encode("ascii"))
 
     def of(self, name: str) -> str | None:
         """The id; ``None`` before the first one."""
+        if self._folder is None:
+            return None
         try:
-            return (self._folder / name).read_text(encoding="ascii")
+            return (self._folder / f"served-{name}").read_text(encoding="ascii")
         except OSError:
             return None

@@ -93,28 +93,13 @@ def log_decision(scope: Scope, status: int) -> None:
     )
 
 
-def log_refusal(decision: Decision, status: int) -> None:
-    """Write the line of a request that was refused before it was whole, for the decision's reason."""
-    write_line(
-        LOGGER,
-        "access",
-        {
-            "decision": "deny",
-            "reason": decision.reason,
-            "principal": None,
-            "status": status,
-            "request_id": decision.request_id,
-        },
-    )
-
-
-def fresh_request_id() -> str:
-    """An id for a request that brings none: 128 bits, drawn apart in every worker (Python does so after a fork)."""
+def _fresh_request_id() -> str:
+    """An id for a request that brings none: 128 bits."""
     return f"{random.getrandbits(128):032x}"
 
 
 def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id":
-            return value.decode("ascii") if _REQUEST_ID.fullmatch(value) else fresh_request_id()
-    return fresh_request_id()
+            return value.decode("ascii") if _REQUEST_ID.fullmatch(value) else _fresh_request_id()
+    return _fresh_request_id()

@@ -10,11 +10,11 @@ import os
 import time
 from collections import Counter as Counts
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from prometheus_client import Metric
     from prometheus_client.registry import CollectorRegistry
@@ -32,16 +32,19 @@ _NO_ROUTE: Final = "none"
 def share_figures(folder: Path) -> None:
     """Keep figures in files of that folder, so that several workers are told as one.
 
-    The library decides at its import whether it does so; hence before anything imports it and workers are forked.
+    The library decides at its import whether it does so; hence in the parent, whose variables its workers have.
     """
     os.environ[_FOLDER_VARIABLE] = str(folder)
 
 
-def forget_worker(process_id: int) -> None:
-    """A worker has ended: what it counted stays, what was true of it alone goes."""
-    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  only supervisors need it
+def _forget_ended_workers() -> None:
+    """Of workers that have ended, what they counted stays, and what was true of them alone goes."""
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  see share_figures
 
-    mark_process_dead(process_id)  # type: ignore[no-untyped-call]  # the library's own gap
+    for file in Path(os.environ[_FOLDER_VARIABLE]).glob("gauge_live*_*.db"):
+        process_id = int(file.stem.rpartition("_")[2])
+        if not Path(f"/proc/{process_id}").exists():
+            mark_process_dead(process_id)  # type: ignore[no-untyped-call]  # the library's own gap
 
 
 class ServiceMetrics:
@@ -111,11 +114,6 @@ class ServiceMetrics:
         if reason is not None:
             self._denied.labels(reason).inc()
 
-    def refused(self, reason: str, status: int) -> None:
-        """A connection's request was refused before it was whole."""
-        self._requests.labels(_NO_ROUTE, "OTHER", str(status)).inc()
-        self._denied.labels(reason).inc()
-
     def export_refused(self) -> None:
         """An export was not taken over."""
         self._exports_refused.inc()
@@ -132,6 +130,7 @@ class ServiceMetrics:
 
         collected = self._own
         if _FOLDER_VARIABLE in os.environ:
+            _forget_ended_workers()
             collected = CollectorRegistry()
             MultiProcessCollector(collected)  # type: ignore[no-untyped-call]  # the library's own gap
         told = CollectorRegistry()

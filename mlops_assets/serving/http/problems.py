@@ -95,11 +95,6 @@ def error_body(path: str, problem: Problem) -> tuple[bytes, str]:
     return msgspec.json.encode(problem), MEDIA_TYPE
 
 
-def problem_body(status: HTTPStatus, detail: str, request_id: str) -> bytes:
-    """A problem document for an answer that no route gives."""
-    return msgspec.json.encode(Problem(title=status.phrase, status=status.value, detail=detail, request_id=request_id))
-
-
 def exception_handlers() -> ExceptionHandlersMap:
     """The application's handlers: every exception has an answer here."""
     return {HTTPException: _http_problem, KeyFileError: _no_keys, Exception: _unexpected}

@@ -1,16 +1,20 @@
 """Limits of a principal: how many requests a second over all workers, and how many at a time in one.
 
-Put here counting and refusing. Keep out limits of connections and bodies (``connections``), which hold before anybody
-knows who asks.
+Put here counting and refusing. Keep out limits of connections and heads, which the edge keeps before anybody knows who
+asks.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import mmap
 import time
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mlops_assets.serving.shared_memory import shared_memory
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _SLOTS: Final = 1 << 16
 _PROBES: Final = 16
@@ -33,7 +37,7 @@ class Allowance(NamedTuple):
 
 
 class RateLimiter:
-    """A token bucket for each principal, in memory that forked workers share.
+    """A token bucket for each principal, in memory that all workers share.
 
     It is kept as the generic cell rate algorithm (ITU-T I.371): one number for each principal, the time at which its
     bucket would be full again. Reading and writing it takes no lock: two workers that meet at the same microsecond may
@@ -41,18 +45,19 @@ class RateLimiter:
     65,536, and those beyond share a bucket.
     """
 
-    def __init__(self, *, rate_per_second: float, burst: int) -> None:
-        """Make the table; before workers are forked, so that they share it.
+    def __init__(self, *, rate_per_second: float, burst: int, file: Path | None = None) -> None:
+        """Make the table, or take part in it.
 
         Args:
             rate_per_second: how fast a bucket fills.
             burst: what it holds.
+            file: where workers share it; see ``shared_memory``.
         """
         self.burst = burst
         self.window_seconds = burst / rate_per_second
         """How long an empty bucket takes to fill."""
         self._interval = 1.0 / rate_per_second
-        memory = mmap.mmap(-1, _SLOTS * _WORDS * 8)
+        memory = shared_memory(file, _SLOTS * _WORDS * 8)
         self._tags = memoryview(memory).cast("Q")
         self._arrivals = memoryview(memory).cast("d")
         self._places: dict[str, int] = {}
