@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 
 from mlops_assets import (
     __version__,
+    cli_client,
     cli_deployment,
     cli_events,
     cli_forget,
@@ -60,6 +61,7 @@ _app.add_typer(cli_variance.app, name="variance")
 _app.add_typer(cli_sources.app)
 _app.add_typer(cli_run.app)
 _app.add_typer(cli_deployment.app)
+_app.add_typer(cli_client.app)
 
 DEMO_VOTERS: Final = 10_000
 """Registered voters of each simulated state: enough that every event is found, whatever the seed."""

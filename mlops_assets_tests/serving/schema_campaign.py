@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _CONFIGURATION: Final = """
 [checks.positive_data_acceptance]
-# 410, 422: in the form that the document asks for, and not fit for the data or the model, which it cannot know.
-expected-statuses = ["2xx", 401, 403, 404, 410, 422]
+# 304: a client may send `If-None-Match: *`. 410, 422: in the form that the document asks for, and not fit for data or
+# the model, which it cannot know.
+expected-statuses = ["2xx", 304, 401, 403, 404, 410, 422]
 
 [checks.negative_data_rejection]
 expected-statuses = [400, 401, 403, 404, 405, 410, 413, 415, 422, 431]

@@ -48,6 +48,21 @@ _DEMANDED: Final[Mapping[Authentication, list[SecurityRequirement]]] = {
     Authentication.BOTH: [{_BEARER: [], _CERTIFICATE: []}],
 }
 _ERRORS: Final = problem_responses(*COMMON)
+_TAGS: Final = {
+    "/v1/tables": "tables",
+    "/v1/lookup": "tables",
+    "/v1/exports": "exports",
+    "/v1/models": "models",
+    "/v2": "inference",
+}
+"""Subjects of routes by where their addresses begin; all others are for operators."""
+_IF_NONE_MATCH: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The `ETag` of the client's copy: the answer is 304 while that is still right.",
+}
 
 
 def documentation_routes(*, public: bool) -> tuple[ControllerRouterHandler, ...]:
@@ -88,15 +103,28 @@ def openapi_document(*, public: bool = False, authentication: Authentication = A
         servers=[Server(url="/")],
         components=Components(security_schemes=dict(_SCHEMES)),
         security=list(_DEMANDED[authentication]),
+        operation_id_creator=_operation_id,
     )
     document: dict[str, Any] = Litestar(
         route_handlers=list(routes), openapi_config=config, logging_config=None
     ).openapi_schema.to_schema()
     _describe_bodies(document, routes)
-    for _, operation in _operations(document):
+    for path, operation in _operations(document):
+        operation["tags"] = [next((tag for start, tag in _TAGS.items() if path.startswith(start)), "operation")]
         for parameter in operation.get("parameters", []):
             parameter["schema"] = _never_null(parameter["schema"])
+        if "304" in operation["responses"]:
+            operation.setdefault("parameters", []).append(dict(_IF_NONE_MATCH))
     return document
+
+
+def _operation_id(handler: HTTPRouteHandler, _: object, path: Sequence[object]) -> str:
+    """The handler's name, by which generated clients call it; the operations of tables are named after these.
+
+    No handler's name begins as those do (``list_``, ``get_``, ``look_up_``), so that none has the name of another.
+    """
+    versioned = any(getattr(part, "name", None) == "version" for part in path)
+    return f"{handler.handler_name}_version" if versioned else handler.handler_name
 
 
 def _describe_bodies(document: dict[str, Any], routes: Sequence[ControllerRouterHandler]) -> None:

@@ -28,7 +28,7 @@ class Health(msgspec.Struct, frozen=True):
     status: str
 
 
-class Dependencies(msgspec.Struct, frozen=True):
+class DependencyList(msgspec.Struct, frozen=True):
     """What the service depends on, and how each is."""
 
     ready: bool
@@ -69,10 +69,10 @@ def ready(request: HealthRequest) -> Health:
     responses=problem_responses(*COMMON),
     sync_to_thread=False,
 )
-def dependencies(request: HealthRequest) -> Dependencies:
+def dependencies(request: HealthRequest) -> DependencyList:
     """The export, its models, the keys and the certificate, each with its state."""
     condition: Condition = request.app.state[CONDITION]
-    return Dependencies(ready=condition.ready, dependencies=condition.dependencies())
+    return DependencyList(ready=condition.ready, dependencies=condition.dependencies())
 
 
 @get(

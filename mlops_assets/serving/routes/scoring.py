@@ -75,7 +75,7 @@ class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model_version: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)] | None = None
 
 
-class Scores(msgspec.Struct, frozen=True):
+class ScoredRows(msgspec.Struct, frozen=True):
     """One score for each row, in their order."""
 
     export_id: str
@@ -91,7 +91,7 @@ class Scores(msgspec.Struct, frozen=True):
     description="The models that rows can be scored with: those behind the predictions of the export in use.",
     responses={**NOT_MODIFIED, **problem_responses(*COMMON)},
 )
-async def list_models(request: ServiceRequest) -> Response[ModelList]:
+async def served_models(request: ServiceRequest) -> Response[ModelList]:
     """The models of the export in use."""
     found = list(catalog_of(request).models())
     models = [_description(export, model) for export, model in found]
@@ -129,7 +129,7 @@ async def describe_model(request: ServiceRequest, name: ModelName) -> Response[M
     ),
     responses=problem_responses(*COMMON, *_BODY_PROBLEMS),
 )
-async def score(request: ServiceRequest, name: ModelName) -> Response[Scores]:
+async def score(request: ServiceRequest, name: ModelName) -> Response[ScoredRows]:
     """Scores of rows."""
     body = await read_json_text(request)
     asked = decoded(body, ScoreRequest)
@@ -139,12 +139,14 @@ async def score(request: ServiceRequest, name: ModelName) -> Response[Scores]:
     except RowsError as error:
         raise unfit("rows", str(error)) from None
     content = msgspec.json.encode(
-        Scores(export_id=export.export_id, model_name=model.name, model_version=model.version, scores=scores.tolist())
+        ScoredRows(
+            export_id=export.export_id, model_name=model.name, model_version=model.version, scores=scores.tolist()
+        )
     )
     return EncodedAnswer(content, _NOT_KEPT)
 
 
-SCORING_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (list_models, describe_model, score)
+SCORING_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (served_models, describe_model, score)
 
 
 def _description(export: "ServedExport", model: "LoadedModel") -> ModelDescription:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from mlops_assets.platform.exports.manifest import Kind, Mode
 from mlops_assets.serving.exports.values import EXAMPLES, LONGEST, SCHEMAS
 from mlops_assets.serving.routes.parameters import AS_OF, CURSOR
-from mlops_assets.serving.routes.tables import DEFAULT_LIMIT, LATEST, MOST_KEYS, MOST_ROWS
+from mlops_assets.serving.routes.tables import (
+    DEFAULT_LIMIT,
+    LATEST,
+    MOST_KEYS,
+    MOST_ROWS,
+    FoundRows,
+    Lookup,
+    OneRow,
+    Page,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,22 +39,25 @@ def with_tables(document: Mapping[str, Any], tables: Iterable[ServedTable]) -> d
     """The document with the addresses of each of those tables in place of those of any table."""
     told = copy.deepcopy(dict(document))
     listing, one, lookup = (told["paths"].pop(path) for path in (LIST, ONE, LOOKUP))
+    for kind in (Page, OneRow, FoundRows, Lookup):
+        del told["components"]["schemas"][kind.__name__]
     for table in tables:
-        row = f"{_titled(table.name)}Row"
-        told["components"]["schemas"][row] = _row_schema(table)
-        reference = {"$ref": f"#/components/schemas/{row}"}
+        paths = {f"/v1/lookup/{table.name}": {"post": _lookup_operation(lookup["post"], table)}}
+        schemas = {"row": _row_schema(table), **_lookup_schemas(table)}
         if table.served.mode is Mode.LIST:
-            told["paths"][f"/v1/tables/{table.name}"] = {"get": _list_operation(listing["get"], table, reference)}
+            paths[f"/v1/tables/{table.name}"] = {"get": _list_operation(listing["get"], table)}
+            schemas["page"] = _page_schema(table)
             parts = "/".join(f"{{{column}}}" for column in _addressed(table))
             if parts:
-                told["paths"][f"/v1/tables/{table.name}/{parts}"] = {
-                    "get": _one_operation(one["get"], table, reference)
-                }
-        told["paths"][f"/v1/lookup/{table.name}"] = {"post": _lookup_operation(lookup["post"], table, reference)}
+                paths[f"/v1/tables/{table.name}/{parts}"] = {"get": _one_operation(one["get"], table)}
+                schemas["one"] = _one_schema(table)
+        told["paths"] |= paths
+        # One word behind the table's name: no schema has the name of another table's.
+        told["components"]["schemas"] |= {f"{table.name}_{part}": schema for part, schema in schemas.items()}
     return told
 
 
-def _list_operation(general: Mapping[str, Any], table: ServedTable, row: Mapping[str, Any]) -> dict[str, Any]:
+def _list_operation(general: Mapping[str, Any], table: ServedTable) -> dict[str, Any]:
     parameters = [_parameter(table, column, place="query") for column in table.served.filters]
     limit = {"type": "integer", "minimum": 1, "maximum": MOST_ROWS, "default": DEFAULT_LIMIT}
     cursor = {"type": "string", "pattern": f"^{CURSOR.pattern}$"}
@@ -54,62 +66,30 @@ def _list_operation(general: Mapping[str, Any], table: ServedTable, row: Mapping
         _query("cursor", cursor, "The last page's `next_cursor`."),
         _as_of(),
     ]
-    page = {
-        "type": "object",
-        "required": ["export_id", "items", "next_cursor"],
-        "properties": {
-            "export_id": {"type": "string"},
-            "items": {"type": "array", "items": row},
-            "next_cursor": {"type": ["string", "null"]},
-        },
-    }
     text = (
         f"{_said(table)} Rows that fit all filters, page by page, sorted by {', '.join(table.key)}. A cursor stays "
         "valid when a new export is taken over; give the first page's `export_id` as `as_of` where all pages must be "
         "of one."
     )
-    return _operation(general, f"list_{table.name}", f"List {table.name}", text, parameters, page)
+    return _operation(general, f"list_{table.name}", f"List {table.name}", text, parameters, _reference(table, "page"))
 
 
-def _one_operation(general: Mapping[str, Any], table: ServedTable, row: Mapping[str, Any]) -> dict[str, Any]:
+def _one_operation(general: Mapping[str, Any], table: ServedTable) -> dict[str, Any]:
     parameters = [_parameter(table, column, place="path") for column in _addressed(table)]
     if table.served.latest is not None:
         parameters.append(_parameter(table, table.served.latest, place="query"))
     parameters.append(_as_of())
-    answer = {
-        "type": "object",
-        "required": ["export_id", "row"],
-        "properties": {"export_id": {"type": "string"}, "row": row},
-    }
     text = f"{_said(table)} The row of a key."
+    answer = _reference(table, "one")
     return _operation(general, f"get_{table.name}", f"One row of {table.name}", text, parameters, answer)
 
 
-def _lookup_operation(general: Mapping[str, Any], table: ServedTable, row: Mapping[str, Any]) -> dict[str, Any]:
-    answer = {
-        "type": "object",
-        "required": ["export_id", "rows"],
-        "properties": {
-            "export_id": {"type": "string"},
-            "rows": {"type": "array", "items": {"oneOf": [row, {"type": "null"}]}},
-        },
-    }
+def _lookup_operation(general: Mapping[str, Any], table: ServedTable) -> dict[str, Any]:
     text = f"{_said(table)} {general['description']}"
+    answer = _reference(table, "found")
     made = _operation(general, f"look_up_{table.name}", f"Look up {table.name}", text, [], answer)
-    key = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": _addressed(table),
-        "properties": {column: _asked(table, column) for column in table.key},
-    }
-    body = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["keys"],
-        "properties": {"keys": {"type": "array", "minItems": 1, "maxItems": MOST_KEYS, "items": key}},
-    }
     example = {"keys": [{column: EXAMPLES[table.columns[column]] for column in _addressed(table)}]}
-    made["requestBody"]["content"] = {_JSON: {"schema": body, "example": example}}
+    made["requestBody"]["content"] = {_JSON: {"schema": _reference(table, "lookup"), "example": example}}
     return made
 
 
@@ -122,15 +102,45 @@ def _operation(
     answer: Mapping[str, Any],
 ) -> dict[str, Any]:
     made = copy.deepcopy(dict(general))
-    made |= {"operationId": name, "summary": summary, "description": text, "parameters": parameters}
+    headers = [parameter for parameter in made["parameters"] if parameter["in"] == "header"]
+    made |= {"operationId": name, "summary": summary, "description": text, "parameters": [*parameters, *headers]}
     made["responses"]["200"]["content"] = {_JSON: {"schema": dict(answer)}}
     return made
+
+
+def _reference(table: ServedTable, part: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{table.name}_{part}"}
 
 
 def _said(table: ServedTable) -> str:
     served = table.served
     limited = f" Principals may be limited by {', '.join(served.limit_by)} (claim `limits`)." if served.limit_by else ""
     return f"{served.description} Needs the scope `{served.scope}`.{limited}".strip()
+
+
+def _page_schema(table: ServedTable) -> dict[str, Any]:
+    properties = {
+        "export_id": {"type": "string"},
+        "items": {"type": "array", "items": _reference(table, "row")},
+        "next_cursor": {"type": ["string", "null"]},
+    }
+    return _object(f"Rows of {table.name}.", properties)
+
+
+def _one_schema(table: ServedTable) -> dict[str, Any]:
+    return _object(f"One row of {table.name}.", {"export_id": {"type": "string"}, "row": _reference(table, "row")})
+
+
+def _lookup_schemas(table: ServedTable) -> dict[str, Any]:
+    row = {"oneOf": [_reference(table, "row"), {"type": "null"}]}
+    found = {"export_id": {"type": "string"}, "rows": {"type": "array", "items": row}}
+    keys = {"type": "array", "minItems": 1, "maxItems": MOST_KEYS, "items": _reference(table, "key")}
+    key = _object(f"What names a row of {table.name}.", {column: _asked(table, column) for column in table.key})
+    return {
+        "found": _object(f"For each key its row of {table.name}; null where there is none to be seen.", found),
+        "lookup": {**_object(f"Keys of rows of {table.name}.", {"keys": keys}), "additionalProperties": False},
+        "key": {**key, "required": _addressed(table), "additionalProperties": False},
+    }
 
 
 def _row_schema(table: ServedTable) -> dict[str, Any]:
@@ -142,12 +152,11 @@ def _row_schema(table: ServedTable) -> dict[str, Any]:
         if description := table.served.descriptions.get(column):
             schema["description"] = description
         properties[column] = schema
-    return {
-        "type": "object",
-        "description": table.served.description or f"A row of {table.name}.",
-        "required": list(table.columns),
-        "properties": properties,
-    }
+    return _object(table.served.description or f"A row of {table.name}.", properties)
+
+
+def _object(text: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "description": text, "required": list(properties), "properties": dict(properties)}
 
 
 def _addressed(table: ServedTable) -> list[str]:
@@ -200,7 +209,3 @@ def _as_of() -> dict[str, Any]:
 def _query(name: str, schema: Mapping[str, Any], text: str, example: object = None) -> dict[str, Any]:
     told = {"name": name, "in": "query", "required": False, "schema": dict(schema), "description": text}
     return told if example is None else {**told, "example": example}
-
-
-def _titled(name: str) -> str:
-    return "".join(part.capitalize() for part in name.split("_"))

@@ -111,7 +111,7 @@ class Lookup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description="The tables that the principal's scopes let it read, and how their rows are asked for.",
     responses={**NOT_MODIFIED, **problem_responses(*COMMON)},
 )
-async def list_tables(request: ServiceRequest) -> Response[TableList]:
+async def served_tables(request: ServiceRequest) -> Response[TableList]:
     """The tables that the principal may read."""
     tables = [served.table for served in catalog_of(request).served() if served.table is not None]
     readable = [_description(table) for table in tables if table.served.scope in request.user.scopes]
@@ -211,7 +211,7 @@ async def look_up(request: ServiceRequest, table: TableName) -> Response[FoundRo
     return EncodedAnswer(msgspec.json.encode(FoundRows(found.export_id, visible)), {"Cache-Control": "no-store"})
 
 
-TABLE_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (list_tables, list_rows, one_row, look_up)
+TABLE_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (served_tables, list_rows, one_row, look_up)
 
 
 def _demanded(request: ServiceRequest, name: str) -> "ServedTable":
