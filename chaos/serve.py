@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -28,27 +29,38 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from mlops_assets.serving.exports.predictions import KEY, TABLE
 
 from mlops_assets.demo.waiting import wait_until
-from mlops_assets.platform.exports.export import pointer_path, write_export
+from mlops_assets.platform.exports.export import pointer_path
 from mlops_assets.platform.security.revocations import revoke_token
 from mlops_assets.platform.security.token_keys import key_id_of, read_keys, retire_key, rotate_keys
+from mlops_assets.scoring.signatures import signed
 from mlops_assets.serving.identity.scopes import Scope
 from mlops_assets_tests.serving.certificates import Office
-from mlops_assets_tests.serving.sample import MODEL, MODEL_KEY, export_predictions, predictions, turnout_model
+from mlops_assets_tests.serving.sample import (
+    MODEL,
+    MODEL_KEY,
+    READ,
+    TABLE,
+    export_models,
+    export_predictions,
+    turnout_model,
+)
 from mlops_assets_tests.serving.service_process import AUDIENCE, ISSUER, Service
+
+if TYPE_CHECKING:
+    from mlops_assets.scoring.records import ModelRecord
 
 KEPT = 1000
 SHARE_OF_SCORES, SHARE_OF_LEAVES = 0.3, 0.01
 INTRUDERS = 4
 """One client of so many has no right to be there."""
 SILENT, FLOOD_BYTES = 400, 13_000_000
-QUESTION = b"GET /v1/predictions HTTP/1.1\r\nHost: a\r\n\r\n"
+QUESTION = b"GET /v1/tables/predictions HTTP/1.1\r\nHost: a\r\n\r\n"
 KILL_SECONDS = 0.5
 """How long after a worker was killed a request may still meet what it has left."""
 MOST_GROWTH = 1.2
@@ -58,7 +70,7 @@ RENEWED = 3.0
 """Seconds within which the edge has taken a certificate over."""
 FOLLOWED = 1.0
 """Seconds within which every worker refuses what was revoked or retired."""
-SCOPES = [Scope.READ_PREDICTIONS, Scope.INFER]
+SCOPES = [READ, Scope.INFER]
 SCORED = json.dumps({"rows": [{"age": None, "party": "REP"}]})
 
 
@@ -126,7 +138,7 @@ class Asker(threading.Thread):
             headers["Content-Type"] = "application/json"
             self._connection.request("POST", f"/v1/models/{MODEL}/score", SCORED, headers)
         else:
-            self._connection.request("GET", "/v1/predictions/NC/12", headers=headers)
+            self._connection.request("GET", "/v1/tables/predictions/NC/12/turnout", headers=headers)
         answer = self._connection.getresponse()
         body = answer.read()
         if answer.will_close:
@@ -179,7 +191,7 @@ class Asker(threading.Thread):
         version, expected = self._truth.versions[answer["export_id"]]
         if score and answer["scores"] != [expected]:
             self.wrong.append(f"scored {answer['scores']} instead of {expected}")
-        if not score and {row["model_version"] for row in answer["predictions"]} != {version}:
+        if not score and answer["row"]["model_version"] != version:
             self.wrong.append(f"predictions of {answer['export_id']} are not of {version}")
 
     def _close(self) -> None:
@@ -303,29 +315,35 @@ class Vandal(threading.Thread):
             raise
 
     def replace_export(self) -> None:
-        """Another export with another model."""
+        """Other exports: predictions of another version, and another model."""
         self._number += 1
         version, fill = f"v{self._number}", 40.0 + self._number
+        self._export_model(turnout_model(fill), 0.5 * fill)
         # Known before it is written: it may be answered from at once.
-        elsewhere = self._service.folder / "elsewhere"
-        made = export_predictions(elsewhere, version, turnout_model(fill), keep=KEPT).export_id
-        self._truth.versions[made] = (version, 0.5 * fill)
-        export_predictions(self._service.config.exports, version, turnout_model(fill), keep=KEPT)
+        made = export_predictions(self._elsewhere, version, keep=KEPT).export_id
+        self._truth.versions[made] = (version, None)
+        export_predictions(self._service.config.exports, version, keep=KEPT)
         self._wait_until_served(made)
 
     def _withdraw_model(self) -> None:
+        """The model is gone: its export holds one of another name."""
         self._number += 1
-        version = f"v{self._number}"
-        arguments = ({TABLE: predictions(version)}, {"model": version})
-        elsewhere = self._service.folder / "elsewhere"
-        made = write_export(elsewhere, *arguments, keys={TABLE: KEY}, keep=KEPT, signing_key=MODEL_KEY).export_id
-        self._truth.versions[made] = (version, None)
         begun = time.monotonic()
         self._truth.without_model.append((begun, float("inf")))
-        write_export(self._service.config.exports, *arguments, keys={TABLE: KEY}, keep=KEPT, signing_key=MODEL_KEY)
-        self._wait_until_served(made)
+        another = dataclasses.replace(turnout_model(40.0 + self._number), name="another")
+        self._export_model(signed(another, MODEL_KEY), None)
         self.replace_export()
         self._truth.without_model[-1] = (begun, time.monotonic())
+
+    def _export_model(self, record: ModelRecord, score: float | None) -> None:
+        made = export_models(self._elsewhere, record, keep=KEPT).export_id
+        self._truth.versions[made] = (record.version, score)
+        export_models(self._service.config.exports, record, keep=KEPT)
+        self._wait_until_served(made)
+
+    @property
+    def _elsewhere(self) -> Path:
+        return self._service.folder / "elsewhere"
 
     def _wait_until_served(self, export_id: str) -> None:
         """A worker that has not seen it before the next damage would rightly stay with the one before."""
@@ -341,9 +359,9 @@ class Vandal(threading.Thread):
             )
 
     def _lose_export(self) -> None:
-        staged = self._service.config.exports / "pointer.new"
+        staged = self._service.config.exports / TABLE / "pointer.new"
         staged.write_text(f"{'0' * 32}\n", encoding="ascii")
-        staged.replace(pointer_path(self._service.config.exports))
+        staged.replace(pointer_path(self._service.config.exports / TABLE))
 
     def _kill(self) -> None:
         # Of one that is killed as it starts, its parent waits for a sign of life much longer.

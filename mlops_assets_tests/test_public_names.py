@@ -58,6 +58,9 @@ NAMES = (
     "Request",
     "RestSource",
     "Secret",
+    "Served",
+    "ServedModel",
+    "Settings",
     "Since",
     "Source",
     "SourceConformance",
@@ -70,6 +73,7 @@ NAMES = (
     "build_defs",
     "mapped",
     "on_new_data",
+    "pseudonymised",
 )
 
 

@@ -353,6 +353,11 @@ class Settings(BaseSettings):
         reports_address: address under which the folder of reports is served; links lead to the files when not set.
         pseudonym_key: key of the pseudonyms, at least 32 characters.
         environment: digest of the image or hash of the lock that the code runs in; read from the lock when not set.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> ma.Settings(home="/data/shop").exports.as_posix()
+        '/data/shop/exports'
     """
 
     model_config = SettingsConfigDict(

@@ -136,7 +136,7 @@ class TestReverseProxy:
         bearer = token("test-application")
         with stack.client(clients, SERVICE, None) as client:
             assert client.get("/health/live").status_code == 200
-            assert client.get("/v1/export").status_code == 401
-            assert client.get("/v1/export", headers={"Authorization": f"Bearer {bearer}x"}).status_code == 401
+            assert client.get("/v1/tables").status_code == 401
+            assert client.get("/v1/tables", headers={"Authorization": f"Bearer {bearer}x"}).status_code == 401
             # Accepted, whether or not there is an export to describe yet.
-            assert client.get("/v1/export", headers={"Authorization": f"Bearer {bearer}"}).status_code in {200, 503}
+            assert client.get("/v1/tables", headers={"Authorization": f"Bearer {bearer}"}).status_code in {200, 503}

@@ -193,7 +193,9 @@ def export_features(folder: Path) -> ExportManifest:
     )
 
 
-def export_models(folder: Path, *records: ModelRecord, key: Ed25519PrivateKey | None = MODEL_KEY) -> ExportManifest:
+def export_models(
+    folder: Path, *records: ModelRecord, keep: int = DEFAULT_KEEP, key: Ed25519PrivateKey | None = MODEL_KEY
+) -> ExportManifest:
     """Make an export of those versions of the model current.
 
     A service without models starts much faster: it imports no Arrow and no runtime.
@@ -203,6 +205,7 @@ def export_models(folder: Path, *records: ModelRecord, key: Ed25519PrivateKey | 
         {models.TABLE: model_rows(*records)},
         {},
         keys={models.TABLE: models.KEY},
+        keep=keep,
         signing_key=key,
     )
 

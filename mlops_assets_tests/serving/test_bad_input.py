@@ -145,7 +145,7 @@ def test_a_length_that_is_none_is_refused(service: Service) -> None:
 
 
 def test_both_a_length_and_chunks_are_refused_or_leave_no_second_request(service: Service) -> None:
-    smuggled = b"0\r\n\r\nGET /v1/export HTTP/1.1\r\nHost: x\r\n\r\n"
+    smuggled = b"0\r\n\r\nGET /v1/exports HTTP/1.1\r\nHost: x\r\n\r\n"
     head = f"POST {SCORE} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(smuggled)}\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(head.encode() + smuggled)
@@ -175,8 +175,8 @@ def test_a_client_that_goes_away_in_the_middle_of_a_body_harms_nobody(service: S
 @pytest.mark.parametrize(
     "path",
     [
-        "/v1/../v1/export",
-        "/v1/%2e%2e/export",
+        "/v1/../v1/exports",
+        "/v1/%2e%2e/exports",
         "/v1/tables/predictions/NC/../../export",
         "/v1/tables/predictions/NC/%2e%2e%2fexport",
         "/v1/tables/predictions/NC%2f12",
@@ -187,10 +187,10 @@ def test_a_client_that_goes_away_in_the_middle_of_a_body_harms_nobody(service: S
         "/v%31/predictions/NC/12",
         "/v1/tables/predictions/N%43/12",
         "/v1/tables/predictions/NC/12/",
-        "//v1/export",
-        "/v1//export",
-        "/V1/export",
-        "/v1/export;x=1",
+        "//v1/exports",
+        "/v1//exports",
+        "/V1/exports",
+        "/v1/exports;x=1",
         "/v1/tables/predictions/%ff%fe/12",
         "/v1/models/..%2f..%2fetc%2fpasswd",
         f"/v1/models/{'a' * 5000}",

@@ -91,7 +91,7 @@ def test_a_table_is_told_with_its_columns_filters_limits_and_description(served:
         "as_of",
     ]
     assert "limited by territory" in listing["description"]
-    row = served["components"]["schemas"]["CustomersRow"]
+    row = served["components"]["schemas"]["customers_row"]
     assert row["properties"]["note"]["type"] == ["string", "null"]
     assert row["properties"]["customer"]["type"] == "integer"
     assert row["required"] == list(row["properties"])
@@ -101,14 +101,14 @@ def test_a_table_is_told_with_its_columns_filters_limits_and_description(served:
 def test_the_document_tells_of_the_tables_that_its_reader_may_read_alone(service: Service) -> None:
     with service.client(service.token(scopes=["customers:read"])) as reader:
         told = json.dumps(reader.get("/openapi.json").json())
-    assert "CustomersRow" in told
-    assert "PredictionsRow" not in told
+    assert "customers_row" in told
+    assert "predictions_row" not in told
     assert "person_features" not in told
 
 
 def test_answers_are_as_the_document_says(client: httpx.Client, served: dict[str, Any]) -> None:
     (row,) = client.get("/v1/tables/customers", params={"limit": 1}).json()["items"]
-    schema = {**served["components"]["schemas"]["CustomersRow"], "additionalProperties": False}
+    schema = {**served["components"]["schemas"]["customers_row"], "additionalProperties": False}
     Draft202012Validator(schema, format_checker=FormatChecker()).validate(row)
 
 

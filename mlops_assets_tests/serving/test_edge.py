@@ -32,7 +32,7 @@ from mlops_assets_tests.serving.service_process import Service, require_nginx
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUESTION = b"GET /v1/predictions HTTP/1.1\r\nHost: a\r\n\r\n"
+QUESTION = b"GET /v1/tables/predictions HTTP/1.1\r\nHost: a\r\n\r\n"
 CHUNK = b"3e8\r\n" + b"a" * 1000 + b"\r\n"
 FLOOD_BYTES = 13_000_000
 MOST_GROWTH = 1.2
@@ -136,7 +136,7 @@ def test_questions_without_end_take_no_memory_are_cut_and_keep_nobody_waiting(ru
     deadline = time.monotonic() + 25
     while not ended.is_set() and time.monotonic() < deadline:
         with running.client(running.token()) as client:
-            statuses.add(client.get("/v1/predictions/NC/12").status_code)
+            statuses.add(client.get("/v1/tables/predictions/NC/12/turnout").status_code)
         most = max(most, memory_kib(running))
         time.sleep(0.1)
     assert ended.is_set()
@@ -151,7 +151,7 @@ def test_silent_handshakes_lock_nobody_out_and_end(running: Service) -> None:
             for _ in range(SILENT)
         ]
         with running.client(running.token()) as client:
-            assert client.get("/v1/predictions/NC/12").status_code == 200
+            assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
         assert all(read_to_end(each) == b"" for each in silent)
 
 
@@ -163,7 +163,7 @@ def test_more_silent_connections_than_the_edge_holds_lock_nobody_out(tmp_path: P
             stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=30))
         for _ in range(5):
             with service.client(service.token()) as client:
-                assert client.get("/v1/predictions/NC/12").status_code == 200
+                assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
 
 
 def test_a_head_that_comes_byte_by_byte_is_cut_off_however_busy_it_looks(running: Service) -> None:
@@ -190,7 +190,7 @@ def test_a_body_that_does_not_come_is_cut_off_and_never_reaches_the_service(runn
     [
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 10_000 + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + 100 * (b"X: " + b"a" * 200 + b"\r\n") + b"\r\n", 431),
-        (b"POST /v1/predictions HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n", 413),
+        (b"POST /v1/tables/predictions HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + 30 * CHUNK, 413),
     ],
 )
@@ -232,7 +232,7 @@ def test_the_connection_to_the_service_is_kept(running: Service) -> None:
     inodes = set()
     for _ in range(20):
         with running.client(running.token()) as client:
-            assert client.get("/v1/predictions/NC/12").status_code == 200
+            assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
         inodes |= connections_of(running)
     assert 1 <= len(inodes) <= 3
 
@@ -270,10 +270,10 @@ def test_a_clients_own_header_of_a_certificate_is_not_believed(tmp_path: Path, o
     }
     with edged(tmp_path, office, **changes) as service:
         with service.client() as client:
-            assert client.get("/v1/export", headers={name: forged}).status_code == 401
-            assert client.get("/v1/export", headers=[(name, forged), (name, forged)]).status_code == 401
+            assert client.get("/v1/tables", headers={name: forged}).status_code == 401
+            assert client.get("/v1/tables", headers=[(name, forged), (name, forged)]).status_code == 401
         with service.client(identity=office.client("a")) as client:
-            assert client.get("/v1/export", headers={name: forged}).status_code == 200
+            assert client.get("/v1/tables", headers={name: forged}).status_code == 200
 
 
 def test_a_header_of_a_certificate_counts_nothing_where_no_edge_verifies_any(running: Service, office: Office) -> None:
@@ -282,8 +282,8 @@ def test_a_header_of_a_certificate_counts_nothing_where_no_edge_verifies_any(run
     transport = httpx.HTTPTransport(uds=str(running.config.socket))
     headers = {HEADER: quote(certificate.read_text(encoding="ascii")), "Authorization": f"Bearer {running.token()}"}
     with httpx.Client(transport=transport, base_url="http://service", headers=headers) as client:
-        assert client.get("/v1/export").status_code == 200
-    (line, *_) = [line for line in reversed(running.log()) if line.get("route") == "/v1/export"]
+        assert client.get("/v1/tables").status_code == 200
+    (line, *_) = [line for line in reversed(running.log()) if line.get("route") == "/v1/tables"]
     assert line["certificate"] is None
 
 
@@ -349,7 +349,7 @@ def test_a_killed_worker_is_replaced_and_clients_of_the_edge_hardly_notice(tmp_p
             for number in range(60):
                 if number == 20:
                     os.kill(killed, signal.SIGKILL)
-                statuses.append(client.get("/v1/predictions/NC/12").status_code)
+                statuses.append(client.get("/v1/tables/predictions/NC/12/turnout").status_code)
         assert set(statuses) <= {200, 503}
         assert statuses.count(200) >= 58
         service.wait_for_log("worker started", count=3)
@@ -363,8 +363,8 @@ def test_a_service_that_is_told_to_end_answers_what_is_under_way(tmp_path: Path,
         service.process.terminate()
         statuses = []
         while service.process.poll() is None:
-            statuses.append(client.get("/v1/predictions/NC/12").status_code)
-        answer = client.get("/v1/predictions/NC/12")
+            statuses.append(client.get("/v1/tables/predictions/NC/12/turnout").status_code)
+        answer = client.get("/v1/tables/predictions/NC/12/turnout")
     assert statuses.count(200) > 1
     assert set(statuses) <= {200, 503}
     # The edge alone is left: clients are told to come again.

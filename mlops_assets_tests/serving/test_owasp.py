@@ -113,12 +113,12 @@ def test_api2_credentials_are_taken_from_their_header_alone(service: Service, st
 
 def test_api3_answers_hold_the_declared_properties_alone(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
-    declared = set(document["components"]["schemas"]["PredictionsRow"]["properties"])
+    declared = set(document["components"]["schemas"]["predictions_row"]["properties"])
     (item,) = client.get("/v1/tables/predictions", params={"limit": 1}).json()["items"]
     assert set(item) == declared
     asked = {"keys": [{"state": "NC", "person_token": PERSONS[0]}]}
     (features,) = client.post(LOOKUP, json=asked).json()["rows"]
-    assert set(features) == set(document["components"]["schemas"]["PersonFeaturesRow"]["properties"])
+    assert set(features) == set(document["components"]["schemas"]["person_features_row"]["properties"])
 
 
 def test_api3_properties_that_are_not_declared_cannot_be_set(client: httpx.Client) -> None:
