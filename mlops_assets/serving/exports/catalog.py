@@ -82,6 +82,15 @@ class Catalog:
             if follower.ready:
                 yield follower.served
 
+    def export(self, name: str) -> ServedExport:
+        """The export of that name that is in use.
+
+        Raises:
+            NotFoundException: there is none of that name.
+            ServiceUnavailableException: there is, and none of it is in use; or none of any name is.
+        """
+        return self._follower(name).served
+
     def table(self, name: str) -> ServedTable:
         """A table as the export in use has it.
 
@@ -89,7 +98,7 @@ class Catalog:
             NotFoundException: there is none of that name.
             ServiceUnavailableException: there is, and no export of it is in use; or none of any name is.
         """
-        found = self._follower(name).served.table
+        found = self.export(name).table
         if found is None:
             raise _no_table()
         return found

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Response, get
-from litestar.exceptions import NotFoundException
 from litestar.params import PathParameter
 from litestar.types import ControllerRouterHandler
 
@@ -96,9 +95,7 @@ async def kept_exports(
     catalog = catalog_of(request)
     past = catalog.past(name)
     manifests, moves = await past.kept(), past.moves()
-    current = next((served.export_id for served in catalog.served() if served.name == name), None)
-    if current is None:
-        raise NotFoundException(detail="No export of that name is in use.")
+    current = catalog.export(name).export_id
     exports = [
         KeptExport(
             export_id=manifest.export_id,
