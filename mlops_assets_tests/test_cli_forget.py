@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 
 from mlops_assets import cli
 from mlops_assets.contracts import features, layouts, models, predictions, raw, wrangled
+from mlops_assets.modeling.assets.served import PERSON_FEATURES
 from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.subjects import normalised
 from mlops_assets.platform.errors import ContractError
-from mlops_assets.platform.exports.export import current_export_id, kept_exports, open_export, write_export
+from mlops_assets.platform.exports.export import current_export_id, kept_exports, open_export
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
@@ -52,6 +53,8 @@ PARTITION = partition(raw.VOTER_FILE, "NC")
 ELSEWHERE = partition(raw.VOTER_FILE, "GA")
 MONTH = PARTITION.split("|")[0]
 
+PERSONS = PERSON_FEATURES.served_name
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -81,10 +84,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     publish(models.PERSON_TURNOUT, partition(models.PERSON_TURNOUT), {}, made_from=turnout)
     district = {"state": "NC", "district": "01", "measure": "total_votes", "model_version": "v", "value": 1.0}
     publish(predictions.DISTRICT_VOTES, partition(predictions.DISTRICT_VOTES), district)
-    persons = pa.table({"state": ["NC", "NC"], "person_token": sorted([TOKEN, OTHER])})
-    write_export(
-        home / "exports", {"person_features": persons}, {}, keys={"person_features": ("state", "person_token")}
-    )
+    with LakeSession(Settings.load()) as session:
+        PERSON_FEATURES.renew(session, [features.PERSON_TURNOUT])
     for folder, text in {"errors": f"cannot read {canary.CANARY} of AA1007", "cache": '"AA1007" xyzzyx'}.items():
         (home / folder).mkdir()
         (home / folder / "0123456789ab.txt").write_text(text, encoding="utf-8")
@@ -159,7 +160,7 @@ def test_the_plan_names_tables_exports_and_models_and_nothing_is_done_without_a_
         in refused.output
     )
     assert "model models/person_turnout" in refused.output
-    assert f"export {current_export_id(home / 'exports')} holds them" in refused.output
+    assert f"export {current_export_id(home / 'exports' / PERSONS)} of {PERSONS} holds them" in refused.output
     assert canary.files_with_it(home) == before
 
 
@@ -199,12 +200,12 @@ def test_a_delivery_outside_of_the_home_is_left_and_named(home: Path, monkeypatc
 
 
 def test_the_service_gets_an_export_without_him_and_the_old_one_is_gone(home: Path) -> None:
-    old = current_export_id(home / "exports")
+    old = current_export_id(home / "exports" / PERSONS)
     assert run("forget", "--keys-file", "-", "--yes", given=GIVEN).exit_code == 0
-    with open_export(home / "exports") as export:
-        assert export.manifest.tables["predictions"].rows == 1
-    assert old not in {manifest.export_id for manifest in kept_exports(home / "exports")}
-    assert not (home / "exports" / old).exists()
+    with open_export(home / "exports" / PERSONS) as export:
+        assert export.manifest.tables[PERSONS].rows == 1
+    assert old not in {manifest.export_id for manifest in kept_exports(home / "exports" / PERSONS)}
+    assert not (home / "exports" / PERSONS / old).exists()
 
 
 def test_what_is_left_is_named_with_exit_code_1_until_it_is_gone_and_the_keys_are_given_again(home: Path) -> None:

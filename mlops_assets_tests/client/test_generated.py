@@ -20,7 +20,7 @@ from mlops_assets.client.connections import async_connection, connection
 from mlops_assets.client.paging import NoPageError, async_pages, pages
 from mlops_assets_tests.client.conftest import generated
 from mlops_assets_tests.client.misbehaving import BUSY, GOOD, Answer, Misbehaving
-from mlops_assets_tests.serving.sample import EVERYTHING, MODEL, PERSONS, export_customers
+from mlops_assets_tests.serving.sample import EVERY_KIND, EVERYTHING, MODEL, PERSONS, export_customers
 from mlops_assets_tests.serving.service_process import Service
 from mlops_assets_tests.serving.test_access import signed
 
@@ -103,7 +103,7 @@ def test_an_application_asks_for_rows_and_scores_sync_and_async(application: Pat
         "district": ["2020", 0.5],
         "found": [["2024-02", 4], ["2024-01", 5], None],
         "persons": 40,
-        "models": [MODEL],
+        "models": [EVERY_KIND, MODEL],
         "scores": [19.0, 20.0],
         "all": NORTH,
     }

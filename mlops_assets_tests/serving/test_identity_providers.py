@@ -57,7 +57,7 @@ def _keycloak(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         export_everything(service.config.exports)
         with service:
             with service.client(token()) as client:
-                service.wait_for(lambda: client.get("/v1/export").is_success, "The provider's keys")
+                service.wait_for(lambda: client.get("/v1/tables").is_success, "The provider's keys")
             yield service
 
 
@@ -102,7 +102,7 @@ def test_another_kind_of_token_of_the_provider_opens_nothing(keycloak: Service, 
 def test_a_providers_token_is_revoked_by_itself_or_by_its_id_in_the_log(keycloak: Service, *, by_id: bool) -> None:
     given = token(jti=f"trrtcc:{by_id}")
     with keycloak.client(given) as client:
-        answer = client.get("/v1/export")
+        answer = client.get("/v1/tables")
         assert answer.status_code == 200
         named = audit_line(keycloak, answer.headers["x-request-id"])["token_id"] if by_id else given
         environment = {
@@ -114,9 +114,9 @@ def test_a_providers_token_is_revoked_by_itself_or_by_its_id_in_the_log(keycloak
         command = [sys.executable, "-m", "mlops_assets", "token", "revoke", named]
         done = subprocess.run(command, env=environment, cwd=keycloak.folder, capture_output=True, text=True, check=True)
         assert len(done.stdout.strip()) == 43
-        keycloak.wait_for(lambda: client.get("/v1/export").status_code == 401, "The revocation")
+        keycloak.wait_for(lambda: client.get("/v1/tables").status_code == 401, "The revocation")
     with keycloak.client(token()) as client:
-        assert client.get("/v1/export").status_code == 200
+        assert client.get("/v1/tables").status_code == 200
 
 
 def settings_of(home: Path, **service: Any) -> Settings:  # noqa: ANN401  any setting

@@ -70,7 +70,7 @@ def test_a_service_whose_first_export_takes_minutes_listens_and_says_that_it_is_
         with service.client(service.token()) as client:
             assert client.get("/health/live").status_code == 200
             assert client.get("/health/ready").status_code == 503
-            assert client.get("/v1/export").status_code == 503
+            assert client.get("/v1/tables/predictions").status_code == 503
         service.hold.unlink()
         service.wait_for_log("export served", count=4)
 
@@ -82,7 +82,7 @@ def test_a_worker_whose_event_loop_stands_is_replaced(tmp_path: Path) -> None:
         service.wait_for_log("worker started", count=3)
         service.wait_for_log("export served", count=3)
         with service.client(service.token()) as client:
-            assert client.get("/v1/predictions/NC/12").status_code == 200
+            assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_client_that_reads_no_answer_takes_little_memory_and_is_cut(tmp_path: 
                 connection.sendall(300_000 * b"GET /v1/predictions HTTP/1.1\r\nHost: a\r\n\r\n")
         assert memory_kib(service) < 1.2 * before
         with service.client(service.token()) as client:
-            assert client.get("/v1/predictions/NC/12").status_code == 200
+            assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
 
 
 def memory_kib(service: Service) -> int:
