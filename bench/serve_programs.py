@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from mlops_assets.serving.exports.predictions import KEY, TABLE
 from peer_environments import PEERS
 from serve_load import Program, free_port
 
@@ -28,10 +27,9 @@ from mlops_assets.platform.security.model_keys import signing_key
 from mlops_assets.platform.settings import ServiceSettings, Settings
 from mlops_assets.scoring.signatures import signed
 from mlops_assets.serving.edge import edge_configuration
-from mlops_assets.serving.exports import models, person_features
+from mlops_assets.serving.exports import models
 from mlops_assets.serving.identity.credentials import create_service_keys, issue_service_token
-from mlops_assets.serving.identity.scopes import Scope
-from mlops_assets_tests.serving.sample import predictions
+from mlops_assets_tests.serving.sample import EVERYTHING, FEATURES, FEATURES_SERVED, export_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,19 +68,31 @@ class Home:
             features: persons as :func:`persons` gives them.
         """
         row = {"trained_for": "2024", **signed(record, self._key).row()}
-        tables = {TABLE: predictions(version), models.TABLE: pa.Table.from_pylist([row])}
-        keys = {TABLE: KEY, models.TABLE: models.KEY}
+        exports = self.settings.exports
         if features is not None:
-            tables[person_features.TABLE] = features
-            keys[person_features.TABLE] = person_features.KEY
+            key = ("state", "person_token")
+            write_export(
+                exports / FEATURES,
+                {FEATURES: features},
+                {},
+                keys={FEATURES: key},
+                served={FEATURES: FEATURES_SERVED},
+                signing_key=self._key,
+            )
+        export_predictions(exports, version, key=self._key)
+        table = pa.Table.from_pylist([row])
         return write_export(
-            self.settings.exports, tables, {"model": version}, keys=keys, signing_key=self._key
+            exports / MODEL,
+            {models.TABLE: table},
+            {"model": version},
+            keys={models.TABLE: models.KEY},
+            signing_key=self._key,
         ).export_id
 
     def token(self) -> str:
         """A token for everything, for an hour."""
         lifetime = timedelta(hours=1)
-        return issue_service_token(self.settings, principal="bench", lifetime=lifetime, scopes=tuple(Scope))
+        return issue_service_token(self.settings, principal="bench", lifetime=lifetime, scopes=EVERYTHING)
 
 
 def trained(seed: int) -> ModelRecord:
@@ -120,8 +130,8 @@ def our_inference(home: Home, *, edge: bool) -> Program:
 
 def our_look_up(home: Home, tokens: list[str], *, edge: bool) -> Program:
     """This service, asked for one person's features at a time."""
-    bodies = [json.dumps({"state": "NC", "person_tokens": [token]}) for token in tokens]
-    return _ours(home, "/v1/features/lookup", bodies, lambda answer: float(answer["features"][0]["age"]), edge=edge)
+    bodies = [json.dumps({"keys": [{"state": "NC", "person_token": token}]}) for token in tokens]
+    return _ours(home, f"/v1/lookup/{FEATURES}", bodies, lambda answer: float(answer["rows"][0]["age"]), edge=edge)
 
 
 def _ours(home: Home, path: str, bodies: list[str], value: Callable[[Any], float], *, edge: bool) -> Program:

@@ -70,7 +70,7 @@ def page() -> Iterator[Page]:
 
 def test_the_graph_spans_the_three_locations(server: WebServer, page: Page) -> None:
     page.open(f"{server.url}/asset-groups")
-    page.wait_for("raw", "wrangled", "features", "variance", "models", "predictions", "serving")
+    page.wait_for("raw", "wrangled", "features", "variance", "models", "predictions", "served")
     nodes = server.ask("{ assetNodes { assetKey { path } repository { location { name } } isMaterializable } }")
     made = {
         "/".join(node["assetKey"]["path"]): node["repository"]["location"]["name"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ESTIMATORS = ("model", "baseline", "boosted", "linear", "same_as_last_time", "same_as_segment", "same_kind_last_time")
 ODD = 12.3456
-NO_TABLES = {"reports", "serving"}
+NO_TABLES = {"reports", "served"}
 
 
 def evaluated() -> list[Mapping[str, object]]:

@@ -78,6 +78,6 @@ def test_the_graph_of_assets_shows_how_all_groups_follow_from_each_other(home: P
     with web_server(ROOT / "workspace.yaml", surroundings.environment({}), log) as server:
         # Wide enough for Dagster to draw the groups at full size; their states come later.
         page.open(f"{server.url}/asset-groups", width=2600, height=1500)
-        page.wait_for("raw", "wrangled", "features", "variance", "training", "models", "predictions", "serving")
+        page.wait_for("raw", "wrangled", "features", "variance", "training", "models", "predictions", "served")
         page.settle()
         page.picture(PICTURES / "asset-graph.png", clip=(590, 600, 1960, 340))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter as Counts
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -76,12 +75,6 @@ class ServiceMetrics:
         self._exports_refused = Counter(
             "mlops_assets_exports_refused", "Exports that were looked at and not taken over.", registry=self._own
         )
-        self._scored = Counter(
-            "mlops_assets_scored_outputs",
-            "Outputs of online scoring, by tenth of the training set's.",
-            ("model", "version", "way", "bin"),
-            registry=self._own,
-        )
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def begin(self) -> float:
@@ -117,11 +110,6 @@ class ServiceMetrics:
     def export_refused(self) -> None:
         """An export was not taken over."""
         self._exports_refused.inc()
-
-    def scored(self, model: str, version: str, way: str, bins: Iterable[int]) -> None:
-        """Count outputs of online scoring of a model, each by the bin of the training set's outputs that it is in."""
-        for number, count in Counts(bins).items():
-            self._scored.labels(model, version, way, str(number)).inc(count)
 
     def exposition(self, gauges: Iterable[Metric]) -> bytes:
         """All figures in Prometheus's text format, with those gauges, which are of this worker alone."""
