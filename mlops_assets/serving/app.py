@@ -23,6 +23,7 @@ from mlops_assets.platform.settings import Authentication
 from mlops_assets.serving.exports.catalog import CATALOG, Catalog
 from mlops_assets.serving.exports.condition import CONDITION, Condition
 from mlops_assets.serving.exports.last_served import LastServed
+from mlops_assets.serving.exports.shadows import SHADOWS, Shadows
 from mlops_assets.serving.exports.trust import Trust
 from mlops_assets.serving.gate import Gate
 from mlops_assets.serving.http.headers import finish_response, refuse_strays
@@ -79,6 +80,7 @@ def application(config: ServiceConfig, shared: Path | None = None) -> Gate:
         state=State(
             {
                 CATALOG: catalog,
+                SHADOWS: Shadows(metrics),
                 CONDITION: condition,
                 METRICS: metrics,
                 DOCUMENT: openapi_document(public=public, authentication=authentication),

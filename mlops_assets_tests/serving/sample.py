@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlops_assets.modeling.encoding import Encoding
 from mlops_assets.modeling.terms import Missing, Number, OneOf
 from mlops_assets.platform.exports.export import DEFAULT_KEEP, write_export
-from mlops_assets.platform.exports.manifest import Mode, ServedAs
+from mlops_assets.platform.exports.manifest import Mode, ServedAs, Split
 from mlops_assets.platform.security import token_keys
 from mlops_assets.scoring.inputs import Kind
 from mlops_assets.scoring.signatures import signed
@@ -194,7 +194,11 @@ def export_features(folder: Path) -> ExportManifest:
 
 
 def export_models(
-    folder: Path, *records: ModelRecord, keep: int = DEFAULT_KEEP, key: Ed25519PrivateKey | None = MODEL_KEY
+    folder: Path,
+    *records: ModelRecord,
+    keep: int = DEFAULT_KEEP,
+    key: Ed25519PrivateKey | None = MODEL_KEY,
+    split: Split | None = None,
 ) -> ExportManifest:
     """Make an export of those versions of the model current.
 
@@ -205,6 +209,7 @@ def export_models(
         {models.TABLE: model_rows(*records)},
         {},
         keys={models.TABLE: models.KEY},
+        splits={} if split is None else {models.TABLE: split},
         keep=keep,
         signing_key=key,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mlops_assets.platform.exports.export import current_export_id
+from mlops_assets.platform.exports.manifest import Split
 from mlops_assets.platform.security import token_keys
 from mlops_assets.scoring.records import file_version
 from mlops_assets.scoring.signatures import signed
@@ -61,9 +63,9 @@ def _own(running: Service) -> Service:
     return running
 
 
-def promote(service: Service, *records: ModelRecord) -> str:
+def promote(service: Service, *records: ModelRecord, split: Split | None = None) -> str:
     """Make an export of those models current, and wait until it is in use; returns its id."""
-    export_id = export_models(service.config.exports, *records).export_id
+    export_id = export_models(service.config.exports, *records, split=split).export_id
     with service.client(service.token()) as client:
         service.wait_for(
             lambda: client.get(f"/v1/exports/{MODEL}").json().get("current") == export_id, f"A service of {export_id}"
@@ -267,3 +269,40 @@ def test_an_unsigned_export_is_refused_and_the_old_one_stays(own: Service) -> No
     export_models(own.config.exports, turnout_model(fill=50.0), key=None)
     assert "it is not signed" in own.wait_for_log("export refused", count=refusals + 1)["error"]
     assert statuses(own, ADDRESSES) == {200}
+
+
+def test_a_canary_answers_its_share_and_a_repeated_request_gets_the_same_version(own: Service) -> None:
+    old, new = turnout_model(fill=40.0), turnout_model(fill=60.0)
+    promote(own, old, new, split=Split(weights={"previous": 0.8, "latest": 0.2}))
+    with own.client(own.token(scopes=[Scope.INFER])) as client:
+        answered: Counter[str] = Counter()
+        for number in range(200):
+            headers = {"X-Request-ID": f"request-{number:04}"}
+            first, again = (client.post(SCORE, json=UNKNOWN_AGE, headers=headers).json() for _ in range(2))
+            assert first == again
+            assert first["scores"] == [20.0 if first["model_version"] == old.version else 30.0]
+            answered[first["model_version"]] += 1
+        assert set(answered) == {old.version, new.version}
+        assert 20 <= answered[new.version] <= 65
+        named = client.post(SCORE, json={**UNKNOWN_AGE, "model_version": new.version}).json()
+        assert named["scores"] == [30.0]
+
+
+def test_a_shadow_scores_every_request_and_answers_none(own: Service) -> None:
+    old, new = turnout_model(fill=71.0), turnout_model(fill=81.0)
+    promote(own, old, new, split=Split(weights={"previous": 1.0}, shadow=("latest",)))
+    with own.client(own.token(scopes=[Scope.INFER, Scope.READ_METRICS])) as client:
+        for _ in range(10):
+            assert client.post(SCORE, json=UNKNOWN_AGE).json()["model_version"] == old.version
+        time.sleep(0.2)
+        told = client.get("/metrics").text
+    for version, way, total in ((old.version, "answered", 10 * 35.5), (new.version, "shadow", 10 * 40.5)):
+        labels = f'{{model="{MODEL}",version="{version}",way="{way}"}}'
+        assert f"mlops_assets_scores_count{labels} 10.0" in told
+        assert f"mlops_assets_scores_sum{labels} {total}" in told
+
+
+def test_where_there_is_one_version_it_answers_whatever_the_shares(own: Service) -> None:
+    promote(own, turnout_model(fill=42.0), split=Split(weights={"previous": 1.0}, shadow=("previous", "latest")))
+    with own.client(own.token(scopes=[Scope.INFER])) as client:
+        assert client.post(SCORE, json=UNKNOWN_AGE).json()["scores"] == [21.0]

@@ -95,6 +95,10 @@ class ServedAs:
         )
 
 
+LATEST: Final = "latest"
+PREVIOUS: Final = "previous"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """Which versions of a model answer, where a request names none.
@@ -106,7 +110,7 @@ class Split:
         shadow: versions that score every request beside the one that answers, for figures alone.
     """
 
-    weights: Mapping[str, float] = field(default_factory=lambda: {"latest": 1.0})
+    weights: Mapping[str, float] = field(default_factory=lambda: {LATEST: 1.0})
     shadow: tuple[str, ...] = ()
 
     @classmethod

@@ -143,8 +143,13 @@ class Catalog:
             for model in served.models.latest:
                 yield served, model
 
-    def model(self, name: str, version: str | None = None) -> tuple[ServedExport, LoadedModel]:
-        """A version of a model, the latest where none is named, with its export.
+    def model(self, name: str, version: str | None = None, *, draw: float = 0.0) -> tuple[ServedExport, LoadedModel]:
+        """A version of a model with its export: the one named, or the one that the declared shares choose.
+
+        Args:
+            name: the model.
+            version: SHA-256 of the version; ``None`` for whichever answers.
+            draw: a number from 0 up to 1, drawn for the request.
 
         Raises:
             NotFoundException: there is none of that name and version.
@@ -153,7 +158,8 @@ class Catalog:
         if not self.ready:
             raise ServiceUnavailableException(detail="No export is loaded yet.", headers={"Retry-After": "5"})
         for served in self.served():
-            model = served.models.find(name, version)
+            models = served.models
+            model = models.answering(name, draw) if version is None else models.find(name, version)
             if model is not None:
                 return served, model
         raise NotFoundException(detail="There is no model of that name and version.")

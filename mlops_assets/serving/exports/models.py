@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.exports.manifest import LATEST, PREVIOUS, Split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from mlops_assets.platform.exports.export import Export
@@ -24,7 +25,7 @@ _COLUMNS: Final = ("trained_for", "name", "version", "onnx_base64", "inputs", "p
 _ROWS: Final = f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} ORDER BY name, trained_for"  # noqa: S608  made of constants
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedModel:
     """A model that may be scored with.
 
@@ -61,6 +62,7 @@ class LoadedModels:
             ArtifactError: the table lacks a column or its key, or a model does not verify.
         """
         self._versions: dict[str, tuple[LoadedModel, ...]] = {}
+        self._split = Split()
         self.key_ids: set[str] = set()
         """The keys that vouch for the models."""
         record = export.manifest.tables.get(TABLE)
@@ -73,6 +75,7 @@ class LoadedModels:
                 f"{list(record.key)} is not {list(KEY)}.",
                 remedy="Write an export that fits.",
             )
+        self._split = record.split or self._split
         rows = export.connection.execute(_ROWS).fetchall()
         models: dict[str, dict[str, LoadedModel]] = {}
         for trained_for, model in _loaded([dict(zip(_COLUMNS, row, strict=True)) for row in rows], trusted):
@@ -92,12 +95,43 @@ class LoadedModels:
         """The versions of a model, oldest first; empty when there is no such model."""
         return self._versions.get(name, ())
 
-    def find(self, name: str, version: str | None = None) -> LoadedModel | None:
-        """That version of a model, or without one its latest; ``None`` when there is none."""
+    def find(self, name: str, version: str) -> LoadedModel | None:
+        """That version of a model; ``None`` when there is none."""
+        return next((model for model in self.versions(name) if model.version == version), None)
+
+    def answering(self, name: str, draw: float) -> LoadedModel | None:
+        """The version that answers a request which names none; ``None`` when there is no such model.
+
+        Args:
+            name: the model.
+            draw: a number from 0 up to 1, drawn for the request: it falls into the share of one version.
+        """
         versions = self.versions(name)
-        if version is not None:
-            return next((model for model in versions if model.version == version), None)
+        weights = {
+            model: weight
+            for named, weight in self._split.weights.items()
+            if weight > 0 and (model := _named(versions, named)) is not None
+        }
+        left = draw * sum(weights.values())
+        for model, weight in weights.items():
+            left -= weight
+            if left < 0:
+                return model
         return versions[-1] if versions else None
+
+    def shadows(self, name: str, answered: LoadedModel) -> list[LoadedModel]:
+        """The versions that score beside the one that answered."""
+        found = (_named(self.versions(name), named) for named in self._split.shadow)
+        return [model for model in found if model is not None and model is not answered]
+
+
+def _named(versions: Sequence[LoadedModel], named: str) -> LoadedModel | None:
+    """The version that a split names: ``latest``, ``previous``, or by the beginning of its SHA-256."""
+    if named == LATEST:
+        return versions[-1] if versions else None
+    if named == PREVIOUS:
+        return versions[-2] if len(versions) > 1 else None
+    return next((model for model in versions if model.version.startswith(named)), None)
 
 
 def _loaded(rows: list[Mapping[str, Any]], trusted: Trusted) -> list[tuple[str, Scorer]]:

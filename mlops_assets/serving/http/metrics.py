@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 METRICS: Final = "metrics"
 """Name in the application's state."""
+ANSWERED: Final = "answered"
+SHADOW: Final = "shadow"
 
 _FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -52,7 +54,7 @@ class ServiceMetrics:
     MEDIA_TYPE: ClassVar[str] = "text/plain; version=0.0.4; charset=utf-8"
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415  see share_figures
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary  # noqa: PLC0415  see share_figures
 
         self._own = CollectorRegistry()
         self._requests = Counter(
@@ -74,6 +76,12 @@ class ServiceMetrics:
         self._denied = Counter("mlops_assets_denied", "Requests denied, by reason.", ("reason",), registry=self._own)
         self._exports_refused = Counter(
             "mlops_assets_exports_refused", "Exports that were looked at and not taken over.", registry=self._own
+        )
+        self._scores = Summary(
+            "mlops_assets_scores",
+            "Scores by models, by version and by whether they were answered or made in its shadow.",
+            ("model", "version", "way"),
+            registry=self._own,
         )
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -110,6 +118,12 @@ class ServiceMetrics:
     def export_refused(self) -> None:
         """An export was not taken over."""
         self._exports_refused.inc()
+
+    def scored(self, model: str, version: str, way: str, scores: Iterable[float]) -> None:
+        """A version of a model has scored rows: ``answered``, or ``shadow``."""
+        counted = self._scores.labels(model, version, way)
+        for score in scores:
+            counted.observe(score)
 
     def exposition(self, gauges: Iterable[Metric]) -> bytes:
         """All figures in Prometheus's text format, with those gauges, which are of this worker alone."""

@@ -17,9 +17,12 @@ from litestar.types import ControllerRouterHandler
 from mlops_assets import __version__
 from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.exports.scoring import RowsError, score_tensors
+from mlops_assets.serving.exports.shadows import draw_of
 from mlops_assets.serving.http.answers import ServiceRequest
+from mlops_assets.serving.http.audit import decision_of
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_body
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
+from mlops_assets.serving.http.metrics import ANSWERED, METRICS
 from mlops_assets.serving.http.problems import COMMON, inference_errors
 from mlops_assets.serving.identity.scopes import ACCESS, Access, Scope
 from mlops_assets.serving.routes.health import HealthRequest, demand_ready
@@ -143,12 +146,14 @@ async def infer(
 ) -> Response[InferenceResponse]:
     """Scores of rows."""
     body = await read_body(request)
-    _, model = catalog_of(request).model(name, version)
+    draw = draw_of(decision_of(request.scope).request_id)
+    _, model = catalog_of(request).model(name, version, draw=draw)
     try:
         head, binary = split_body(body, header_length)
         asked = _decoded(head, with_length=header_length is not None)
         read = partial(input_tensors, asked, binary, model.scorer.tensors)
         scores = await score_tensors(model, rows_of(asked), read)
+        request.app.state[METRICS].scored(model.name, model.version, ANSWERED, scores.tolist())
         content, json_length = response_body(model, asked, scores)
     except (TensorError, RowsError) as error:
         raise HTTPException(status_code=HTTPStatus.UNPROCESSABLE_ENTITY, detail=str(error)) from None

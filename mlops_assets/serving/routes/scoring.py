@@ -13,9 +13,12 @@ from litestar.types import ControllerRouterHandler
 
 from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.exports.scoring import RowsError, Value, score_rows
+from mlops_assets.serving.exports.shadows import SHADOWS, draw_of
 from mlops_assets.serving.http.answers import NOT_MODIFIED, ServiceRequest, versioned
+from mlops_assets.serving.http.audit import decision_of
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_text
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
+from mlops_assets.serving.http.metrics import ANSWERED, METRICS
 from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
 from mlops_assets.serving.identity.scopes import ACCESS, Scope
 from mlops_assets.serving.routes.parameters import ModelName
@@ -107,8 +110,9 @@ async def served_models(request: ServiceRequest) -> Response[ModelList]:
 )
 async def describe_model(request: ServiceRequest, name: ModelName) -> Response[ModelDescription]:
     """One model of the export in use."""
-    export, model = catalog_of(request).model(name)
-    return versioned(request, _description(export, model), version=export.export_id)
+    export, _ = catalog_of(request).model(name)
+    latest = export.models.versions(name)[-1]
+    return versioned(request, _description(export, latest), version=export.export_id)
 
 
 @post(
@@ -133,11 +137,15 @@ async def score(request: ServiceRequest, name: ModelName) -> Response[ScoredRows
     """Scores of rows."""
     body = await read_json_text(request)
     asked = decoded(body, ScoreRequest)
-    export, model = catalog_of(request).model(name, asked.model_version)
+    draw = draw_of(decision_of(request.scope).request_id)
+    export, model = catalog_of(request).model(name, asked.model_version, draw=draw)
     try:
         scores = await score_rows(model, asked.rows)
     except RowsError as error:
         raise unfit("rows", str(error)) from None
+    request.app.state[METRICS].scored(model.name, model.version, ANSWERED, scores.tolist())
+    if asked.model_version is None:
+        request.app.state[SHADOWS].follow(export.models.shadows(name, model), lambda each: score_rows(each, asked.rows))
     content = msgspec.json.encode(
         ScoredRows(
             export_id=export.export_id, model_name=model.name, model_version=model.version, scores=scores.tolist()
