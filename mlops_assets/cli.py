@@ -173,7 +173,7 @@ def dev(
 
 @_app.command()
 def serve() -> None:
-    """Run the REST service over the current export of predictions, on loopback (MLOPS_ASSETS_SERVICE__HOST and __PORT).
+    """Run the REST service over the current exports, on loopback (MLOPS_ASSETS_SERVICE__HOST and __PORT).
 
     It speaks TLS there, and makes a certificate of its own unless it is given one (__TLS_CERTIFICATE, __TLS_KEY); its
     clients trust tls/authority.crt in the home folder. Other machines reach it through an edge alone: set __SOCKET, and

@@ -1,5 +1,5 @@
-"""The REST service: authenticated, typed answers from the current export of predictions.
+"""The REST service: authenticated, typed answers from the current exports of tables and models.
 
-Put here what a client application meets. Keep out the lake, the orchestrator and models: a request reads one verified
-file and nothing else.
+Put here what a client application meets. Keep out the lake and the orchestrator: a request reads verified
+files and nothing else.
 """

@@ -54,7 +54,7 @@ def test_every_event_that_happened_is_found_and_no_other(said: str) -> None:
 
 
 def test_the_last_month_becomes_a_new_prediction(said: str) -> None:
-    told = re.search(r"turnout 2024 = (\d\.\d{4}) .* was (\d\.\d{4}) before", " ".join(said.split()))
+    told = re.search(r"turnout: 2024 = (\d\.\d{4}) .* was (\d\.\d{4}) before", " ".join(said.split()))
     assert told is not None, said
     assert told[1] != told[2]
 

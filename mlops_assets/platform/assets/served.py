@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from mlops_assets.platform.assets.exported import Exported
 from mlops_assets.platform.contracts.rules import columns_of, key_columns
+from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.manifest import Mode, ServedAs
+from mlops_assets.platform.exports.tables import check_served
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +81,7 @@ class Served(Exported):
             mode=self.mode,
             scope=self.scope or f"{self.served_name}:read",
             limit_by=tuple(self.limit_by),
-            filters=() if self.mode is Mode.LOOKUP else tuple(filters),
+            filters=() if self.mode is Mode.LOOKUP and self.filters is None else tuple(filters),
             latest=self.latest,
             description=contract.description,
             descriptions={
@@ -128,6 +130,10 @@ class Served(Exported):
                 )
         if not key:
             raise self.refused(f"neither it nor {table} says what identifies a row", "Give key=[...].")
+        try:
+            check_served(self.served_name, exported, key, self.as_served(contract))
+        except ArtifactError as error:
+            raise self.refused(error.culprit.rstrip("."), error.remedy) from None
         if personal := sorted(contract.personal.intersection(exported)):
             raise self.refused(
                 f"column {personal[0]} of {table} holds personal data",

@@ -1,6 +1,6 @@
 """Keys of model signatures: the private one that modeling signs with, and the public ones that scoring trusts.
 
-Put here where they lie and how they come to be. Keep out their form (``platform.security``) and what is signed.
+Put here where they lie and how they come to be. Keep out their form (``token_keys``) and what is signed.
 
 They are others than the keys of access tokens: who may train must not be able to let himself in, nor the reverse.
 """

@@ -152,7 +152,7 @@ def issue_token(
             "the principal is no application's name", "Use 2 to 63 of a-z, 0-9 and hyphen, a letter first."
         )
     if not scope or not all(map(is_scope, scope)):
-        raise _not_issued(f"the scopes are {scope}", "Give scopes such as predictions:read.")
+        raise _not_issued(f"the scopes are {scope}", "Give scopes such as customers:read.")
     if wrong := sorted(column for column in limited if not is_identifier(column)):
         raise _not_issued(f"limits {wrong} are no columns of tables", "Give lower-case names of columns.")
     if not timedelta(0) < lifetime <= MAX_LIFETIME:

@@ -64,6 +64,7 @@ class Catalog:
         self._followers: dict[str, ExportFollower] = {}
         self._pasts: dict[str, PastExports] = {}
         self._looks: dict[str, asyncio.Task[None]] = {}
+        self._started = False
 
     @property
     def followers(self) -> Sequence[ExportFollower]:
@@ -72,9 +73,13 @@ class Catalog:
 
     @property
     def ready(self) -> bool:
-        """Whether each export was looked at, and there is one to answer from."""
+        """Whether each export that was there at the start was looked at, and there is one to answer from.
+
+        One that comes later, however large, keeps nobody waiting for the others.
+        """
         followers = self._followers.values()
-        return all(each.judged for each in followers) and any(each.ready for each in followers)
+        self._started = self._started or all(each.judged for each in followers)
+        return self._started and any(each.ready for each in followers)
 
     def served(self) -> Iterator[ServedExport]:
         """The exports in use, by name."""
@@ -189,7 +194,7 @@ class Catalog:
             self._pasts[name] = PastExports(folder, name, self._trust)
         for name in self._followers.keys() - names:
             # What is in use stays: a folder that is gone may be a disk that is away for a moment.
-            if not self._followers[name].ready:
+            if not self._followers[name].ready and name not in self._looks:
                 self._followers.pop(name).close()
                 self._pasts.pop(name).close()
         for name, follower in self._followers.items():

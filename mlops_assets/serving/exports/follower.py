@@ -39,9 +39,8 @@ _RETRY_SECONDS: Final = 30.0
 class ExportFollower:
     """Holds the current export, and swaps it when another becomes current.
 
-    Queries and swaps all happen on the event loop, and a query never waits in between: so the old export can be closed
-    at the swap, and no request meets a closed one. Only verifying a new export, which reads the whole file, is done
-    in a thread.
+    A request asks for it on the event loop, where swaps happen too, so none meets a closed one; a query that runs in a
+    thread keeps its export open until it has ended. A new export is verified in a thread.
     """
 
     def __init__(self, folder: Path, *, metrics: ServiceMetrics, last: LastServed, trust: Trust) -> None:
@@ -76,8 +75,7 @@ class ExportFollower:
             ServiceUnavailableException: no export has been taken over yet, a key that vouched for it was withdrawn, or
                 its file was altered after it was verified.
         """
-        self._follow_trust()
-        self._demand_unaltered()
+        self._give_up_what_changed()
         if self._served is None:
             raise ServiceUnavailableException(detail="No export is loaded yet.", headers={"Retry-After": "5"})
         return self._served
@@ -85,8 +83,12 @@ class ExportFollower:
     @property
     def ready(self) -> bool:
         """Whether there is an export to answer from."""
-        self._follow_trust()
+        self._give_up_what_changed()
         return self._served is not None
+
+    def _give_up_what_changed(self) -> None:
+        self._follow_trust()
+        self._demand_unaltered()
 
     async def refresh(self) -> None:
         """Look at the pointer and the trusted keys, and take over the export if one of them changed and it is whole.
@@ -94,8 +96,7 @@ class ExportFollower:
         An export that is damaged, does not fit or is not believed is refused and logged, and so is one with anything in
         it that nobody expected; the one in use stays, unless a key that vouched for it was withdrawn.
         """
-        self._follow_trust()
-        self._demand_unaltered()
+        self._give_up_what_changed()
         pointer = self._pointer()
         # New keys may let in what was refused; what is in use was judged by them already.
         same_keys = self._believed is self._judged_by or (self._served is not None and self.refusal is None)
@@ -187,7 +188,7 @@ class ExportFollower:
     async def look(self) -> None:
         """Refresh, and live on whatever happens.
 
-        A service that stopped looking would serve old predictions for ever, and one that ended as it starts would take
+        A service that stopped looking would serve old rows for ever, and one that ended as it starts would take
         its other workers along.
         """
         try:

@@ -48,7 +48,7 @@ class NotKeptError(LookupError):
 class PastExports:
     """The kept exports of a table. Each is verified in a thread when it is first asked for, then held open.
 
-    As with the follower, queries and closing happen on the event loop: ask again after each ``await``.
+    Ask again after each ``await``: closing happens on the event loop.
     """
 
     def __init__(self, folder: Path, name: str, trust: Trust) -> None:
@@ -72,15 +72,15 @@ class PastExports:
             self._forget(export_id)
             moves = self._history.content()
             raise NotKeptError(was_known=any(move.export_id == export_id for move in moves))
-        self._follow_trust(export_id)
-        while export_id not in self._open:
-            await self._verify(export_id)
+        while True:
             self._follow_trust(export_id)
-        if not self._open[export_id].export.unaltered:
+            table = self._open.get(export_id)
+            if table is not None and table.export.unaltered:
+                break
             self._forget(export_id)
             await self._verify(export_id)
         # The newest last: the first is the one that was not asked for the longest.
-        table = self._open[export_id] = self._open.pop(export_id)
+        self._open[export_id] = self._open.pop(export_id)
         return table
 
     async def by_time(self, moment: datetime) -> ServedTable:

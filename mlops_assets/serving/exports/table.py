@@ -22,7 +22,7 @@ from mlops_assets.platform.exports.manifest import Kind
 from mlops_assets.serving.exports.values import Cell, from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mlops_assets.platform.exports.export import Export
     from mlops_assets.platform.exports.manifest import ServedAs
@@ -99,7 +99,7 @@ class ServedTable:
         self.name, self.export, self.columns, self.key = name, export, record.columns, record.key
         self.served: ServedAs = record.served
         self._rows = record.rows
-        self._row: Any = msgspec.defstruct(
+        self._row: Callable[..., Row] = msgspec.defstruct(
             "Row", [(column, _TYPES.get(kind, str) | None) for column, kind in self.columns.items()], frozen=True
         )
         self._booleans = [number for number, kind in enumerate(self.columns.values()) if kind is Kind.BOOLEAN]
@@ -107,7 +107,8 @@ class ServedTable:
         self._by_key = f"{self._select} WHERE {_equal(self.key)}"
         self._free = list(export.spare)
         self._turns = asyncio.Semaphore(len(export.spare))
-        self._busy, self._closed = 0, False
+        self._under_way: set[asyncio.Task[list[tuple[Cell, ...]]]] = set()
+        self._closed = False
         self.newest: Cell = None
         if (latest := self.served.latest) is not None:
             (self.newest,) = export.connection.execute(
@@ -136,31 +137,33 @@ class ServedTable:
         parts = self._parts(question)
         if len(parts) <= _QUICK_PARTS and all(part.quick for part in parts):
             return self._page(self._asked(self.export.connection, parts, question.limit), question.limit)
+        # A request that goes away does not end its query, which has its connection and its turn until then.
+        asked = asyncio.create_task(self._in_turn(parts, question.limit))
+        self._under_way.add(asked)
+        asked.add_done_callback(self._answered)
+        return self._page(await asyncio.shield(asked), question.limit)
+
+    async def _in_turn(self, parts: Sequence[_Part], limit: int) -> list[tuple[Cell, ...]]:
         async with self._turns:
             connection = self._free.pop()
-            self._busy += 1
-            # A request that goes away does not end its query, which has the connection until then.
-            asked = asyncio.ensure_future(asyncio.to_thread(self._timed, connection, parts, question.limit))
             try:
-                rows = await asyncio.shield(asked)
+                return await asyncio.to_thread(self._timed, connection, parts, limit)
             finally:
-                if asked.done():
-                    self._give_back(connection)
-                else:
-                    asked.add_done_callback(lambda _: self._give_back(connection))
-        return self._page(rows, question.limit)
+                self._free.append(connection)
 
-    def close(self) -> None:
-        """Close the export, as soon as no query runs on it any more."""
-        self._closed = True
-        if not self._busy:
-            self.export.close()
-
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        self._free.append(connection)
-        self._busy -= 1
+    def _answered(self, asked: asyncio.Task[list[tuple[Cell, ...]]]) -> None:
+        self._under_way.discard(asked)
+        if not asked.cancelled():
+            # Whoever asked may have gone away, and an error that nobody takes is told to stderr.
+            asked.exception()
         if self._closed:
             self.close()
+
+    def close(self) -> None:
+        """Close the export, as soon as no query is under way on it."""
+        self._closed = True
+        if not self._under_way:
+            self.export.close()
 
     def _parts(self, question: Question) -> list[_Part]:
         """The queries whose rows together, in the key's order, are those asked for."""
@@ -248,8 +251,8 @@ class ServedTable:
             for number in self._booleans:
                 if changed[number] is not None:
                     changed[number] = bool(changed[number])
-            return self._row(*changed)  # type: ignore[no-any-return]  # a type that is made for the table
-        return self._row(*cells)  # type: ignore[no-any-return]
+            return self._row(*changed)
+        return self._row(*cells)
 
     def _position(self, cursor: str) -> dict[str, Cell]:
         try:

@@ -124,7 +124,7 @@ def _http_problem(request: Request[Any, Any, Any], error: HTTPException) -> Resp
 
 
 def _name_of(request: Request[Any, Any, Any], entry: Mapping[str, Any]) -> str:
-    """What the client calls a parameter: in the code the query's ``state`` and headers have other names."""
+    """What the client calls a parameter: in the code some parameters of the query and headers have other names."""
     name = str(entry.get("key", ""))
     argument = request.route_handler.parsed_fn_signature.parameters.get(name)
     declared = argument and argument.kwarg_definition

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.security.token_verifier import TokenVerifier
     from mlops_assets.platform.security.tokens import Columns, Principal
 
-_REALM: Final = 'Bearer realm="predictions"'
+_REALM: Final = 'Bearer realm="mlops-assets"'
 _INVALID: Final = f'{_REALM}, error="invalid_token"'
 _REPEATED: Final = f'{_REALM}, error="invalid_request"'
 
@@ -88,7 +88,7 @@ class Authenticator:
     def _by_certificate(self, scope: Scope) -> Principal:
         certificate = client_certificate(scope)
         # RFC 9110 wants a challenge with each 401; no registered scheme stands for a client certificate.
-        challenge = 'Certificate realm="predictions"'
+        challenge = 'Certificate realm="mlops-assets"'
         if certificate is None:
             raise _refused(scope, "no_certificate", "A client certificate is needed.", challenge)
         principal = None if self._declared is None else self._declared.content().principal(certificate)

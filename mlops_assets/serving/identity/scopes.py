@@ -15,9 +15,6 @@ ACCESS: Final = "access"
 SCOPE: Final = r"^[a-z][a-z0-9_]*:[a-z]+$"
 """What a scope looks like: those of the service's own routes (:class:`Scope`), and those that tables declare."""
 
-_OF_TABLES: Final = ":read"
-"""How scopes that tables declare end."""
-
 
 class Scope(StrEnum):
     """What a principal may do at the service's own routes."""
@@ -37,10 +34,10 @@ class Access(StrEnum):
 
 
 def is_known(scope: str) -> bool:
-    """Whether a route of the service demands that scope, or a table may declare it."""
-    return scope in set(Scope) or (re.fullmatch(SCOPE, scope) is not None and scope.endswith(_OF_TABLES))
+    """Whether a route of the service demands that scope, or a table may declare one like it."""
+    return re.fullmatch(SCOPE, scope) is not None
 
 
 def known_scopes() -> str:
     """What :func:`is_known` knows, as a text for whoever gave another."""
-    return f"{', '.join(Scope)}, or the scope that a table declares (NAME{_OF_TABLES})"
+    return f"{', '.join(Scope)}, or the scope that a table declares (such as customers:read)"

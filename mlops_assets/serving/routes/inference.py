@@ -1,7 +1,7 @@
 """The routes of the Open Inference Protocol v2, so that clients of other model servers work unchanged.
 
 Put here the protocol's addresses. Keep out its messages (`inference_protocol`) and our own way of scoring
-(`scoring_routes`). Annotations are read at run time, so they are not postponed.
+(`scoring`). Annotations are read at run time, so they are not postponed.
 """
 
 from functools import partial

@@ -1,7 +1,6 @@
-"""The routes of online scoring: models, scores of rows, and features looked up by pseudonym.
+"""The routes of online scoring: models, and scores of rows.
 
-Put here what these routes take and answer. Keep out scoring and look-up themselves, and the Open Inference Protocol
-(`inference_routes`). Annotations are read at run time, so they are not postponed.
+Put here what these routes take and answer. Keep out scoring itself, and the Open Inference Protocol (`inference`). Annotations are read at run time, so they are not postponed.
 """
 
 from http import HTTPStatus
@@ -91,7 +90,7 @@ class ScoredRows(msgspec.Struct, frozen=True):
     "/v1/models",
     summary="List models",
     opt=_INFER,
-    description="The models that rows can be scored with: those behind the predictions of the export in use.",
+    description="The models that rows can be scored with.",
     responses={**NOT_MODIFIED, **problem_responses(*COMMON)},
 )
 async def served_models(request: ServiceRequest) -> Response[ModelList]:
