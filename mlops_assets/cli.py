@@ -220,6 +220,23 @@ def _with_loopback_certificate(settings: Settings) -> Settings:
     return settings.model_copy(update={"service": given})
 
 
+@_app.command()
+def withdraw(
+    name: Annotated[str, typer.Argument(help="Name of the export: of a served table, or of a served model.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    """Take a table or a model out of the service and delete its exports; the service follows within a second.
+
+    Take its declaration out as well: the next run of its asset would bring it back.
+    """
+    from mlops_assets.platform.exports.export import withdraw_exports  # noqa: PLC0415  other commands need no exports
+
+    cli_lake.ask(f"Delete all exports of {name}?", yes=yes)
+    withdraw_exports(Settings.load().exports / name)
+    typer.echo(f"Withdrew {name}.")
+
+
 @_app.command("error")
 def error_text(
     error_id: Annotated[str, typer.Argument(metavar="ID", help="The id that the failure's message names.")],
@@ -274,6 +291,7 @@ def token(
         raise typer.BadParameter(f"say what it may do: {known_scopes()}", param_hint="--scope")
     if not settings.token_signing_key.exists() and not settings.service.has_identity_provider:
         credentials.create_service_keys(settings)
+    credentials.demand_known_limits(settings, limits)
     issued = credentials.issue_service_token(
         settings,
         principal=principal,
@@ -282,8 +300,8 @@ def token(
         lifetime=timedelta(hours=hours),
         certificate=certificate,
     )
-    if vain := credentials.in_vain(settings, scope, limits):
-        typer.echo(f"No table that is exported names {', '.join(vain)}: that allows or limits nothing yet.", err=True)
+    if vain := credentials.undemanded(settings, scope):
+        typer.echo(f"Nothing that is exported demands {', '.join(vain)}: that allows nothing yet.", err=True)
     typer.echo(issued)
 
 

@@ -107,7 +107,7 @@ _TEXT = """\
 # other are refused then, and the old ones stay; requests under way are finished.
 pid @folder/nginx.pid;
 # Below this level an error would be told with the request's query and the client's address.
-error_log stderr crit;
+error_log stderr alert;
 worker_processes 2;
 worker_rlimit_nofile @files;
 # A process that a reload has replaced ends what it has under way, and leaves.

@@ -295,3 +295,12 @@ def test_what_a_route_demands_is_what_the_document_says(service: Service) -> Non
     ):
         (operation,) = told[path].values()
         assert f"Needs the scope `{scope}`" in operation["description"]
+
+
+def test_a_limit_holds_by_a_column_that_nobody_declared_to_limit_by(stranger: httpx.Client, service: Service) -> None:
+    token = service.token(scopes=EVERYTHING, limits={"active": ["true"], "customer": ["1", "2", "3"]})
+    headers = {"Authorization": f"Bearer {token}"}
+    items = stranger.get("/v1/tables/customers?month=latest", headers=headers).raise_for_status().json()["items"]
+    assert [item["customer"] for item in items] == [1, 2]
+    assert stranger.get("/v1/tables/customers/3", headers=headers).status_code == 404
+    assert stranger.get("/v1/tables/customers/4", headers=headers).status_code == 403

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mlops_assets.platform.exports.export import current_export_id, pointer_path
+from mlops_assets.platform.exports.export import current_export_id, pointer_path, withdraw_exports
 from mlops_assets.platform.exports.manifest import ServedAs
 from mlops_assets.platform.security.token_keys import read_keys, retire_key, rotate_keys
 from mlops_assets_tests.serving.sample import (
@@ -226,6 +226,18 @@ def test_a_limit_that_is_declared_later_holds_for_past_versions_too(own: Service
         )
         assert {item["territory"] for item in items} == {"north"}
         assert client.get("/v1/tables/customers/1,2", params={"as_of": past}).status_code == 404
+
+
+def test_a_withdrawn_table_is_gone_within_a_second_and_its_files_too(own: Service) -> None:
+    export_customers(own.config.exports)
+    with own.client(own.token(scopes=EVERYTHING)) as client:
+        own.wait_for(lambda: client.get("/v1/tables/customers").is_success, "A service of customers")
+        withdraw_exports(own.config.exports / "customers")
+        own.wait_for(lambda: client.get("/v1/tables/customers").status_code == 404, "A service without customers")
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 200
+        assert not list((own.config.exports / "customers").glob("*/data.sqlite"))
+        export_customers(own.config.exports)
+        own.wait_for(lambda: client.get("/v1/tables/customers").is_success, "A service of customers again")
 
 
 def test_a_large_export_that_is_still_verified_keeps_no_other_waiting(own: Service) -> None:

@@ -5,20 +5,35 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from litestar import Request
 
-from mlops_assets.platform.exports.export import current_export_id
+from mlops_assets.platform.exports.export import current_export_id, write_export
 from mlops_assets.platform.security.tokens import Principal
 from mlops_assets.serving.http import answers
 from mlops_assets.serving.http.answers import versioned
-from mlops_assets_tests.serving.sample import DISTRICTS, KEY, MODEL, PERSONS, ROWS, TABLE
+from mlops_assets_tests.serving.sample import (
+    CUSTOMERS,
+    CUSTOMERS_SERVED,
+    DISTRICTS,
+    EVERYTHING,
+    KEY,
+    MODEL,
+    MODEL_KEY,
+    PERSONS,
+    ROWS,
+    TABLE,
+    customers,
+)
+from mlops_assets_tests.serving.service_process import Service
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
 
     from mlops_assets.serving.http.answers import ServiceRequest
-    from mlops_assets_tests.serving.service_process import Service
 
 
 def key_of(item: dict[str, Any]) -> tuple[str, ...]:
@@ -66,6 +81,26 @@ def test_a_row_is_answered_of_the_latest_where_no_other_is_named(client: httpx.C
 )
 def test_another_time_is_answered_when_asked_for(client: httpx.Client, path: str, when: str) -> None:
     assert client.get(f"/v1/tables/{path}").raise_for_status().json()["row"]["election"] == when
+
+
+def test_the_latest_row_of_a_key_is_its_own_where_others_are_newer(tmp_path: Path) -> None:
+    left = [row for row in customers(3).to_pylist() if (row["month"], row["customer"]) != ("2024-03", 4)]
+    rows = pa.Table.from_pylist(left, schema=customers(3).schema)
+    names = {CUSTOMERS: ("month", "customer")}
+    exports = tmp_path / "exports" / CUSTOMERS
+    write_export(
+        exports, {CUSTOMERS: rows}, {}, keys=names, served={CUSTOMERS: CUSTOMERS_SERVED}, signing_key=MODEL_KEY
+    )
+    own = Service(tmp_path)
+    own.create_keys()
+    with own, own.client(own.token(scopes=EVERYTHING)) as client:
+        for customer, month in ((3, "2024-03"), (4, "2024-02")):
+            assert client.get(f"/v1/tables/customers/{customer}").json()["row"]["month"] == month
+        keys = [{"customer": 4}, {"customer": 4, "month": "2024-03"}, {"customer": 3, "month": "latest"}]
+        found = client.post("/v1/lookup/customers", json={"keys": keys}).json()["rows"]
+        assert [row and row["month"] for row in found] == ["2024-02", None, "2024-03"]
+        listed = client.get("/v1/tables/customers?month=latest").json()["items"]
+        assert 4 not in {row["customer"] for row in listed}
 
 
 def test_a_key_is_read_as_the_kind_of_its_column(client: httpx.Client) -> None:

@@ -171,6 +171,41 @@ def test_a_table_that_is_swapped_during_a_slow_query_is_closed_after_it(tmp_path
         table.one(["2022", "NC", "01", "turnout"])
 
 
+SLOW = Question(filters={"district": "01", "measure": "turnout"}, within={}, limit=10)
+
+
+def test_all_who_wait_their_turn_are_answered_although_the_table_is_swapped(tmp_path: Path) -> None:
+    export_predictions(tmp_path)
+    table = opened(tmp_path, TABLE)
+
+    async def asked() -> list[int]:
+        pages = [asyncio.create_task(table.page(SLOW)) for _ in range(20)]
+        await asyncio.sleep(0)
+        table.close()
+        return [len(items) for items, _ in await asyncio.gather(*pages)]
+
+    assert asyncio.run(asked()) == [len(ELECTIONS) * 2] * 20
+    with pytest.raises(sqlite3.ProgrammingError):
+        table.one(["2022", "NC", "01", "turnout"])
+
+
+def test_who_goes_away_during_a_slow_query_takes_nobodys_turn(tmp_path: Path) -> None:
+    export_predictions(tmp_path)
+    table = opened(tmp_path, TABLE)
+
+    async def asked() -> list[int]:
+        for _ in range(5):
+            gone = [asyncio.create_task(table.page(SLOW)) for _ in range(6)]
+            await asyncio.sleep(0.001)
+            for page in gone:
+                page.cancel()
+        pages = [asyncio.create_task(table.page(SLOW)) for _ in range(10)]
+        return [len(items) for items, _ in await asyncio.gather(*pages)]
+
+    assert asyncio.run(asked()) == [len(ELECTIONS) * 2] * 10
+    table.close()
+
+
 def test_a_filter_on_a_rare_value_reads_its_rows_alone(tmp_path: Path) -> None:
     rows = pa.table({"id": range(200_000), "kind": ["rare" if i == 199_999 else "common" for i in range(200_000)]})
     served = ServedAs(scope="things:read", filters=("id", "kind"))

@@ -13,6 +13,7 @@ from dagster_shared.record import replace
 
 from mlops_assets.platform.assets.alerts import alert_sensor
 from mlops_assets.platform.assets.automation_sensor import AutomationSensor
+from mlops_assets.platform.assets.exported import export_of
 from mlops_assets.platform.assets.inputs import contract_of, ins_of, resolved, specs_of
 from mlops_assets.platform.assets.io_manager import LakeIOManager
 from mlops_assets.platform.assets.reconciler import reconciler
@@ -86,6 +87,11 @@ def build_defs(
     own = {key for each in made for key in each.keys}
     contracts = [contract for each in made if (contract := contract_of(each)) is not None]
     upstream = _upstream(listed, by_hand)
+    tables = {contract.key: contract for contract in upstream}
+    for each in made:
+        if (export := export_of(each)) is not None:
+            for read in ins_of(each).values():
+                export.require_fit(tables[read.key])
     chosen = _lakes([*contracts, *by_hand, *upstream], lakes)
     described = {contract.key: contract.described_spec() for contract in by_hand}
     specs = {each.key: each for each in listed if isinstance(each, dg.AssetSpec)}

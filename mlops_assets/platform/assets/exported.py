@@ -68,10 +68,17 @@ class Exported(dg.Component, dg.Model, dg.Resolvable, ABC):
         Raises:
             ContractError: it is not made of lower-case letters, digits and underscores.
         """
+        if not self.tables:
+            raise ContractError(
+                source="Export", culprit="it names no table.", remedy="Give table='wrangled/customers'."
+            )
         if not is_identifier(self.served_name):
             raise self.refused(
                 f"it is called {self.served_name!r}", "Give a lower-case name of letters, digits and underscores."
             )
+
+        if self.keep < 1:
+            raise self.refused(f"it keeps {self.keep} exports", "Keep at least one: it is the one that is served.")
 
     @abstractmethod
     def require_fit(self, contract: Contract) -> None:

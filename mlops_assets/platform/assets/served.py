@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_assets.platform.assets.exported import Exported
+from mlops_assets.platform.assets.served_model import TABLE
 from mlops_assets.platform.contracts.rules import columns_of, key_columns
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.manifest import Mode, ServedAs
@@ -65,6 +66,11 @@ class Served(Exported):
             ContractError: the name is none, or options contradict each other.
         """
         super().model_post_init(context)
+        if self.served_name == TABLE:
+            raise self.refused(f"exports of models have a table of the name {TABLE}", "Give another name.")
+        for option, names in {"key": self.key, "filters": self.filters, "columns": self.columns}.items():
+            if names is not None and len(set(names)) != len(names):
+                raise self.refused(f"its {option} name a column twice", "Name each once.")
         if self.newest is not None and (self.latest is None or self.newest < 1):
             raise self.refused("newest counts values of latest", "Name latest, and at least one of its values.")
 

@@ -5,11 +5,12 @@ Put here how versions of a model are offered. Keep out the asset and the export 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.assets.exported import Exported
 from mlops_assets.platform.contracts.rules import columns_of
-from mlops_assets.platform.exports.manifest import Split
+from mlops_assets.platform.exports.manifest import LATEST, PREVIOUS, Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ TABLE: Final = "models"
 """The table of an export that holds models."""
 ORDER: Final = "trained_for"
 """Its column that orders versions."""
+_VERSION: Final = re.compile(r"[0-9a-f]{8,64}")
 _RECORD: Final = ("name", "version", "onnx_base64", "inputs", "parameters", "signature", "key_id")
 
 
@@ -54,6 +56,11 @@ class ServedModel(Exported):
             ContractError: the name is none, or a share is below zero or none is above.
         """
         super().model_post_init(context)
+        for named in (*self.weights, *self.shadow):
+            if named not in {LATEST, PREVIOUS} and _VERSION.fullmatch(named) is None:
+                raise self.refused(
+                    f"it names the version {named!r}", "Name latest, previous, or the beginning of a version's SHA-256."
+                )
         if min(self.weights.values(), default=0) < 0 or sum(self.weights.values()) <= 0:
             raise self.refused(f"its weights are {self.weights}", "Give shares that are not below zero, one above it.")
 
@@ -96,5 +103,6 @@ class ServedModel(Exported):
         """
         if lacking := sorted({*_RECORD, self.order_by} - columns_of(contract).keys()):
             raise self.refused(
-                f"{contract.key.to_user_string()} has no column {lacking[0]}", "Name a table of models, and its order."
+                f"{contract.key.to_user_string()} has no column {', '.join(lacking)}",
+                f"Name a table of models ({', '.join(_RECORD)}), and the column that orders their versions.",
             )

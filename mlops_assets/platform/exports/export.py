@@ -13,7 +13,7 @@ import sqlite3
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 from urllib.parse import quote
 
 from mlops_assets.platform.durable_files import (
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 DEFAULT_KEEP: Final = 5
 _DATA: Final = "data.sqlite"
+_WITHDRAWN: Final = "withdrawn"
+"""What the pointer says where nothing is to be served."""
 _MANIFEST: Final = "manifest.json"
 
 
@@ -65,7 +67,7 @@ class Export:
     connection: sqlite3.Connection
     spare: tuple[sqlite3.Connection, ...] = ()
     signed_by: str | None = None
-    _file: int = -1
+    _file: BinaryIO
     _state: tuple[int, ...] = ()
 
     @property
@@ -74,14 +76,14 @@ class Export:
 
         That it was deleted changes the time of its state as well, and nothing in it: who reads it has it still.
         """
-        now = _state_of(self._file)
-        return now == self._state or (now[:2] == self._state[:2] and not os.fstat(self._file).st_nlink)
+        now = _state_of(self._file.fileno())
+        return now == self._state or (now[:2] == self._state[:2] and not os.fstat(self._file.fileno()).st_nlink)
 
     def close(self) -> None:
         """Close the connections and the file."""
         for connection in (self.connection, *self.spare):
             connection.close()
-        os.close(self._file)
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -263,6 +265,40 @@ def discard_exports(folder: Path, export_ids: Iterable[str]) -> None:
             _discard(folder, folder / export_id)
 
 
+def withdraw_exports(folder: Path) -> None:
+    """Take a name out of the service, which answers that it is not there from then on, and delete its exports.
+
+    Writing another export brings it back.
+
+    Raises:
+        ArtifactError: nothing of that name is exported.
+    """
+    if not pointer_path(folder).is_file():
+        raise ArtifactError(
+            source=f"Exports of {folder.name}",
+            culprit="there are none.",
+            remedy=f"Name one of those in {folder.parent}: {', '.join(_exported(folder.parent)) or 'it has none'}.",
+        )
+    with taking_turns(folder):
+        replace_durably(pointer_path(folder), f"{_WITHDRAWN}\n".encode("ascii"))
+        _sweep(folder)
+        for path in list(folder.iterdir()):
+            if EXPORT_ID.fullmatch(path.name):
+                _discard(folder, path)
+
+
+def are_withdrawn(folder: Path) -> bool:
+    """Whether exports of that name were taken out of the service."""
+    try:
+        return pointer_path(folder).read_text(encoding="ascii").strip() == _WITHDRAWN
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _exported(folder: Path) -> list[str]:
+    return sorted(pointer.parent.name for pointer in folder.glob(f"*/{POINTER}") if not are_withdrawn(pointer.parent))
+
+
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
     """A fresh folder for an export, which is gone afterwards unless it was renamed; what was left behind goes first."""
@@ -363,15 +399,13 @@ def _open_verified(
     data = path / _DATA
     with ExitStack() as opened:
         try:
-            file = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
-            opened.callback(os.close, file)
-            state = _state_of(file)
-            size = os.fstat(file).st_size
+            file = opened.enter_context(data.open("rb"))
+            state = _state_of(file.fileno())
+            size = os.fstat(file.fileno()).st_size
             if size != manifest.file.size:
                 raise _damaged(path, f"{_DATA} has {size} bytes, the manifest says {manifest.file.size}")
-            with os.fdopen(os.dup(file), "rb") as content:
-                if hashlib.file_digest(content, "sha256").hexdigest() != manifest.file.sha256:
-                    raise _damaged(path, f"the SHA-256 of {_DATA} differs from the manifest's")
+            if hashlib.file_digest(file, "sha256").hexdigest() != manifest.file.sha256:
+                raise _damaged(path, f"the SHA-256 of {_DATA} differs from the manifest's")
             connections = [_connected(data) for _ in range(1 + spare)]
             for connection in connections:
                 opened.callback(connection.close)
@@ -380,7 +414,11 @@ def _open_verified(
             _compare_counts(path, connections[0], manifest)
         except (OSError, sqlite3.Error) as error:
             raise _damaged(path, f"{_DATA} cannot be opened ({type(error).__name__})") from error
-        if _state_of(file) != state or not data.exists() or not os.path.samestat(data.stat(), os.fstat(file)):
+        if (
+            _state_of(file.fileno()) != state
+            or not data.exists()
+            or not os.path.samestat(data.stat(), os.fstat(file.fileno()))
+        ):
             raise _damaged(path, f"{_DATA} was written to or replaced while it was verified")
         opened.pop_all()
     return Export(

@@ -113,6 +113,9 @@ def fill_table(
     if key:
         parts.append("PRIMARY KEY ({})".format(", ".join(f'"{column}"' for column in key)))
         options += ", WITHOUT ROWID"
+    asked = set() if served is None else {*key, *served.filters, *served.limit_by}
+    if unfit := sorted(column for column in asked if columns[column] is Kind.BYTES):
+        raise _refused(name, f"rows cannot be asked for by bytes, as {unfit[0]} holds them", "Cast them to text.")
     connection.execute(f'CREATE TABLE "{name}" ({", ".join(parts)}) {options}')
     marks = ", ".join("?" for _ in columns)
     places = [list(columns).index(column) for column in key or columns]
@@ -122,6 +125,10 @@ def fill_table(
         connection.executemany(f'INSERT INTO "{name}" VALUES ({marks})', digest.of(rows))  # noqa: S608  a checked identifier
     except sqlite3.IntegrityError as error:
         raise _refused(name, f"the key {list(key)} is null or repeated", "Correct rows or key.") from error
+    if served is not None and served.latest is not None:
+        rest = [column for column in key if column != served.latest]
+        indexed = ", ".join(f'"{column}"' for column in (*rest, served.latest))
+        connection.execute(f'CREATE INDEX "{name}_latest" ON "{name}" ({indexed})')
     for column in served.filters if served is not None else ():
         # An index ends with the key: rows of one value come in the key's order, however rare the value is.
         if column != key[0]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from litestar.exceptions import HTTPException, NotFoundException, ServiceUnavailableException
 
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.exports.export import pointer_path
+from mlops_assets.platform.exports.export import are_withdrawn, pointer_path
 from mlops_assets.platform.exports.history import EXPORT_ID
 from mlops_assets.platform.identifiers import is_identifier
 from mlops_assets.serving.exports.follower import ExportFollower
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 CATALOG: Final = "catalog"
 """Name in the application's state."""
 _LOGGER: Final = logging.getLogger(__name__)
+_CLOCKS: Final = timedelta(minutes=1)
+"""By how much a client's clock may be ahead."""
 _START_SECONDS: Final = 1.0
 """How long a start waits for its exports; a large one is verified while the service says that it is not ready."""
 
@@ -194,7 +196,8 @@ class Catalog:
             self._pasts[name] = PastExports(folder, name, self._trust)
         for name in self._followers.keys() - names:
             # What is in use stays: a folder that is gone may be a disk that is away for a moment.
-            if not self._followers[name].ready and name not in self._looks:
+            gone = are_withdrawn(self._folder / name) or not self._followers[name].ready
+            if gone and name not in self._looks:
                 self._followers.pop(name).close()
                 self._pasts.pop(name).close()
         for name, follower in self._followers.items():
@@ -231,16 +234,24 @@ def catalog_of(request: Request[Any, Any, Any]) -> Catalog:
 
 def _names(folder: Path) -> set[str]:
     try:
-        return {each.name for each in folder.iterdir() if is_identifier(each.name) and pointer_path(each).is_file()}
+        return {
+            each.name
+            for each in folder.iterdir()
+            if is_identifier(each.name) and pointer_path(each).is_file() and not are_withdrawn(each)
+        }
     except FileNotFoundError:
         return set()
 
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise unfit("as_of", "there is no such time") from None
+    if moment > datetime.now(UTC) + _CLOCKS:
+        # What is answered then is not known yet.
+        raise unfit("as_of", "it has not come yet")
+    return moment
 
 
 def _no_table() -> NotFoundException:

@@ -9,9 +9,10 @@ import asyncio
 import base64
 import binascii
 import itertools
-import json
+import math
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 SPARE: Final = 2
 """Connections for queries that may take long; as many run at a time."""
+_SLOW: Final = ThreadPoolExecutor(4, thread_name_prefix="slow-lists")
+"""Threads of their own: exports are verified and rows scored in others."""
 _MOST_SECONDS: Final = 10.0
 _STEPS: Final = 10_000
 """SQLite's instructions between looks at the time: well below a millisecond."""
@@ -125,6 +128,13 @@ class ServedTable:
         found = self.export.connection.execute(self._by_key, tuple(key)).fetchone()
         return None if found is None else self._as_row(found)
 
+    def latest(self, rest: Mapping[str, Cell]) -> Row | None:
+        """The row with the greatest value of the column of ``served.latest`` among those with the rest of the key."""
+        order = f" ORDER BY {_quoted(str(self.served.latest))} DESC LIMIT 1"
+        where = f" WHERE {_equal(rest)}" if rest else ""
+        found = self.export.connection.execute(f"{self._select}{where}{order}", tuple(rest.values())).fetchone()
+        return None if found is None else self._as_row(found)
+
     async def page(self, question: Question) -> tuple[list[Row], str | None]:
         """The rows after the cursor, sorted by key, and the cursor of the next page if there is one.
 
@@ -147,7 +157,8 @@ class ServedTable:
         async with self._turns:
             connection = self._free.pop()
             try:
-                return await asyncio.to_thread(self._timed, connection, parts, limit)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(_SLOW, self._timed, connection, parts, limit)
             finally:
                 self._free.append(connection)
 
@@ -169,10 +180,9 @@ class ServedTable:
         """The queries whose rows together, in the key's order, are those asked for."""
         after = None if question.cursor is None else self._position(question.cursor)
         within = {column: sorted(values, key=repr) for column, values in question.within.items()}
-        combinations = 1
-        for values in within.values():
-            combinations *= len(values)
-        if combinations > _MOST_PARTS:
+        combinations = math.prod(map(len, within.values()))
+        if combinations > _MOST_PARTS or not self._indexed({*question.filters, *within}):
+            # Without an index for all of it, each part would read as much as the whole.
             return [self._part(question.filters, after, within)]
         return [
             self._part({**question.filters, **dict(zip(within, values, strict=True))}, after, {})
@@ -191,8 +201,8 @@ class ServedTable:
             conditions.append(f"({_listed(columns)}) {sign} ({_marks(columns)})" if columns else sign)
             parameters += [after[column] for column in columns]
         for column, values in within.items():
-            conditions.append(f"{_quoted(column)} IN (SELECT value FROM json_each(?))")  # noqa: S608  an identifier
-            parameters.append(json.dumps(values))
+            conditions.append(f"{_quoted(column)} IN ({_marks(values)})" if values else "0")
+            parameters += values
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = f" ORDER BY {_listed(rest)}" if rest else ""
         return _Part(f"{self._select}{where}{order} LIMIT ?", parameters, quick=not within and self._indexed(filters))
@@ -206,6 +216,8 @@ class ServedTable:
         for column in self.key:
             if column not in fixed:
                 compared.append(column)
+            elif fixed[column] is None:
+                return [], "0"
             elif fixed[column] != after[column]:
                 later: bool = fixed[column] > after[column]  # type: ignore[operator]  # both are of the column's kind
                 return (compared, ">=" if later else ">") if compared else ([], "1" if later else "0")
@@ -261,7 +273,11 @@ class ServedTable:
         except (binascii.Error, ValueError, RecursionError) as error:
             raise CursorError("the cursor is not one that a page gave out") from error
         try:
-            return {column: from_json(self.columns[column], cell) for column, cell in zip(self.key, cells, strict=True)}
+            return {
+                # A key may hold a longer text than rows are asked for by.
+                column: cell if isinstance(cell, str) and kind is Kind.TEXT else from_json(kind, cell)
+                for column, kind, cell in zip(self.key, map(self.columns.__getitem__, self.key), cells, strict=True)
+            }
         except ValueError as error:
             raise CursorError("the cursor is not one that a page gave out") from error
 
@@ -283,7 +299,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(_quoted, names))
 
 
-def _marks(names: Iterable[str]) -> str:
+def _marks(names: Iterable[object]) -> str:
     return ", ".join("?" for _ in names)
 
 

@@ -5,6 +5,7 @@ Put here what each kind of column takes, and how it is described to clients. Kee
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from datetime import UTC, date, datetime
@@ -106,18 +107,13 @@ def from_json(kind: Kind, value: object) -> Cell:
         return int(value)
     if kind is Kind.INTEGER and isinstance(value, int) and -_MOST <= value < _MOST:
         return value
-    if kind is Kind.NUMBER and isinstance(value, int | float) and abs(value) < _MOST**16 and math.isfinite(value):
-        return float(value) + 0.0
+    if kind is Kind.NUMBER and isinstance(value, int | float):
+        with contextlib.suppress(OverflowError):
+            if math.isfinite(float(value)):
+                return float(value) + 0.0
     if isinstance(value, str) and kind not in {Kind.INTEGER, Kind.NUMBER, Kind.BOOLEAN}:
         return from_text(kind, value)
     raise ValueUnfitError(kind)
-
-
-def as_text(kind: Kind, cell: Cell) -> str:
-    """A value as limits of principals write it."""
-    if kind is Kind.BOOLEAN:
-        return "true" if cell else "false"
-    return str(cell)
 
 
 def _moment(kind: Kind, text: str) -> str:

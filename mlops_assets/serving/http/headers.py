@@ -102,7 +102,8 @@ def demand_known(request: Request[Any, Any, Any], known: Collection[str]) -> dic
     """
     values = list(request.query_params.multi_items())
     names = [name for name, _ in values]
-    strays = {name: "unknown" for name in names if name not in known}
+    told = f"unknown; there are {', '.join(sorted(known))}" if known else "unknown; there are none"
+    strays = {name: told for name in names if name not in known}
     strays |= {name: "given more than once" for name in known if names.count(name) > 1}
     if strays:
         named = sorted(strays.items())[:_MOST_NAMED]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from mlops_assets.platform.exports.manifest import TableRecord
     from mlops_assets.platform.settings import Settings
 
 _PROVIDERS_LIFETIME: Final = timedelta(days=3650)
@@ -165,22 +166,37 @@ def issue_service_token(
     )
 
 
-def in_vain(settings: Settings, scopes: Iterable[str], limits: Iterable[str]) -> tuple[str, ...]:
-    """Those of the scopes and limits that no current export knows, so that they allow or limit nothing yet.
+def demand_known_limits(settings: Settings, limits: Iterable[str]) -> None:
+    """Refuse a limit that limits nothing: a misspelt one would leave its principal without any.
 
-    None, where there is no export that could be asked.
+    Nothing is refused where there is no export that could be asked.
+
+    Raises:
+        TokenError: no table that is exported has that column.
     """
-    tables = [
-        table.served
+    columns = {column for table in _served_tables(settings) for column in table.columns}
+    if columns and (unknown := sorted(set(limits) - columns)):
+        raise TokenError(
+            source="Access token to issue",
+            culprit=f"no table that is exported has the column {unknown[0]}, so the limit would limit nothing.",
+            remedy="Correct it, or export the table first.",
+        )
+
+
+def undemanded(settings: Settings, scopes: Iterable[str]) -> tuple[str, ...]:
+    """Those of the scopes that no route and no table that is exported demands; none where there is no export."""
+    tables = _served_tables(settings)
+    demanded = {*Scope, *(table.served.scope for table in tables if table.served is not None)}
+    return tuple(sorted(set(scopes) - demanded)) if tables else ()
+
+
+def _served_tables(settings: Settings) -> list[TableRecord]:
+    return [
+        table
         for manifest in current_manifests(settings.exports)
         for table in manifest.tables.values()
         if table.served is not None
     ]
-    if not tables:
-        return ()
-    demanded = {*Scope, *(table.scope for table in tables)}
-    limited = {column for table in tables for column in table.limit_by}
-    return (*sorted(set(scopes) - demanded), *sorted(set(limits) - limited))
 
 
 def _begin_with_first_key(settings: Settings) -> None:

@@ -15,7 +15,7 @@ _TIME: Final = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-](
 
 AS_OF: Final = re.compile(f"[0-9a-f]{{32}}|[12][0-9]{{3}}-{_DAY}T{_TIME}")
 """A past version: the id of a kept export, or a time with its zone."""
-CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,2000}")
+CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,8000}")
 """The place where a page ended."""
 ModelName = Annotated[
     str,

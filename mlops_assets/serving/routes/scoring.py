@@ -1,6 +1,7 @@
 """The routes of online scoring: models, and scores of rows.
 
-Put here what these routes take and answer. Keep out scoring itself, and the Open Inference Protocol (`inference`). Annotations are read at run time, so they are not postponed.
+Put here what these routes take and answer. Keep out scoring itself, and the Open Inference Protocol (`inference`).
+Annotations are read at run time, so they are not postponed.
 """
 
 from http import HTTPStatus

@@ -19,7 +19,7 @@ from litestar.types import ControllerRouterHandler
 from mlops_assets.platform.exports.manifest import Mode
 from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.exports.table import CursorError, Question, TooSlowError
-from mlops_assets.serving.exports.values import Cell, ValueUnfitError, as_text, from_json, from_text
+from mlops_assets.serving.exports.values import Cell, ValueUnfitError, from_json, from_text
 from mlops_assets.serving.http.answers import NOT_MODIFIED, ServiceRequest, versioned
 from mlops_assets.serving.http.audit import decision_of
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_text
@@ -169,19 +169,21 @@ async def one_row(request: ServiceRequest, table: TableName) -> Response[OneRow]
     found = await catalog_of(request).table_as_of(table, _as_of(given))
     _demand_way(request, table, declared, found.served, Mode.LIST)
     latest = found.served.latest
+    if latest is None and declared.latest in given:
+        raise _invalid(str(declared.latest), "that version of the table has none that is meant where none is named")
     columns = [column for column in found.key if column != latest]
     texts = [unquote(part) for part in request.scope["raw_path"].decode("ascii").split("/")[_BEFORE_KEY:]]
     if len(texts) != len(columns):
-        raise NotFoundException(detail=f"The key of {table} has {len(columns)} parts: {', '.join(columns)}.")
+        raise NotFoundException(detail=f"The address of a row of {table} ends with its {', '.join(columns)}.")
     try:
         cells = _parsed(found, dict(zip(columns, texts, strict=True)))
     except ValidationException:
         raise _no_row(table) from None
-    if latest is not None:
-        cells |= _parsed(found, {latest: given.get(latest, LATEST)})
+    if latest is not None and given.get(latest, LATEST) != LATEST:
+        cells |= _parsed(found, {latest: given[latest]})
     limits = _limits(request, declared, found)
     _demand_visible(request, found, limits, cells)
-    row = found.one([cells[column] for column in found.key])
+    row = _row(found, cells)
     if row is None or not _is_visible(found, limits, row):
         raise _no_row(table)
     return versioned(request, OneRow(found.export_id, row), version=found.export_id)
@@ -206,7 +208,7 @@ async def look_up(request: ServiceRequest, table: TableName) -> Response[FoundRo
     limits = _limits(request, found.served, found)
     for key in keys:
         _demand_visible(request, found, limits, key)
-    rows = [found.one([key[column] for column in found.key]) for key in keys]
+    rows = [_row(found, key) for key in keys]
     visible = [row if row is not None and _is_visible(found, limits, row) else None for row in rows]
     return EncodedAnswer(msgspec.json.encode(FoundRows(found.export_id, visible)), {"Cache-Control": "no-store"})
 
@@ -265,13 +267,19 @@ def _key(table: "ServedTable", number: int, key: Mapping[str, str | float | bool
     cells: dict[str, Cell] = {}
     for column in table.key:
         if column in optional and key.get(column, LATEST) == LATEST:
-            cells[column] = table.newest
             continue
         try:
             cells[column] = from_json(table.columns[column], key[column])
         except ValueUnfitError as error:
             raise unfit(f"keys[{number}].{column}", str(error)) from None
     return cells
+
+
+def _row(table: "ServedTable", cells: Mapping[str, Cell]) -> object | None:
+    """The row of a key, or the latest one where the key leaves that open."""
+    if cells.keys() == set(table.key):
+        return table.one([cells[column] for column in table.key])
+    return table.latest(cells)
 
 
 def _demand_way(request: ServiceRequest, name: str, declared: "ServedAs", then: "ServedAs", mode: Mode) -> None:
@@ -288,7 +296,9 @@ def _limits(request: ServiceRequest, declared: "ServedAs", table: "ServedTable")
         PermissionDeniedException: the version that is asked for has no such column, so nothing tells its rows apart.
     """
     limits: dict[str, frozenset[str]] = {}
-    for column in dict.fromkeys((*declared.limit_by, *table.served.limit_by)):
+    # A limit of a column that the table has holds also where nobody has declared that the table is limited by it.
+    own = [column for column in request.user.limits if column in table.columns]
+    for column in dict.fromkeys((*declared.limit_by, *table.served.limit_by, *own)):
         limit = limit_of(request, column)
         if limit is None:
             continue
@@ -303,16 +313,13 @@ def _demand_visible(
 ) -> None:
     """Refuse what is asked for by a value that the principal may not see, whether or not there is such a row."""
     for column in limits.keys() & cells.keys():
-        if as_text(table.columns[column], cells[column]) not in limits[column]:
+        if cells[column] not in _limit_cells(table, column, limits[column]):
             raise beyond_limit(request, column)
 
 
 def _is_visible(table: "ServedTable", limits: Mapping[str, frozenset[str]], row: object) -> bool:
     """Whether the limits let the row be seen; one whose value is null is for those alone who are not limited."""
-    cells = {column: getattr(row, column) for column in limits}
-    return all(
-        cell is not None and as_text(table.columns[column], cell) in limits[column] for column, cell in cells.items()
-    )
+    return all(getattr(row, column) in _limit_cells(table, column, limit) for column, limit in limits.items())
 
 
 def _limit_cells(table: "ServedTable", column: str, limit: frozenset[str]) -> frozenset[Cell]:
