@@ -264,7 +264,7 @@ def damage() -> None:
     """Have the faults that the arguments name; done by each worker, too."""
     faults = json.loads(sys.argv[3])
     if faults["damaged"]:
-        vars(table)["ServedTable"].one = _fail
+        vars(table)["ServedTable"].one = vars(table)["ServedTable"].latest = _fail
     vars(follower)["open_export"] = _held(vars(follower)["open_export"], Path(faults["hold"]))
     looked = vars(follower.ExportFollower)["_pointer"]
     follower.ExportFollower._pointer = _standing(looked, Path(faults["standstill"]))  # type: ignore[method-assign]
