@@ -21,7 +21,6 @@ _BYTES: Final = {"mlops-assets-runs": 880e6, "mlops-assets-web": 300e6, "mlops-a
 
 _PORTS: Final = {
     "mlops-assets-web",
-    "mlops-assets-service",
     "mlops-assets-postgres",
     "mlops-assets-proxy",
     "mlops-assets-egress",
