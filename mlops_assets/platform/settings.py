@@ -203,6 +203,9 @@ class ServiceSettings(_Group):
         request_seconds: within which it must be answered.
         drain_seconds: how long a service that is told to end says so at ``/health/ready`` before it stops listening.
         traces_url: address (OTLP over HTTP) to which traces are sent; needs the extra ``tracing``.
+        inference_log: folder of what models answered and what came of it, of those that take outcomes; in the home
+            folder when not set.
+        inference_log_days: how long the log of a day stays there.
     """
 
     host: str = "127.0.0.1"
@@ -241,6 +244,8 @@ class ServiceSettings(_Group):
     request_seconds: float = Field(default=30.0, gt=0)
     drain_seconds: float = Field(default=2.0, ge=0)
     traces_url: str | None = None
+    inference_log: Path | None = None
+    inference_log_days: int = Field(default=90, ge=1)
 
     @field_validator("require_limits", mode="before")
     @classmethod
@@ -496,6 +501,11 @@ class Settings(BaseSettings):
     def reports(self) -> Path:
         """The folder of the reports on what changed."""
         return (self.home / "reports").absolute()
+
+    @property
+    def inference_log(self) -> Path:
+        """The folder of what models answered in the service, and what came of it."""
+        return (self.service.inference_log or self.home / "inference_log").absolute()
 
     @property
     def exports(self) -> Path:

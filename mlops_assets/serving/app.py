@@ -32,6 +32,7 @@ from mlops_assets.serving.http.problems import exception_handlers
 from mlops_assets.serving.identity.access import AccessGuard
 from mlops_assets.serving.identity.authentication import Authenticator
 from mlops_assets.serving.identity.limits import ConcurrencyLimiter, RateLimiter
+from mlops_assets.serving.inference_log import INFERENCE_LOG, InferenceLog
 from mlops_assets.serving.routes.api import API_ROUTES
 from mlops_assets.serving.routes.documentation import DOCUMENT, documentation_routes, openapi_document
 from mlops_assets.serving.watch import drain_before_end, stay_watched
@@ -68,7 +69,8 @@ def application(config: ServiceConfig, shared: Path | None = None) -> Gate:
         RateLimiter(rate_per_second=config.rate_per_second, burst=config.burst, file=shared and shared / "rates"),
         ConcurrencyLimiter(config.concurrency),
     )
-    condition = Condition(catalog, verifier, config.tls_certificate)
+    log = InferenceLog(config.inference_log, keep_days=config.inference_log_days, metrics=metrics)
+    condition = Condition(catalog, verifier, log, config.tls_certificate)
     public = config.public_documentation
     app = Litestar(
         route_handlers=[*API_ROUTES, *documentation_routes(public=public)],
@@ -76,11 +78,16 @@ def application(config: ServiceConfig, shared: Path | None = None) -> Gate:
         before_request=refuse_strays,
         before_send=[finish_response],
         exception_handlers=exception_handlers(),
-        lifespan=[partial(_living, condition, config.drain_seconds), partial(_following, catalog, verifier)],
+        lifespan=[
+            partial(_living, condition, config.drain_seconds),
+            partial(_following, catalog, verifier),
+            partial(_logging, log),
+        ],
         state=State(
             {
                 CATALOG: catalog,
-                SHADOWS: Shadows(metrics),
+                SHADOWS: Shadows(),
+                INFERENCE_LOG: log,
                 CONDITION: condition,
                 METRICS: metrics,
                 DOCUMENT: openapi_document(public=public, authentication=authentication),
@@ -139,6 +146,16 @@ async def _following(catalog: Catalog, verifier: TokenVerifier, _: Litestar) -> 
         await _ended(following)
         catalog.close()
         verifier.keys.close()
+
+
+@contextlib.asynccontextmanager
+async def _logging(log: InferenceLog, _: Litestar) -> AsyncIterator[None]:
+    following = asyncio.create_task(log.follow_days())
+    try:
+        yield
+    finally:
+        await _ended(following)
+        log.close()
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:

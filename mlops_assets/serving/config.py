@@ -41,11 +41,13 @@ class ServiceConfig:
         certificate_principals: which client certificate is which principal.
         public_documentation: whether the OpenAPI document and its page need no token.
         poll_seconds: how often the service looks for a new export.
+        inference_log: folder of the inference log.
     """
 
     exports: Path
     keys: Path
     model_keys: Path
+    inference_log: Path
     issuer: str
     audience: str
     provider: str = OWN
@@ -73,6 +75,7 @@ class ServiceConfig:
     request_seconds: float = 30.0
     drain_seconds: float = 0.0
     traces_url: str | None = None
+    inference_log_days: int = 90
 
     @property
     def required_limits(self) -> Columns:
@@ -107,6 +110,7 @@ class ServiceConfig:
             "keys": settings.token_keys,
             "revoked": settings.revoked,
             "model_keys": settings.model_keys,
+            "inference_log": settings.inference_log,
         }
         limits = service.has_identity_provider if service.require_limits is None else service.require_limits
         resolved = {

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mlops_assets.modeling.encoding import Encoding
 from mlops_assets.modeling.terms import Missing, Number, OneOf
 from mlops_assets.platform.exports.export import DEFAULT_KEEP, write_export
-from mlops_assets.platform.exports.manifest import Mode, ServedAs, Split
+from mlops_assets.platform.exports.manifest import Mode, OutcomeKind, ServedAs, Split
 from mlops_assets.platform.security import token_keys
 from mlops_assets.scoring.inputs import Kind
 from mlops_assets.scoring.signatures import signed
@@ -220,4 +220,4 @@ def export_everything(folder: Path) -> None:
     export_predictions(folder)
     export_customers(folder)
     export_features(folder)
-    export_models(folder, turnout_model(), every_kind_model())
+    export_models(folder, turnout_model(), every_kind_model(), split=Split(outcome=OutcomeKind.BOOLEAN))

@@ -66,6 +66,7 @@ class Service:
         self.signing_key = self.folder / "signing.pem"
         self.config = ServiceConfig(
             exports=self.folder / "exports",
+            inference_log=self.folder / "inference_log",
             keys=self.folder / "jwks.json",
             issuer=ISSUER,
             audience=AUDIENCE,

@@ -116,6 +116,13 @@ CELLS: Final[dict[tuple[str, str], list[Route]]] = {
     ("GET", "/v1/exports/{name}"): [Route(Scope.READ_EXPORTS, "/v1/exports/predictions")],
     ("GET", "/v1/models"): [Route(Scope.INFER, "/v1/models")],
     ("GET", "/v1/models/{name}"): [Route(Scope.INFER, f"/v1/models/{MODEL}")],
+    ("POST", "/v1/outcomes/{name}"): [
+        Route(
+            Scope.WRITE_OUTCOMES,
+            f"/v1/outcomes/{MODEL}",
+            {"outcomes": [{"request_id": "order-17", "outcome": True, "observed": "2024-12-01T00:00:00Z"}]},
+        )
+    ],
     ("POST", "/v1/models/{name}/score"): [
         Route(Scope.INFER, f"/v1/models/{MODEL}/score", {"rows": [{"age": 40, "party": "DEM"}]})
     ],

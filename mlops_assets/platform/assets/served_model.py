@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.assets.exported import Exported
 from mlops_assets.platform.contracts.rules import columns_of
-from mlops_assets.platform.exports.manifest import LATEST, PREVIOUS, Split
+from mlops_assets.platform.exports.manifest import LATEST, PREVIOUS, OutcomeKind, Split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,8 @@ class ServedModel(Exported):
         weights: for each version the share of requests that it answers where they name none: ``latest``, ``previous``,
             or the beginning of a version. A canary is ``{"previous": 0.95, "latest": 0.05}``.
         shadow: versions that score every request beside the one that answers, for figures alone.
+        outcome: what applications report of a scored row once it is known: ``boolean``, or ``number`` in the unit of
+            the score. Answers are logged then; without, neither is.
 
     Example:
         >>> import mlops_assets as ma
@@ -48,6 +50,7 @@ class ServedModel(Exported):
     order_by: str
     weights: dict[str, float] = {"latest": 1.0}  # noqa: RUF012  pydantic copies it
     shadow: list[str] = []  # noqa: RUF012  pydantic copies it
+    outcome: OutcomeKind | None = None
 
     def model_post_init(self, context: object) -> None:
         """Refuse shares that answer nothing.
@@ -81,7 +84,7 @@ class ServedModel(Exported):
 
     def as_split(self) -> Split:
         """Which versions answer."""
-        return Split(weights=dict(self.weights), shadow=tuple(self.shadow))
+        return Split(weights=dict(self.weights), shadow=tuple(self.shadow), outcome=self.outcome)
 
     def rows(self, parts: Sequence[ir.Table], contract: Contract) -> ir.Table:  # noqa: ARG002  all have one shape
         """The records of the models, with what orders them."""

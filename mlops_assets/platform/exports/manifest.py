@@ -17,7 +17,7 @@ from mlops_assets.platform.errors import ArtifactError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the layout of an export and of the rule that makes its id."""
 _ID_DIGITS: Final = 32
 
@@ -95,6 +95,13 @@ class ServedAs:
         )
 
 
+class OutcomeKind(StrEnum):
+    """What is reported of a scored row, once it is known."""
+
+    BOOLEAN = "boolean"
+    NUMBER = "number"
+
+
 LATEST: Final = "latest"
 PREVIOUS: Final = "previous"
 
@@ -108,10 +115,12 @@ class Split:
     Attributes:
         weights: for each version the share of requests that it answers.
         shadow: versions that score every request beside the one that answers, for figures alone.
+        outcome: what is reported of each scored row once it is known; ``None`` where answers are not logged.
     """
 
     weights: Mapping[str, float] = field(default_factory=lambda: {LATEST: 1.0})
     shadow: tuple[str, ...] = ()
+    outcome: OutcomeKind | None = None
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
@@ -121,7 +130,8 @@ class Split:
             KeyError: a member is missing.
         """
         weights = {str(version): float(weight) for version, weight in fields["weights"].items()}
-        return cls(weights=weights, shadow=tuple(fields["shadow"]))
+        outcome = None if fields["outcome"] is None else OutcomeKind(fields["outcome"])
+        return cls(weights=weights, shadow=tuple(fields["shadow"]), outcome=outcome)
 
 
 @dataclass(frozen=True, kw_only=True)

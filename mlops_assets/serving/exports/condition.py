@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.security.token_verifier import TokenVerifier
     from mlops_assets.serving.exports.catalog import Catalog
     from mlops_assets.serving.exports.follower import ExportFollower
+    from mlops_assets.serving.inference_log import InferenceLog
 
 CONDITION: Final = "condition"
 """Name in the application's state."""
@@ -54,12 +55,14 @@ class Condition:
     Attributes:
         catalog: it holds the exports in use.
         verifier: it holds keys and revocations.
+        log: it keeps what models answered.
         certificate: file of the server's certificate, if it is known here; ``None`` on plain HTTP.
         draining: whether the service was told to end, so that no new client should come.
     """
 
     catalog: Catalog
     verifier: TokenVerifier
+    log: InferenceLog
     certificate: Path | None = None
     draining: bool = field(default=False, init=False)
 
@@ -72,7 +75,7 @@ class Condition:
 
     def dependencies(self) -> list[Dependency]:
         """Each dependency and how it is."""
-        return [*self._exports(), self._keys(), self._certificate()]
+        return [*self._exports(), self._keys(), self._certificate(), self._log()]
 
     def gauges(self) -> Iterator[Metric]:
         """What is true of it, as figures for Prometheus."""
@@ -119,6 +122,13 @@ class Condition:
             return Dependency("keys", Status.FAILED, str(error))
         count = 0 if revoked is None else len(revoked.tokens) + len(revoked.key_ids)
         return Dependency("keys", Status.OK, f"{len(keys)} keys, {count} revocations")
+
+    def _log(self) -> Dependency:
+        if self.log.failure is not None:
+            return Dependency("inference log", Status.FAILED, self.log.failure)
+        if all(served.models.outcome is None for served in self.catalog.served()):
+            return Dependency("inference log", Status.ABSENT, "no model takes outcomes")
+        return Dependency("inference log", Status.OK, "written")
 
     def _certificate(self) -> Dependency:
         if self.certificate is None:

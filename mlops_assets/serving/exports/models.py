@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.manifest import LATEST, PREVIOUS, Split
+from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
     from mlops_assets.platform.exports.export import Export
+    from mlops_assets.platform.exports.manifest import OutcomeKind
     from mlops_assets.scoring.scorer import Scorer
     from mlops_assets.serving.exports.trust import Trusted
 
@@ -83,8 +85,19 @@ class LoadedModels:
             # Of an unchanged file that was trained for several, the latest counts.
             found = LoadedModel(trained_for=trained_for, scorer=model)
             models.setdefault(found.name, {})[found.version] = found
+        if self.outcome is not None and (unfit := [name for name in models if not is_identifier(name)]):
+            raise ArtifactError(
+                source=f"Export {export.manifest.export_id}",
+                culprit=f"its model {unfit[0]!r:.60} takes outcomes, and cannot name their folder.",
+                remedy="Call it by lower-case letters, digits and underscores.",
+            )
         for name, versions in models.items():
             self._versions[name] = tuple(sorted(versions.values(), key=lambda model: model.trained_for))
+
+    @property
+    def outcome(self) -> OutcomeKind | None:
+        """What is reported of scored rows; ``None`` where answers are not logged."""
+        return self._split.outcome
 
     @property
     def latest(self) -> tuple[LoadedModel, ...]:

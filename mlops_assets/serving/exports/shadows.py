@@ -10,14 +10,10 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from mlops_assets.serving.http.metrics import SHADOW
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from mlops_assets.serving.exports.models import LoadedModel
-    from mlops_assets.serving.exports.scoring import Scores
-    from mlops_assets.serving.http.metrics import ServiceMetrics
 
 SHADOWS: Final = "shadows"
 """Name in the application's state."""
@@ -29,11 +25,10 @@ _MOST: Final = 64
 class Shadows:
     """Scores by versions that do not answer. What goes wrong there is logged and told to nobody who asked."""
 
-    def __init__(self, metrics: ServiceMetrics) -> None:
-        self._metrics = metrics
+    def __init__(self) -> None:
         self._running: set[asyncio.Task[None]] = set()
 
-    def follow(self, models: Iterable[LoadedModel], score: Callable[[LoadedModel], Awaitable[Scores]]) -> None:
+    def follow(self, models: Iterable[LoadedModel], score: Callable[[LoadedModel], Awaitable[None]]) -> None:
         """Score by each of those versions, after the answer."""
         for model in models:
             if len(self._running) < _MOST:
@@ -41,14 +36,12 @@ class Shadows:
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
 
-    async def _score(self, model: LoadedModel, score: Callable[[LoadedModel], Awaitable[Scores]]) -> None:
+    async def _score(self, model: LoadedModel, score: Callable[[LoadedModel], Awaitable[None]]) -> None:
         try:
-            scores = await score(model)
+            await score(model)
         except Exception:
             fields = {"model": model.name, "version": model.version}
             _LOGGER.exception("a shadow failed", extra={"fields": fields})
-        else:
-            self._metrics.scored(model.name, model.version, SHADOW, scores.tolist())
 
 
 def draw_of(request_id: str) -> float:

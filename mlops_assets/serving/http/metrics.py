@@ -83,6 +83,11 @@ class ServiceMetrics:
             ("model", "version", "way"),
             registry=self._own,
         )
+        self._not_logged = Counter(
+            "mlops_assets_answers_not_logged",
+            "Scores that could not be written to the inference log.",
+            registry=self._own,
+        )
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def begin(self) -> float:
@@ -124,6 +129,10 @@ class ServiceMetrics:
         counted = self._scores.labels(model, version, way)
         for score in scores:
             counted.observe(score)
+
+    def answers_not_logged(self, count: int) -> None:
+        """Scores could not be written to the inference log."""
+        self._not_logged.inc(count)
 
     def exposition(self, gauges: Iterable[Metric]) -> bytes:
         """All figures in Prometheus's text format, with those gauges, which are of this worker alone."""

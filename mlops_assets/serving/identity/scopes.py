@@ -21,6 +21,7 @@ class Scope(StrEnum):
 
     READ_EXPORTS = "exports:read"
     INFER = "models:infer"
+    WRITE_OUTCOMES = "outcomes:write"
     READ_METRICS = "metrics:read"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from mlops_assets.serving.routes.exports import EXPORT_ROUTES
 from mlops_assets.serving.routes.health import HEALTH_ROUTES
 from mlops_assets.serving.routes.inference import INFERENCE_ROUTES
+from mlops_assets.serving.routes.outcomes import OUTCOME_ROUTES
 from mlops_assets.serving.routes.scoring import SCORING_ROUTES
 from mlops_assets.serving.routes.tables import TABLE_ROUTES
 
@@ -20,6 +21,7 @@ API_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     *TABLE_ROUTES,
     *EXPORT_ROUTES,
     *SCORING_ROUTES,
+    *OUTCOME_ROUTES,
     *INFERENCE_ROUTES,
     *HEALTH_ROUTES,
 )

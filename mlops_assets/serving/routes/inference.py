@@ -22,7 +22,7 @@ from mlops_assets.serving.http.answers import ServiceRequest
 from mlops_assets.serving.http.audit import decision_of
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_body
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
-from mlops_assets.serving.http.metrics import ANSWERED, METRICS
+from mlops_assets.serving.http.metrics import ANSWERED
 from mlops_assets.serving.http.problems import COMMON, inference_errors
 from mlops_assets.serving.identity.scopes import ACCESS, Access, Scope
 from mlops_assets.serving.routes.health import HealthRequest, demand_ready
@@ -42,6 +42,7 @@ from mlops_assets.serving.routes.inference_protocol import (
 )
 from mlops_assets.serving.routes.inference_tensors import input_tensors, rows_of
 from mlops_assets.serving.routes.parameters import ModelName, ModelVersion
+from mlops_assets.serving.routes.scored import Scored
 
 _INFER: Final = {ACCESS: Scope.INFER}
 _PUBLIC: Final = {ACCESS: Access.PUBLIC}
@@ -147,16 +148,16 @@ async def infer(
     """Scores of rows."""
     body = await read_body(request)
     draw = draw_of(decision_of(request.scope).request_id)
-    _, model = catalog_of(request).model(name, version, draw=draw)
+    export, model = catalog_of(request).model(name, version, draw=draw)
     try:
         head, binary = split_body(body, header_length)
         asked = _decoded(head, with_length=header_length is not None)
         read = partial(input_tensors, asked, binary, model.scorer.tensors)
         scores = await score_tensors(model, rows_of(asked), read)
-        request.app.state[METRICS].scored(model.name, model.version, ANSWERED, scores.tolist())
         content, json_length = response_body(model, asked, scores)
     except (TensorError, RowsError) as error:
         raise HTTPException(status_code=HTTPStatus.UNPROCESSABLE_ENTITY, detail=str(error)) from None
+    await Scored.of(request, export).keep(model, ANSWERED, scores)
     headers = {} if json_length is None else {BINARY_HEADER: str(json_length)}
     return EncodedAnswer(content, headers, media_type=MediaType.JSON.value if json_length is None else _OCTETS)
 

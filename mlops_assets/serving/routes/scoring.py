@@ -18,10 +18,11 @@ from mlops_assets.serving.http.answers import NOT_MODIFIED, ServiceRequest, vers
 from mlops_assets.serving.http.audit import decision_of
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_text
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
-from mlops_assets.serving.http.metrics import ANSWERED, METRICS
+from mlops_assets.serving.http.metrics import ANSWERED, SHADOW
 from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
 from mlops_assets.serving.identity.scopes import ACCESS, Scope
 from mlops_assets.serving.routes.parameters import ModelName
+from mlops_assets.serving.routes.scored import Scored
 
 if TYPE_CHECKING:
     from mlops_assets.serving.exports.models import LoadedModel
@@ -63,6 +64,10 @@ class ModelDescription(msgspec.Struct, frozen=True):
     ]
     inputs: Annotated[list[ModelInput], msgspec.Meta(description="The columns of a row, those of the last version.")]
     example: Annotated[dict[str, str | float | bool], msgspec.Meta(description="A row that can be scored, of nobody.")]
+    outcome: Annotated[
+        Literal["boolean", "number"] | None,
+        msgspec.Meta(description="What is reported of a scored row once it is known; null where nothing is taken."),
+    ]
 
 
 class ModelList(msgspec.Struct, frozen=True):
@@ -129,7 +134,8 @@ async def describe_model(request: ServiceRequest, name: ModelName) -> Response[M
     },
     description=(
         "One score for each row of raw columns, by the model's latest version unless another is named. The columns are "
-        "the model's own: `/v1/models/{name}` lists them, with an example. Nothing is stored."
+        "the model's own: `/v1/models/{name}` lists them, with an example. No row is stored; scores are, without rows, "
+        "where the model takes outcomes, by the `X-Request-ID` of the answer and the row's place from 0."
     ),
     responses=problem_responses(*COMMON, *_BODY_PROBLEMS),
 )
@@ -143,9 +149,14 @@ async def score(request: ServiceRequest, name: ModelName) -> Response[ScoredRows
         scores = await score_rows(model, asked.rows)
     except RowsError as error:
         raise unfit("rows", str(error)) from None
-    request.app.state[METRICS].scored(model.name, model.version, ANSWERED, scores.tolist())
+    scored = Scored.of(request, export)
+    await scored.keep(model, ANSWERED, scores)
     if asked.model_version is None:
-        request.app.state[SHADOWS].follow(export.models.shadows(name, model), lambda each: score_rows(each, asked.rows))
+
+        async def shadow(other: "LoadedModel") -> None:
+            await scored.keep(other, SHADOW, await score_rows(other, asked.rows))
+
+        request.app.state[SHADOWS].follow(export.models.shadows(name, model), shadow)
     content = msgspec.json.encode(
         ScoredRows(
             export_id=export.export_id, model_name=model.name, model_version=model.version, scores=scores.tolist()
@@ -169,4 +180,5 @@ def _description(export: "ServedExport", model: "LoadedModel") -> ModelDescripti
             for column in model.scorer.record.inputs
         ],
         example=model.scorer.example,
+        outcome=None if export.models.outcome is None else export.models.outcome.value,
     )
