@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from mlops_assets.modeling.online_monitoring import OnlineMonitoring as OnlineMonitoring
     from mlops_assets.platform.assets.asset import asset as asset
     from mlops_assets.platform.assets.automation import on_new_data as on_new_data
     from mlops_assets.platform.assets.definitions import build_defs as build_defs
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.delivered import Delivered as Delivered
     from mlops_assets.plumbing.sources.delivered import Request as Request
     from mlops_assets.plumbing.sources.dlt import DltSource as DltSource
+    from mlops_assets.plumbing.sources.files.inference_log import InferenceLog as InferenceLog
     from mlops_assets.plumbing.sources.files.source import FileSource as FileSource
     from mlops_assets.plumbing.sources.files.versioned import VersionedFile as VersionedFile
     from mlops_assets.plumbing.sources.files.wholeness import Checksum as Checksum
@@ -90,6 +92,7 @@ _DEFINED_IN: Final = {
     "HttpFileSource": "mlops_assets.plumbing.sources.http.file",
     "In": "mlops_assets.platform.assets.inputs",
     "JsonLines": "mlops_assets.plumbing.sources.formats.json_lines",
+    "InferenceLog": "mlops_assets.plumbing.sources.files.inference_log",
     "Lake": "mlops_assets.platform.contracts.lake",
     "LakeIOManager": "mlops_assets.platform.assets.io_manager",
     "Limits": "mlops_assets.plumbing.sources.http.limits",
@@ -100,6 +103,7 @@ _DEFINED_IN: Final = {
     "NextAddress": "mlops_assets.plumbing.sources.http.pages",
     "OAuth2": "mlops_assets.plumbing.sources.http.auth",
     "Offset": "mlops_assets.plumbing.sources.http.pages",
+    "OnlineMonitoring": "mlops_assets.modeling.online_monitoring",
     "PageNumber": "mlops_assets.plumbing.sources.http.pages",
     "Parquet": "mlops_assets.plumbing.sources.formats.kinds",
     "Part": "mlops_assets.plumbing.sources.combined.parts",

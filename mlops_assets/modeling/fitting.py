@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 from mlops_assets.modeling import encoders
 from mlops_assets.modeling.errors import TrainingError
 from mlops_assets.modeling.model_files import model_file
+from mlops_assets.modeling.score_distribution import TRAINING_SCORES, distribution
 from mlops_assets.scoring.records import ModelRecord, file_version
 from mlops_assets.scoring.scorer import load_unsigned
 
@@ -178,27 +179,29 @@ def _round_thresholds_down(trees: HistGradientBoostingClassifier | HistGradientB
             tree.nodes["num_threshold"] = single
 
 
-def model_record(name: str, fitted: Fitted, rows: pa.Table, parameters: Mapping[str, Any]) -> ModelRecord:
+def model_record(
+    name: str, fitted: Fitted, rows: pa.Table, parameters: Mapping[str, Any], *, weights: Numbers | None = None
+) -> ModelRecord:
     """The fitted model as a file with its unsigned record, verified on rows.
 
     Args:
         name: name of the model.
         fitted: the model.
         rows: raw rows on which file and model must agree.
-        parameters: what prediction needs beside the file.
+        parameters: what prediction needs beside the file; the distribution of the rows' scores is added.
+        weights: for each row how much it counts there; equally when not given.
 
     Raises:
         TrainingError: file and model differ by more than :data:`MOST_DIFFERENCE` on some row.
     """
-    file = model_file(fitted)
+    file, expected = model_file(fitted), fitted.scores(rows)
     record = ModelRecord(
         name=name,
         version=file_version(file),
         onnx=file,
         inputs=fitted.encoding.inputs,
-        parameters=parameters,
+        parameters={**parameters, TRAINING_SCORES: distribution(expected, weights)},
     )
-    expected = fitted.scores(rows)
     relative = np.abs(load_unsigned(record).score(rows) - expected) / np.maximum(np.abs(expected), 1.0)
     difference = float(np.max(relative, initial=0.0))
     if difference > MOST_DIFFERENCE:

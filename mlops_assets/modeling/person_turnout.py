@@ -128,6 +128,7 @@ def train(cells: pa.Table, election: str, found: Evidence, *, training_set: str)
             "segmentation": cells.column("segmentation")[0].as_py(),
             **found.as_parameters(),
         },
+        weights=weights(used, "labelled"),
     )
     return Trained(
         election=election,

@@ -6,11 +6,12 @@ Put here the declaration, which is a Dagster resource. Keep out what happens in 
 from __future__ import annotations
 
 import difflib
+import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import dagster as dg
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, InstanceOf, SecretStr, ValidationError
 
 from mlops_assets.platform.catalog_address import SQLITE, problem_of
 from mlops_assets.platform.contracts.arguments import require
@@ -133,3 +134,28 @@ def _place(lake: Lake, place: LakeSettings) -> LakeSettings:
             remedy="Correct the variable that its declaration names.",
         )
     return place.model_copy(update=said)
+
+
+def _resolved(context: dg.ResolutionContext, value: Any) -> Lake:  # noqa: ANN401  of a YAML document
+    found = context.resolve_value(value)
+    if isinstance(found, Lake):
+        return found
+    module, _, name = str(found).rpartition(".")
+    try:
+        lake = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        lake = None
+    if isinstance(lake, Lake):
+        return lake
+    raise ContractError(
+        source=f"Lake {found}",
+        culprit="there is no ma.Lake of that name.",
+        remedy="Write package.module.NAME of one, as it would be imported.",
+    )
+
+
+LakeField = Annotated[
+    InstanceOf[Lake],
+    dg.Resolver(_resolved, model_field_type=str, description="Dotted name of an ma.Lake.", examples=["shop.CURATED"]),
+]
+"""A lake among the attributes of a component: in YAML the dotted name of it."""
