@@ -86,6 +86,15 @@ class OnlineMonitoring(dg.Component, dg.Model, dg.Resolvable):
         outcome: what is reported, as its ``ma.ServedModel`` says.
         back: for so many days an outcome finds its answer.
         owners: whom it concerns.
+
+    Example:
+        >>> import mlops_assets as ma
+        >>> curated = ma.Lake("curated")
+        >>> monitoring = ma.OnlineMonitoring(
+        ...     name="churn", models="models/churn", lake=curated, since="2024-11-05", outcome="boolean"
+        ... )
+        >>> monitoring.asset().key.to_user_string()
+        'monitoring/churn'
     """
 
     name: str

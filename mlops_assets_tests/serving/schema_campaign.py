@@ -113,5 +113,6 @@ def _fitting(document: dict[str, Any]) -> dict[str, Any]:
                 parameter.pop("example", None)
                 parameter["examples"] = {"fitting": {"value": _EXAMPLES[parameter["name"]]}}
         for content in operation.get("requestBody", {}).get("content", {}).values():
-            content["example"] = _BODIES[path.rsplit("/", maxsplit=1)[-1]]
+            if (name := path.rsplit("/", maxsplit=1)[-1]) in _BODIES:
+                content["example"] = _BODIES[name]
     return document

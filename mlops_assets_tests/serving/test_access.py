@@ -118,7 +118,7 @@ BAD_TOKENS: dict[str, Callable[[Service], str]] = {
 def test_every_route_but_health_needs_a_token(stranger: httpx.Client, path: str) -> None:
     answer = stranger.get(path)
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == 'Bearer realm="predictions"'
+    assert answer.headers["www-authenticate"] == 'Bearer realm="mlops-assets"'
     assert answer.headers["content-type"] == "application/problem+json"
 
 

@@ -62,13 +62,14 @@ CUSTOMERS_OF: Final = {"north": 1, "south": 2, "nowhere": 99}
 
 @dataclass(frozen=True)
 class Route:
-    """What a route demands, and a request that it answers with 200.
+    """What a route demands, and a request that it answers.
 
     Attributes:
         demands: the scope, or what stands in its place.
         path: the address, with ``{object}`` where rows of a value are asked for.
         body: the body, likewise.
         domain: the domain of those rows; ``None`` where nobody is limited.
+        good: the status of the answer.
         unknown: the status for a value that nothing is known about.
         hidden: the status for one that the principal may not see.
     """
@@ -77,6 +78,7 @@ class Route:
     path: str
     body: Any = None
     domain: Domain | None = None
+    good: int = 200
     unknown: int = 404
     hidden: int = 403
 
@@ -121,6 +123,7 @@ CELLS: Final[dict[tuple[str, str], list[Route]]] = {
             Scope.WRITE_OUTCOMES,
             f"/v1/outcomes/{MODEL}",
             {"outcomes": [{"request_id": "order-17", "outcome": True, "observed": "2024-12-01T00:00:00Z"}]},
+            good=202,
         )
     ],
     ("POST", "/v1/models/{name}/score"): [
@@ -182,7 +185,7 @@ def expected(route: Route, caller: Caller, place: int) -> int:
     if not isinstance(route.demands, Access) and route.demands not in caller.scopes:
         return 403
     if route.domain is None:
-        return 200
+        return route.good
     limit = caller.limits.get(route.domain.column)
     if limit is not None and route.domain.objects[place] not in limit:
         return route.unknown if place == _NOWHERE and route.hidden != _FORBIDDEN else route.hidden

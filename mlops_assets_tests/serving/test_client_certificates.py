@@ -120,7 +120,7 @@ def test_neither_no_certificate_nor_a_token_instead_of_one_is_enough(by_certific
         assert client.get("/health/ready").status_code == 200
         answer = client.get("/v1/tables")
     assert (answer.status_code, answer.json()["detail"]) == (401, "A client certificate is needed.")
-    assert answer.headers["www-authenticate"] == 'Certificate realm="predictions"'
+    assert answer.headers["www-authenticate"] == 'Certificate realm="mlops-assets"'
 
 
 def test_a_certificate_of_another_authority_gets_no_further_than_the_edge(

@@ -14,6 +14,7 @@ from mlops_assets.serving.http.bodies import decoded
 from mlops_assets.serving.identity.scopes import Access
 from mlops_assets.serving.routes.documentation import openapi_document
 from mlops_assets.serving.routes.inference_protocol import InferenceRequest
+from mlops_assets.serving.routes.outcomes import OutcomeReport
 from mlops_assets.serving.routes.scoring import ScoreRequest
 from mlops_assets.serving.routes.table_document import LIST, LOOKUP, ONE
 from mlops_assets.serving.routes.tables import Lookup
@@ -142,7 +143,8 @@ def test_errors_are_documented_as_problems() -> None:
     for path, operation in operations(openapi_document()):
         if path in PUBLIC:
             continue
-        assert {"200", "400", "401", "403", "422", "429", "500", "503"} <= set(operation["responses"])
+        assert {"400", "401", "403", "422", "429", "500", "503"} <= set(operation["responses"])
+        assert {"200", "202"} & set(operation["responses"])
         form = "application/json" if path.startswith("/v2") else "application/problem+json"
         for status, response in operation["responses"].items():
             if int(status) >= 400:
@@ -155,6 +157,7 @@ def test_bodies_are_documented_with_their_limit_and_an_example_that_fits() -> No
     assert set(bodies) == {path for (method, path) in ROUTES if method == "POST"}
     kinds: dict[str, type[Any]] = {
         "ScoreRequest": ScoreRequest,
+        "OutcomeReport": OutcomeReport,
         "Lookup": Lookup,
         "InferenceRequest": InferenceRequest,
     }

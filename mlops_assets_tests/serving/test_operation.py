@@ -202,6 +202,7 @@ def test_figures_and_dependencies_are_for_those_with_their_scope(service: Servic
         "export predictions": "ok",
         "keys": "ok",
         "certificate": "absent",
+        "inference log": "ok",
     }
 
 

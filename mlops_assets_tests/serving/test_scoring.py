@@ -32,6 +32,7 @@ def test_the_models_are_listed_with_the_columns_that_they_read_and_an_example(cl
             {"name": "party", "type": "text", "nullable": False},
         ],
         "example": {"age": 40.0, "party": "DEM"},
+        "outcome": "boolean",
     }
     assert client.get(f"/v1/models/{MODEL}").json() == model
     assert [(column["name"], column["type"], column["nullable"]) for column in every_kind["inputs"]] == [

@@ -23,7 +23,7 @@ from mlops_assets.serving.http.encoded_answers import EncodedAnswer
 from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
 from mlops_assets.serving.identity.scopes import ACCESS, Scope
 from mlops_assets.serving.inference_log import INFERENCE_LOG, LoggedOutcome
-from mlops_assets.serving.routes.parameters import ModelName
+from mlops_assets.serving.routes.parameters import MOMENT, ModelName
 
 if TYPE_CHECKING:
     from mlops_assets.serving.inference_log import InferenceLog
@@ -33,7 +33,6 @@ _MOST_OUTCOMES: Final = 1000
 _MOST_ROWS: Final = 1_000_000
 _CLOCKS: Final = timedelta(minutes=1)
 """By how much a client's clock may be ahead."""
-_FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PROBLEMS: Final = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.NOT_FOUND)
 
 
@@ -48,8 +47,12 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
     outcome: Annotated[bool | float, msgspec.Meta(description="Of the kind that the model declares.")]
     observed: Annotated[
-        datetime,
-        msgspec.Meta(tz=True, description="Since when that is known; of two outcomes of a row the later one counts."),
+        str,
+        msgspec.Meta(
+            pattern=f"^{MOMENT}$",
+            max_length=40,
+            description="Since when that is known, with its zone; of two outcomes of a row the later one counts.",
+        ),
     ]
     row: Annotated[
         # In JSON Schema 3.0 is a whole number too.
@@ -124,15 +127,17 @@ def _line(number: int, given: Outcome, kind: OutcomeKind, principal: str, now: d
         raise unfit(f"$.outcomes[{number}].outcome", f"it is not {wanted}")
     if not math.isfinite(given.outcome):
         raise unfit(f"$.outcomes[{number}].outcome", "it is too large")
-    if given.observed > now + _CLOCKS:
+    try:
+        observed = datetime.fromisoformat(given.observed).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise unfit(f"$.outcomes[{number}].observed", "there is no such time") from None
+    if observed > now + _CLOCKS:
         raise unfit(f"$.outcomes[{number}].observed", "it has not come yet")
-    if given.observed < _FIRST:
-        raise unfit(f"$.outcomes[{number}].observed", "nothing was scored before")
     return LoggedOutcome(
         request_id=given.request_id,
         row=int(given.row),
         outcome=float(given.outcome),
-        observed=given.observed.astimezone(UTC),
+        observed=observed,
         principal=principal,
         reported=now,
     )
