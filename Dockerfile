@@ -13,7 +13,7 @@ FROM ${BASE_IMAGE} AS base
 RUN echo 'mlops:x:10001:10001::/var/lib/mlops-assets:/usr/sbin/nologin' >>/etc/passwd \
  && echo 'mlops:x:10001:' >>/etc/group \
  && home=/var/lib/mlops-assets \
- && install -d -m 0750 -o 10001 -g 10001 "$home" "$home/landing" "$home/exports" "$home/reports" "$home/cache" "$home/alerts" "$home/lakes" \
+ && install -d -m 0750 -o 10001 -g 10001 "$home" "$home/landing" "$home/exports" "$home/inference_log" "$home/reports" "$home/cache" "$home/alerts" "$home/lakes" \
       "$home/lakes/restricted" "$home/lakes/restricted/data" "$home/lakes/curated" "$home/lakes/curated/data" \
  && install -d -m 0700 -o 10001 -g 10001 "$home/errors" "$home/scratch" /run/docker-proxy /run/docker-proxy/launch /run/docker-proxy/end \
       /run/docker-proxy/reap /run/code /run/code/plumbing /run/code/wrangling \

@@ -17,6 +17,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import tarfile
 import time
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mlops_assets.platform.durable_files import STAGED_PREFIX
 from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.exports.history import POINTER, WITHDRAWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +37,7 @@ _DUMPS: Final = "dumps"
 _VOLUMES: Final = "volumes"
 _LEASES: Final = "_leases"
 _EXPORTS: Final = "exports"
-_POINTER: Final = f"{_VOLUMES}/{_EXPORTS}/current"
+_POINTER: Final = re.compile(f"{_VOLUMES}/{_EXPORTS}/([^/]+)/{POINTER}")
 _BLOCK: Final = 2**20
 _NAMED: Final = ("COPY public.ducklake_data_file (", "COPY public.ducklake_delete_file (")
 
@@ -87,7 +89,7 @@ def pack(dumps: IO[bytes], archive: IO[bytes], *, folder: Path, volumes: Sequenc
     made_at = time.time()
     files: dict[str, Kept] = {}
     named: dict[str, dict[str, int]] = {}
-    current = None
+    current: dict[str, bytes] = {}
     with tarfile.open(fileobj=archive, mode="w|", format=tarfile.PAX_FORMAT) as out:
         with tarfile.open(fileobj=dumps, mode="r|") as held:
             for member in held:
@@ -105,10 +107,10 @@ def pack(dumps: IO[bytes], archive: IO[bytes], *, folder: Path, volumes: Sequenc
             root = folder / volume
             for path in _found(root):
                 name = f"{_VOLUMES}/{volume}/{path.relative_to(root).as_posix()}"
-                if name == _POINTER:
+                if (pointer := _POINTER.fullmatch(name)) is not None:
                     # Before the exports themselves, so that the one that it names is there.
-                    current, state = path.read_bytes(), path.stat()
-                    files[name] = _add(out, name, io.BytesIO(current), len(current), state)
+                    current[pointer[1]] = text = path.read_bytes()
+                    files[name] = _add(out, name, io.BytesIO(text), len(text), path.stat())
                 elif (kept := _file(out, name, path)) is not None:
                     files[name] = kept
         manifest = Manifest(deployment=deployment, made_at=made_at, volumes=tuple(volumes), files=files)
@@ -236,7 +238,7 @@ def _named(dump: bytes) -> dict[str, int]:
     return sizes
 
 
-def _demand_whole(manifest: Manifest, named: dict[str, dict[str, int]], current: bytes | None) -> None:
+def _demand_whole(manifest: Manifest, named: dict[str, dict[str, int]], current: dict[str, bytes]) -> None:
     for lake, sizes in named.items():
         prefix = f"{_VOLUMES}/{lake}/"
         held = {
@@ -250,11 +252,13 @@ def _demand_whole(manifest: Manifest, named: dict[str, dict[str, int]], current:
                 culprit=f"{len(gone)} of {len(sizes)} files that its catalog names are gone or cut, as {min(gone)}.",
                 remedy="Was an expiry at work? Make the backup again. mlops-assets lake check names what is lost.",
             )
-    export = "" if current is None else current.decode("ascii", errors="replace").strip()
-    if export and f"{_VOLUMES}/{_EXPORTS}/{export}/{_MANIFEST}" not in manifest.files:
+    for name, pointer in current.items():
+        export = pointer.decode("ascii", errors="replace").strip()
+        if export in {"", WITHDRAWN} or f"{_VOLUMES}/{_EXPORTS}/{name}/{export}/{_MANIFEST}" in manifest.files:
+            continue
         raise BackupError(
-            source="Backup, exports",
-            culprit=f"the current export {export[:80]} is not there.",
+            source=f"Backup, exports of {name[:80]}",
+            culprit=f"the current one, {export[:80]}, is not there.",
             remedy="Did many become current meanwhile? Make the backup again.",
         )
 

@@ -47,9 +47,9 @@ def folder(tmp_path: Path) -> Path:
     for path, content in {
         "curated/wrangled/voters/a1/part-0.parquet": b"rows",
         "curated/_leases/a2": b"",
-        "exports/current": EXPORT.encode() + b"\n",
-        f"exports/{EXPORT}/manifest.json": b"{}",
-        "exports/.staged-1/half": b"half",
+        "exports/orders/current": EXPORT.encode() + b"\n",
+        f"exports/orders/{EXPORT}/manifest.json": b"{}",
+        "exports/orders/.staged-1/half": b"half",
         "secrets-proxy/server.key": b"key",
     }.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -79,8 +79,8 @@ def test_what_is_laid_out_is_what_was_packed(folder: Path, tmp_path: Path) -> No
     laid = {str(path.relative_to(into)): path.read_bytes() for path in into.rglob("*") if path.is_file()}
     assert laid == {
         "curated/wrangled/voters/a1/part-0.parquet": b"rows",
-        "exports/current": EXPORT.encode() + b"\n",
-        f"exports/{EXPORT}/manifest.json": b"{}",
+        "exports/orders/current": EXPORT.encode() + b"\n",
+        f"exports/orders/{EXPORT}/manifest.json": b"{}",
         "secrets-proxy/server.key": b"key",
     }
     assert (into / "curated" / "wrangled" / "empty").is_dir()
@@ -97,9 +97,15 @@ def test_there_is_no_backup_without_a_file_that_its_catalog_names(folder: Path, 
 
 
 def test_there_is_no_backup_without_the_current_export(folder: Path) -> None:
-    (folder / "exports" / EXPORT / "manifest.json").unlink()
-    with pytest.raises(BackupError, match=f"the current export {EXPORT} is not there"):
+    (folder / "exports" / "orders" / EXPORT / "manifest.json").unlink()
+    with pytest.raises(BackupError, match=f"the current one, {EXPORT}, is not there"):
         packed(folder, FILE)
+
+
+def test_what_was_withdrawn_has_no_export_and_is_kept_so(folder: Path) -> None:
+    (folder / "exports" / "orders" / EXPORT / "manifest.json").unlink()
+    (folder / "exports" / "orders" / "current").write_text("withdrawn\n", encoding="ascii")
+    assert "volumes/exports/orders/current" in backup.verify(io.BytesIO(packed(folder, FILE))).files
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from mlops_assets.platform.durable_files import (
     taking_turns,
 )
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.exports.history import EXPORT_ID, POINTER, note_move
+from mlops_assets.platform.exports.history import EXPORT_ID, POINTER, WITHDRAWN, note_move
 from mlops_assets.platform.exports.manifest import ExportManifest, FileRecord, export_id_of
 from mlops_assets.platform.exports.signature import SIGNATURE, check_manifest, sign_manifest
 from mlops_assets.platform.exports.tables import check_served, check_table, fill_table, rows_digest
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
 DEFAULT_KEEP: Final = 5
 _DATA: Final = "data.sqlite"
-_WITHDRAWN: Final = "withdrawn"
-"""What the pointer says where nothing is to be served."""
 _MANIFEST: Final = "manifest.json"
 
 
@@ -280,7 +278,7 @@ def withdraw_exports(folder: Path) -> None:
             remedy=f"Name one of those in {folder.parent}: {', '.join(_exported(folder.parent)) or 'it has none'}.",
         )
     with taking_turns(folder):
-        replace_durably(pointer_path(folder), f"{_WITHDRAWN}\n".encode("ascii"))
+        replace_durably(pointer_path(folder), f"{WITHDRAWN}\n".encode("ascii"))
         _sweep(folder)
         for path in list(folder.iterdir()):
             if EXPORT_ID.fullmatch(path.name):
@@ -290,7 +288,7 @@ def withdraw_exports(folder: Path) -> None:
 def are_withdrawn(folder: Path) -> bool:
     """Whether exports of that name were taken out of the service."""
     try:
-        return pointer_path(folder).read_text(encoding="ascii").strip() == _WITHDRAWN
+        return pointer_path(folder).read_text(encoding="ascii").strip() == WITHDRAWN
     except (OSError, UnicodeDecodeError):
         return False
 

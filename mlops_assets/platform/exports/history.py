@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EXPORT_ID: Final = re.compile(r"[0-9a-f]{32}")
 POINTER: Final = "current"
+WITHDRAWN: Final = "withdrawn"
+"""What the pointer says where nothing is to be served."""
 _HISTORY: Final = "history.jsonl"
 _MOST_MOVES: Final = 10_000
 """Older moves are forgotten: the exports they name are long gone, and the file is written whole each time."""
