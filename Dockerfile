@@ -17,7 +17,7 @@ RUN echo 'mlops:x:10001:10001::/var/lib/mlops-assets:/usr/sbin/nologin' >>/etc/p
       "$home/lakes/restricted" "$home/lakes/restricted/data" "$home/lakes/curated" "$home/lakes/curated/data" \
  && install -d -m 0700 -o 10001 -g 10001 "$home/errors" "$home/scratch" /run/docker-proxy /run/docker-proxy/launch /run/docker-proxy/end \
       /run/docker-proxy/reap /run/code /run/code/plumbing /run/code/wrangling \
-      /run/code/modeling /run/service /run/secrets /run/secrets/storage /run/secrets/own /secrets \
+      /run/code/modeling /run/pages /run/service /run/secrets /run/secrets/storage /run/secrets/own /secrets \
  && for reader in authority clients tokens postgres proxy service storage plumbing wrangling modeling reaper; do \
       install -d -m 0700 -o 10001 -g 10001 "/secrets/$reader"; done \
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
@@ -109,7 +109,7 @@ LABEL org.opencontainers.image.revision="${COMMIT}"
 FROM base AS web
 COPY --from=web-dependencies /opt/mlops-assets /opt/mlops-assets
 COPY dagster.yaml deploy/workspace.yaml /opt/dagster/
-COPY deploy/docker-policy.json /etc/mlops-assets/
+COPY deploy/docker-policy.json deploy/roles.toml /etc/mlops-assets/
 RUN chmod 0644 /opt/dagster/* /etc/mlops-assets/*
 ARG VERSION=unknown
 ARG SOURCE=unknown
@@ -117,13 +117,13 @@ LABEL org.opencontainers.image.title="mlops-assets web server and daemon" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.source="${SOURCE}"
-ENV HEALTH_URL=http://127.0.0.1:3000/server_info
+ENV MLOPS_ASSETS_ROLES=/etc/mlops-assets/roles.toml
 USER 10001:10001
 WORKDIR /opt/dagster
-EXPOSE 3000
+# It answers whoever has no role that there is nothing for them.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30m --retries=6 \
-  CMD ["python3", "-I", "-S", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=4)"]
-CMD ["dagster-webserver", "--workspace", "/opt/dagster/workspace.yaml", "--host", "127.0.0.1", "--port", "3000", "--read-only"]
+  CMD ["python3", "-I", "-S", "-c", "import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(4); s.connect('/run/pages/pages.sock'); s.sendall(b'GET /server_info HTTP/1.1\\r\\nHost: pages\\r\\n\\r\\n'); assert b' 403 ' in s.recv(64)"]
+CMD ["mlops-assets", "pages", "--workspace", "/opt/dagster/workspace.yaml", "--listen", "/run/pages/pages.sock"]
 COPY --from=code /opt/mlops-assets/code /opt/mlops-assets/code
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.revision="${COMMIT}"

@@ -1,4 +1,4 @@
-"""The deployment's commands: ``mlops-assets docker-proxy``, ``reaper``, ``secrets`` and ``backup``.
+"""The deployment's commands: ``mlops-assets docker-proxy``, ``reaper``, ``pages``, ``secrets`` and ``backup``.
 
 Put here their arguments and help. Keep out the work itself, which is `mlops_assets.deployment`.
 """
@@ -28,6 +28,9 @@ _backup = typer.Typer(
 app.add_typer(_backup, name="backup")
 
 _FolderOption = Annotated[Path, typer.Option(help="Folder of the secrets; each reader has a folder in it.")]
+_RolesOption = Annotated[
+    Path, typer.Option(help="File of the roles (TOML): what each may do on the pages.", envvar="MLOPS_ASSETS_ROLES")
+]
 _NamesOption = Annotated[
     list[str] | None, typer.Option("--name", help="A name that the reverse proxy is reached by, beside localhost.")
 ]
@@ -60,6 +63,21 @@ def docker_proxy(
         raise typer.BadParameter(f"{error} (ROLE=SOCKET is expected)", param_hint="--listen") from None
     filled = Policy.read(policy, deployment=deployment, image=image)
     run(filled, listen=sockets, engine=engine)
+
+
+@app.command()
+def pages(
+    workspace: Annotated[Path, typer.Option(help="File of the code locations (workspace.yaml).")],
+    roles: _RolesOption,
+    listen: Annotated[
+        Path, typer.Option(help="Socket to make; only this account, and so the reverse proxy, may use it.")
+    ],
+) -> None:
+    """Serve Dagster's pages to people, each with the rights of the role that the reverse proxy says (DAGSTER_HOME)."""
+    from mlops_assets.deployment.pages.server import serve as run  # noqa: PLC0415  only the pages need Dagster's server
+
+    _log_to_standard_error()
+    run(workspace, roles=roles, listen=listen)
 
 
 @app.command()
@@ -115,19 +133,17 @@ def secrets_rotate(
 @_secrets.command("person")
 def secrets_person(
     name: Annotated[str, typer.Argument(help="The person, such as ada.lovelace.")],
-    role: Annotated[
-        str, typer.Option(help="plumber, wrangler or modeler: look and operate; architect or viewer: look.")
-    ],
+    role: Annotated[str, typer.Option(help="What the person is there for: one of the file of roles.")],
     folder: _FolderOption,
+    roles: _RolesOption,
 ) -> None:
     """Make a certificate for one person, to sign in to the pages with; an earlier one of that person is revoked."""
     from mlops_assets.deployment import people  # noqa: PLC0415  --help needs no cryptography
+    from mlops_assets.deployment.pages.roles import read_roles  # noqa: PLC0415
 
-    try:
-        known = people.Role(role)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--role") from None
-    _tell(people.admit(folder, name, known), folder)
+    if role not in (known := read_roles(roles)):
+        raise typer.BadParameter(f"{role!r} is none of {', '.join(known)}.", param_hint="--role")
+    _tell(people.admit(folder, name, role), folder)
 
 
 @_secrets.command("revoke-person")

@@ -1,7 +1,7 @@
 """People: a certificate for each, which names the person and the role, and the list of those that are revoked.
 
-Put here who may sign in to the pages of a deployment. Keep out what a role may do there (``deploy/proxy/nginx.conf``)
-and how applications sign in to the service.
+Put here who may sign in to the pages of a deployment. Keep out what a role may do there (``pages``) and how
+applications sign in to the service.
 
 The register beside the authority is what counts: a certificate is noted there before anybody can have it, and the list
 of revoked ones, which the reverse proxy follows, is made of it. A register that was lost does not come back empty: it
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -32,16 +31,6 @@ _CLIENTS: Final = "clients"
 _PROXY: Final = "proxy"
 
 
-class Role(StrEnum):
-    """What a person is there for. The reverse proxy knows the same names."""
-
-    PLUMBER = "plumber"
-    WRANGLER = "wrangler"
-    MODELER = "modeler"
-    ARCHITECT = "architect"
-    VIEWER = "viewer"
-
-
 class Certified(BaseModel):
     """One certificate that a person was given.
 
@@ -59,7 +48,7 @@ class Certified(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    role: Role
+    role: str
     serial: str
     authority: str
     issued_at: datetime
@@ -78,13 +67,13 @@ class _Register(BaseModel):
     certificates: tuple[Certified, ...] = ()
 
 
-def admit(folder: Path, name: str, role: Role) -> list[Path]:
+def admit(folder: Path, name: str, role: str) -> list[Path]:
     """Give a person a certificate for that role. One that the person had before is revoked.
 
     Args:
         folder: the folder of the secrets, which ``secrets.create`` made.
         name: the person, such as ``ada.lovelace``.
-        role: what the person is there for.
+        role: one of the deployment's (``pages.roles``): what the person is there for.
 
     Returns:
         The files made, those to hand over among them: ``clients/NAME.p12`` for browsers, ``clients/NAME.pem`` for
@@ -166,7 +155,7 @@ def complete(files: SecretFiles) -> None:
     _write(files, _read(files), authority)
 
 
-def _admit(files: SecretFiles, held: list[Certified], authority: Authority, name: str, role: Role) -> None:
+def _admit(files: SecretFiles, held: list[Certified], authority: Authority, name: str, role: str) -> None:
     issued = authority.issue([name], Purpose.CLIENT, unit=role)
     new = Certified(
         name=name,
