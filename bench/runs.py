@@ -44,6 +44,8 @@ from mlops_assets_tests.webserver import ENDED, LAUNCH, launch_parameters, web_s
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import httpx
+
     Ask = Callable[[str, dict[str, Any]], Any]
 
 SINGLE = 10
@@ -201,14 +203,19 @@ def in_containers(folder: Path, partitions: Sequence[str]) -> dict[str, Any]:
     """The figures of the deployment: runs one after the other, all at once, what is left of them, memory at rest."""
     make("up")
     stack = Stack()
-    secrets_command("person", "a.plumber", "--role", "plumber")
-    with stack.client(copy_volume("secrets-clients", folder / "clients"), PAGES, "a.plumber") as client:
-        client.timeout = 300
+    for role in ("plumber", "architect"):
+        secrets_command("person", f"a.{role}", "--role", role)
+    clients = copy_volume("secrets-clients", folder / "clients")
+    with stack.client(clients, PAGES, "a.plumber") as plumber, stack.client(clients, PAGES, "a.architect") as architect:
 
-        def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
-            return client.post("/graphql", json={"query": query, "variables": variables}).json()["data"]
+        def asking(client: httpx.Client) -> Ask:
+            client.timeout = 300
+            return lambda query, variables: client.post(
+                "/graphql", json={"query": query, "variables": variables}
+            ).json()["data"]
 
-        stop_automation(ask)
+        stop_automation(asking(architect))
+        ask = asking(plumber)
         idle = memory()
         deliver(folder / "landing")
         containers = one_by_one(ask, partitions[0])

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets.deployment.people import Role
-from mlops_assets_tests.deploy.stack import Stack, copy_volume, leftovers, make, secrets_command, take_down
+from mlops_assets_tests.deploy.stack import ROLES, Stack, copy_volume, leftovers, make, secrets_command, take_down
 from mlops_assets_tests.docker_engine import require_engine
 
 if TYPE_CHECKING:
@@ -46,6 +45,6 @@ def stack(images: None) -> Iterator[Stack]:  # noqa: ARG001  they are built firs
 @pytest.fixture(scope="session")
 def clients(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001  its volume is copied
     """The certificates that people sign in with: one person for each role, ``a.plumber`` and so on."""
-    for role in Role:
+    for role in ROLES:
         secrets_command("person", f"a.{role}", "--role", role)
     return copy_volume("secrets-clients", tmp_path_factory.mktemp("clients"))

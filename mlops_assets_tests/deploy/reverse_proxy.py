@@ -20,7 +20,7 @@ import pytest
 
 from mlops_assets.demo.live import free_port
 from mlops_assets.deployment import people, secrets
-from mlops_assets_tests.deploy.stack import PAGES, REPORTS, SERVICE
+from mlops_assets_tests.deploy.stack import PAGES, REPORTS, ROLES, SERVICE
 from mlops_assets_tests.docker_engine import ROOT
 from mlops_assets_tests.postgres import REQUIRED
 
@@ -32,7 +32,7 @@ _START_SECONDS: Final = 30.0
 
 @dataclass(frozen=True)
 class ReverseProxy:
-    """The running proxy. Behind it are two servers that answer with their names, one for those who may operate.
+    """The running proxy.
 
     Attributes:
         reports: the folder that it shows reports of.
@@ -61,11 +61,16 @@ class ReverseProxy:
 
 
 @contextmanager
-def running_proxy(folder: Path) -> Iterator[ReverseProxy]:
-    """The proxy in that empty folder, ended at the end; skips the test, saying why, where nginx is missing."""
+def running_proxy(folder: Path, pages: Path | None = None) -> Iterator[ReverseProxy]:
+    """The proxy in that empty folder, ended at the end; skips the test, saying why, where nginx is missing.
+
+    Args:
+        folder: where it keeps its files.
+        pages: socket of the web server behind it; ``None`` for one that answers with the role that it is told.
+    """
     program = _program()
     secrets.create(folder / "secrets")
-    for role in people.Role:
+    for role in ROLES:
         people.admit(folder / "secrets", f"a.{role}", role)
     proxy = ReverseProxy(
         reports=folder / "reports",
@@ -75,26 +80,29 @@ def running_proxy(folder: Path) -> Iterator[ReverseProxy]:
     )
     proxy.reports.mkdir()
     (folder / "tmp").mkdir()
-    behind = {name: free_port() for name in ("ui-viewer", "ui-operator")}
     places = {
         "/tmp/": f"{folder}/tmp/",  # noqa: S108  the container's own
         "/run/secrets/own/": f"{proxy.secrets}/proxy/",
         "/var/lib/mlops-assets/reports": str(proxy.reports),
         "/dev/stdout": str(proxy.log),
         **{f"front-proxy:{port - PAGES + 8443}": f"127.0.0.1:{ours}" for port, ours in proxy.ports.items()},
-        **{f"{name}:3000": f"127.0.0.1:{port}" for name, port in behind.items()},
+        "/run/pages/pages.sock": str(pages or folder / "pages.sock"),
     }
     shipped = ROOT / "deploy" / "proxy"
     text = (shipped / "nginx.conf").read_text(encoding="utf-8")
     for there, here in places.items():
         text = text.replace(there, here)
-    # Whose pages they are is all that they show, at once or over minutes.
-    pages = [
-        f"server {{ listen 127.0.0.1:{port}; access_log off; location / {{ return 200 {name}; }}"
-        f" location = /slow {{ limit_rate 10; return 200 {'x' * 2000}; }} }}"
-        for name, port in behind.items()
-    ]
-    text = text.rstrip().removesuffix("}") + "\n".join(pages) + "\n}\n"
+    if pages is None:
+        # All roles but one are known, and whose pages they are is all that they show, at once or over minutes.
+        text = (
+            text.rstrip().removesuffix("}")
+            + f"""server {{
+                listen unix:{folder}/pages.sock; access_log off;
+                if ($http_x_role = root) {{ return 403; }}
+                location / {{ return 200 "pages of $http_x_role"; }}
+                location = /slow {{ limit_rate 10; return 200 {"x" * 2000}; }}
+            }} }}"""
+        )
     (folder / "nginx.conf").write_text(text, encoding="utf-8")
     process = subprocess.Popen(
         [shipped / "start"],

@@ -28,6 +28,9 @@ PAGES: Final = int(os.environ.get("MLOPS_ASSETS_PORT", "8443"))
 REPORTS: Final = PAGES + 1
 SERVICE: Final = PAGES + 2
 
+ROLES: Final = ("plumber", "wrangler", "modeler", "architect", "viewer")
+"""Those of deploy/roles.toml."""
+
 PLATFORM_IMAGES: Final = ("mlops-assets-runs", "mlops-assets-web", "mlops-assets-service")
 IMAGES: Final = (*PLATFORM_IMAGES, "mlops-assets-postgres", "mlops-assets-proxy", "mlops-assets-egress")
 

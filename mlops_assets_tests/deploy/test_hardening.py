@@ -104,7 +104,7 @@ def test_only_readers_of_a_secret_mount_it_and_none_can_change_it(stack: Stack) 
             if mount.get("Name", "").startswith(_SECRETS):
                 readers.setdefault(mount["Name"].removeprefix(_SECRETS), set()).add(name)
                 assert mount["RW"] is False, (name, mount["Name"])
-    everybody = {"code-plumbing", "code-wrangling", "code-modeling", "daemon", "reaper", "web-viewer", "web-operator"}
+    everybody = {"code-plumbing", "code-wrangling", "code-modeling", "daemon", "reaper", "web"}
     assert readers == {
         "postgres": {"postgres"},
         "proxy": {"proxy", "service-edge"},

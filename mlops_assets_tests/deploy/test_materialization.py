@@ -83,7 +83,7 @@ def _models_by_hand(stack: Stack, clients: Path) -> Iterator[None]:
     """Stop the automation of models: one trained on part of the history would be what the whole is measured by."""
 
     def ask(query: str, variables: dict[str, Any]) -> Any:  # noqa: ANN401  the answer's JSON
-        with stack.client(clients, PAGES, "a.plumber") as client:
+        with stack.client(clients, PAGES, "a.modeler") as client:
             return client.post("/graphql", json={"query": query, "variables": variables}).json()["data"]
 
     sensor = ask(_SENSOR, {"of": _SELECTOR})["sensorOrError"]["sensorState"]["id"]
@@ -176,7 +176,7 @@ def test_models_and_predictions_asked_for_in_the_browser_are_served_to_a_client(
     require_chromium()
     with (
         _models_by_hand(stack, clients),
-        signed_in(clients, PAGES, "a.plumber") as address,
+        signed_in(clients, PAGES, "a.modeler") as address,
         browser_page("--ignore-certificate-errors") as page,
     ):
         _load_history(stack)

@@ -1,4 +1,4 @@
-"""People at the reverse proxy: the role decides whose pages they see, the log has their names, and revocation reaches.
+"""People at the reverse proxy: the web server is told their roles, the log has their names, and revocation reaches.
 
 The proxy runs by its shipped configuration and start script, as a process of this machine.
 """
@@ -17,9 +17,8 @@ import pytest
 from mlops_assets.demo.waiting import wait_until
 from mlops_assets.deployment import people, secrets
 from mlops_assets.deployment.certificates import Authority, Purpose
-from mlops_assets.deployment.people import Role
 from mlops_assets_tests.deploy.reverse_proxy import ReverseProxy, running_proxy
-from mlops_assets_tests.deploy.stack import PAGES, REPORTS
+from mlops_assets_tests.deploy.stack import PAGES, REPORTS, ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,11 +32,26 @@ def _proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReverseProxy]:
         yield proxy
 
 
-@pytest.mark.parametrize("role", Role)
-def test_the_role_decides_whose_pages_are_seen(proxy: ReverseProxy, role: Role) -> None:
-    operates = role in {Role.PLUMBER, Role.WRANGLER, Role.MODELER}
+@pytest.mark.parametrize("role", ROLES)
+def test_the_web_server_is_told_the_role_of_the_certificate(proxy: ReverseProxy, role: str) -> None:
     with proxy.client(PAGES, f"a.{role}") as client:
-        assert client.get("/").text == ("ui-operator" if operates else "ui-viewer")
+        assert client.get("/").text == f"pages of {role}"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X-Role", "plumber")],
+        [("x-role", "plumber")],
+        [("X-ROLE", "plumber"), ("X-Role", "modeler")],
+        [("X_Role", "plumber")],
+        [("X-Role", "")],
+        [("Connection", "close, X-Role")],
+    ],
+)
+def test_a_role_that_a_client_says_ends_at_the_proxy(proxy: ReverseProxy, headers: list[tuple[str, str]]) -> None:
+    with proxy.client(PAGES, "a.viewer") as client:
+        assert client.get("/", headers=headers).text == "pages of viewer"
 
 
 @pytest.mark.parametrize("port", [PAGES, REPORTS])
@@ -79,7 +93,7 @@ def test_the_log_names_the_person_and_the_role(proxy: ReverseProxy) -> None:
 
 
 def test_who_is_revoked_is_out_within_a_minute_and_nobody_else_notices(proxy: ReverseProxy) -> None:
-    people.admit(proxy.secrets, "eve", Role.PLUMBER)
+    people.admit(proxy.secrets, "eve", "plumber")
     context = ssl.create_default_context(cafile=str(proxy.certificates / "services.crt"))
     context.load_cert_chain(proxy.certificates / "a.viewer.pem")
     with (
@@ -106,7 +120,7 @@ def test_who_is_revoked_is_out_within_a_minute_and_nobody_else_notices(proxy: Re
 
 
 def test_what_a_revoked_person_has_open_ends_within_a_minute(proxy: ReverseProxy) -> None:
-    people.admit(proxy.secrets, "eve", Role.PLUMBER)
+    people.admit(proxy.secrets, "eve", "plumber")
     context = ssl.create_default_context(cafile=str(proxy.certificates / "services.crt"))
     context.load_cert_chain(proxy.certificates / "eve.pem")
     # What began before the proxy follows the list that has just been written anew would end by that.

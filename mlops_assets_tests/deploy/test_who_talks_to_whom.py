@@ -20,8 +20,6 @@ OPEN: Final[dict[str, dict[str, list[int]]]] = {
     "storage-web": {"postgres": [5432]},
     "runs": {"postgres": [5432]},
     "egress": {"egress": [8888]},
-    "viewer": {"web-viewer": [3000]},
-    "operator": {"web-operator": [3000]},
     "front": {"proxy": [8443, 8444], "service-edge": [8445]},
     "outside": {"egress": [8888]},
 }
@@ -29,11 +27,9 @@ OPEN: Final[dict[str, dict[str, list[int]]]] = {
 
 MEMBERS: Final[dict[str, set[str]]] = {
     "storage": {"postgres", "code-plumbing", "code-wrangling", "code-modeling", "daemon", "reaper"},
-    "storage-web": {"postgres", "web-viewer", "web-operator"},
+    "storage-web": {"postgres", "web"},
     "runs": {"postgres"},
     "egress": {"egress"},
-    "viewer": {"proxy", "web-viewer"},
-    "operator": {"proxy", "web-operator"},
     "front": {"proxy", "service-edge"},
     "outside": {"egress"},
 }

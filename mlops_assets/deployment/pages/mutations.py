@@ -5,8 +5,8 @@ Put here what is decided about a mutation of Dagster's schema. Keep out who has 
 Dagster checks permissions itself. Beside its checks
 
 - a mutation that is not in the table is refused: an upgrade that brings one brings it closed;
-- whoever names a code location needs the permission there. Dagster judges a run of assets by the assets alone, and
-  starts it in the location that is named beside them;
+- whoever names a code location, or a run of one, needs the permission there. Dagster judges a run of assets by the
+  assets alone, wherever it is started: of an asset that two locations know, one is asked;
 - a schedule or sensor is stopped by the two halves of one id. Dagster judges the first half and stops what the second
   names, so that one's own first half would stop anybody's.
 """
@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from dagster._core.workspace.permissions import Permissions
+from dagster._core.workspace.permissions import LOCATION_SCOPED_PERMISSIONS, Permissions
 from graphql import GraphQLError
 
 if TYPE_CHECKING:
+    from dagster import DagsterInstance
     from dagster._core.remote_representation.external import RemoteRepository, RemoteSchedule, RemoteSensor
     from dagster._core.workspace.context import WorkspaceRequestContext
     from graphql import GraphQLResolveInfo
@@ -75,6 +76,7 @@ _INSTIGATORS: Final[Mapping[str, Callable[[RemoteRepository], list[RemoteSchedul
     "stopSensor": lambda repository: list(repository.get_sensors()),
 }
 _LOCATION_ARGUMENTS: Final = frozenset({"repositoryLocationName", "locationName"})
+_RUN_ARGUMENTS: Final = frozenset({"runId", "runIds", "parentRunId", "rootRunId"})
 _FREE_ARGUMENT: Final = "runConfigData"
 
 
@@ -103,7 +105,9 @@ def _fault(mutation: str, given: Mapping[str, object], context: WorkspaceRequest
     permission = PERMISSIONS[mutation]
     if permission is None:
         return None
-    for location in _locations(given):
+    if permission not in LOCATION_SCOPED_PERMISSIONS:
+        return None if context.has_permission(permission) else f"You may not {mutation}."
+    for location in _locations(given, context.instance):
         if not context.has_permission_for_location(permission, location):
             return f"You may not {mutation} in {location}."
     if mutation in _INSTIGATORS and not context.has_permission(permission):
@@ -119,14 +123,19 @@ def _fault(mutation: str, given: Mapping[str, object], context: WorkspaceRequest
     return None
 
 
-def _locations(given: object) -> Iterator[str]:
-    """The code locations that a mutation's arguments name."""
+def _locations(given: object, instance: DagsterInstance) -> Iterator[str]:
+    """The code locations that a mutation's arguments name, and those of the runs that they name."""
     if isinstance(given, Mapping):
         for name, value in given.items():
             if name in _LOCATION_ARGUMENTS:
                 yield value
+            elif name in _RUN_ARGUMENTS:
+                for run_id in [value] if isinstance(value, str) else value or []:
+                    run = instance.get_run_by_id(run_id)
+                    if run is not None and run.remote_job_origin is not None:
+                        yield run.remote_job_origin.location_name
             elif name != _FREE_ARGUMENT:
-                yield from _locations(value)
+                yield from _locations(value, instance)
     elif isinstance(given, list):
         for value in given:
-            yield from _locations(value)
+            yield from _locations(value, instance)

@@ -133,7 +133,9 @@ class RolesProcessContext(WorkspaceProcessContext):
 
 
 @cache
-def _permissions(asked: frozenset[Permissions], granted: frozenset[Permissions], reason: str) -> Mapping[str, PermissionResult]:
+def _permissions(
+    asked: frozenset[Permissions], granted: frozenset[Permissions], reason: str
+) -> Mapping[str, PermissionResult]:
     return {
         each: PermissionResult(enabled=each in granted, disabled_reason=None if each in granted else reason)
         for each in asked

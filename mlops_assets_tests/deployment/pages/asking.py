@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LOCATIONS: Final = ("plumbing", "wrangling", "modeling")
-ROLES: Final = ("plumber", "wrangler", "modeler", "architect", "viewer")
 EVERYTHING: Final = "everything"
 """A role of the tests' own, which may do all there is: it makes what others then ask about."""
 

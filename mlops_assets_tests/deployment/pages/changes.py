@@ -223,7 +223,9 @@ CHANGES: Final[dict[str, Change]] = {
         done="Sensor",
     ),
     "sensorDryRun": Change(
-        "selectorData: SensorSelector!, cursor: String", lambda _, at: {"selectorData": _sensor(at), "cursor": None}, done="DryRunInstigationTick"
+        "selectorData: SensorSelector!, cursor: String",
+        lambda _, at: {"selectorData": _sensor(at), "cursor": None},
+        done="DryRunInstigationTick",
     ),
     "wipeAssets": Change(
         "assetPartitionRanges: [PartitionsByAssetSelector!]!",

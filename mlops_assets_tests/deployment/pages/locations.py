@@ -35,8 +35,15 @@ def _location(name: str) -> dg.Definitions:
     def sensor() -> dg.SkipReason:
         return dg.SkipReason("never")
 
-    # What a location knows of another's asset, as wrangling knows the tables of plumbing.
-    foreign = [dg.AssetSpec([other, "plain"]) for other in ("plumbing", "wrangling", "modeling") if other != name]
+    def observed(other: str) -> dg.SourceAsset:
+        @dg.observable_source_asset(key=[other, "plain"])
+        def of_another() -> dg.DataVersion:
+            return dg.DataVersion("1")
+
+        return of_another
+
+    # Another's asset that this location looks at.
+    foreign = [observed(other) for other in ("plumbing", "wrangling", "modeling") if other != name]
     return dg.Definitions(
         [table, plain, keyed, *foreign], asset_checks=[whole], jobs=[job], schedules=[schedule], sensors=[sensor]
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from dagster_graphql.schema import create_schema
 
-from mlops_assets_tests.deployment.pages.asking import LOCATIONS, ROLES
+from mlops_assets_tests.deploy.stack import ROLES
+from mlops_assets_tests.deployment.pages.asking import LOCATIONS
 from mlops_assets_tests.deployment.pages.changes import CHANGES, Change
 
 if TYPE_CHECKING:
