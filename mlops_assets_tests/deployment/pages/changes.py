@@ -304,7 +304,6 @@ CHANGES: Final[dict[str, Change]] = {
         done="LogTelemetrySuccess",
     ),
     "setNuxSeen": Change("", lambda _served, _at: {}, oversees=True, looks=True, answer=""),
-    # Last: it takes the code server away.
     "shutdownRepositoryLocation": Change(
         "repositoryLocationName: String!", lambda _, at: {"repositoryLocationName": at}, oversees=True
     ),

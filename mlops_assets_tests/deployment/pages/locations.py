@@ -11,7 +11,13 @@ KEYS = dg.DynamicPartitionsDefinition(name="keys")
 """One set of partitions that all locations use, as Dagster knows such sets by their names alone."""
 
 
-def _location(name: str) -> dg.Definitions:
+@dg.observable_source_asset(key=["plumbing", "plain"])
+def of_plumbing() -> dg.DataVersion:
+    """An asset of plumbing, which modeling looks at."""
+    return dg.DataVersion("1")
+
+
+def _location(name: str, *observed: dg.SourceAsset) -> dg.Definitions:
     @dg.asset(key=[name, "table"], partitions_def=dg.StaticPartitionsDefinition(["a", "b"]))
     def table() -> None: ...
 
@@ -35,20 +41,11 @@ def _location(name: str) -> dg.Definitions:
     def sensor() -> dg.SkipReason:
         return dg.SkipReason("never")
 
-    def observed(other: str) -> dg.SourceAsset:
-        @dg.observable_source_asset(key=[other, "plain"])
-        def of_another() -> dg.DataVersion:
-            return dg.DataVersion("1")
-
-        return of_another
-
-    # Another's asset that this location looks at.
-    foreign = [observed(other) for other in ("plumbing", "wrangling", "modeling") if other != name]
     return dg.Definitions(
-        [table, plain, keyed, *foreign], asset_checks=[whole], jobs=[job], schedules=[schedule], sensors=[sensor]
+        [table, plain, keyed, *observed], asset_checks=[whole], jobs=[job], schedules=[schedule], sensors=[sensor]
     )
 
 
 plumbing = _location("plumbing")
 wrangling = _location("wrangling")
-modeling = _location("modeling")
+modeling = _location("modeling", of_plumbing)

@@ -9,13 +9,16 @@ import pytest
 from dagster_graphql.schema import create_schema
 
 from mlops_assets_tests.deploy.stack import ROLES
-from mlops_assets_tests.deployment.pages.asking import LOCATIONS
+from mlops_assets_tests.deployment.pages.asking import LOCATIONS, served_pages
 from mlops_assets_tests.deployment.pages.changes import CHANGES, Change
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlops_assets_tests.deployment.pages.asking import Served
 
 OPERATED: Final = {"plumber": "plumbing", "wrangler": "wrangling", "modeler": "modeling"}
+SHUTDOWN: Final = "shutdownRepositoryLocation"
 REFUSALS: Final = ("You may not", "UnauthorizedError", "You do not have permission", "Give the id of")
 
 
@@ -29,8 +32,19 @@ def _refused(answer: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("mutation", CHANGES)
+@pytest.mark.parametrize("mutation", [each for each in CHANGES if each != SHUTDOWN])
 def test_a_role_changes_what_is_its_own_and_nothing_else(served: Served, mutation: str, role: str) -> None:
+    _ask_about_each_location(served, mutation, role)
+
+
+def test_a_code_server_is_shut_down_by_whose_location_it_is(tmp_path: Path) -> None:
+    # It does not come back here, so that this server is for nothing else.
+    with served_pages(tmp_path) as served:
+        for role in ("viewer", *OPERATED, "architect"):
+            _ask_about_each_location(served, SHUTDOWN, role)
+
+
+def _ask_about_each_location(served: Served, mutation: str, role: str) -> None:
     change, person = CHANGES[mutation], served.person(role)
     document = change.document(mutation)
     for location in LOCATIONS:
