@@ -20,7 +20,6 @@ _BYTES: Final = {"mlops-assets-runs": 880e6, "mlops-assets-web": 300e6, "mlops-a
 """What docs/deployment.md says, and a little more; it explains the one above 600 MB."""
 
 _PORTS: Final = {
-    "mlops-assets-web",
     "mlops-assets-postgres",
     "mlops-assets-proxy",
     "mlops-assets-egress",
@@ -61,8 +60,8 @@ def test_no_cache_of_a_package_manager_is_left(image: str) -> None:
 def test_4_6_an_image_that_serves_a_port_says_how_its_health_is_checked(image: str) -> None:
     config = inspected(image)["Config"]
     assert bool(config.get("ExposedPorts")) is (image in _PORTS)
-    # The service has no port: its socket is asked.
-    assert bool(config.get("Healthcheck")) is (image in {*_PORTS, "mlops-assets-service"})
+    # The service and the pages have no port: their sockets are asked.
+    assert bool(config.get("Healthcheck")) is (image in {*_PORTS, "mlops-assets-service", "mlops-assets-web"})
 
 
 @pytest.mark.parametrize("image", IMAGES)
