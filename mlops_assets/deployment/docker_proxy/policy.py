@@ -49,7 +49,7 @@ class Role(StrEnum):
     LAUNCH = "launch"
     """Makes and starts run containers, and looks after them: the daemon."""
     END = "end"
-    """Stops run containers on request: the operator's web server."""
+    """Stops run containers on request: the web server."""
     REAP = "reap"
     """Stops and removes run containers, and reads how they ended: the reaper."""
 

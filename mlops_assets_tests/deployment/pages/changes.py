@@ -92,7 +92,7 @@ def _run(served: Served, location: str) -> str:
 def _ended_backfill(served: Served, location: str) -> str:
     backfill = served.instance.get_backfill(backfill_of(served, location))
     assert backfill is not None
-    served.instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_FAILED))
+    served.instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_FAILED))  # type: ignore[no-untyped-call]
     return backfill.backfill_id
 
 

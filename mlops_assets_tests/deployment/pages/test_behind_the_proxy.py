@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from mlops_assets.deployment.certificates import Authority, Purpose
 from mlops_assets_tests.browser import browser_page, require_chromium
@@ -49,7 +50,7 @@ def test_runs_are_followed_over_the_proxys_web_socket(proxy: ReverseProxy, serve
     address = f"wss://localhost:{proxy.ports[PAGES]}/graphql"
     logs = "{ ... on PipelineRunLogsSubscriptionSuccess { cursor } }"
     query = f'subscription {{ pipelineRunLogs(runId: "{run}") {logs} }}'
-    with connect(address, ssl=context, subprotocols=["graphql-ws"]) as connection:
+    with connect(address, ssl=context, subprotocols=[Subprotocol("graphql-ws")]) as connection:
         connection.send(json.dumps({"id": "1", "type": "start", "payload": {"query": query}}))
         assert json.loads(connection.recv())["type"] == "data"
 

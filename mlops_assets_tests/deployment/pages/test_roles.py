@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
+from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from mlops_assets.deployment.pages.roles import Rights, RolesError, demand_locations, read_roles
 from mlops_assets.deployment.pages.server import serve
@@ -19,8 +19,8 @@ SHIPPED = ROOT / "deploy" / "roles.toml"
 
 
 def test_the_shipped_roles_operate_the_locations_of_the_shipped_workspace() -> None:
-    workspace = yaml.safe_load((ROOT / "deploy" / "workspace.yaml").read_text(encoding="utf-8"))
-    locations = {each["grpc_server"]["location_name"] for each in workspace["load_from"]}
+    workspace = WorkspaceFileTarget(paths=[str(ROOT / "deploy" / "workspace.yaml")])
+    locations = {each.location_name for each in workspace.create_origins()}
     roles = read_roles(SHIPPED)
     demand_locations(roles, locations)
     assert tuple(roles) == ROLES
