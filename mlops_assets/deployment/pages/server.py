@@ -25,7 +25,8 @@ from starlette.websockets import WebSocketClose
 
 from mlops_assets.deployment.pages.mutations import guarded
 from mlops_assets.deployment.pages.permissions import RoleRequestContext, RolesProcessContext, role_of
-from mlops_assets.deployment.pages.roles import RolesError, demand_locations, read_roles
+from mlops_assets.deployment.pages.roles import demand_locations, read_roles
+from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,6 +41,10 @@ CLOSED: Final = frozenset({"/notebook", "/dagit/notebook"})
 
 _POLL_MILLISECONDS: Final = 2000
 _POLICY_VIOLATION: Final = 1008
+
+
+class PagesError(PlatformError):
+    """The pages cannot be served."""
 
 
 class RoleGate:
@@ -94,7 +99,8 @@ def serve(workspace: Path, *, roles: Path, listen: Path) -> None:
         listen: socket to make; only this account may use it.
 
     Raises:
-        RolesError: the roles cannot be used with these code locations, or the socket cannot be made.
+        RolesError: the roles cannot be used with these code locations.
+        PagesError: the socket cannot be made.
     """
     known = read_roles(roles)
     with DagsterInstance.get() as instance:
@@ -116,7 +122,7 @@ def _bound(path: Path) -> socket.socket:
         own.bind(str(path))
     except OSError as error:
         own.close()
-        raise RolesError(
+        raise PagesError(
             source=f"Socket {path}",
             culprit=f"it cannot be made ({error.strerror}).",
             remedy="Does its folder exist, and may this account write there?",

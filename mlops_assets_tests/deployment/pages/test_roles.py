@@ -8,7 +8,7 @@ import pytest
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from mlops_assets.deployment.pages.roles import Rights, RolesError, demand_locations, read_roles
-from mlops_assets.deployment.pages.server import serve
+from mlops_assets.deployment.pages.server import PagesError, serve
 from mlops_assets_tests.deploy.stack import ROLES
 from mlops_assets_tests.docker_engine import ROOT
 
@@ -72,3 +72,12 @@ def test_a_location_that_is_misspelt_is_refused_before_anything_is_served(
     with pytest.raises(RolesError, match=r"Role plumber: it operates plumming, .* Did you mean plumbing\?"):
         serve(workspace, roles=roles, listen=tmp_path / "pages.sock")
     assert not (tmp_path / "pages.sock").exists()
+
+
+def test_a_socket_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").touch()
+    (tmp_path / "workspace.yaml").write_text("load_from: []", encoding="utf-8")
+    (tmp_path / "roles.toml").write_text("[viewer]", encoding="utf-8")
+    with pytest.raises(PagesError, match="it cannot be made"):
+        serve(tmp_path / "workspace.yaml", roles=tmp_path / "roles.toml", listen=tmp_path / "missing" / "pages.sock")
