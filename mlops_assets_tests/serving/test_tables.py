@@ -211,14 +211,16 @@ def test_a_filter_on_a_rare_value_reads_its_rows_alone(tmp_path: Path) -> None:
     served = ServedAs(scope="things:read", filters=("id", "kind"))
     write_export(tmp_path / "things", {"things": rows}, {}, keys={"things": ["id"]}, served={"things": served})
     table = opened(tmp_path, "things")
+    by_kind = table._index({"kind"}, limits=frozenset())
     plan = " ".join(
         str(step)
         for step in table.export.connection.execute(
-            f"EXPLAIN QUERY PLAN {table._part({'kind': 'rare'}, {'id': 5, 'kind': 'x'}, {}).query}", ["rare", 5, 10]
+            f"EXPLAIN QUERY PLAN {table._part({'kind': 'rare'}, {'id': 5, 'kind': 'x'}, {}, by_kind).query}",
+            ["rare", 5, 10],
         )
     )
     table.close()
-    assert "things_by_kind (kind=? AND id>?)" in plan
+    assert "things(kind) (kind=? AND id>?)" in plan
     assert "TEMP B-TREE" not in plan
 
 
@@ -245,3 +247,80 @@ def test_a_filter_called_like_a_parameter_is_refused(tmp_path: Path) -> None:
     served = ServedAs(scope="things:read", filters=("limit",))
     with pytest.raises(ArtifactError, match="parameters of its own"):
         write_export(tmp_path, {"things": rows}, {}, keys={"things": ["limit"]}, served={"things": served})
+
+
+def shops(folder: Path, *limit_by: str) -> ServedTable:
+    """Rows of which two in three are of the shop ``theirs``, with values of their own in each other column."""
+    owners = [("theirs", "mine", "theirs")[number % 3] for number in range(3000)]
+    kinds = [("theirs" if owner == "theirs" else "shared") for owner in owners]
+    rows = pa.table({"id": range(3000), "shop": owners, "region": owners, "kind": kinds, "note": kinds, "size": kinds})
+    served = ServedAs(scope="things:read", limit_by=limit_by, filters=("id", "kind", "note", *limit_by))
+    write_export(folder / "things", {"things": rows}, {}, keys={"things": ["size", "id"]}, served={"things": served})
+    return opened(folder, "things")
+
+
+def steps(table: ServedTable, question: Question) -> int:
+    """How many instructions SQLite runs to answer: what its time depends on."""
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    for part in table._parts(question):
+        table.export.connection.set_progress_handler(count, 1)
+        table.export.connection.execute(part.query, [*part.parameters, question.limit + 1]).fetchall()
+        table.export.connection.set_progress_handler(None, 0)
+    return counted
+
+
+@pytest.mark.parametrize("columns", [("kind",), ("note",), ("kind", "note"), ("size",), ("size", "kind")])
+@pytest.mark.parametrize("limit_by", [("shop",), ("shop", "region"), ()])
+@pytest.mark.parametrize("seen", [1, 100])
+def test_a_question_for_what_a_limit_hides_is_as_much_work_as_one_for_what_is_not_there(
+    tmp_path: Path, columns: tuple[str, ...], limit_by: tuple[str, ...], seen: int
+) -> None:
+    table = shops(tmp_path, *limit_by)
+    within = {
+        column: frozenset({"mine", *(f"none {number}" for number in range(1, seen))})
+        for column in limit_by or ("shop",)
+    }
+    hidden, absent = (
+        steps(table, Question(filters=dict.fromkeys(columns, value), within=within, limit=10))
+        for value in ("theirs", "nobodys")
+    )
+    found, _ = asyncio.run(table.page(Question(filters={"kind": "shared"}, within=within, limit=10)))
+    table.close()
+    assert hidden == absent
+    assert len(found) == 10
+
+
+@pytest.mark.parametrize("seen", [1, 100])
+def test_what_a_limit_lets_be_seen_is_found_by_an_index(tmp_path: Path, seen: int) -> None:
+    table = shops(tmp_path, "shop", "region")
+    within = {"shop": frozenset({"mine", *map(str, range(seen))}), "region": frozenset({"mine"})}
+    for filters in ({}, {"kind": "absent"}, {"size": "absent", "note": "absent"}):
+        asked = Question(filters=dict(filters), within={"shop": within["shop"]}, limit=1)
+        assert steps(table, asked) < 100 * (seen + 1)
+    assert steps(table, Question(filters={}, within=within, limit=1)) < 100 * (seen + 1)
+    table.close()
+
+
+def test_a_limit_to_nothing_lets_nothing_be_seen(table: ServedTable) -> None:
+    asked = Question(filters={"measure": "turnout"}, within={"state": frozenset()}, limit=10)
+    assert asyncio.run(table.page(asked)) == ([], None)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_value_that_is_the_word_for_the_newest_is_not_exported(tmp_path: Path, *, whole: bool) -> None:
+    rows = pa.table({"id": [1, 1], "month": ["2024-01", "latest"]})
+    served = ServedAs(scope="things:read", latest="month")
+    with pytest.raises(ArtifactError, match="column month holds the text 'latest'"):
+        write_export(
+            tmp_path,
+            {"things": rows if whole else pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches())},
+            {},
+            keys={"things": ["id", "month"]},
+            served={"things": served},
+        )

@@ -103,6 +103,7 @@ class OutcomeKind(StrEnum):
 
 
 LATEST: Final = "latest"
+"""What stands for the newest: of a column's values, or of a model's versions."""
 PREVIOUS: Final = "previous"
 
 

@@ -10,15 +10,16 @@ import hashlib
 import json
 import math
 import re
-import sqlite3
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from mlops_assets.platform.errors import ArtifactError
-from mlops_assets.platform.exports.manifest import Kind, Mode, TableRecord
+from mlops_assets.platform.exports.layout import MOST_LIMITS, statements
+from mlops_assets.platform.exports.manifest import LATEST, Kind, Mode, TableRecord
 from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
@@ -41,7 +42,6 @@ _KINDS: Final = {
     "date32[day]": Kind.DATE,
     **dict.fromkeys(("binary", "large_binary"), Kind.BYTES),
 }
-_SQLITE_TYPES: Final = {Kind.INTEGER: "INTEGER", Kind.BOOLEAN: "INTEGER", Kind.NUMBER: "REAL", Kind.BYTES: "BLOB"}
 _TIMESTAMP: Final = re.compile(r"timestamp\[(?:s|ms|us)(, tz=.+)?\]")
 
 Cell = str | int | float | bytes | None
@@ -92,6 +92,8 @@ def check_served(name: str, columns: Sequence[str], key: Sequence[str], served: 
         raise _refused(name, f"{served.latest}, whose latest is asked for, is not in its key", "Name one of it.")
     if served.mode is Mode.LOOKUP and served.filters:
         raise _refused(name, "it is for look-up alone, and has filters", "Leave them out, or let it be listed.")
+    if len(served.limit_by) > MOST_LIMITS:
+        raise _refused(name, f"{len(served.limit_by)} columns limit its rows", f"Name {MOST_LIMITS} at most.")
     if SCOPE.fullmatch(served.scope) is None:
         raise _refused(name, f"its scope is {served.scope!r}", f"Give a scope such as {name}:read.")
 
@@ -105,35 +107,26 @@ def fill_table(
     the key, ascending by value and text by its UTF-8 bytes; of them one at a time is held.
 
     Raises:
-        ArtifactError: two rows share a key, a key is null, a number is not finite, or batches do not come sorted.
+        ArtifactError: two rows share a key, a key is null, a number is not finite, a date or text is none, a row's
+            value of ``served.latest`` is the word for the greatest, or batches do not come sorted.
     """
     columns = {field.name: Kind(_kind(str(field.type)) or "") for field in table.schema}
-    parts = [f'"{column}" {_SQLITE_TYPES.get(kind, "TEXT")}' for column, kind in columns.items()]
-    options = "STRICT"
-    if key:
-        parts.append("PRIMARY KEY ({})".format(", ".join(f'"{column}"' for column in key)))
-        options += ", WITHOUT ROWID"
     asked = set() if served is None else {*key, *served.filters, *served.limit_by}
     if unfit := sorted(column for column in asked if columns[column] is Kind.BYTES):
         raise _refused(name, f"rows cannot be asked for by bytes, as {unfit[0]} holds them", "Cast them to text.")
-    connection.execute(f'CREATE TABLE "{name}" ({", ".join(parts)}) {options}')
+    create, *indexes = statements(name, columns, key, served).values()
+    connection.execute(create)
     marks = ", ".join("?" for _ in columns)
     places = [list(columns).index(column) for column in key or columns]
-    rows = _sorted(name, table, places) if _is_whole(table) else _in_order(name, _cells(name, table), places)
+    cells = _cells(name, table)
+    rows = _sorted(cells, places) if _is_whole(table) else cells
     digest = _Digest()
-    try:
-        connection.executemany(f'INSERT INTO "{name}" VALUES ({marks})', digest.of(rows))  # noqa: S608  a checked identifier
-    except sqlite3.IntegrityError as error:
-        raise _refused(name, f"the key {list(key)} is null or repeated", "Correct rows or key.") from error
+    passed = _in_order(name, rows, key, places) if key else rows
+    connection.executemany(f'INSERT INTO "{name}" VALUES ({marks})', digest.of(passed))  # noqa: S608  a checked identifier
+    for index in indexes:
+        connection.execute(index)
     if served is not None and served.latest is not None:
-        rest = [column for column in key if column != served.latest]
-        indexed = ", ".join(f'"{column}"' for column in (*rest, served.latest))
-        connection.execute(f'CREATE INDEX "{name}_latest" ON "{name}" ({indexed})')
-    for column in served.filters if served is not None else ():
-        # An index ends with the key: rows of one value come in the key's order, however rare the value is.
-        if column != key[0]:
-            indexed = ", ".join(f'"{each}"' for each in dict.fromkeys((column, *key)))
-            connection.execute(f'CREATE INDEX "{name}_by_{column}" ON "{name}" ({indexed})')
+        _demand_told_apart(connection, name, served.latest)
     return TableRecord(rows=digest.rows, columns=columns, key=tuple(key), digest=digest.text, served=served)
 
 
@@ -171,29 +164,63 @@ def _is_whole(table: Rows) -> bool:
     return hasattr(table, "num_rows")
 
 
-def _sorted(name: str, table: Rows, places: Sequence[int]) -> list[tuple[Cell, ...]]:
-    return sorted(_cells(name, table), key=lambda row: [(row[place] is not None, row[place]) for place in places])
+def _demand_told_apart(connection: sqlite3.Connection, name: str, column: str) -> None:
+    """Refuse a row that nobody could ask for, as its value is the word for the newest."""
+    query = f'SELECT 1 FROM "{name}" WHERE "{column}" = ? LIMIT 1'  # noqa: S608  checked identifiers
+    if connection.execute(query, (LATEST,)).fetchone() is not None:
+        raise _refused(
+            name,
+            f"column {column} holds the text {LATEST!r}, which in a question stands for its greatest value",
+            "Correct the rows, or name no column as latest.",
+        )
 
 
-def _in_order(name: str, rows: Iterable[tuple[Cell, ...]], places: Sequence[int]) -> Iterator[tuple[Cell, ...]]:
+def _sorted(rows: Iterable[tuple[Cell, ...]], places: Sequence[int]) -> list[tuple[Cell, ...]]:
+    return sorted(rows, key=lambda row: [(row[place] is not None, row[place]) for place in places])
+
+
+def _in_order(
+    name: str, rows: Iterable[tuple[Cell, ...]], key: Sequence[str], places: Sequence[int]
+) -> Iterator[tuple[Cell, ...]]:
+    """The rows as they pass, refused where their key is null, repeated or less than the one before."""
     previous: tuple[Any, ...] = ()
     for row in rows:
-        key: tuple[Any, ...] = tuple(row[place] for place in places)
-        if None in key or not previous < key:
+        found: tuple[Any, ...] = tuple(row[place] for place in places)
+        if None in found:
             raise _refused(
-                name, "its batches are not sorted by the key, or it is null or repeated", "Sort them by key."
+                name,
+                f"column {key[found.index(None)]} of its key is null in a row",
+                "Leave such rows out, or name a key that every row has.",
             )
-        previous = key
+        if found == previous:
+            raise _refused(
+                name, f"two rows have the same {', '.join(key)}, its key", "Correct the rows, or name a longer key."
+            )
+        if found < previous:
+            raise _refused(name, "its batches are not sorted by the key", f"Sort them by {', '.join(key)}.")
+        previous = found
         yield row
 
 
 def _cells(name: str, table: Rows) -> Iterator[tuple[Cell, ...]]:
     for batch in _batches(table):
         columns = [
-            [_cell(name, field.name, value) for value in values.to_pylist()]
-            for field, values in zip(table.schema, batch.columns, strict=True)
+            _column_cells(name, field.name, values) for field, values in zip(table.schema, batch.columns, strict=True)
         ]
         yield from zip(*columns, strict=True)
+
+
+def _column_cells(table: str, column: str, values: pa.Array) -> list[Cell]:
+    try:
+        return [_cell(table, column, value) for value in values.to_pylist()]
+    except (ValueError, OverflowError) as error:
+        # Its message may hold the value.
+        what = (
+            "text that is not UTF-8"
+            if isinstance(error, UnicodeError)
+            else "a date or time outside the years 1 to 9999"
+        )
+        raise _refused(table, f"column {column} holds {what}", "Correct it, or use null for none.") from None
 
 
 def _batches(table: Rows) -> Iterator[pa.RecordBatch]:

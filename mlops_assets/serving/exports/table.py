@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from mlops_assets.platform.errors import ArtifactError
+from mlops_assets.platform.exports.layout import indexes, primary
 from mlops_assets.platform.exports.manifest import Kind
 from mlops_assets.serving.exports.values import Cell, from_json
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mlops_assets.platform.exports.export import Export
+    from mlops_assets.platform.exports.layout import Index
     from mlops_assets.platform.exports.manifest import ServedAs
 
 SPARE: Final = 2
@@ -63,7 +65,8 @@ class Question:
 
     Attributes:
         filters: for columns the value that they hold.
-        within: for columns the values of which they hold one, as what a principal may see.
+        within: for other columns the values of which they hold one: what a principal may see. How long the answer takes
+            tells nothing of rows that hold none of them.
         limit: how many rows at most.
         cursor: where the last page ended; ``None`` to begin.
     """
@@ -108,6 +111,7 @@ class ServedTable:
         self._booleans = [number for number, kind in enumerate(self.columns.values()) if kind is Kind.BOOLEAN]
         self._select = f"SELECT {', '.join(map(_quoted, self.columns))} FROM {_quoted(name)}"  # noqa: S608  identifiers
         self._by_key = f"{self._select} WHERE {_equal(self.key)}"
+        self._indexes = [*primary(name, self.key), *indexes(name, self.key, self.served)]
         self._free = list(export.spare)
         self._turns = asyncio.Semaphore(len(export.spare))
         self._under_way: set[asyncio.Task[list[tuple[Cell, ...]]]] = set()
@@ -181,31 +185,41 @@ class ServedTable:
         after = None if question.cursor is None else self._position(question.cursor)
         within = {column: sorted(values, key=repr) for column, values in question.within.items()}
         combinations = math.prod(map(len, within.values()))
-        if combinations > _MOST_PARTS or not self._indexed({*question.filters, *within}):
-            # Without an index for all of it, each part would read as much as the whole.
-            return [self._part(question.filters, after, within)]
+        if not combinations:
+            return []
+        index = self._index({*question.filters, *within}, limits=frozenset(within))
+        if combinations > _MOST_PARTS or index is None:
+            # Without an index that begins with what may be seen, each part would read as much as the whole.
+            return [self._part(question.filters, after, within, index)]
         return [
-            self._part({**question.filters, **dict(zip(within, values, strict=True))}, after, {})
+            self._part({**question.filters, **dict(zip(within, values, strict=True))}, after, {}, index)
             for values in itertools.product(*within.values())
         ]
 
     def _part(
-        self, filters: Mapping[str, Cell], after: Mapping[str, Cell] | None, within: Mapping[str, list[Cell]]
+        self,
+        filters: Mapping[str, Cell],
+        after: Mapping[str, Cell] | None,
+        within: Mapping[str, list[Cell]],
+        index: Index | None,
     ) -> _Part:
         # Columns that hold one value have no part in the order: the rest is the order of an index.
         rest = [column for column in self.key if column not in filters]
-        conditions = [_equal(filters)] if filters else []
-        parameters = list(filters.values())
+        seen = [f"{_quoted(column)} IN ({_marks(values)})" for column, values in within.items()]
+        parameters = [*itertools.chain(*within.values()), *filters.values()]
+        conditions = [*seen, *(f"{_quoted(column)} = ?" for column in filters)]
+        if index is None and within and filters:
+            # All rows are read in the key's order, and a hidden one is compared with nothing that is asked for.
+            conditions = [f"CASE WHEN {' AND '.join(seen)} THEN {_equal(filters)} END"]
         if after is not None:
             columns, sign = self._behind(filters, after)
             conditions.append(f"({_listed(columns)}) {sign} ({_marks(columns)})" if columns else sign)
             parameters += [after[column] for column in columns]
-        for column, values in within.items():
-            conditions.append(f"{_quoted(column)} IN ({_marks(values)})" if values else "0")
-            parameters += values
+        found_by = f" INDEXED BY {_quoted(index.name)}" if index is not None else ""
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         order = f" ORDER BY {_listed(rest)}" if rest else ""
-        return _Part(f"{self._select}{where}{order} LIMIT ?", parameters, quick=not within and self._indexed(filters))
+        quick = not within and (not filters or (index is not None and index.given == filters.keys()))
+        return _Part(f"{self._select}{found_by}{where}{order} LIMIT ?", parameters, quick=quick)
 
     def _behind(self, fixed: Mapping[str, Cell], after: Mapping[str, Cell]) -> tuple[list[str], str]:
         """How rows with those fixed values are compared with a place to lie behind it: columns, and the comparison.
@@ -223,11 +237,13 @@ class ServedTable:
                 return (compared, ">=" if later else ">") if compared else ([], "1" if later else "0")
         return (compared, ">") if compared else ([], "0")
 
-    def _indexed(self, columns: Iterable[str]) -> bool:
-        """Whether an index has the rows with given values of those columns together, in the key's order."""
-        given = set(columns)
-        one_index = len(given) == 1 and given <= set(self.served.filters)
-        return one_index or given == set(self.key[: len(given)])
+    def _index(self, given: set[str], *, limits: frozenset[str]) -> Index | None:
+        """The index that has the rows with given values together, of as many columns as possible.
+
+        One that does not begin with what limits the principal would lead through rows that it may not see.
+        """
+        fitting = [index for index in self._indexes if limits <= index.given <= given]
+        return max(fitting, key=lambda index: len(index.given), default=None)
 
     def _asked(self, connection: sqlite3.Connection, parts: Sequence[_Part], limit: int) -> list[tuple[Cell, ...]]:
         found = [connection.execute(part.query, [*part.parameters, limit + 1]).fetchall() for part in parts]

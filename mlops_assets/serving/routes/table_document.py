@@ -8,12 +8,11 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Final
 
-from mlops_assets.platform.exports.manifest import Kind, Mode
+from mlops_assets.platform.exports.manifest import LATEST, Kind, Mode
 from mlops_assets.serving.exports.values import EXAMPLES, LONGEST, SCHEMAS
 from mlops_assets.serving.routes.parameters import AS_OF, CURSOR
 from mlops_assets.serving.routes.tables import (
     DEFAULT_LIMIT,
-    LATEST,
     MOST_KEYS,
     MOST_ROWS,
     FoundRows,

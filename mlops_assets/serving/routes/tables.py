@@ -16,7 +16,7 @@ from litestar.exceptions import NotFoundException, ServiceUnavailableException, 
 from litestar.params import PathParameter
 from litestar.types import ControllerRouterHandler
 
-from mlops_assets.platform.exports.manifest import Mode
+from mlops_assets.platform.exports.manifest import LATEST, Mode
 from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.exports.table import CursorError, Question, TooSlowError
 from mlops_assets.serving.exports.values import Cell, ValueUnfitError, from_json, from_text
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT: Final = 100
 MOST_ROWS: Final = 500
 MOST_KEYS: Final = 100
-LATEST: Final = "latest"
-"""What stands for the greatest value of the column that a table's declaration names."""
 _BEFORE_KEY: Final = 4
 """Parts of an address before those of the key."""
 _BY_TABLE: Final = {ACCESS: Access.BY_TABLE}
@@ -137,10 +135,10 @@ async def list_rows(request: ServiceRequest, table: TableName) -> Response[Page]
         raise _invalid(unknown[0], "that version of the table has no such column")
     cells = _parsed(found, texts)
     limits = _limits(request, declared, found)
-    _demand_visible(request, found, limits, cells)
+    _demand_visible(request, limits, cells)
     question = Question(
-        filters=cells,
-        within={column: _limit_cells(found, column, limits[column]) for column in limits.keys() - cells.keys()},
+        filters={column: cell for column, cell in cells.items() if column not in limits},
+        within={column: frozenset({cells[column]}) if column in cells else seen for column, seen in limits.items()},
         limit=_limit(given.get("limit")),
         cursor=_cursor(given.get("cursor")),
     )
@@ -182,9 +180,9 @@ async def one_row(request: ServiceRequest, table: TableName) -> Response[OneRow]
     if latest is not None and given.get(latest, LATEST) != LATEST:
         cells |= _parsed(found, {latest: given[latest]})
     limits = _limits(request, declared, found)
-    _demand_visible(request, found, limits, cells)
+    _demand_visible(request, limits, cells)
     row = _row(found, cells)
-    if row is None or not _is_visible(found, limits, row):
+    if row is None or not _is_visible(limits, row):
         raise _no_row(table)
     return versioned(request, OneRow(found.export_id, row), version=found.export_id)
 
@@ -207,9 +205,9 @@ async def look_up(request: ServiceRequest, table: TableName) -> Response[FoundRo
     keys = [_key(found, number, key) for number, key in enumerate(decoded(body, Lookup).keys)]
     limits = _limits(request, found.served, found)
     for key in keys:
-        _demand_visible(request, found, limits, key)
+        _demand_visible(request, limits, key)
     rows = [_row(found, key) for key in keys]
-    visible = [row if row is not None and _is_visible(found, limits, row) else None for row in rows]
+    visible = [row if row is not None and _is_visible(limits, row) else None for row in rows]
     return EncodedAnswer(msgspec.json.encode(FoundRows(found.export_id, visible)), {"Cache-Control": "no-store"})
 
 
@@ -289,13 +287,15 @@ def _demand_way(request: ServiceRequest, name: str, declared: "ServedAs", then: 
         raise NotFoundException(detail=f"The rows of {name} are looked up by their keys alone: POST /v1/lookup/{name}.")
 
 
-def _limits(request: ServiceRequest, declared: "ServedAs", table: "ServedTable") -> dict[str, frozenset[str]]:
+def _limits(request: ServiceRequest, declared: "ServedAs", table: "ServedTable") -> dict[str, frozenset[Cell]]:
     """For each column that limits the principal, now or then, the values that it may see.
+
+    They are read before any row is looked for, so that nothing depends on whether there is one.
 
     Raises:
         PermissionDeniedException: the version that is asked for has no such column, so nothing tells its rows apart.
     """
-    limits: dict[str, frozenset[str]] = {}
+    limits: dict[str, frozenset[Cell]] = {}
     # A limit of a column that the table has holds also where nobody has declared that the table is limited by it.
     own = [column for column in request.user.limits if column in table.columns]
     for column in dict.fromkeys((*declared.limit_by, *table.served.limit_by, *own)):
@@ -304,22 +304,20 @@ def _limits(request: ServiceRequest, declared: "ServedAs", table: "ServedTable")
             continue
         if column not in table.columns:
             raise beyond_limit(request, column)
-        limits[column] = limit
+        limits[column] = _limit_cells(table, column, limit)
     return limits
 
 
-def _demand_visible(
-    request: ServiceRequest, table: "ServedTable", limits: Mapping[str, frozenset[str]], cells: Mapping[str, Cell]
-) -> None:
+def _demand_visible(request: ServiceRequest, limits: Mapping[str, frozenset[Cell]], cells: Mapping[str, Cell]) -> None:
     """Refuse what is asked for by a value that the principal may not see, whether or not there is such a row."""
     for column in limits.keys() & cells.keys():
-        if cells[column] not in _limit_cells(table, column, limits[column]):
+        if cells[column] not in limits[column]:
             raise beyond_limit(request, column)
 
 
-def _is_visible(table: "ServedTable", limits: Mapping[str, frozenset[str]], row: object) -> bool:
+def _is_visible(limits: Mapping[str, frozenset[Cell]], row: object) -> bool:
     """Whether the limits let the row be seen; one whose value is null is for those alone who are not limited."""
-    return all(getattr(row, column) in _limit_cells(table, column, limit) for column, limit in limits.items())
+    return all(getattr(row, column) in seen for column, seen in limits.items())
 
 
 def _limit_cells(table: "ServedTable", column: str, limit: frozenset[str]) -> frozenset[Cell]:

@@ -225,8 +225,8 @@ def test_writing_again_mends_a_damaged_export(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tables", "keys", "message"),
     [
-        (items(("a", 1.0), ("a", 2.0)), KEYS, "null or repeated"),
-        (items((None, 1.0)), KEYS, "null or repeated"),  # type: ignore[arg-type]  # a null key is the point
+        (items(("a", 1.0), ("a", 2.0)), KEYS, "two rows have the same name, its key"),
+        (items((None, 1.0)), KEYS, "column name of its key is null"),  # type: ignore[arg-type]  # a null key is the point
         (items(("a", float("nan"))), KEYS, "not a finite number"),
         (items(("a", float("inf"))), KEYS, "not a finite number"),
         (items(("a", 1.0)), {"items": ["absent"]}, "missing columns"),
