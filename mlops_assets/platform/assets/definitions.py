@@ -90,8 +90,7 @@ def build_defs(
     tables = {contract.key: contract for contract in upstream}
     for each in made:
         if (export := export_of(each)) is not None:
-            for read in ins_of(each).values():
-                export.require_fit(tables[read.key])
+            export.require_all_fit([tables[read.key] for read in ins_of(each).values()])
     chosen = _lakes([*contracts, *by_hand, *upstream], lakes)
     described = {contract.key: contract.described_spec() for contract in by_hand}
     specs = {each.key: each for each in listed if isinstance(each, dg.AssetSpec)}

@@ -19,6 +19,7 @@ from mlops_assets.platform.assets.inputs import INS, In, as_key, resolved_in, sp
 from mlops_assets.platform.assets.lakes import lakes_of
 from mlops_assets.platform.assets.reading import pinned_versions, seen_by_run
 from mlops_assets.platform.contracts.lake import placed
+from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError, MissingInputError
 from mlops_assets.platform.exports.export import DEFAULT_KEEP, write_export
 from mlops_assets.platform.identifiers import is_identifier
@@ -31,6 +32,7 @@ from mlops_assets.platform.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import ibis.expr.datatypes as dt
     import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
@@ -89,6 +91,10 @@ class Exported(dg.Component, dg.Model, dg.Resolvable, ABC):
         """
 
     @abstractmethod
+    def exported_columns(self, contract: Contract) -> Sequence[str]:
+        """The columns of a table that are read for the export."""
+
+    @abstractmethod
     def rows(self, parts: Sequence[ir.Table], contract: Contract) -> ir.Table:
         """The rows to export, of the rows of each table; the contract is that of the first."""
 
@@ -137,8 +143,7 @@ class Exported(dg.Component, dg.Model, dg.Resolvable, ABC):
         ins = {f"table_{number}": In(table, window="all", optional=True) for number, table in enumerate(self.tables)}
         key = dg.AssetKey([LAYER, self.served_name])
         contracts = [read.contract for read in ins.values() if read.contract is not None]
-        for contract in contracts:
-            self.require_fit(contract)
+        self.require_all_fit(contracts)
         owners = self.owners or list(contracts[0].owners if contracts else ())
         address = self.address
         read_from = ", ".join(read.key.to_user_string() for read in ins.values())
@@ -195,25 +200,27 @@ class Exported(dg.Component, dg.Model, dg.Resolvable, ABC):
 
         Raises:
             MissingInputError: nothing has been published yet.
-            ContractError: the tables are not what is declared.
+            ContractError: the tables are not what is declared, or their columns are of different types.
             ArtifactError: the rows cannot be exported as declared, as with a key that is repeated or a number that is
                 not finite.
             KeyFileError: the key that signs exports cannot be used.
         """
         contracts = [contract for contract, _ in found]
-        for contract in contracts:
-            self.require_fit(contract)
+        self.require_all_fit(contracts)
         if not any(entries for _, entries in found):
             raise MissingInputError(
                 source=f"Export {self.served_name}",
                 culprit=f"nothing of {', '.join(each.key.to_user_string() for each in contracts)} is published yet.",
                 remedy="Materialize at least one partition first.",
             )
-        parts = [
-            published_table(session, contract, entries, version=versions[contract.lake.name])
+        published = [
+            (contract, published_table(session, contract, entries, version=versions[contract.lake.name]))
             for contract, entries in found
             if entries
         ]
+        # What is stored may be of another type than its contract says by now.
+        self._require_one_type([(contract, dict(part.schema().items())) for contract, part in published])
+        parts = [part for _, part in published]
         key, name = self.exported_key(contracts[0]), self.exported_table
         rows, served, split = self.rows(parts, contracts[0]), self.as_served(contracts[0]), self.as_split()
         return write_export(
@@ -236,6 +243,30 @@ class Exported(dg.Component, dg.Model, dg.Resolvable, ABC):
             keep=self.keep,
             signing_key=signing_key(session.settings),
         )
+
+    def require_all_fit(self, contracts: Sequence[Contract]) -> None:
+        """Refuse tables that cannot be exported as declared, each by itself or together.
+
+        Raises:
+            ContractError: they cannot.
+        """
+        for contract in contracts:
+            self.require_fit(contract)
+        self._require_one_type([(contract, columns_of(contract)) for contract in contracts])
+
+    def _require_one_type(self, tables: Sequence[tuple[Contract, Mapping[str, dt.DataType]]]) -> None:
+        """Refuse tables whose columns of one name are not of one type: their rows are to be one table."""
+        seen: dict[str, tuple[Contract, dt.DataType]] = {}
+        for contract, types in tables:
+            for column in self.exported_columns(contract):
+                kind = types[column].copy(nullable=True)
+                first, expected = seen.setdefault(column, (contract, kind))
+                if kind != expected:
+                    raise self.refused(
+                        f"column {column} is {kind} in {contract.key.to_user_string()} and {expected} in "
+                        f"{first.key.to_user_string()}",
+                        "Give it one type in both contracts and publish anew, or leave it out.",
+                    )
 
     def _written(self, context: dg.AssetExecutionContext, ins: Mapping[str, In]) -> ExportManifest:
         """Write the export of a step, from the lakes as its run sees them."""

@@ -81,7 +81,7 @@ class Served(Exported):
 
     def as_served(self, contract: Contract) -> ServedAs:
         """What the manifest says of the table with that contract."""
-        exported, key = self._columns(contract), self.exported_key(contract)
+        exported, key = self.exported_columns(contract), self.exported_key(contract)
         filters = self.filters if self.filters is not None else list(dict.fromkeys([*key, *self.limit_by]))
         return ServedAs(
             mode=self.mode,
@@ -99,7 +99,7 @@ class Served(Exported):
 
     def rows(self, parts: Sequence[ir.Table], contract: Contract) -> ir.Table:
         """The exported columns of all rows, or of those of the newest."""
-        columns = self._columns(contract)
+        columns = self.exported_columns(contract)
         table = parts[0].select(*columns)
         for part in parts[1:]:
             table = table.union(part.select(*columns))
@@ -118,7 +118,7 @@ class Served(Exported):
         Raises:
             ContractError: it is not.
         """
-        there, exported, key = columns_of(contract), self._columns(contract), self.exported_key(contract)
+        there, exported, key = columns_of(contract), self.exported_columns(contract), self.exported_key(contract)
         named = {
             "key": key,
             "limit_by": self.limit_by,
@@ -146,5 +146,6 @@ class Served(Exported):
                 "Serve a wrangled table with pseudonyms, or name the others: columns=[...].",
             )
 
-    def _columns(self, contract: Contract) -> list[str]:
+    def exported_columns(self, contract: Contract) -> list[str]:
+        """Those named, or all."""
         return list(self.columns if self.columns is not None else columns_of(contract))

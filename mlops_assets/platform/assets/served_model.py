@@ -86,6 +86,10 @@ class ServedModel(Exported):
         """Which versions answer."""
         return Split(weights=dict(self.weights), shadow=tuple(self.shadow), outcome=self.outcome)
 
+    def exported_columns(self, contract: Contract) -> tuple[str, ...]:  # noqa: ARG002  all have one shape
+        """A model's record, and what orders versions."""
+        return (*_RECORD, self.order_by)
+
     def rows(self, parts: Sequence[ir.Table], contract: Contract) -> ir.Table:  # noqa: ARG002  all have one shape
         """The records of the models, with what orders them."""
         tables = [part.select(*_RECORD, **{ORDER: part[self.order_by].cast("string")}) for part in parts]

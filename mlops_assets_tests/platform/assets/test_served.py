@@ -12,9 +12,11 @@ import pandera.ibis as pa
 import pytest
 
 import mlops_assets as ma
+from mlops_assets.platform.assets import exported
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.exports.export import current_manifests, open_export
 from mlops_assets.platform.exports.manifest import Kind, Mode
+from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.platform.security.model_keys import trusted_keys
 
 if TYPE_CHECKING:
@@ -116,6 +118,62 @@ def test_several_tables_are_served_as_one_and_the_newest_alone_where_that_is_ask
     assert list(manifest.tables["all"].columns) == ["month", "machine", "plant"]
     hashes: Any = manifest.provenance["content_hashes"]
     assert set(hashes) == {"raw/readings", "raw/others"}
+
+
+class Otherwise(Readings):
+    """The same, with plants by number."""
+
+    plant: dt.Int64  # type: ignore[assignment]  # the point
+
+
+def test_tables_whose_columns_are_of_different_types_are_refused_by_name() -> None:
+    @ma.asset(key="raw/others", schema=Otherwise, lake=LAKE)
+    def others() -> ir.Table:
+        raise AssertionError
+
+    with pytest.raises(ContractError, match="column plant is int64 in raw/others and string in raw/readings"):
+        ma.build_defs([made("raw/readings"), others, ma.Served(table=["raw/readings", "raw/others"])], name="factory")
+
+
+def test_stored_rows_of_another_type_than_the_contracts_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Other(Readings):
+        """The same of another plant."""
+
+    @ma.asset(key="raw/others", schema=Other, lake=LAKE, partitions_def=MONTHS, metadata={"partition_expr": "month"})
+    def others(partition: ma.Partition) -> ir.Table:
+        return ibis.memtable([{"month": partition.key, "machine": 77, "plant": "brno", "heat": 1.0}])
+
+    def stored(*args: object, **options: Any) -> ir.Table:
+        found = published_table(*args, **options)  # type: ignore[arg-type]  # passed on
+        return found.mutate(heat=found.heat.cast("string")) if "others" in str(args[1]) else found
+
+    monkeypatch.setattr(exported, "published_table", stored)
+    served = ma.Served(table=["raw/readings", "raw/others"], name="all")
+    defs = ma.build_defs([made("raw/readings"), others, served], name="factory")
+    assert "column heat is string in raw/others and float64 in raw/readings" in failure(
+        defs, "all", "raw/readings", "raw/others"
+    )
+
+
+def test_a_repeated_key_is_refused_by_the_names_of_its_columns_and_without_its_values() -> None:
+    served = ma.Served(table="raw/readings", key=["month", "plant"])
+    told = failure(ma.build_defs([made("raw/readings"), served], name="factory"), "readings", "raw/readings")
+    assert "Table readings of an export: two rows have the same month, plant, its key." in told
+    assert "lyon" not in told
+    assert "graz" not in told
+
+
+def failure(defs: dg.Definitions, name: str, *keys: str) -> str:
+    """What is told of the export of that name, which fails once a month of those tables is there."""
+    job = defs.resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        selected = [dg.AssetKey.from_user_string(key) for key in keys]
+        job.execute_in_process(instance=instance, partition_key="2024-01", asset_selection=selected)
+        served = [dg.AssetKey(["served", name])]
+        failed = job.execute_in_process(instance=instance, asset_selection=served, raise_on_error=False)
+    [event] = failed.get_step_failure_events()
+    data = event.step_failure_data
+    return f"{data.user_failure_data} {data.error_display_string}"
 
 
 def test_equal_rows_are_the_same_export(home: Path) -> None:
