@@ -203,6 +203,33 @@ def test_a_file_that_is_altered_after_it_was_verified_is_not_answered_from(own: 
     wait_until_served(own, export_predictions(own.config.exports, "v2").export_id)
 
 
+def test_a_link_to_the_file_or_other_permissions_leave_it_served_without_a_word(own: Service) -> None:
+    data = own.config.exports / TABLE / served_export(own) / "data.sqlite"
+    row = "/v1/tables/predictions/NC/12/turnout"
+    with own.client(own.token()) as client:
+        for number in range(5):
+            os.link(data, own.folder / f"copy-{number}")
+            assert client.get(row).status_code == 200
+            data.chmod(0o600 + number)
+            assert client.get(row).status_code == 200
+            assert client.get("/health/ready").status_code == 200
+    assert not [line for line in own.log() if line["message"] in {"export given up", "export refused"}]
+
+
+def test_a_file_whose_times_are_set_back_after_it_was_altered_is_not_answered_from(own: Service) -> None:
+    data = own.config.exports / TABLE / served_export(own) / "data.sqlite"
+    times = data.stat()
+    with own.client(own.token()) as client:
+        with data.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)
+            file.seek(-1, os.SEEK_END)
+            file.write(bytes([last[0] ^ 1]))
+        os.utime(data, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert client.get("/v1/tables/predictions/NC/12/turnout").status_code == 503
+    assert own.wait_for_log("export given up")["reason"] == "altered"
+
+
 def test_a_table_of_another_name_is_served_without_a_restart(own: Service) -> None:
     with own.client(own.token(scopes=EVERYTHING)) as client:
         assert client.get("/v1/tables/customers").status_code == 404

@@ -10,10 +10,11 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
 
 from mlops_assets.platform.durable_files import (
@@ -26,29 +27,41 @@ from mlops_assets.platform.durable_files import (
 )
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.history import EXPORT_ID, POINTER, WITHDRAWN, note_move
+from mlops_assets.platform.exports.layout import statements, unfit
 from mlops_assets.platform.exports.manifest import ExportManifest, FileRecord, export_id_of
 from mlops_assets.platform.exports.signature import SIGNATURE, check_manifest, sign_manifest
-from mlops_assets.platform.exports.tables import check_served, check_table, fill_table, rows_digest
+from mlops_assets.platform.exports.tables import (
+    check_asked,
+    check_names,
+    check_served,
+    check_table,
+    fill_table,
+    rows_digest,
+)
+from mlops_assets.platform.identifiers import is_identifier
 from mlops_assets.platform.security.token_keys import key_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from io import BufferedReader
     from pathlib import Path
     from types import TracebackType
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
     from mlops_assets.platform.exports.manifest import ServedAs, Split
-    from mlops_assets.platform.exports.tables import Rows
+    from mlops_assets.platform.exports.tables import Cell, Rows
 
     Trusted = Mapping[str, Ed25519PublicKey]
 
 DEFAULT_KEEP: Final = 5
 _DATA: Final = "data.sqlite"
 _MANIFEST: Final = "manifest.json"
+_TICK_NS: Final = 20_000_000
+"""Above what the clock of a file system goes by."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Export:
     """An open export: its manifest, and read-only connections to its data, all to the very file that was verified.
 
@@ -65,17 +78,62 @@ class Export:
     connection: sqlite3.Connection
     spare: tuple[sqlite3.Connection, ...] = ()
     signed_by: str | None = None
-    _file: BinaryIO
+    _file: BufferedReader
     _state: tuple[int, ...] = ()
 
     @property
-    def unaltered(self) -> bool:
-        """Whether the data file is as it was verified: a write to it, by whatever name, is seen in its times.
+    def untouched(self) -> bool:
+        """Whether nothing was done to the data file since it was verified: any write is seen in its times.
 
-        That it was deleted changes the time of its state as well, and nothing in it: who reads it has it still.
+        That it was deleted changes the time of its state as well, and nothing in it: who reads it has it still. A link
+        to it or other permissions do too; then :meth:`verify_again` tells.
         """
         now = _state_of(self._file.fileno())
         return now == self._state or (now[:2] == self._state[:2] and not os.fstat(self._file.fileno()).st_nlink)
+
+    def verify_again(self) -> bool:
+        """Whether the data file holds what it held; reads it whole. Not for two threads at a time."""
+        try:
+            # A write in the same tick of the system's clock would leave the times as they are.
+            while 0 <= time.time_ns() - os.fstat(self._file.fileno()).st_ctime_ns < _TICK_NS:
+                time.sleep(_TICK_NS / 1e9)
+            state = _state_of(self._file.fileno())
+            self._file.seek(0)
+            if hashlib.file_digest(self._file, "sha256").hexdigest() != self.manifest.file.sha256:
+                return False
+            if _state_of(self._file.fileno()) != state:
+                return False
+        except (OSError, ValueError):
+            # It was closed meanwhile.
+            return False
+        self._state = state
+        return True
+
+    def fetched(
+        self, query: str, parameters: Sequence[Cell] = (), *, connection: sqlite3.Connection | None = None
+    ) -> list[tuple[Any, ...]]:
+        """All rows of a query, by the connection of the export or a spare one.
+
+        Raises:
+            ArtifactError: they cannot be read, as text that is not UTF-8, or the file was touched before they were.
+        """
+        try:
+            rows = (connection or self.connection).execute(query, parameters).fetchall()
+        except sqlite3.ProgrammingError:
+            raise
+        except (sqlite3.Error, UnicodeError) as error:
+            raise ArtifactError(
+                source=f"Export {self.manifest.export_id}",
+                culprit=f"its rows cannot be read ({type(error).__name__}).",
+                remedy="Write another export.",
+            ) from error
+        if not self.untouched:
+            raise ArtifactError(
+                source=f"Export {self.manifest.export_id}",
+                culprit="its file was touched after it was verified.",
+                remedy="Wait until it is verified again.",
+            )
+        return rows
 
     def close(self) -> None:
         """Close the connections and the file."""
@@ -409,8 +467,9 @@ def _open_verified(
                 opened.callback(connection.close)
                 # The file is opened by the first query.
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            _compare_counts(path, connections[0], manifest)
-        except (OSError, sqlite3.Error) as error:
+            _compare(path, connections[0], manifest)
+        except (OSError, sqlite3.Error, UnicodeError) as error:
+            # What SQLite says of a damaged file may quote it.
             raise _damaged(path, f"{_DATA} cannot be opened ({type(error).__name__})") from error
         if (
             _state_of(file.fileno()) != state
@@ -445,24 +504,36 @@ def _read_manifest(path: Path, trusted: Trusted | None = None) -> tuple[ExportMa
     try:
         text = (path / _MANIFEST).read_bytes()
         signed_by = None if trusted is None else check_manifest(text, path, trusted)
-        return ExportManifest.from_json(text), signed_by
+        manifest = ExportManifest.from_json(text)
     except FileNotFoundError:
         raise _damaged(path, f"it has no {_MANIFEST}") from None
     except (OSError, ValueError) as error:
         raise _damaged(path, f"{_MANIFEST} cannot be read ({type(error).__name__})") from error
+    for name, record in manifest.tables.items():
+        check_names(name, list(record.columns), record.key)
+        check_served(name, list(record.columns), record.key, record.served)
+        check_asked(name, record.columns, record.key, record.served)
+    return manifest, signed_by
 
 
-def _compare_counts(path: Path, connection: sqlite3.Connection, manifest: ExportManifest) -> None:
-    try:
-        present = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        if present != set(manifest.tables):
-            raise _damaged(path, f"it holds tables {sorted(present)}, the manifest says {sorted(manifest.tables)}")
-        for name, record in manifest.tables.items():
-            (rows,) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()  # noqa: S608  an identifier
-            if rows != record.rows:
-                raise _damaged(path, f"table {name} has {rows} rows, the manifest says {record.rows}")
-    except sqlite3.Error as error:
-        raise _damaged(path, f"{_DATA} cannot be queried ({type(error).__name__})") from error
+def _compare(path: Path, connection: sqlite3.Connection, manifest: ExportManifest) -> None:
+    """Refuse a file whose tables, indexes and values are not those that the manifest stands for."""
+    made = dict(connection.execute("SELECT name, sql FROM sqlite_schema").fetchall())
+    present, tables = {name for name in made if is_identifier(name)}, set(manifest.tables)
+    if present != tables:
+        raise _damaged(path, f"it holds tables {sorted(present)}, the manifest says {sorted(tables)}")
+    expected: dict[str, str] = {}
+    for name, record in manifest.tables.items():
+        expected |= statements(name, record.columns, record.key, record.served)
+        (rows,) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()  # noqa: S608  an identifier
+        if rows != record.rows:
+            raise _damaged(path, f"table {name} has {rows} rows, the manifest says {record.rows}")
+    if other := sorted(name for name in made.keys() | expected.keys() if made.get(name) != expected.get(name)):
+        raise _damaged(path, f"{other[0]} is not made as the manifest says")
+    for name, record in manifest.tables.items():
+        if (found := connection.execute(unfit(name, record.columns)).fetchone()) is not None:
+            [column] = found
+            raise _damaged(path, f"column {column} of table {name} holds what is no {record.columns[column]}")
 
 
 def _retire(folder: Path, current: str, keep: int) -> None:

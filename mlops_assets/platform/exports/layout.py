@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 MOST_LIMITS: Final = 4
 """Columns that may limit a table's rows: each choice of them has an index."""
 _TYPES: Final = {Kind.INTEGER: "INTEGER", Kind.BOOLEAN: "INTEGER", Kind.NUMBER: "REAL", Kind.BYTES: "BLOB"}
-_DAY: Final = "date({0}, '+0 days') IS {0} AND {0} >= '0001'"
-# SQLite's own seconds have three digits: the fraction is looked at as text.
+_MOST: Final = "1.7976931348623157e308"
 _SECONDS: Final = (
-    "strftime('%Y-%m-%dT%H:%M:%S', substr({0}, 1, 19), '+0 days') IS substr({0}, 1, 19) AND {0} >= '0001'"
+    "{0} >= '0001' AND strftime('%Y-%m-%dT%H:%M:%S', substr({0}, 1, 19), '+0 days') IS substr({0}, 1, 19)"
+    # SQLite's own seconds have three digits: the fraction is looked at as text.
     " AND substr({0}, 20) GLOB '.[0-9][0-9][0-9][0-9][0-9][0-9]"
 )
-_CHECKS: Final = {
+_VALUES: Final = {
     Kind.BOOLEAN: "{0} IN (0, 1)",
-    # Whoever reads "now" or a Julian day is told something else at another time.
-    Kind.DATE: "{0} GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]' AND " + _DAY,
+    Kind.NUMBER: f"{{0}} BETWEEN -{_MOST} AND {_MOST}",
+    # What is added makes SQLite reckon: without it any month has 31 days.
+    Kind.DATE: "{0} >= '0001' AND date({0}, '+0 days') IS {0}",
     Kind.LOCAL_TIME: _SECONDS + "'",
     Kind.INSTANT: _SECONDS + "+00:00'",
 }
+"""What values are beyond their type in SQLite."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Index:
 
 def statements(name: str, columns: Mapping[str, Kind], key: Sequence[str], served: ServedAs | None) -> dict[str, str]:
     """The statements that make the table and its indexes, by their names, the table's first."""
-    parts = [_column(column, kind) for column, kind in columns.items()]
+    parts = [f'"{column}" {_type(kind)}' for column, kind in columns.items()]
     if key:
         parts.append(f"PRIMARY KEY ({_listed(key)})")
     made = {name: f'CREATE TABLE "{name}" ({", ".join(parts)}) STRICT{", WITHOUT ROWID" if key else ""}'}
@@ -84,6 +86,23 @@ def primary(name: str, key: Sequence[str]) -> list[Index]:
     ]
 
 
+def unfit(name: str, columns: Mapping[str, Kind]) -> str:
+    """The query that finds a row with a value that is not of its column's kind, and gives the column's name."""
+    unfit = {}
+    for column, kind in columns.items():
+        quoted = f'"{column}"'
+        fits = [f"typeof({quoted}) = '{_type(kind).lower()}'"]
+        if kind in _VALUES:
+            fits.append(_VALUES[kind].format(quoted))
+        unfit[column] = f"{quoted} IS NOT NULL AND ({' AND '.join(fits)}) IS NOT TRUE"
+    told = " ".join(f"WHEN {condition} THEN '{column}'" for column, condition in unfit.items())
+    return f'SELECT CASE {told} END FROM "{name}" WHERE {" OR ".join(unfit.values())} LIMIT 1'  # noqa: S608  identifiers
+
+
+def _type(kind: Kind) -> str:
+    return _TYPES.get(kind, "TEXT")
+
+
 def _asked_by(key: Sequence[str], served: ServedAs) -> Iterator[tuple[str, ...]]:
     if served.latest is not None:
         yield tuple(column for column in key if column != served.latest)
@@ -96,12 +115,6 @@ def _asked_by(key: Sequence[str], served: ServedAs) -> Iterator[tuple[str, ...]]
     for limit, column in itertools.product(served.limit_by, served.filters):
         if limit != column:
             yield (limit, column)
-
-
-def _column(name: str, kind: Kind) -> str:
-    column = f'"{name}"'
-    check = f" CHECK ({column} IS NULL OR {_CHECKS[kind].format(column)})" if kind in _CHECKS else ""
-    return f"{column} {_TYPES.get(kind, 'TEXT')}{check}"
 
 
 def _listed(columns: Sequence[str]) -> str:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping  # noqa: TC003  msgspec reads annotations at run time
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Annotated, Any, Final, Self
+
+import msgspec
 
 from mlops_assets.platform.errors import ArtifactError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Version of the layout of an export and of the rule that makes its id."""
 _ID_DIGITS: Final = 32
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class FileRecord:
     """The data file: its SHA-256 in hexadecimal and its size in bytes."""
 
     sha256: str
-    size: int
+    size: _Count
 
 
 class Kind(StrEnum):
@@ -76,24 +79,6 @@ class ServedAs:
     description: str = ""
     descriptions: Mapping[str, str] = field(default_factory=dict)
 
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Read it from a manifest.
-
-        Raises:
-            ValueError: there is no such mode.
-            KeyError: the scope is missing.
-        """
-        return cls(
-            mode=Mode(fields["mode"]),
-            scope=str(fields["scope"]),
-            limit_by=tuple(fields["limit_by"]),
-            filters=tuple(fields["filters"]),
-            latest=fields["latest"],
-            description=str(fields["description"]),
-            descriptions=dict(fields["descriptions"]),
-        )
-
 
 class OutcomeKind(StrEnum):
     """What is reported of a scored row, once it is known."""
@@ -119,20 +104,9 @@ class Split:
         outcome: what is reported of each scored row once it is known; ``None`` where answers are not logged.
     """
 
-    weights: Mapping[str, float] = field(default_factory=lambda: {LATEST: 1.0})
+    weights: Mapping[str, _Share] = field(default_factory=lambda: {LATEST: 1.0})
     shadow: tuple[str, ...] = ()
     outcome: OutcomeKind | None = None
-
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """Read it from a manifest.
-
-        Raises:
-            KeyError: a member is missing.
-        """
-        weights = {str(version): float(weight) for version, weight in fields["weights"].items()}
-        outcome = None if fields["outcome"] is None else OutcomeKind(fields["outcome"])
-        return cls(weights=weights, shadow=tuple(fields["shadow"]), outcome=outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +122,7 @@ class TableRecord:
         split: of a table of models, which versions answer.
     """
 
-    rows: int
+    rows: _Count
     columns: Mapping[str, Kind]
     key: tuple[str, ...]
     digest: str
@@ -172,7 +146,7 @@ class ExportManifest:
     created: str
     file: FileRecord
     tables: Mapping[str, TableRecord]
-    provenance: Mapping[str, object]
+    provenance: Mapping[str, Any]
 
     def to_json(self) -> bytes:
         """The manifest as a JSON document."""
@@ -185,29 +159,19 @@ class ExportManifest:
         Raises:
             ValueError: the document is not a manifest of this format.
         """
-        try:
-            fields = json.loads(document)
-            if fields["format"] != FORMAT:
-                raise ValueError(f"format {fields['format']}, not {FORMAT}")
-            return cls(
-                export_id=str(fields["export_id"]),
-                created=str(fields["created"]),
-                file=FileRecord(sha256=str(fields["file"]["sha256"]), size=int(fields["file"]["size"])),
-                tables={
-                    str(name): TableRecord(
-                        rows=int(table["rows"]),
-                        columns={str(column): Kind(kind) for column, kind in table["columns"].items()},
-                        key=tuple(table["key"]),
-                        digest=str(table["digest"]),
-                        served=None if table["served"] is None else ServedAs.from_fields(table["served"]),
-                        split=None if table["split"] is None else Split.from_fields(table["split"]),
-                    )
-                    for name, table in fields["tables"].items()
-                },
-                provenance=dict(fields["provenance"]),
-            )
-        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"not a manifest: {type(error).__name__}") from error
+        # Another format is told as such, whatever else it holds.
+        _WRITTEN.decode(document)
+        manifest = msgspec.json.decode(document, type=cls)
+        if datetime.fromisoformat(manifest.created).tzinfo is None:
+            raise ValueError("its time has no zone")
+        return manifest
+
+
+class _Written(msgspec.Struct):
+    format: Annotated[int, msgspec.Meta(ge=FORMAT, le=FORMAT)]
+
+
+_WRITTEN: Final = msgspec.json.Decoder(_Written)
 
 
 def export_id_of(tables: Mapping[str, TableRecord], provenance: Mapping[str, object]) -> str:

@@ -20,7 +20,7 @@ from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -57,7 +57,18 @@ def check_table(name: str, table: Rows, key: Sequence[str]) -> None:
     """
     if not key and not _is_whole(table):
         raise _refused(name, "it comes in batches and has no key by which they could be sorted", "Name its key.")
-    columns = table.schema.names
+    check_names(name, table.schema.names, key)
+    for field in table.schema:
+        if _kind(str(field.type)) is None:
+            raise _refused(name, f"column {field.name} has type {field.type}, which SQLite lacks", "Cast it.")
+
+
+def check_names(name: str, columns: Sequence[str], key: Sequence[str]) -> None:
+    """Refuse names that SQLite would not take as they are, and a key of other columns.
+
+    Raises:
+        ArtifactError: a name is no lower-case identifier or is repeated, or the key names a column that is missing.
+    """
     for identifier in (name, *columns):
         if not is_identifier(identifier):
             raise _refused(name, f"the name {identifier!r} is no lower-case identifier", "Rename it.")
@@ -67,9 +78,8 @@ def check_table(name: str, table: Rows, key: Sequence[str]) -> None:
         raise _refused(name, "it has no columns, or two of one name", "Give each column a name of its own.")
     if missing := [column for column in key if column not in columns]:
         raise _refused(name, f"its key names missing columns {missing}", "Correct the key.")
-    for field in table.schema:
-        if _kind(str(field.type)) is None:
-            raise _refused(name, f"column {field.name} has type {field.type}, which SQLite lacks", "Cast it.")
+    if len(set(key)) != len(key):
+        raise _refused(name, "its key names a column twice", "Name each once.")
 
 
 def check_served(name: str, columns: Sequence[str], key: Sequence[str], served: ServedAs | None) -> None:
@@ -98,6 +108,17 @@ def check_served(name: str, columns: Sequence[str], key: Sequence[str], served: 
         raise _refused(name, f"its scope is {served.scope!r}", f"Give a scope such as {name}:read.")
 
 
+def check_asked(name: str, columns: Mapping[str, Kind], key: Sequence[str], served: ServedAs | None) -> None:
+    """Refuse a table whose rows would be asked for by bytes.
+
+    Raises:
+        ArtifactError: they would.
+    """
+    asked = set() if served is None else {*key, *served.filters, *served.limit_by}
+    if unfit := sorted(column for column in asked if columns[column] is Kind.BYTES):
+        raise _refused(name, f"rows cannot be asked for by bytes, as {unfit[0]} holds them", "Cast them to text.")
+
+
 def fill_table(
     connection: sqlite3.Connection, name: str, table: Rows, key: Sequence[str], served: ServedAs | None = None
 ) -> TableRecord:
@@ -111,9 +132,7 @@ def fill_table(
             value of ``served.latest`` is the word for the greatest, or batches do not come sorted.
     """
     columns = {field.name: Kind(_kind(str(field.type)) or "") for field in table.schema}
-    asked = set() if served is None else {*key, *served.filters, *served.limit_by}
-    if unfit := sorted(column for column in asked if columns[column] is Kind.BYTES):
-        raise _refused(name, f"rows cannot be asked for by bytes, as {unfit[0]} holds them", "Cast them to text.")
+    check_asked(name, columns, key, served)
     create, *indexes = statements(name, columns, key, served).values()
     connection.execute(create)
     marks = ", ".join("?" for _ in columns)

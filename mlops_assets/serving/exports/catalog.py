@@ -98,13 +98,14 @@ class Catalog:
         """
         return self._follower(name).served
 
-    def table(self, name: str) -> ServedTable:
-        """A table as the export in use has it.
+    async def table(self, name: str) -> ServedTable:
+        """A table as the export in use has it, verified again where its file was touched.
 
         Raises:
             NotFoundException: there is none of that name.
             ServiceUnavailableException: there is, and no export of it is in use; or none of any name is.
         """
+        await self._follower(name).settle()
         found = self.export(name).table
         if found is None:
             raise _no_table()
@@ -118,7 +119,7 @@ class Catalog:
             ServiceUnavailableException: no export of it is in use, or the past one does not verify.
             HTTPException: 410, there was one, and it is not kept any more; 422, there is no such time.
         """
-        current = self.table(name)
+        current = await self.table(name)
         if as_of is None or as_of == current.export_id:
             return current
         past = self.past(name)

@@ -66,6 +66,7 @@ class ExportFollower:
         self._judged: tuple[int, ...] | None = None
         self._judged_by: Trusted | None = None
         self._retry_at = 0.0
+        self._settling: asyncio.Task[None] | None = None
 
     @property
     def served(self) -> ServedExport:
@@ -73,9 +74,9 @@ class ExportFollower:
 
         Raises:
             ServiceUnavailableException: no export has been taken over yet, a key that vouched for it was withdrawn, or
-                its file was altered after it was verified.
+                its file was found altered after it was verified.
         """
-        self._give_up_what_changed()
+        self._follow_trust()
         if self._served is None:
             raise ServiceUnavailableException(detail="No export is loaded yet.", headers={"Retry-After": "5"})
         return self._served
@@ -83,12 +84,28 @@ class ExportFollower:
     @property
     def ready(self) -> bool:
         """Whether there is an export to answer from."""
-        self._give_up_what_changed()
+        self._follow_trust()
         return self._served is not None
 
-    def _give_up_what_changed(self) -> None:
-        self._follow_trust()
-        self._demand_unaltered()
+    async def settle(self) -> None:
+        """Verify the export in use again if its file was touched, and give it up if it is not what it was.
+
+        Whoever asks for rows waits for that: a link to the file or other permissions look as a write does.
+        """
+        if self._served is None or self._served.export.untouched:
+            return
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._settle(self._served))
+        await asyncio.shield(self._settling)
+
+    async def _settle(self, served: ServedExport) -> None:
+        try:
+            intact = await asyncio.to_thread(served.export.verify_again)
+        finally:
+            self._settling = None
+        if not intact and self._served is served:
+            self._judged = None
+            self._give_up("altered")
 
     async def refresh(self) -> None:
         """Look at the pointer and the trusted keys, and take over the export if one of them changed and it is whole.
@@ -96,7 +113,8 @@ class ExportFollower:
         An export that is damaged, does not fit or is not believed is refused and logged, and so is one with anything in
         it that nobody expected; the one in use stays, unless a key that vouched for it was withdrawn.
         """
-        self._give_up_what_changed()
+        self._follow_trust()
+        await self.settle()
         pointer = self._pointer()
         # New keys may let in what was refused; what is in use was judged by them already.
         same_keys = self._believed is self._judged_by or (self._served is not None and self.refusal is None)
@@ -148,12 +166,6 @@ class ExportFollower:
         if self._served is None or self._served.believed_by(trusted or {}):
             return
         self._give_up("key")
-
-    def _demand_unaltered(self) -> None:
-        """Give the export up once its file was written to: what was verified is not there any more."""
-        if self._served is not None and not self._served.export.unaltered:
-            self._judged = None
-            self._give_up("altered")
 
     def _give_up(self, reason: str) -> None:
         if self._served is not None:

@@ -78,7 +78,7 @@ class LoadedModels:
                 remedy="Write an export that fits.",
             )
         self._split = record.split or self._split
-        rows = export.connection.execute(_ROWS).fetchall()
+        rows = export.fetched(_ROWS)
         models: dict[str, dict[str, LoadedModel]] = {}
         for trained_for, model in _loaded([dict(zip(_COLUMNS, row, strict=True)) for row in rows], trusted):
             self.key_ids.add(model.record.key_id)

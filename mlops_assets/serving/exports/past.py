@@ -75,7 +75,7 @@ class PastExports:
         while True:
             self._follow_trust(export_id)
             table = self._open.get(export_id)
-            if table is not None and table.export.unaltered:
+            if table is not None and table.export.untouched:
                 break
             self._forget(export_id)
             await self._verify(export_id)

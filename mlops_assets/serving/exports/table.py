@@ -10,7 +10,6 @@ import base64
 import binascii
 import itertools
 import math
-import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mlops_assets.platform.exports.manifest import Kind
 from mlops_assets.serving.exports.values import Cell, from_json
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mlops_assets.platform.exports.export import Export
@@ -118,9 +118,7 @@ class ServedTable:
         self._closed = False
         self.newest: Cell = None
         if (latest := self.served.latest) is not None:
-            (self.newest,) = export.connection.execute(
-                f"SELECT max({_quoted(latest)}) FROM {_quoted(name)}"  # noqa: S608  identifiers
-            ).fetchone()
+            [(self.newest,)] = export.fetched(f"SELECT max({_quoted(latest)}) FROM {_quoted(name)}")  # noqa: S608  identifiers
 
     @property
     def export_id(self) -> str:
@@ -129,15 +127,15 @@ class ServedTable:
 
     def one(self, key: Sequence[Cell]) -> Row | None:
         """The row with those values of the key's columns; ``None`` where there is none."""
-        found = self.export.connection.execute(self._by_key, tuple(key)).fetchone()
-        return None if found is None else self._as_row(found)
+        found = self.export.fetched(self._by_key, tuple(key))
+        return self._as_row(found[0]) if found else None
 
     def latest(self, rest: Mapping[str, Cell]) -> Row | None:
         """The row with the greatest value of the column of ``served.latest`` among those with the rest of the key."""
         order = f" ORDER BY {_quoted(str(self.served.latest))} DESC LIMIT 1"
         where = f" WHERE {_equal(rest)}" if rest else ""
-        found = self.export.connection.execute(f"{self._select}{where}{order}", tuple(rest.values())).fetchone()
-        return None if found is None else self._as_row(found)
+        found = self.export.fetched(f"{self._select}{where}{order}", tuple(rest.values()))
+        return self._as_row(found[0]) if found else None
 
     async def page(self, question: Question) -> tuple[list[Row], str | None]:
         """The rows after the cursor, sorted by key, and the cursor of the next page if there is one.
@@ -147,6 +145,7 @@ class ServedTable:
         Raises:
             CursorError: the cursor is not one that a page gave out.
             TooSlowError: it takes too long.
+            ArtifactError: the export cannot be read.
         """
         parts = self._parts(question)
         if len(parts) <= _QUICK_PARTS and all(part.quick for part in parts):
@@ -246,7 +245,9 @@ class ServedTable:
         return max(fitting, key=lambda index: len(index.given), default=None)
 
     def _asked(self, connection: sqlite3.Connection, parts: Sequence[_Part], limit: int) -> list[tuple[Cell, ...]]:
-        found = [connection.execute(part.query, [*part.parameters, limit + 1]).fetchall() for part in parts]
+        found = [
+            self.export.fetched(part.query, [*part.parameters, limit + 1], connection=connection) for part in parts
+        ]
         if len(found) == 1:
             return found[0]
         places = [list(self.columns).index(column) for column in self.key]
@@ -258,7 +259,7 @@ class ServedTable:
         connection.set_progress_handler(lambda: time.monotonic() > ends, _STEPS)
         try:
             return self._asked(connection, parts, limit)
-        except sqlite3.OperationalError as error:
+        except ArtifactError as error:
             if time.monotonic() > ends:
                 raise TooSlowError from error
             raise

@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import ResponseSpec
 from litestar.params import ParameterKwarg
 
+from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.security.token_keys import KeyFileError
 from mlops_assets.serving.http.audit import decision_of
 
@@ -97,7 +98,12 @@ def error_body(path: str, problem: Problem) -> tuple[bytes, str]:
 
 def exception_handlers() -> ExceptionHandlersMap:
     """The application's handlers: every exception has an answer here."""
-    return {HTTPException: _http_problem, KeyFileError: _no_keys, Exception: _unexpected}
+    return {
+        HTTPException: _http_problem,
+        KeyFileError: _no_keys,
+        ArtifactError: _no_rows,
+        Exception: _unexpected,
+    }
 
 
 def unfit(name: str, message: str) -> HTTPException:
@@ -136,6 +142,12 @@ def _no_keys(request: Request[Any, Any, Any], error: KeyFileError) -> Response[b
     decision.reason = "no_keys"
     _LOGGER.error("tokens cannot be verified", extra={"fields": {"error": str(error)}})
     return _answer(request, HTTPStatus.SERVICE_UNAVAILABLE, "Tokens cannot be verified at the moment.", headers=_RETRY)
+
+
+def _no_rows(request: Request[Any, Any, Any], error: ArtifactError) -> Response[bytes]:
+    fields = {"request_id": decision_of(request.scope).request_id, "error": str(error)}
+    _LOGGER.error("export cannot be read", extra={"fields": fields})
+    return _answer(request, HTTPStatus.SERVICE_UNAVAILABLE, "The rows cannot be read at the moment.", headers=_RETRY)
 
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -126,7 +126,7 @@ async def served_tables(request: ServiceRequest) -> Response[TableList]:
 )
 async def list_rows(request: ServiceRequest, table: TableName) -> Response[Page]:
     """One page of the rows that the principal may see."""
-    declared = _demanded(request, table).served
+    declared = (await _demanded(request, table)).served
     given = demand_known(request, {*declared.filters, "limit", "cursor", "as_of"})
     found = await catalog_of(request).table_as_of(table, _as_of(given))
     _demand_way(request, table, declared, found.served, Mode.LIST)
@@ -162,7 +162,7 @@ async def list_rows(request: ServiceRequest, table: TableName) -> Response[Page]
 )
 async def one_row(request: ServiceRequest, table: TableName) -> Response[OneRow]:
     """The row of a key."""
-    declared = _demanded(request, table).served
+    declared = (await _demanded(request, table)).served
     given = demand_known(request, {"as_of", *([declared.latest] if declared.latest else ())})
     found = await catalog_of(request).table_as_of(table, _as_of(given))
     _demand_way(request, table, declared, found.served, Mode.LIST)
@@ -201,7 +201,7 @@ async def one_row(request: ServiceRequest, table: TableName) -> Response[OneRow]
 async def look_up(request: ServiceRequest, table: TableName) -> Response[FoundRows]:
     """Rows by their keys."""
     body = await read_json_text(request)
-    found = _demanded(request, table)
+    found = await _demanded(request, table)
     keys = [_key(found, number, key) for number, key in enumerate(decoded(body, Lookup).keys)]
     limits = _limits(request, found.served, found)
     for key in keys:
@@ -214,9 +214,9 @@ async def look_up(request: ServiceRequest, table: TableName) -> Response[FoundRo
 TABLE_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (served_tables, list_rows, one_row, look_up)
 
 
-def _demanded(request: ServiceRequest, name: str) -> "ServedTable":
+async def _demanded(request: ServiceRequest, name: str) -> "ServedTable":
     """The table as the export in use has it, for a principal with its scope."""
-    found = catalog_of(request).table(name)
+    found = await catalog_of(request).table(name)
     decision_of(request.scope).table = name
     demand_scope(request, found.served.scope)
     return found

@@ -20,7 +20,12 @@ from mlops_assets.platform.lake.tables import published_table
 from mlops_assets.platform.security.model_keys import trusted_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from mlops_assets.platform.contracts.contract import Contract
+    from mlops_assets.platform.lake.ledger import Entry
+    from mlops_assets.platform.lake.session import LakeSession
 
 MONTHS = dg.StaticPartitionsDefinition(["2024-01", "2024-02", "2024-03"])
 LAKE = ma.Lake("curated")
@@ -123,7 +128,7 @@ def test_several_tables_are_served_as_one_and_the_newest_alone_where_that_is_ask
 class Otherwise(Readings):
     """The same, with plants by number."""
 
-    plant: dt.Int64  # type: ignore[assignment]  # the point
+    plant: dt.Int64
 
 
 def test_tables_whose_columns_are_of_different_types_are_refused_by_name() -> None:
@@ -143,9 +148,9 @@ def test_stored_rows_of_another_type_than_the_contracts_are_refused_by_name(monk
     def others(partition: ma.Partition) -> ir.Table:
         return ibis.memtable([{"month": partition.key, "machine": 77, "plant": "brno", "heat": 1.0}])
 
-    def stored(*args: object, **options: Any) -> ir.Table:
-        found = published_table(*args, **options)  # type: ignore[arg-type]  # passed on
-        return found.mutate(heat=found.heat.cast("string")) if "others" in str(args[1]) else found
+    def stored(session: LakeSession, contract: Contract, entries: Mapping[str | None, Entry], version: int) -> ir.Table:
+        found = published_table(session, contract, entries, version=version)
+        return found.mutate(heat=found.heat.cast("string")) if contract.table == "others" else found
 
     monkeypatch.setattr(exported, "published_table", stored)
     served = ma.Served(table=["raw/readings", "raw/others"], name="all")

@@ -351,7 +351,7 @@ def test_a_file_that_was_written_to_is_told_from_one_that_was_deleted(tmp_path: 
     with open_export(tmp_path) as deleted:
         write_export(tmp_path, {"rows": pa.table({"a": [2]})}, {}, keep=1)
         assert not (tmp_path / first.export_id).exists()
-        assert deleted.unaltered
+        assert deleted.untouched
         assert deleted.connection.execute("SELECT a FROM rows").fetchone() == (1,)
     with open_export(tmp_path) as written:
         data = tmp_path / written.manifest.export_id / "data.sqlite"
@@ -360,4 +360,4 @@ def test_a_file_that_was_written_to_is_told_from_one_that_was_deleted(tmp_path: 
             file.write(file.read(1))
         # Whoever sets the time of the content back leaves the time of the file's state.
         os.utime(data, ns=(times.st_atime_ns, times.st_mtime_ns))
-        assert not written.unaltered
+        assert not written.untouched
