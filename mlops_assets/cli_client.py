@@ -22,7 +22,7 @@ import typer
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 app = typer.Typer()
 
@@ -147,6 +147,32 @@ def _for_generator(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+def _demand_distinct(document: Mapping[str, Any], source: str) -> None:
+    """Refuse names that are one in generated code, where capitals, digits and underscores part words.
+
+    The generator would leave one of them out, or let it hide the other.
+    """
+    from openapi_python_client.strings import pascal_case, snake_case  # noqa: PLC0415
+
+    schemas = document.get("components", {}).get("schemas", {})
+    named: list[tuple[Callable[[str], str], str, Iterable[str]]] = [
+        (pascal_case, "types", schemas),
+        (snake_case, "operations", [str(each.get("operationId")) for each in _operations(document)]),
+    ]
+    for schema, told in schemas.items():
+        named.append((snake_case, f"columns of {schema}", told.get("properties", ())))
+    for called, what, names in named:
+        alike: dict[str, str] = {}
+        for name in names:
+            other = alike.setdefault(called(name), name)
+            if other != name:
+                raise PlatformError(
+                    source=source,
+                    culprit=f"{other} and {name}, {what}, would both be called {called(name)}.",
+                    remedy="Serve one of them by another name: ma.Served(..., name=...), or rename the column.",
+                )
+
+
 def _write(document: Mapping[str, Any], folder: Path, source: str) -> None:
     """Generate the package beside its place, and put it there whole."""
     if folder.exists() and not _is_generated(folder):
@@ -175,6 +201,7 @@ def _generate(document: Mapping[str, Any], made: Path, source: str) -> None:
     from openapi_python_client.config import Config, ConfigFile, MetaType  # noqa: PLC0415
 
     strings.RESERVED_WORDS.update(_TAKEN)
+    _demand_distinct(document, source)
     given = made.with_name("openapi.json")
     given.write_text(json.dumps(document), encoding="utf-8")
     config = Config.from_sources(

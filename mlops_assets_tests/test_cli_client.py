@@ -118,6 +118,32 @@ def test_what_the_generator_cannot_make_is_told_and_nothing_is_left(tmp_path: Pa
     assert {path.name for path in tmp_path.iterdir()} == {"document.json"}
 
 
+def of(*columns: str) -> dict[str, Any]:
+    return {"type": "object", "required": list(columns), "properties": {each: {"type": "string"} for each in columns}}
+
+
+@pytest.mark.parametrize(
+    ("schemas", "operations", "told"),
+    [
+        ({"x1_row": of("a"), "x_1_row": of("a")}, (), "x1_row and x_1_row, types, would both be called X1Row."),
+        ({}, ("list_a_b", "list_a__b"), "list_a_b and list_a__b, operations, would both be called list_a_b."),
+        ({"t_row": of("a_b", "a__b")}, (), "a_b and a__b, columns of t_row, would both be called a_b."),
+    ],
+)
+def test_names_that_would_be_one_in_the_client_are_refused_together(
+    tmp_path: Path, schemas: dict[str, Any], operations: tuple[str, ...], told: str
+) -> None:
+    document = described()
+    document["components"] = {"schemas": schemas}
+    document["paths"] |= {f"/{name}": {"get": {"operationId": name, "responses": {}}} for name in operations}
+    file = tmp_path / "document.json"
+    file.write_text(json.dumps(document))
+    error = refusal(tmp_path / "acme", "--document", file)
+    assert error.culprit == told
+    assert "name=" in error.remedy
+    assert not (tmp_path / "acme").exists()
+
+
 @pytest.mark.parametrize(
     "arguments", [(), ("--url", "https://a", "--document", "."), ("--url", "https://a", "--token-file", "nowhere")]
 )
