@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.identifiers import is_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -134,14 +135,21 @@ def _for_generator(document: dict[str, Any]) -> dict[str, Any]:
     """The document as the generator makes good types of it; what it says of the service does not change.
 
     Answers without a body (304) would make every answer's type ``Any``, an operation's own security would demand
-    another kind of client, and moments and booleans in addresses would be written as Python writes them.
+    another kind of client, and moments and booleans in addresses would be written as Python writes them. A choice of
+    few values of a column would become a type that knows no value which its contract gains later.
     """
+    for name, schema in document.get("components", {}).get("schemas", {}).items():
+        if is_identifier(name):
+            for column in schema.get("properties", {}).values():
+                column.pop("enum", None)
     for operation in _operations(document):
         operation.pop("security", None)
         answers = operation["responses"]
         operation["responses"] = {status: answer for status, answer in answers.items() if "content" in answer}
         for parameter in operation.get("parameters", ()):
             schema = parameter["schema"]
+            if "tables" in operation.get("tags", ()):
+                schema.pop("enum", None)
             if parameter["in"] == "path" and (schema.get("type") == "boolean" or schema.get("format") == "date-time"):
                 parameter["schema"] = {"type": "string"}
     return document

@@ -50,6 +50,7 @@ CUSTOMERS_SERVED = ServedAs(
     limit_by=("territory",),
     filters=("month", "customer", "territory", "active", "since", "seen", "note"),
     latest="month",
+    values={"note": tuple(f"note {number}" for number in range(1, 11))},
 )
 FEATURES = "person_features"
 FEATURES_SERVED = ServedAs(mode=Mode.LOOKUP, scope="features:read", limit_by=("state",))

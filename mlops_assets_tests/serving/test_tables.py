@@ -233,6 +233,13 @@ def test_a_filter_on_a_rare_value_reads_its_rows_alone(tmp_path: Path) -> None:
         (ServedAs(scope="everything"), KEY, "scope"),
         (ServedAs(scope="predictions:read", mode=Mode.LOOKUP, filters=("state",)), KEY, "look-up alone"),
         (ServedAs(scope="predictions:read"), (), "no key"),
+        (ServedAs(scope="predictions:read", values={"colour": ("red",)}), KEY, "colour"),
+        (ServedAs(scope="predictions:read", values={"state": ("NC",)}), KEY, "column state holds a value that its"),
+        (
+            ServedAs(scope="predictions:read", limit_by=("value", "lower", "upper", *KEY)),
+            KEY,
+            "7 columns limit its rows",
+        ),
     ],
 )
 def test_what_cannot_be_served_as_declared_is_not_exported(

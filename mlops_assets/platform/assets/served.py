@@ -6,11 +6,11 @@ Put here how a table is offered: its key, filters, limits and way of access. Kee
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mlops_assets.platform.assets.exported import Exported
 from mlops_assets.platform.assets.served_model import TABLE
-from mlops_assets.platform.contracts.rules import columns_of, key_columns
+from mlops_assets.platform.contracts.rules import columns_of, key_columns, listed_values
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.manifest import Mode, ServedAs
 from mlops_assets.platform.exports.tables import check_served
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
+
+_MOST_LISTED: Final = 200
+"""More values are no choice that anybody would make from a list."""
 
 
 class Served(Exported):
@@ -95,7 +98,21 @@ class Served(Exported):
                 for name, column in contract.schema.columns.items()
                 if name in exported and (text := str(column.description or column.title or ""))
             },
+            values=self._values(contract, exported),
         )
+
+    def _values(self, contract: Contract, exported: Sequence[str]) -> dict[str, tuple[str | int, ...]]:
+        """What columns may hold by the contract, as the document tells it.
+
+        Not of columns that limit principals, since a contract may list territories of which they are not to know; not
+        of several tables, whose contracts may list others.
+        """
+        told = set(exported) - set(self.limit_by) if len(self.tables) == 1 else set()
+        return {
+            column: values
+            for column, values in listed_values(contract).items()
+            if column in told and 0 < len(values) <= _MOST_LISTED and all(type(value) in {str, int} for value in values)
+        }
 
     def rows(self, parts: Sequence[ir.Table], contract: Contract) -> ir.Table:
         """The exported columns of all rows, or of those of the newest."""

@@ -174,6 +174,21 @@ def key_columns(contract: Contract) -> tuple[str, ...]:
     return (unique,) if isinstance(unique, str) else tuple(unique)
 
 
+def listed_values(contract: Contract) -> dict[str, tuple[Any, ...]]:
+    """For each column that a blocking rule (``isin``) holds to some values, these, sorted."""
+    listed: dict[str, set[Any]] = {}
+    for rule in row_rules(contract):
+        if rule.column is None or rule.warn or rule.check is None:
+            continue
+        function = rule.check._check_fn  # noqa: SLF001
+        if isinstance(function, Dispatcher) and function.__name__ == "isin":
+            values = set(rule.check._check_kwargs["allowed_values"])  # noqa: SLF001
+            listed[rule.column] = listed.get(rule.column, values) & values
+    return {
+        column: tuple(sorted(values, key=lambda value: (str(type(value)), value))) for column, values in listed.items()
+    }
+
+
 def may_be_infinite(kind: dt.DataType) -> bool:
     """Whether a column of that type can hold infinities or NaN, be it nested."""
     if kind.is_array():

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-    from mlops_assets.platform.exports.manifest import ServedAs, Split
-    from mlops_assets.platform.exports.tables import Cell, Rows
+    from mlops_assets.platform.exports.manifest import Cell, ServedAs, Split
+    from mlops_assets.platform.exports.tables import Rows
 
     Trusted = Mapping[str, Ed25519PublicKey]
 

@@ -21,6 +21,8 @@ from mlops_assets.platform.errors import ArtifactError
 FORMAT: Final = 4
 """Version of the layout of an export and of the rule that makes its id."""
 _ID_DIGITS: Final = 32
+Cell = str | int | float | bytes | None
+"""A value as SQLite holds it."""
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 
@@ -69,6 +71,7 @@ class ServedAs:
         latest: the column of the key whose greatest value is meant where none is named.
         description: what the table holds.
         descriptions: what columns hold, for those that say so.
+        values: for columns that hold one of few values by their contract, these; null may be among what they hold.
     """
 
     mode: Mode = Mode.LIST
@@ -78,6 +81,7 @@ class ServedAs:
     latest: str | None = None
     description: str = ""
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
 
 
 class OutcomeKind(StrEnum):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlops_assets.platform.exports.manifest import ServedAs
+    from mlops_assets.platform.exports.manifest import Cell, ServedAs
 
     Rows: TypeAlias = pa.Table | pa.RecordBatchReader
 
@@ -43,9 +43,6 @@ _KINDS: Final = {
     **dict.fromkeys(("binary", "large_binary"), Kind.BYTES),
 }
 _TIMESTAMP: Final = re.compile(r"timestamp\[(?:s|ms|us)(, tz=.+)?\]")
-
-Cell = str | int | float | bytes | None
-"""A value as SQLite holds it."""
 
 
 def check_table(name: str, table: Rows, key: Sequence[str]) -> None:
@@ -93,7 +90,7 @@ def check_served(name: str, columns: Sequence[str], key: Sequence[str], served: 
         return
     if not key:
         raise _refused(name, "it is served and has no key", "Name the columns that identify a row.")
-    named = {*served.limit_by, *served.filters, *({served.latest} if served.latest else ())}
+    named = {*served.limit_by, *served.filters, *served.values, *({served.latest} if served.latest else ())}
     if missing := sorted(named - set(columns)):
         raise _refused(name, f"it is served by columns {missing}, which it has not", f"It has {', '.join(columns)}.")
     if taken := sorted(PARAMETERS.intersection({*served.filters, *key})):
@@ -144,8 +141,9 @@ def fill_table(
     connection.executemany(f'INSERT INTO "{name}" VALUES ({marks})', digest.of(passed))  # noqa: S608  a checked identifier
     for index in indexes:
         connection.execute(index)
-    if served is not None and served.latest is not None:
+    if served is not None:
         _demand_told_apart(connection, name, served.latest)
+        _demand_listed(connection, name, served.values)
     return TableRecord(rows=digest.rows, columns=columns, key=tuple(key), digest=digest.text, served=served)
 
 
@@ -183,8 +181,22 @@ def _is_whole(table: Rows) -> bool:
     return hasattr(table, "num_rows")
 
 
-def _demand_told_apart(connection: sqlite3.Connection, name: str, column: str) -> None:
+def _demand_listed(connection: sqlite3.Connection, name: str, values: Mapping[str, Sequence[str | int]]) -> None:
+    """Refuse a row whose value is not among those that its column is said to hold."""
+    for column, listed in values.items():
+        among = f'"{column}" NOT IN ({", ".join("?" for _ in listed)})'
+        if connection.execute(f'SELECT 1 FROM "{name}" WHERE {among} LIMIT 1', tuple(listed)).fetchone() is not None:  # noqa: S608  checked identifiers
+            raise _refused(
+                name,
+                f"column {column} holds a value that its contract does not list",
+                "Publish its partitions by the contract of today, or let the contract list the value.",
+            )
+
+
+def _demand_told_apart(connection: sqlite3.Connection, name: str, column: str | None) -> None:
     """Refuse a row that nobody could ask for, as its value is the word for the newest."""
+    if column is None:
+        return
     query = f'SELECT 1 FROM "{name}" WHERE "{column}" = ? LIMIT 1'  # noqa: S608  checked identifiers
     if connection.execute(query, (LATEST,)).fetchone() is not None:
         raise _refused(

@@ -20,7 +20,7 @@ import msgspec
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.layout import indexes, primary
 from mlops_assets.platform.exports.manifest import Kind
-from mlops_assets.serving.exports.values import Cell, from_json
+from mlops_assets.serving.exports.values import from_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.exports.export import Export
     from mlops_assets.platform.exports.layout import Index
-    from mlops_assets.platform.exports.manifest import ServedAs
+    from mlops_assets.platform.exports.manifest import Cell, ServedAs
 
 SPARE: Final = 2
 """Connections for queries that may take long; as many run at a time."""

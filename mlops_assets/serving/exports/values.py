@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_assets.platform.exports.manifest import Kind
@@ -16,23 +16,23 @@ from mlops_assets.platform.exports.manifest import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Cell = str | int | float | bytes | None
-"""A value as SQLite holds it."""
+    from mlops_assets.platform.exports.manifest import Cell
 
 LONGEST: Final = 1000
 """Characters of a text that rows are asked for by."""
 _MOST: Final = 2**63
+_MOST_ASKED: Final = 1e300
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,29})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 _BOOLEANS: Final = {"true": 1, "false": 0}
-_DATE: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_TIME: Final = _DATE + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?"
-_ZONE: Final = r"(Z|[+-][0-9]{2}:[0-9]{2})"
-_FORMS: Final = {
-    Kind.DATE: re.compile(_DATE),
-    Kind.LOCAL_TIME: re.compile(_TIME),
-    Kind.INSTANT: re.compile(_TIME + _ZONE),
-}
+_YEAR: Final = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+_LEAP_YEAR: Final = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)"
+_DAY: Final = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])"
+_DATE: Final = f"({_YEAR}-({_DAY})|{_LEAP_YEAR}-02-29)"
+_TIME: Final = _DATE + r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
+INSTANT: Final = _TIME + "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+"""A time with its zone: what of RFC 3339 is taken, as no row holds leap seconds or parts of microseconds."""
+_FORMS: Final = {Kind.DATE: re.compile(_DATE), Kind.LOCAL_TIME: re.compile(_TIME), Kind.INSTANT: re.compile(INSTANT)}
 _TOLD: Final = {
     Kind.TEXT: "text",
     Kind.INTEGER: "a whole number",
@@ -54,6 +54,15 @@ SCHEMAS: Final[Mapping[Kind, Mapping[str, Any]]] = {
     Kind.BYTES: {"type": "string", "contentEncoding": "base64"},
 }
 """How answers hold each kind, as JSON Schema."""
+ASKED: Final[Mapping[Kind, Mapping[str, Any]]] = {
+    **SCHEMAS,
+    Kind.TEXT: {**SCHEMAS[Kind.TEXT], "maxLength": LONGEST},
+    Kind.INTEGER: {**SCHEMAS[Kind.INTEGER], "minimum": -_MOST, "maximum": _MOST - 1},
+    Kind.NUMBER: {**SCHEMAS[Kind.NUMBER], "minimum": -_MOST_ASKED, "maximum": _MOST_ASKED},
+    Kind.DATE: {**SCHEMAS[Kind.DATE], "pattern": f"^{_DATE}$"},
+    Kind.INSTANT: {**SCHEMAS[Kind.INSTANT], "pattern": f"^{INSTANT}$"},
+}
+"""What rows are asked for with by each kind, as JSON Schema: all of it is taken, and nothing else."""
 EXAMPLES: Final[Mapping[Kind, Any]] = {
     Kind.TEXT: "a",
     Kind.INTEGER: 1,
@@ -118,14 +127,15 @@ def from_json(kind: Kind, value: object) -> Cell:
 
 def _moment(kind: Kind, text: str) -> str:
     """The text in the one form in which exports hold dates and times."""
-    try:
-        if kind is Kind.DATE:
-            return date.fromisoformat(text).isoformat()
-        moment = datetime.fromisoformat(text)
-        if kind is Kind.INSTANT:
+    if kind is Kind.DATE:
+        return text
+    moment = datetime.fromisoformat(text)
+    if kind is Kind.INSTANT:
+        try:
             moment = moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueUnfitError(kind) from None
+        except OverflowError:
+            # In UTC it is before the year 1 or after 9999, where no row can be.
+            return text
     return moment.isoformat(timespec="microseconds")
 
 

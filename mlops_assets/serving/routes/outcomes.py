@@ -17,13 +17,14 @@ from litestar.types import ControllerRouterHandler
 
 from mlops_assets.platform.exports.manifest import OutcomeKind
 from mlops_assets.serving.exports.catalog import catalog_of
+from mlops_assets.serving.exports.values import INSTANT
 from mlops_assets.serving.http.answers import ServiceRequest
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_text
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
 from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
 from mlops_assets.serving.identity.scopes import ACCESS, Scope
 from mlops_assets.serving.inference_log import INFERENCE_LOG, LoggedOutcome
-from mlops_assets.serving.routes.parameters import MOMENT, ModelName
+from mlops_assets.serving.routes.parameters import ModelName
 
 if TYPE_CHECKING:
     from mlops_assets.serving.inference_log import InferenceLog
@@ -49,7 +50,7 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     observed: Annotated[
         str,
         msgspec.Meta(
-            pattern=f"^{MOMENT}$",
+            pattern=f"^{INSTANT}$",
             max_length=40,
             description="Since when that is known, with its zone; of two outcomes of a row the later one counts.",
         ),

@@ -9,7 +9,7 @@ import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_assets.platform.exports.manifest import LATEST, Kind, Mode
-from mlops_assets.serving.exports.values import EXAMPLES, LONGEST, SCHEMAS
+from mlops_assets.serving.exports.values import ASKED, EXAMPLES, SCHEMAS
 from mlops_assets.serving.routes.parameters import AS_OF, CURSOR
 from mlops_assets.serving.routes.tables import (
     DEFAULT_LIMIT,
@@ -30,8 +30,6 @@ LIST: Final = "/v1/tables/{table}"
 ONE: Final = "/v1/tables/{table}/{key}"
 LOOKUP: Final = "/v1/lookup/{table}"
 _JSON: Final = "application/json"
-_INT64: Final = {"minimum": -(2**63), "maximum": 2**63 - 1}
-_MOST: Final = 1e300
 
 
 def with_tables(document: Mapping[str, Any], tables: Iterable[ServedTable]) -> dict[str, Any]:
@@ -87,7 +85,7 @@ def _lookup_operation(general: Mapping[str, Any], table: ServedTable) -> dict[st
     text = f"{_said(table)} {general['description']}"
     answer = _reference(table, "found")
     made = _operation(general, f"look_up_{table.name}", f"Look up {table.name}", text, [], answer)
-    example = {"keys": [{column: EXAMPLES[table.columns[column]] for column in _addressed(table)}]}
+    example = {"keys": [{column: _example(table, column) for column in _addressed(table)}]}
     made["requestBody"]["content"] = {_JSON: {"schema": _reference(table, "lookup"), "example": example}}
     return made
 
@@ -145,9 +143,11 @@ def _lookup_schemas(table: ServedTable) -> dict[str, Any]:
 def _row_schema(table: ServedTable) -> dict[str, Any]:
     properties = {}
     for column, kind in table.columns.items():
-        schema: dict[str, Any] = dict(SCHEMAS[kind])
+        schema = {**SCHEMAS[kind], **_listed(table, column)}
         if column not in table.key:
             schema["type"] = [schema["type"], "null"]
+            if "enum" in schema:
+                schema["enum"] = [*schema["enum"], None]
         if description := table.served.descriptions.get(column):
             schema["description"] = description
         properties[column] = schema
@@ -166,22 +166,28 @@ def _addressed(table: ServedTable) -> list[str]:
 def _asked(table: ServedTable, column: str) -> dict[str, Any]:
     """What a column of rows is asked for with."""
     kind = table.columns[column]
-    schema: dict[str, Any] = dict(SCHEMAS[kind])
-    if kind is Kind.TEXT:
-        schema["maxLength"] = LONGEST
-    elif kind is Kind.INTEGER:
-        schema |= _INT64
-    elif kind is Kind.NUMBER:
-        schema |= {"minimum": -_MOST, "maximum": _MOST}
-    if column == table.served.latest and kind is not Kind.TEXT:
+    schema = {**ASKED[kind], **_listed(table, column)}
+    if column != table.served.latest:
+        return schema
+    if kind is not Kind.TEXT:
         return {"anyOf": [schema, {"const": LATEST}]}
-    return schema
+    return {**schema, "enum": [*schema["enum"], LATEST]} if "enum" in schema else schema
+
+
+def _example(table: ServedTable, column: str) -> object:
+    values = table.served.values.get(column)
+    return values[0] if values else EXAMPLES[table.columns[column]]
+
+
+def _listed(table: ServedTable, column: str) -> dict[str, Any]:
+    values = table.served.values.get(column)
+    return {} if values is None else {"enum": list(values)}
 
 
 def _parameter(table: ServedTable, column: str, *, place: str) -> dict[str, Any]:
     schema = _asked(table, column)
     text = table.served.descriptions.get(column, "")
-    example = EXAMPLES[table.columns[column]]
+    example = _example(table, column)
     if column == table.served.latest:
         text, example = f"{text} `{LATEST}` stands for the greatest there is.".strip(), LATEST
     if place == "path":

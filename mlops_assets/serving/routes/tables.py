@@ -16,10 +16,10 @@ from litestar.exceptions import NotFoundException, ServiceUnavailableException, 
 from litestar.params import PathParameter
 from litestar.types import ControllerRouterHandler
 
-from mlops_assets.platform.exports.manifest import LATEST, Mode
+from mlops_assets.platform.exports.manifest import LATEST, Cell, Mode
 from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.exports.table import CursorError, Question, TooSlowError
-from mlops_assets.serving.exports.values import Cell, ValueUnfitError, from_json, from_text
+from mlops_assets.serving.exports.values import ValueUnfitError, from_json, from_text
 from mlops_assets.serving.http.answers import NOT_MODIFIED, ServiceRequest, versioned
 from mlops_assets.serving.http.audit import decision_of
 from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_text
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT: Final = 100
 MOST_ROWS: Final = 500
 MOST_KEYS: Final = 100
+_NOT_LISTED: Final = "it is none of the values that the column may hold"
 _BEFORE_KEY: Final = 4
 """Parts of an address before those of the key."""
 _BY_TABLE: Final = {ACCESS: Access.BY_TABLE}
@@ -133,7 +134,7 @@ async def list_rows(request: ServiceRequest, table: TableName) -> Response[Page]
     texts = {column: text for column, text in given.items() if column in declared.filters}
     if unknown := sorted(set(texts) - set(found.columns)):
         raise _invalid(unknown[0], "that version of the table has no such column")
-    cells = _parsed(found, texts)
+    cells = _parsed(found, texts, declared)
     limits = _limits(request, declared, found)
     _demand_visible(request, limits, cells)
     question = Question(
@@ -174,11 +175,11 @@ async def one_row(request: ServiceRequest, table: TableName) -> Response[OneRow]
     if len(texts) != len(columns):
         raise NotFoundException(detail=f"The address of a row of {table} ends with its {', '.join(columns)}.")
     try:
-        cells = _parsed(found, dict(zip(columns, texts, strict=True)))
+        cells = _parsed(found, dict(zip(columns, texts, strict=True)), declared)
     except ValidationException:
         raise _no_row(table) from None
     if latest is not None and given.get(latest, LATEST) != LATEST:
-        cells |= _parsed(found, {latest: given[latest]})
+        cells |= _parsed(found, {latest: given[latest]}, declared)
     limits = _limits(request, declared, found)
     _demand_visible(request, limits, cells)
     row = _row(found, cells)
@@ -243,7 +244,7 @@ def _limit(text: str | None) -> int:
     return int(text)
 
 
-def _parsed(table: "ServedTable", given: Mapping[str, str]) -> dict[str, Cell]:
+def _parsed(table: "ServedTable", given: Mapping[str, str], declared: "ServedAs") -> dict[str, Cell]:
     """The values that texts stand for; ``latest`` stands for the greatest value of its column."""
     cells: dict[str, Cell] = {}
     for column, text in given.items():
@@ -254,6 +255,8 @@ def _parsed(table: "ServedTable", given: Mapping[str, str]) -> dict[str, Cell]:
             cells[column] = from_text(table.columns[column], text)
         except ValueUnfitError as error:
             raise _invalid(column, str(error)) from None
+        if cells[column] not in declared.values.get(column, (cells[column],)):
+            raise _invalid(column, _NOT_LISTED)
     return cells
 
 
@@ -270,6 +273,8 @@ def _key(table: "ServedTable", number: int, key: Mapping[str, str | float | bool
             cells[column] = from_json(table.columns[column], key[column])
         except ValueUnfitError as error:
             raise unfit(f"keys[{number}].{column}", str(error)) from None
+        if cells[column] not in table.served.values.get(column, (cells[column],)):
+            raise unfit(f"keys[{number}].{column}", _NOT_LISTED)
     return cells
 
 

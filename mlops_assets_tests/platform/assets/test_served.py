@@ -101,6 +101,27 @@ def test_a_served_table_becomes_a_signed_export_that_says_how_it_is_offered(home
     assert record.served.descriptions == {"heat": "Degrees."}
 
 
+def test_values_that_a_contract_lists_are_told_but_of_columns_that_limit(home: Path) -> None:
+    class Listed(Readings):
+        """Readings of two plants."""
+
+        plant: dt.String = pa.Field(isin=["lyon", "graz"])
+        machine: dt.Int64 = pa.Field(isin=range(10))
+        heat: dt.Float64 = pa.Field(isin=[number / 2 for number in range(10)])
+
+    @ma.asset(key="raw/listed", schema=Listed, lake=LAKE, partitions_def=MONTHS, metadata={"partition_expr": "month"})
+    def listed(partition: ma.Partition) -> ir.Table:
+        return ibis.memtable([{"month": partition.key, "machine": 1, "plant": "lyon", "heat": 0.5}])
+
+    served = [ma.Served(table="raw/listed"), ma.Served(table="raw/listed", name="limited", limit_by=["plant"])]
+    run(ma.build_defs([listed, *served], name="factory"), "raw/listed")
+    told = {name: each.tables[name].served for each in current_manifests(home / "exports") for name in each.tables}
+    assert told["listed"] is not None
+    assert told["limited"] is not None
+    assert told["listed"].values == {"machine": tuple(range(10)), "plant": ("graz", "lyon")}
+    assert told["limited"].values == {"machine": tuple(range(10))}
+
+
 def test_several_tables_are_served_as_one_and_the_newest_alone_where_that_is_asked_for(home: Path) -> None:
     class Other(Readings):
         """The same of another plant."""
