@@ -191,6 +191,10 @@ def edge_config(
         Path | None,
         typer.Option(help="Where nginx keeps its process id and bodies; edge in the home folder if not set."),
     ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option(help="Whose its processes are where root starts it, such as www-data; see docs/service.md."),
+    ] = None,
 ) -> None:
     """Print the configuration of the nginx that speaks to strangers in front of the service, made from the settings.
 
@@ -203,7 +207,7 @@ def edge_config(
     if folder is None:
         folder = settings.home / "edge"
         folder.mkdir(parents=True, exist_ok=True)
-    typer.echo(edge_configuration(settings.service, folder=folder), nl=False)
+    typer.echo(edge_configuration(settings.service, folder=folder, user=user), nl=False)
 
 
 def _with_loopback_certificate(settings: Settings) -> Settings:

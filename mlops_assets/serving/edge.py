@@ -25,13 +25,15 @@ class _Configuration(Template):
     delimiter = "@"
 
 
-def edge_configuration(service: ServiceSettings, *, folder: Path) -> str:
+def edge_configuration(service: ServiceSettings, *, folder: Path, user: str | None = None) -> str:
     """What nginx is started with: ``nginx -e stderr -c FILE``.
 
     Args:
         service: where the edge listens, its files, the service's socket, and the limits.
         folder: where nginx keeps its process id and bodies of requests, which must exist; the system's folder for
             temporary files will do where nobody else uses it.
+        user: whom the processes of an nginx are of that root starts, who must be let in to the socket; its own choice,
+            or the user who starts it, when not given.
 
     Raises:
         SettingsError: a setting lacks that the edge needs, or cannot be written into its configuration.
@@ -53,6 +55,7 @@ def edge_configuration(service: ServiceSettings, *, folder: Path) -> str:
         ),
         "key": _word("MLOPS_ASSETS_SERVICE__TLS_KEY", str(service.tls_key and service.tls_key.absolute())),
         "clients": "",
+        "user": "" if user is None else f"user {_word('--user', user)};\n",
         "header": HEADER,
         # One more for each client: the connection to the service.
         "connections": 2 * service.connections,
@@ -105,7 +108,7 @@ _TEXT = """\
 # The edge of the REST service, made by `mlops-assets edge-config`. Start it: nginx -e stderr -c THIS-FILE
 # After a certificate, key or authority was renewed, tell it so: SIGHUP to its first process. Files that do not fit each
 # other are refused then, and the old ones stay; requests under way are finished.
-pid @folder/nginx.pid;
+@{user}pid @folder/nginx.pid;
 # Below this level an error would be told with the request's query and the client's address.
 error_log stderr alert;
 worker_processes 2;

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -20,6 +23,7 @@ import httpx
 import pytest
 from cryptography import x509
 
+from mlops_assets.demo.live import free_port
 from mlops_assets.demo.waiting import wait_until
 from mlops_assets.platform.errors import SettingsError
 from mlops_assets.platform.settings import ServiceSettings
@@ -370,6 +374,81 @@ def test_a_service_that_is_told_to_end_answers_what_is_under_way(tmp_path: Path,
     # The edge alone is left: clients are told to come again.
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+ANSWERING = """
+import sys
+from pathlib import Path
+from mlops_assets.serving.server import _bound_unix
+with _bound_unix(Path(sys.argv[1])) as listening:
+    while True:
+        with listening.accept()[0] as asked:
+            asked.recv(65536)
+            asked.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok")
+"""
+SERVICE_USER, EDGE_USER = "daemon", "www-data"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it needs users of its own, so it needs root")
+@pytest.mark.parametrize(
+    ("mode", "edge_starter", "user", "status"),
+    [
+        (0o2750, "root", EDGE_USER, 200),
+        (0o750, "root", EDGE_USER, 503),
+        (0o2750, "root", None, 503),
+        (0o700, SERVICE_USER, None, 200),
+    ],
+)
+def test_the_edge_reaches_the_socket_as_the_recipes_have_it(
+    office: Office, mode: int, edge_starter: str, user: str | None, status: int
+) -> None:
+    require_nginx()
+    with tempfile.TemporaryDirectory() as name, ExitStack() as ended:
+        folder = Path(name)
+        folder.chmod(0o755)
+        port, files = free_port(), []
+        for file in office.server():
+            files.append(Path(shutil.copy(file, folder)))
+            shutil.chown(files[-1], edge_starter)
+        shared, own = folder / "socket", folder / "edge"
+        for made, owner in ((shared, SERVICE_USER), (own, edge_starter)):
+            made.mkdir()
+            shutil.chown(made, owner, EDGE_USER if made == shared and user else None)
+        shared.chmod(mode)
+        given = ServiceSettings(port=port, socket=shared / "s.sock", tls_certificate=files[0], tls_key=files[1])
+        (folder / "edge.conf").write_text(edge_configuration(given, folder=own, user=user), encoding="utf-8")
+        root = str(Path(__file__).parents[2])
+        pairs = [
+            (SERVICE_USER, [sys.executable, "-c", ANSWERING, str(shared / "s.sock")]),
+            (edge_starter, ["nginx", "-e", "stderr", "-c", str(folder / "edge.conf"), "-g", "daemon off;"]),
+        ]
+        for starter, command in pairs:
+            log = folder / f"{Path(command[0]).name}.log"
+            # It opens what it prints to anew, which only its owner may.
+            opened = ended.enter_context(log.open("wb"))
+            shutil.chown(log, starter)
+            process = subprocess.Popen(
+                command,
+                stdout=opened,
+                user=starter,
+                group=pwd.getpwnam(starter).pw_gid,
+                extra_groups=[],
+                cwd="/",
+                env={**os.environ, "PYTHONPATH": root},
+            )
+            ended.callback(process.wait)
+            ended.callback(process.terminate)
+        come(shared / "s.sock", "the socket")
+        context = ssl.create_default_context(cafile=str(office.server_authority))
+        client = ended.enter_context(httpx.Client(verify=context))
+        come(own / "nginx.pid", "the edge")
+        assert client.get(f"https://localhost:{port}/").status_code == status
+        let_in = subprocess.run(["runuser", "-u", EDGE_USER, "--", "test", "-w", str(shared / "s.sock")], check=False)
+        assert (let_in.returncode == 0) == (mode == 0o2750 and user is not None)
+
+
+def come(file: Path, what: str) -> None:
+    wait_until(bool, file.exists, what=what, remedy="See what it printed.")
 
 
 def test_the_deployments_edge_is_what_the_command_prints() -> None:
