@@ -36,7 +36,6 @@ ACCOUNTS: Final = {
 
 _SERVERS: Final = {
     "postgres": ("postgres",),
-    "service": ("rest-service",),
     "proxy": ("localhost", "127.0.0.1", "proxy"),
 }
 """Folders that hold a server's certificate, and the names it is valid for."""
@@ -44,7 +43,7 @@ _SERVERS: Final = {
 _MODEL_KEYS: Final = ("models.pem", "models.json")
 """Files of the key that signs models, and of those whose models may be loaded."""
 
-_READERS_OF_AUTHORITY: Final = ("storage", "postgres", "service", "proxy", "clients")
+_READERS_OF_AUTHORITY: Final = ("storage", "postgres", "proxy", "clients")
 
 
 class Part(StrEnum):

@@ -50,32 +50,32 @@ class ServiceConfig:
     inference_log: Path
     issuer: str
     audience: str
-    provider: str = OWN
-    provider_file: Path | None = None
-    require_limits: bool | tuple[str, ...] = False
-    revoked: Path | None = None
-    keys_url: str | None = None
-    keys_url_ca: Path | None = None
-    keys_url_proxy: str | None = None
-    keys_refresh_seconds: float = 60.0
-    algorithms: tuple[str, ...] = (Algorithm.EDDSA,)
-    socket: Path | None = None
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    client_ca: Path | None = None
-    authentication: str = "token"
-    certificate_principals: Path | None = None
-    public_documentation: bool = False
+    provider: str
+    provider_file: Path | None
+    require_limits: bool | tuple[str, ...]
+    revoked: Path | None
+    keys_url: str | None
+    keys_url_ca: Path | None
+    keys_url_proxy: str | None
+    keys_refresh_seconds: float
+    algorithms: tuple[str, ...]
+    socket: Path | None
+    tls_certificate: Path | None
+    tls_key: Path | None
+    client_ca: Path | None
+    authentication: str
+    certificate_principals: Path | None
+    public_documentation: bool
     poll_seconds: float = 0.5
-    workers: int = 1
-    rate_per_second: float = 1000.0
-    burst: int = 2000
-    concurrency: int = 64
-    max_header_bytes: int = 16_384
-    request_seconds: float = 30.0
-    drain_seconds: float = 0.0
-    traces_url: str | None = None
-    inference_log_days: int = 90
+    workers: int
+    rate_per_second: float
+    burst: int
+    concurrency: int
+    max_header_bytes: int
+    request_seconds: float
+    drain_seconds: float
+    traces_url: str | None
+    inference_log_days: int
 
     @property
     def required_limits(self) -> Columns:

@@ -57,7 +57,7 @@ def test_each_reader_gets_what_it_needs_and_no_more(folder: Path) -> None:
         },
         "modeling": {"mlops_assets_lakes__curated__password", "models.pem", "models.json"},
         "reaper": {"mlops_assets_lakes__restricted__password", "mlops_assets_lakes__curated__password"},
-        "service": {"jwks.json", "revoked.json", "models.json", "server.crt", "server.key", "services.crt"},
+        "service": {"jwks.json", "revoked.json", "models.json"},
         "tokens": {"jwks.json", "signing.pem"},
         "proxy": {"server.crt", "server.key", "services.crt", "people.crt", "people.crl"},
         "clients": {"services.crt"},
@@ -166,7 +166,7 @@ def test_a_certificate_is_renewed_before_it_ends(folder: Path) -> None:
     assert certificates.is_due(renewed, now=datetime.now(UTC) + timedelta(days=370))
 
 
-@pytest.mark.parametrize("reader", ["postgres", "proxy", "service"])
+@pytest.mark.parametrize("reader", ["postgres", "proxy"])
 @pytest.mark.parametrize("renewed", ["server.key", "server.crt"])
 def test_a_rotation_that_was_cut_between_key_and_certificate_is_repaired(
     folder: Path, reader: str, renewed: str
@@ -199,7 +199,7 @@ def test_an_authority_that_cannot_be_read_is_not_replaced(folder: Path, name: st
     ("file", "authority", "purpose", "accepted"),
     [
         ("proxy/server.crt", "clients/services.crt", "sslserver", True),
-        ("service/server.crt", "proxy/services.crt", "sslserver", True),
+        ("postgres/server.crt", "proxy/services.crt", "sslserver", True),
         ("proxy/server.crt", "clients/services.crt", "sslclient", False),
         ("clients/ada.pem", "proxy/people.crt", "sslclient", True),
         ("clients/ada.pem", "proxy/people.crt", "sslserver", False),
@@ -255,7 +255,7 @@ def test_a_rotation_killed_between_any_two_files_is_repaired_by_the_next_start(
                 break
         secrets.create(folder)
         assert secrets.create(folder) == []
-        for reader in ("postgres", "proxy", "service"):
+        for reader in ("postgres", "proxy"):
             pem, key = ((folder / reader / f"server.{kind}").read_bytes() for kind in ("crt", "key"))
             authority = Authority.read((folder / "authority" / "services.pem").read_bytes())
             assert certificates.is_pair(pem, key)

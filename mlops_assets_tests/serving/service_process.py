@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args, get_type_hints
@@ -25,7 +25,7 @@ from mlops_assets.demo.live import free_port
 from mlops_assets.platform.security.revocations import begin_revocations
 from mlops_assets.platform.security.token_keys import create_keys
 from mlops_assets.platform.security.tokens import issue_token
-from mlops_assets.platform.settings import ServiceSettings
+from mlops_assets.platform.settings import ServiceSettings, Settings
 from mlops_assets.serving import server, watch
 from mlops_assets.serving.config import ServiceConfig
 from mlops_assets.serving.edge import edge_configuration
@@ -64,7 +64,10 @@ class Service:
 
     def __post_init__(self) -> None:
         self.signing_key = self.folder / "signing.pem"
-        self.config = ServiceConfig(
+        # As an operator has it who sets nothing, but for what a test would wait for.
+        usual = ServiceConfig.from_settings(Settings(home=self.folder, service=ServiceSettings(drain_seconds=0)))
+        self.config = replace(
+            usual,
             exports=self.folder / "exports",
             inference_log=self.folder / "inference_log",
             keys=self.folder / "jwks.json",
@@ -74,7 +77,7 @@ class Service:
             public_documentation=self.public_documentation,
             poll_seconds=0.1,
             socket=None if self.edge is None else self.folder / "service.sock",
-            **self.changes,
+            **{"revoked": None, **self.changes},
         )
 
     @property

@@ -6,7 +6,6 @@ and the forms themselves (``providers``).
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import jwt
 import msgspec
 
+from mlops_assets.platform.base64url import to_base64url
 from mlops_assets.platform.security.providers import AUDIENCE
 from mlops_assets.platform.security.tokens import CONFIRMATION, THUMBPRINT, Principal, Refusal, TokenError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Claims = Mapping[str, Any]
 # Both go to the log, so they may hold nothing that could be a person's name, forge a line or fill the disk.
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
+PRINCIPAL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
 _TOKEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _GIVEN_NAME: Final = re.compile(r"client-[0-9a-f]{16}")
 _ABSENT: Final = object()
@@ -146,7 +146,7 @@ def token_id_of(claims: Claims, signed: str, profile: Profile) -> str:
     if not profile.renames or not (own is _ABSENT or isinstance(own, str)):
         raise refused(Refusal.CLAIMS)
     digest = hashlib.sha256((own if isinstance(own, str) and own else signed).encode(errors="replace")).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+    return to_base64url(digest)
 
 
 def is_token_id(text: str) -> bool:
@@ -192,7 +192,7 @@ def _name(claims: Claims, profile: Profile, audience: str) -> str:
         raise refused(Refusal.CLAIMS)
     fit = name.lower() if profile.renames else name
     # Nobody may choose a name that stands for another.
-    if _NAME.fullmatch(fit) and not (profile.renames and _GIVEN_NAME.fullmatch(fit)):
+    if PRINCIPAL_NAME.fullmatch(fit) and not (profile.renames and _GIVEN_NAME.fullmatch(fit)):
         return fit
     if not profile.renames:
         raise refused(Refusal.CLAIMS)

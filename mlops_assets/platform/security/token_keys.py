@@ -5,7 +5,6 @@ Put here how keys are made, rotated, retired and read. Keep out the tokens thems
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from typing import TYPE_CHECKING, Final
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from mlops_assets.platform.base64url import from_base64url, to_base64url
 from mlops_assets.platform.durable_files import replace_durably, taking_turns
 from mlops_assets.platform.errors import PlatformError
 
@@ -142,13 +142,13 @@ def key_id_of(public: Ed25519PublicKey) -> str:
     """The RFC 7638 thumbprint of the key: SHA-256 of its required members, without padding."""
     members = {name: value for name, value in _jwk(public).items() if name in {"crv", "kty", "x"}}
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":"))
-    return _base64url(hashlib.sha256(canonical.encode()).digest())
+    return to_base64url(hashlib.sha256(canonical.encode()).digest())
 
 
 def _jwk(public: Ed25519PublicKey) -> dict[str, str]:
     """The key's members after RFC 8037."""
     raw = public.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return {"kty": "OKP", "crv": "Ed25519", "x": _base64url(raw), "use": "sig", "alg": "EdDSA"}
+    return {"kty": "OKP", "crv": "Ed25519", "x": to_base64url(raw), "use": "sig", "alg": "EdDSA"}
 
 
 def _public_key(keys: Path, entry: Mapping[str, str]) -> tuple[str, Ed25519PublicKey]:
@@ -158,7 +158,7 @@ def _public_key(keys: Path, entry: Mapping[str, str]) -> tuple[str, Ed25519Publi
         )
     if (entry["kty"], entry["crv"]) != ("OKP", "Ed25519"):
         raise ValueError("not an Ed25519 key")
-    raw = base64.urlsafe_b64decode(entry["x"] + "=")
+    raw = from_base64url(entry["x"])
     if len(raw) != _KEY_BYTES:
         raise ValueError("not an Ed25519 key")
     return entry["kid"], Ed25519PublicKey.from_public_bytes(raw)
@@ -167,7 +167,3 @@ def _public_key(keys: Path, entry: Mapping[str, str]) -> tuple[str, Ed25519Publi
 def _write_keys(keys: Path, public_keys: Mapping[str, Ed25519PublicKey]) -> None:
     entries = [{"kid": key_id, **_jwk(public)} for key_id, public in public_keys.items()]
     replace_durably(keys, json.dumps({"keys": entries}, indent=2).encode())
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

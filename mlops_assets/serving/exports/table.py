@@ -6,8 +6,6 @@ Put here the queries and the shape of rows. Keep out HTTP, and who may see which
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import itertools
 import math
 import time
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from mlops_assets.platform.base64url import from_base64url, to_base64url
 from mlops_assets.platform.errors import ArtifactError
 from mlops_assets.platform.exports.layout import indexes, primary
 from mlops_assets.platform.exports.manifest import Kind
@@ -272,7 +271,7 @@ class ServedTable:
             return items, None
         last = [getattr(items[-1], column) for column in self.key]
         # It is a key, not a number of rows, so that it stays true when the export changes.
-        return items, base64.urlsafe_b64encode(msgspec.json.encode(last)).rstrip(b"=").decode("ascii")
+        return items, to_base64url(msgspec.json.encode(last))
 
     def _as_row(self, cells: tuple[Cell, ...]) -> Row:
         if self._booleans:
@@ -285,9 +284,8 @@ class ServedTable:
 
     def _position(self, cursor: str) -> dict[str, Cell]:
         try:
-            text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            cells = msgspec.json.decode(text, type=list[str | int | float | bool])
-        except (binascii.Error, ValueError, RecursionError) as error:
+            cells = msgspec.json.decode(from_base64url(cursor), type=list[str | int | float | bool])
+        except (ValueError, RecursionError) as error:
             raise CursorError("the cursor is not one that a page gave out") from error
         try:
             return {

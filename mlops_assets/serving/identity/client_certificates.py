@@ -6,9 +6,7 @@ is the handshake's.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import re
 import ssl
 import time
 import tomllib
@@ -20,8 +18,10 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mlops_assets.platform.base64url import to_base64url
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.identifiers import is_identifier
+from mlops_assets.platform.security.claims import PRINCIPAL_NAME
 from mlops_assets.platform.security.token_keys import KeyFileError
 from mlops_assets.platform.security.tokens import Principal
 from mlops_assets.serving.identity.scopes import SCOPE
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.security.tokens import Columns
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
 _KINDS: Final[Mapping[type[Any], str]] = {
     x509.DNSName: "DNS",
     x509.UniformResourceIdentifier: "URI",
@@ -126,7 +125,7 @@ def read_principals(path: Path, *, required_limits: Columns = frozenset()) -> De
     except (OSError, ValueError, RecursionError) as error:
         raise _unfit(path, f"it cannot be read as a declaration of principals ({error})") from error
     for one in declared:
-        if not _NAME.fullmatch(one.name):
+        if not PRINCIPAL_NAME.fullmatch(one.name):
             raise _unfit(path, f"{one.name!r} is no application's name")
         if one.san is None and one.subject is None and one.thumbprint is None:
             raise _unfit(path, f"nothing says which certificate is {one.name}")
@@ -179,7 +178,7 @@ def _parsed(pem: str) -> ClientCertificate:
 
 
 def _thumbprint(der: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode("ascii")
+    return to_base64url(hashlib.sha256(der).digest())
 
 
 def _unfit(path: Path, culprit: str) -> KeyFileError:
