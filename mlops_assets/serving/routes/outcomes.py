@@ -37,7 +37,7 @@ _CLOCKS: Final = timedelta(minutes=1)
 _PROBLEMS: Final = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.NOT_FOUND)
 
 
-class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ReportedOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happened to one scored row."""
 
     request_id: Annotated[
@@ -64,7 +64,7 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OutcomeReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Outcomes of rows that a model has scored."""
 
-    outcomes: Annotated[list[Outcome], msgspec.Meta(min_length=1, max_length=_MOST_OUTCOMES)]
+    outcomes: Annotated[list[ReportedOutcome], msgspec.Meta(min_length=1, max_length=_MOST_OUTCOMES)]
 
 
 class OutcomesTaken(msgspec.Struct, frozen=True):
@@ -122,7 +122,7 @@ async def report_outcomes(request: ServiceRequest, name: ModelName) -> Response[
 OUTCOME_ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (report_outcomes,)
 
 
-def _line(number: int, given: Outcome, kind: OutcomeKind, principal: str, now: datetime) -> LoggedOutcome:
+def _line(number: int, given: ReportedOutcome, kind: OutcomeKind, principal: str, now: datetime) -> LoggedOutcome:
     if isinstance(given.outcome, bool) != (kind is OutcomeKind.BOOLEAN):
         wanted = "true or false" if kind is OutcomeKind.BOOLEAN else "a number"
         raise unfit(f"$.outcomes[{number}].outcome", f"it is not {wanted}")
