@@ -53,7 +53,7 @@ validate: $(READY) ## load the three code locations as Dagster will
 	env -u DAGSTER_HOME $(BIN)/dagster definitions validate -w workspace.yaml
 	env -u DAGSTER_HOME $(BIN)/dg check defs
 
-chaos: $(READY) ## break things at random: make chaos NAME=arrivals|demo|lake|plans|runs|schema|serve|sources
+chaos: $(READY) ## break things at random: make chaos NAME=arrivals|demo|hostile|lake|plans|runs|schema|serve|sources
 	$(BIN)/python chaos/$(NAME).py $(ARGS)
 
 bench: $(READY) ## measure: make bench NAME=audit|demo|ingest|publish|spine|events|drift|runs|train|serve

@@ -50,7 +50,7 @@ from mlops_assets_tests.serving.sample import (
     export_predictions,
     turnout_model,
 )
-from mlops_assets_tests.serving.service_process import AUDIENCE, ISSUER, Service
+from mlops_assets_tests.serving.service_process import AUDIENCE, ISSUER, Service, pss_kib
 
 if TYPE_CHECKING:
     from mlops_assets.scoring.records import ModelRecord
@@ -249,7 +249,7 @@ class Scales(threading.Thread):
             return
         while not self._truth.over.wait(1):
             with contextlib.suppress(OSError, StopIteration):
-                found = max(map(_pss_kib, self._service.workers)) + sum(map(_pss_kib, self._edge()))
+                found = max(map(pss_kib, self._service.workers)) + sum(map(pss_kib, self._service.edge_workers))
                 self.first = self.first or found
                 self.most = max(self.most, found)
 
@@ -257,18 +257,6 @@ class Scales(threading.Thread):
     def growth(self) -> float:
         """How many times what was there before strangers came."""
         return self.most / max(self.first, 1)
-
-    def _edge(self) -> list[int]:
-        if self._service.nginx is None:
-            return []
-        parent = self._service.nginx.pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
-        return [int(each) for each in children.split()]
-
-
-def _pss_kib(process_id: int) -> int:
-    lines = Path(f"/proc/{process_id}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 class Log:

@@ -151,10 +151,11 @@ http {
   limit_conn_status 429;
 
   map $status $title {
-    default "Bad Request"; 413 "Content Too Large"; 414 "URI Too Long"; 429 "Too Many Requests";
-    431 "Request Header Fields Too Large"; 503 "Service Unavailable";
+    default "Bad Request"; 405 "Method Not Allowed"; 413 "Content Too Large"; 414 "URI Too Long";
+    429 "Too Many Requests"; 431 "Request Header Fields Too Large"; 503 "Service Unavailable";
   }
   map $status $retry_after { default ""; 429 1; 503 5; }
+  map $status $allowed { default ""; 405 "GET, POST"; }
 
   upstream service {
     # One question at a time on each, whatever a client sends ahead.
@@ -188,9 +189,10 @@ http {
       proxy_next_upstream error non_idempotent;
     }
 
-    error_page 400 413 414 429 /stopped;
+    error_page 400 405 413 414 429 /stopped;
     error_page 494 =431 /stopped;
-    error_page 495 496 497 =400 /stopped;
+    # 501, 505: another coding of the body, another version of HTTP.
+    error_page 495 496 497 501 505 =400 /stopped;
     error_page 500 502 503 504 =503 /stopped;
     location = /stopped {
       internal;
@@ -199,6 +201,7 @@ http {
       add_header X-Content-Type-Options nosniff always;
       add_header Strict-Transport-Security "max-age=31536000" always;
       add_header Retry-After $retry_after always;
+      add_header Allow $allowed always;
       add_header X-Request-ID $request_id always;
       return 200 '{"type":"about:blank","title":"$title","status":$status,"detail":"It did not get past the edge.",\
 "request_id":"$request_id","errors":[]}';

@@ -26,6 +26,7 @@ from mlops_assets.serving.http import metrics
 from mlops_assets.serving.http.logs import configure_logs
 from mlops_assets.serving.http.tls import demand_usable, modern
 from mlops_assets.serving.http.tracing import demand_tracing_installed
+from mlops_assets.serving.http.unreadable import EdgeProtocol, LoopbackProtocol
 from mlops_assets.serving.identity.client_certificates import read_principals
 
 if TYPE_CHECKING:
@@ -134,9 +135,9 @@ def _way(config: ServiceConfig) -> dict[str, Any]:
     the question it answers: the other takes in whatever a client sends without waiting for answers.
     """
     if config.socket is not None:
-        return {"http": "httptools", "timeout_keep_alive": _EDGE_KEEP_ALIVE_SECONDS}
+        return {"http": EdgeProtocol, "timeout_keep_alive": _EDGE_KEEP_ALIVE_SECONDS}
     way = {
-        "http": "h11",
+        "http": LoopbackProtocol,
         "h11_max_incomplete_event_size": config.max_header_bytes,
         "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
     }

@@ -6,13 +6,23 @@ many requests there are.
 
 from __future__ import annotations
 
+import collections
 import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mlops_assets_tests.serving.sample import ELECTIONS, EVERYTHING, MODEL, PERSONS, turnout_model
+from mlops_assets_tests.serving.sample import (
+    CUSTOMERS,
+    ELECTIONS,
+    EVERYTHING,
+    FEATURES,
+    MODEL,
+    PERSONS,
+    TABLE,
+    turnout_model,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,8 +62,17 @@ _BODIES: Final[dict[str, object]] = {
     "predictions": {"keys": [{"state": "NC", "district": "01", "measure": "turnout"}]},
     "customers": {"keys": [{"customer": 3}, {"customer": 4, "month": "2024-01"}]},
     "person_features": {"keys": [{"state": "NC", "person_token": person} for person in PERSONS]},
+    "outcomes": {
+        "outcomes": [
+            {"request_id": "order-20241105-17", "row": row, "outcome": bool(row), "observed": "2024-12-01T00:00:00Z"}
+            for row in range(2)
+        ]
+    },
 }
-"""Bodies that the sample's exports can answer, by the last part of the address."""
+"""Bodies that the sample's exports can answer, by the last part of the address that is no parameter."""
+DOMAINS: Final = {"voters": (TABLE, FEATURES), "company": (CUSTOMERS,)}
+"""The tables of each domain; all other routes are shared."""
+SHARED: Final = "shared"
 
 
 @dataclass(frozen=True)
@@ -61,17 +80,24 @@ class Campaign:
     """How a campaign went.
 
     Attributes:
-        requests: how many requests the service has logged.
+        by_domain: how many requests the service has logged, by domain of their table.
+        by_route: the same by route.
         failed: whether any check failed.
         report: what Schemathesis printed.
     """
 
-    requests: int
+    by_domain: collections.Counter[str]
+    by_route: collections.Counter[str]
     failed: bool
     report: str
 
+    @property
+    def requests(self) -> int:
+        """All of them."""
+        return self.by_domain.total()
 
-def run(service: Service, folder: Path, *, examples: int, seed: int = 1) -> Campaign:
+
+def run(service: Service, folder: Path, *, examples: int, seed: int = 1, domain: str | None = None) -> Campaign:
     """Run every check of Schemathesis on every route of a running service: examples, boundary values, random requests.
 
     Args:
@@ -79,6 +105,7 @@ def run(service: Service, folder: Path, *, examples: int, seed: int = 1) -> Camp
         folder: scratch space.
         examples: how many random requests each route gets.
         seed: makes the random requests the same again.
+        domain: whose tables alone are asked for; ``None`` for all routes.
     """
     configuration = folder / "schemathesis.toml"
     configuration.write_text(_CONFIGURATION, encoding="utf-8")
@@ -94,6 +121,11 @@ def run(service: Service, folder: Path, *, examples: int, seed: int = 1) -> Camp
             *("--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)),
             *("--seed", str(seed), "--generation-database", ":memory:", "--suppress-health-check", "all"),
             *("--request-timeout", "60"),
+            *(
+                []
+                if domain is None
+                else ["--include-path-regex", f"^/v1/(tables|lookup)/({'|'.join(DOMAINS[domain])})(/|$)"]
+            ),
         ],
         check=False,
         capture_output=True,
@@ -101,7 +133,13 @@ def run(service: Service, folder: Path, *, examples: int, seed: int = 1) -> Camp
         cwd=folder,
     )
     asked = [line for line in service.log()[before:] if "status" in line]
-    return Campaign(requests=len(asked), failed=done.returncode != 0, report=done.stdout + done.stderr)
+    domains = {table: name for name, tables in DOMAINS.items() for table in tables}
+    return Campaign(
+        by_domain=collections.Counter(domains.get(line.get("table", ""), domain or SHARED) for line in asked),
+        by_route=collections.Counter(line.get("route") or "none" for line in asked),
+        failed=done.returncode != 0,
+        report=done.stdout + done.stderr,
+    )
 
 
 def _fitting(document: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +151,7 @@ def _fitting(document: dict[str, Any]) -> dict[str, Any]:
                 parameter.pop("example", None)
                 parameter["examples"] = {"fitting": {"value": _EXAMPLES[parameter["name"]]}}
         for content in operation.get("requestBody", {}).get("content", {}).values():
-            if (name := path.rsplit("/", maxsplit=1)[-1]) in _BODIES:
+            *_, name = (part for part in path.split("/") if not part.startswith("{"))
+            if name in _BODIES:
                 content["example"] = _BODIES[name]
     return document

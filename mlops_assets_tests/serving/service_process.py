@@ -86,10 +86,19 @@ class Service:
         assert self.process is not None
         if self.config.workers == 1:
             return [self.process.pid]
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
         # Beside them there is the process that keeps track of shared resources.
-        commands = {int(each): Path(f"/proc/{each}/cmdline").read_bytes() for each in children.split()}
+        commands = {each: Path(f"/proc/{each}/cmdline").read_bytes() for each in children_of(self.process.pid)}
         return [each for each, command in commands.items() if b"spawn_main" in command]
+
+    @property
+    def edge_workers(self) -> list[int]:
+        """The edge's processes that speak to clients."""
+        return [] if self.nginx is None else children_of(self.nginx.pid)
+
+    def memory_kib(self) -> int:
+        """What workers and edge hold together; pages that they share count once (PSS)."""
+        edge = [] if self.nginx is None else [self.nginx.pid, *self.edge_workers]
+        return sum(map(pss_kib, (*self.workers, *edge)))
 
     def create_keys(self) -> str:
         """Make the first key, and trust the sample's models; returns the key's id."""
@@ -214,6 +223,18 @@ class Service:
         with (self.folder / "edge.log").open("ab") as log:
             command = ["nginx", "-e", "stderr", "-c", str(file), "-g", more]
             self.nginx = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+
+
+def children_of(process_id: int) -> list[int]:
+    """The processes that a process has started."""
+    text = Path(f"/proc/{process_id}/task/{process_id}/children").read_text(encoding="ascii")
+    return [int(each) for each in text.split()]
+
+
+def pss_kib(process_id: int) -> int:
+    """Memory of a process; of pages that several share its part."""
+    lines = Path(f"/proc/{process_id}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def _answers(client: httpx.Client) -> bool:

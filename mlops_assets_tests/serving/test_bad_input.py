@@ -144,6 +144,22 @@ def test_a_length_that_is_none_is_refused(service: Service) -> None:
             assert connection.recv(65536).split(b" ")[1] in (b"400", b"413"), length
 
 
+def test_what_cannot_be_read_as_a_request_is_a_problem_and_in_the_audit_trail(service: Service) -> None:
+    for nonsense in (
+        b"nonsense\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nA\x00: b\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
+            connection.sendall(nonsense)
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+        problem = json.loads(body)
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"x-content-type-options: nosniff" in head
+        told = [line for line in service.log() if line.get("request_id") == problem["request_id"]]
+        assert [line["reason"] for line in told] == ["unreadable"]
+
+
 def test_both_a_length_and_chunks_are_refused_or_leave_no_second_request(service: Service) -> None:
     smuggled = b"0\r\n\r\nGET /v1/exports HTTP/1.1\r\nHost: x\r\n\r\n"
     head = f"POST {SCORE} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(smuggled)}\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -99,22 +99,6 @@ def problem_of(answer: bytes) -> int:
     return int(problem["status"])
 
 
-def memory_kib(service: Service) -> int:
-    """What service and edge hold together; pages that they share count once."""
-    assert service.process is not None
-    assert service.nginx is not None
-    found = 0
-    for process_id in (*service.workers, service.nginx.pid, *children_of(service.nginx.pid)):
-        lines = Path(f"/proc/{process_id}/smaps_rollup").read_text(encoding="ascii").splitlines()
-        found += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return found
-
-
-def children_of(process_id: int) -> list[int]:
-    text = Path(f"/proc/{process_id}/task/{process_id}/children").read_text(encoding="ascii")
-    return [int(each) for each in text.split()]
-
-
 def head_of_score(token: str, length: int) -> bytes:
     return (
         "POST /v1/models/person_turnout/score HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -123,7 +107,7 @@ def head_of_score(token: str, length: int) -> bytes:
 
 
 def test_questions_without_end_take_no_memory_are_cut_and_keep_nobody_waiting(running: Service) -> None:
-    before, ended, sent = memory_kib(running), threading.Event(), 0
+    before, ended, sent = running.memory_kib(), threading.Event(), 0
 
     def flood() -> None:
         nonlocal sent
@@ -141,7 +125,7 @@ def test_questions_without_end_take_no_memory_are_cut_and_keep_nobody_waiting(ru
     while not ended.is_set() and time.monotonic() < deadline:
         with running.client(running.token()) as client:
             statuses.add(client.get("/v1/tables/predictions/NC/12/turnout").status_code)
-        most = max(most, memory_kib(running))
+        most = max(most, running.memory_kib())
         time.sleep(0.1)
     assert ended.is_set()
     assert statuses == {200}
@@ -202,6 +186,46 @@ def test_what_is_too_long_is_a_problem(running: Service, sent: bytes, status: in
     with connect(running) as connection:
         connection.sendall(sent)
         assert problem_of(read_to_end(connection)) == status
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"TRACE /v1/tables HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
+    ],
+)
+def test_what_the_edge_does_not_speak_is_a_problem_of_the_client(running: Service, sent: bytes, status: int) -> None:
+    with connect(running) as connection:
+        connection.sendall(sent)
+        answer = read_to_end(connection)
+    assert problem_of(answer) == status
+    assert (b"\r\nAllow: GET, POST\r\n" in answer) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["X /v1/tables", "PROPFINDER /v1/tables", "GET /v1/tables/\uff11", "GET /v1/tables?\u00e9"],
+)
+def test_what_the_services_parser_does_not_read_is_a_problem_and_in_the_audit_trail(
+    running: Service, line: str
+) -> None:
+    with connect(running) as connection:
+        connection.sendall(f"{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        answer = read_to_end(connection)
+    assert problem_of(answer) == 400
+    name = json.loads(answer.partition(b"\r\n\r\n")[2])["request_id"]
+    (told,) = [told for told in running.log() if told.get("request_id") == name]
+    assert (told["decision"], told["reason"], told["status"]) == ("deny", "unreadable", 400)
+
+
+@pytest.mark.parametrize("path", ["/v1/tables", "/v1/tables/predictions", "/v1/nowhere"])
+def test_a_request_of_http_1_0_without_a_host_is_answered(running: Service, path: str) -> None:
+    with connect(running) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\nAuthorization: Bearer {running.token()}\r\n\r\n".encode())
+        assert read_to_end(connection).split(b" ")[1] == (b"404" if path == "/v1/nowhere" else b"200")
 
 
 def test_what_is_no_request_never_reaches_the_service(running: Service) -> None:

@@ -20,4 +20,6 @@ def test_the_service_does_what_its_document_says_and_nothing_else(tmp_path: Path
         campaign = schema_campaign.run(service, tmp_path, examples=3)
     assert not campaign.failed, campaign.report
     assert campaign.requests > 500
+    assert all(campaign.by_domain[domain] for domain in schema_campaign.DOMAINS)
+    assert campaign.by_route["/v1/outcomes/{name}"] > 0
     assert not [line for line in service.log() if line["message"] == "request failed" or line.get("status", 0) >= 500]

@@ -69,7 +69,7 @@ def _etag(request: ServiceRequest, version: str) -> str:
     """
     seen = sorted((name, sorted(values)) for name, values in request.user.limits.items())
     query = "&".join(f"{name}={value}" for name, value in sorted(request.query_params.multi_items()))
-    question = f"{__version__}\n{version}\n{request.url.path}\n{query}\n{seen}"
+    question = f"{__version__}\n{version}\n{request.scope['path']}\n{query}\n{seen}"
     return hashlib.sha256(question.encode()).hexdigest()[:32]
 
 

@@ -172,5 +172,5 @@ def _answer(
         request_id=decision.request_id,
         errors=errors or [],
     )
-    content, media_type = error_body(request.url.path, problem)
+    content, media_type = error_body(request.scope["path"], problem)
     return Response(content, status_code=status, media_type=media_type, headers=dict(headers or {}))
