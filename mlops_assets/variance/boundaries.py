@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]  # SciPy ships no types
+from scipy.special import gammaln  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from mlops_assets.variance.evidence import Evidence
-    from mlops_assets.variance.panels import Codes, Floats, Panel
+    from mlops_assets.variance.panels import Codes, Flags, Floats, Panel
     from mlops_assets.variance.steps import Steps
+    from mlops_assets.variance.turnover import Turnover
 
 SHARES: Final = np.array([0.01, 0.03, 0.1, 0.3, 0.6, 0.9, 0.99])
 """Shares of groups that may be redrawn at one time."""
@@ -87,6 +89,9 @@ _CLARITY: Final = np.vstack(
 _FEWEST_FOR_FAINT: Final = 12
 """A wave that hardly shows is learned from many groups; among a few, two events of one time would pass for it."""
 
+_LEAST_SPREAD: Final = 0.005
+"""Less is no map, however still the times are: half a percent, from which linked entities tell one as well."""
+
 _IMPOSSIBLE: Final = -40.0
 _MOST: Final = 30.0
 _FEWEST_UNITS: Final = 2
@@ -103,12 +108,13 @@ _APART_BY: Final = 0.12
 registrations and census districts with their labels exchanged or their people (docs/variance.md)."""
 
 
-def boundary_odds(panel: Panel, evidence: Evidence, ratios: Ratios = DEFAULT) -> Floats:
+def boundary_odds(panel: Panel, evidence: Evidence, turnover: Turnover, ratios: Ratios = DEFAULT) -> Floats:
     """The logarithm of the likelihood ratio of redrawn against not redrawn.
 
     Args:
         panel: the panel.
         evidence: of each group and time.
+        turnover: likewise.
         ratios: what changed units and entities weigh.
 
     Returns:
@@ -122,10 +128,11 @@ def boundary_odds(panel: Panel, evidence: Evidence, ratios: Ratios = DEFAULT) ->
     clear = np.maximum(shown - _UNLIKE_CLEAR * np.maximum(_CLEAR - evidence.dispersion, 0.0), _LEAST_CLEAR)
     odds = np.vstack([faint, mixed, plain, clear])
     changed = evidence.appeared + evidence.disappeared > 0
-    # Where rows are often missing, a unit that comes or goes says little: some are away at any time.
-    by_absence = 1 - (1 - evidence.absent) ** np.maximum(evidence.units, evidence.before)
-    told = np.clip(np.log(_CHANGED_IF_REDRAWN / np.maximum(by_absence, 1e-6)), 0.0, ratios.set_changed)
-    odds = odds + np.where(changed, told, np.where(told > 0, ratios.set_unchanged, 0.0))
+    # Where rows are often missing, or units come and go, one more says little: some do at any time.
+    stays = (1 - evidence.absent) * (1 - turnover.rate)
+    by_chance = 1 - stays ** np.maximum(evidence.units, evidence.before)
+    told = np.clip(np.log(_CHANGED_IF_REDRAWN / np.maximum(by_chance, 1e-6)), 0.0, ratios.set_changed)
+    odds = odds + np.where(changed, told + turnover.odds, np.where(told > 0, ratios.set_unchanged, 0.0))
     if panel.entity is not None:
         further = np.clip(evidence.moved - 1, 0, _MOST_FURTHER)
         none = np.where(evidence.stayed > 0, ratios.none_moved, 0.0)
@@ -134,6 +141,16 @@ def boundary_odds(panel: Panel, evidence: Evidence, ratios: Ratios = DEFAULT) ->
     possible &= np.maximum(evidence.units, evidence.before) >= _FEWEST_UNITS
     possible &= evidence.continued
     return np.where(possible, odds, _IMPOSSIBLE)
+
+
+def contradicted(evidence: Evidence) -> Flags:
+    """Groups whose own units say that they were not redrawn, whatever happened to the others at that time.
+
+    Their units stood still, or only went on counting: a redrawn unit that loses people counts fewer.
+    """
+    told = (evidence.compared >= _FEWEST_UNITS) & (evidence.appeared + evidence.disappeared == 0) & (evidence.moved == 0)
+    found: Flags = told & ((evidence.spread < _LEAST_SPREAD) | ~evidence.fell)
+    return found
 
 
 def boundary_probabilities(odds: Floats, cells: tuple[int, int]) -> Floats:
@@ -228,8 +245,9 @@ def _told_apart(cost: Floats, assigned: tuple[Codes, Codes], old_units: Codes, n
         cost[place[unit], to] if unit in place else np.inf for unit, to in zip(new_units.tolist(), after, strict=True)
     ]
     own_label = float(np.mean(np.array(own)[other]))
-    # A single measure lets two units change places by chance.
-    if measured * (own_label - matched[other].mean()) * other.sum() < _LEAST_TOLD:
+    # A single measure lets two units change places by chance, and of many units some pair will.
+    ways = gammaln(len(matched) + 1) - gammaln(len(matched) - other.sum() + 1)
+    if measured * (own_label - matched[other].mean()) * other.sum() < max(_LEAST_TOLD, ways):
         return False
     if own_label < max(_WORSE * matched[other].mean(), matched[other].mean() + _WORSE_BY):
         return False

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.variance import entries
-from mlops_assets.variance.boundaries import DEFAULT, boundary_odds, boundary_probabilities, renumbering
+from mlops_assets.variance.boundaries import DEFAULT, boundary_odds, boundary_probabilities, contradicted, renumbering
 from mlops_assets.variance.evidence import evidence_of
 from mlops_assets.variance.steps import steps_of
 from mlops_assets.variance.totals import totals_of
+from mlops_assets.variance.turnover import turnover_of
 
 if TYPE_CHECKING:
     from mlops_assets.variance.boundaries import Ratios, Renumbering
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from mlops_assets.variance.panels import Codes, Flags, Floats, Panel
     from mlops_assets.variance.steps import Steps
     from mlops_assets.variance.totals import Totals
+    from mlops_assets.variance.turnover import Turnover
 
-CAUSES: Final = ("none", "boundary", "renumbering", "entry", "population")
+CAUSES: Final = ("none", "boundary", "renumbering", "entry", "population", "units")
 """What may have happened; the first is nothing beyond ordinary change."""
 
 SCHEMA: Final = pa.schema(
@@ -51,6 +53,9 @@ _TOGETHER: Final = 0.5
 _FAR: Final = 2.0
 _BACK: Final = 0.1
 _KEPT: Final = 0.02
+_EXACTLY: Final = 0.001
+_LEAST_EXCHANGED: Final = 1000.0
+"""Cases that changed hands from which their balance is no chance."""
 _MOST_LISTED: Final = 60
 _NOTHING: Final = "no change beyond the ordinary"
 _NO_OVERLAP: Final = "no unit of any group has the label it had before: nothing can be compared"
@@ -74,21 +79,28 @@ def detect(panel: Panel, ratios: Ratios = DEFAULT) -> pa.Table:
     """
     steps = steps_of(panel)
     evidence = evidence_of(panel, steps, entries.exact_rows(steps))
-    probability = boundary_probabilities(boundary_odds(panel, evidence, ratios), panel.cells)
-    verdicts = Verdicts(panel, steps, evidence, totals_of(panel, steps), probability)
+    totals = totals_of(panel, steps)
+    turnover = turnover_of(panel, steps, evidence)
+    probability = boundary_probabilities(boundary_odds(panel, evidence, turnover, ratios), panel.cells)
+    probability[contradicted(evidence)] = 0.0
+    verdicts = Verdicts(panel, steps, evidence, totals, turnover, probability)
     verdicts.renumberings()
+    verdicts.exchanges()
     verdicts.entries()
     verdicts.boundaries()
     verdicts.populations()
+    verdicts.turnovers()
     return verdicts.table()
 
 
 class Verdicts:
     """The causes found so far, one per cell; what was found first stands."""
 
-    def __init__(self, panel: Panel, steps: Steps, evidence: Evidence, totals: Totals, boundary: Floats) -> None:
+    def __init__(
+        self, panel: Panel, steps: Steps, evidence: Evidence, totals: Totals, turnover: Turnover, boundary: Floats
+    ) -> None:
         self._panel, self._steps, self._evidence, self._totals = panel, steps, evidence, totals
-        self._boundary = boundary
+        self._turnover, self._boundary = turnover, boundary
         size = evidence.units.size
         self._cause = np.zeros(size, dtype=np.int8)
         self._probability = 1 - boundary
@@ -123,14 +135,17 @@ class Verdicts:
         panel, steps = self._panel, self._steps
         plain = (
             entries.repeated(panel, steps),
-            entries.vanished_or_default(panel, steps),
+            entries.vanished_or_default(panel, steps, self._totals),
             entries.rows_lost(panel, steps, self._totals),
         )
         for finding in itertools.chain(*plain):
             self._enter(finding)
         self._sharp_entries()
         for finding in entries.same_record(panel, steps):
-            if self._boundary[finding.cell] < _DECIDED or not self._conserved(finding.cell):
+            if (units := self._exchanged_exactly(finding.cell)) is not None:
+                words = f"{finding.sentence} and exchange what they lose: the same record on another map"
+                self._settle(finding.cell, "boundary", finding.probability, finding.magnitude, units, words)
+            elif self._boundary[finding.cell] < _DECIDED or not self._conserved(finding.cell):
                 self._enter(finding)
         for finding in entries.everywhere(panel, steps, self._evidence):
             if self._boundary[finding.cell] < _DECIDED:
@@ -241,6 +256,35 @@ class Verdicts:
         else:
             self._settle(cell, "population", 0.8, common, "all", words)
 
+    def turnovers(self) -> None:
+        """Groups in which more units came or went than ordinarily do, while the others went on as before."""
+        evidence, turnover = self._evidence, self._turnover
+        exchanged = evidence.appeared + evidence.disappeared
+        unusual = (exchanged > 0) & ~turnover.ordinary & evidence.continued & (evidence.before > 0)
+        for cell in np.flatnonzero(unusual & turnover.undisturbed & (self._cause == 0)).tolist():
+            if cell in self._words:
+                continue
+            ways = [
+                f"{count} of {of} units {what}"
+                for count, of, what in (
+                    (evidence.disappeared[cell], evidence.before[cell], "left"),
+                    (evidence.appeared[cell], evidence.units[cell], "are new"),
+                )
+                if count
+            ]
+            words = (
+                f"{', '.join(ways)}, while the others went on as before and the group's total moved by "
+                f"{np.expm1(turnover.moved[cell]):+.0%}: no redrawing, which would have kept it"
+            )
+            share = exchanged[cell] / max(evidence.units[cell], evidence.before[cell])
+            self._settle(cell, "units", float(1 - self._boundary[cell]), float(share), self._came_or_went(cell), words)
+
+    def _came_or_went(self, cell: int) -> str:
+        steps, panel = self._steps, self._panel
+        new = steps.rows(cell)
+        before = steps.rows(cell - 1)
+        return self._listed(panel.unit[np.concatenate([before[steps.last[before]], new[steps.first[new]]])])
+
     def table(self) -> pa.Table:
         """The rows of ``detect``."""
         panel, evidence = self._panel, self._evidence
@@ -293,6 +337,33 @@ class Verdicts:
         gained = self._panel.values[:, rows] - self._panel.values[:, rows - 1]
         net, gross = np.abs(np.nansum(gained, axis=1)), np.nansum(np.abs(gained), axis=1)
         return bool((net <= _KEPT * gross).any() and (gross > 0).any())
+
+    def _exchanged_exactly(self, cell: int) -> str | None:
+        """The units that differ, if others of their group gained all that some lost; ``None`` otherwise."""
+        rows = self._steps.rows(cell)
+        rows = rows[~self._steps.first[rows]]
+        gained = np.nan_to_num(self._panel.values[:, rows] - self._panel.values[:, rows - 1])
+        net, gross = np.abs(gained.sum(axis=1)), np.abs(gained).sum(axis=1)
+        if not (gross > 0).any() or (net > _EXACTLY * gross).any():
+            return None
+        return self._listed(self._panel.unit[rows[np.abs(gained).any(axis=0)]])
+
+    def exchanges(self) -> None:
+        """Groups in which every count that some units lost others gained, to the last thousandth: a redrawn map."""
+        panel, steps = self._panel, self._steps
+        linked = np.flatnonzero(~steps.first)
+        size = self._evidence.units.size
+        conserved, told = np.ones(size, dtype=np.bool_), np.zeros(size, dtype=np.int64)
+        for measure in np.flatnonzero(steps.logarithmic).tolist():
+            gained = np.nan_to_num(panel.values[measure, linked] - panel.values[measure, linked - 1])
+            net = np.abs(np.bincount(steps.cell[linked], gained, minlength=size))
+            gross = np.bincount(steps.cell[linked], np.abs(gained), minlength=size)
+            conserved &= net <= _EXACTLY * gross
+            told += gross >= _LEAST_EXCHANGED
+        for cell in np.flatnonzero(conserved & (told > 1) & (self._cause == 0)).tolist():
+            if (units := self._exchanged_exactly(cell)) is not None:
+                words = f"{told[cell]} counts that some units lost others of their group gained, exactly"
+                self._settle(cell, "boundary", 0.95, float(self._evidence.spread[cell]), units, words)
 
     def _redrawn(self, cell: int) -> str:
         rows = self._steps.rows(cell)

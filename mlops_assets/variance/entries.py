@@ -43,10 +43,14 @@ _STAND_OUT_SIZE: Final = 0.25
 _HISTORY: Final = 4
 _SAME: Final = 1e-9
 _PAIR: Final = 2
-_SMALL: Final = 10.0
+_HALF: Final = 0.5
+_CHANCE: Final = 0.01
+_CONSERVED_TOTAL: Final = 0.02
 _MANY_LOST: Final = 0.4
 _LOST_SCORE: Final = 3.0
 _SELDOM: Final = 0.05
+_OFTEN_EQUAL: Final = 0.1
+_SELDOM_FALLS: Final = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +103,7 @@ def repeated(panel: Panel, steps: Steps) -> Iterator[Finding]:
         )
 
 
-def vanished_or_default(panel: Panel, steps: Steps) -> Iterator[Finding]:
+def vanished_or_default(panel: Panel, steps: Steps, totals: Totals) -> Iterator[Finding]:
     """Measures that most units of a group lost at one time, or in which all got one and the same value."""
     size = len(panel.groups) * len(panel.times)
     count = np.bincount(steps.cell, minlength=size)
@@ -120,18 +124,32 @@ def vanished_or_default(panel: Panel, steps: Steps) -> Iterator[Finding]:
         plain = np.where(steps.coded, np.nan, values)
         spread = _spread(plain, steps.cell, size)
         some = np.bincount(steps.cell[np.isfinite(plain)], minlength=size)
-        # A few units may agree by chance, in small numbers more of them.
-        middle = np.abs(np.nan_to_num(grouped_median(plain, steps.cell, size)))
-        enough = np.where((middle >= _SMALL) | ~steps.logarithmic[measure], 3, 8)
-        one_value = (spread == 0) & (some == count) & (count >= enough)
+        one_value = (spread == 0) & (some == count) & (count >= _SEVERAL)
         earlier = np.concatenate([[0.0], spread[:-1]])
         for cell in np.flatnonzero(one_value & (earlier > 0) & (linked > 0)).tolist():
+            # Units of equal size are what many maps are drawn for: then the group has what it had.
+            if _chance_of_one_value(plain, steps, cell) > _CHANCE or _is_conserved(totals, measure, cell):
+                continue
             yield Finding(
                 cell=cell,
                 probability=0.95,
                 magnitude=1.0,
                 sentence=f"{panel.measures[measure]} has one and the same value in all {count[cell]} units",
             )
+
+
+def _chance_of_one_value(values: Floats, steps: Steps, cell: int) -> float:
+    """How probable it is that all units of a cell have one value by chance, as often as the other rows have it."""
+    rows = steps.rows(cell)
+    others = np.delete(values, rows)
+    others = others[np.isfinite(others)]
+    share = (np.sum(others == values[rows[0]]) + _HALF) / (len(others) + 1)
+    return float(share ** (len(rows) - 1))
+
+
+def _is_conserved(totals: Totals, measure: int, cell: int) -> bool:
+    """Whether the group's total of a measure is what it was, but for the common swing."""
+    return bool(abs(np.nan_to_num(totals.net[measure, cell], nan=np.inf)) < _CONSERVED_TOTAL)
 
 
 def factors(panel: Panel, steps: Steps, evidence: Evidence) -> Iterator[Finding]:
@@ -330,9 +348,17 @@ def same_record(panel: Panel, steps: Steps) -> Iterator[Finding]:
     time = panel.time[follows]
     rows = np.bincount(time, known.any(axis=0), minlength=times)
     equal = np.bincount(time, known.any(axis=0) & (same | ~known).all(axis=0), minlength=times)
-    copied = (equal > _MOST * rows) & (rows > 1)
-    changed = copied[time] & (known & ~same).any(axis=0)
+    share_equal = equal / np.maximum(rows, 1)
+    copied = (share_equal > _MOST) & (rows > 1)
+    # Where units often stay exactly as they were, or only ever add up, standing still is nothing.
+    usual = float(np.median(share_equal[rows > 0]))
+    if (rows > 0).sum() >= _SEVERAL and usual > _OFTEN_EQUAL:
+        return
     cells = steps.cell[follows]
+    differs = np.bincount(cells, (known & ~same).any(axis=0), minlength=groups * times) > 0
+    if _adds_up(difference, known) and differs.sum() > _MOST * len(np.unique(cells)):
+        return
+    changed = copied[time] & (known & ~same).any(axis=0)
     count = np.bincount(cells[changed], minlength=groups * times)
     of = np.bincount(cells, minlength=groups * times)
     for cell in np.flatnonzero(count).tolist():
@@ -345,6 +371,12 @@ def same_record(panel: Panel, steps: Steps) -> Iterator[Finding]:
             sentence=f"{share:.0%} of all units are exactly as before, so that this is the same record; "
             f"{count[cell]} of {of[cell]} units here differ",
         )
+
+
+def _adds_up(difference: Floats, known: Flags) -> bool:
+    """Whether no measure of any unit ever falls: counts that are carried on from time to time."""
+    falls = known & (difference < 0)
+    return bool(falls.sum() <= _SELDOM_FALLS * known.sum() and (difference[known] > 0).any())
 
 
 def _spread(values: Floats, cell: Codes, size: int) -> Floats:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from mlops_assets.variance.measures import cumulative
 from mlops_assets.variance.steps import grouped_median, robust_deviation
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Evidence:
         compared: units with a change of any measure.
         continued: whether any unit of any group has a row before; where none has, labels tell nothing.
         absent: the share of rows that are missing between two rows of their unit, in the whole panel.
+        fell: whether some unit lost what counts that are carried on never lose; true where a measure is none of them.
         own: measures by rows (the one table that is not by cell), each row's deviation from the middle of its group.
     """
 
@@ -69,6 +71,7 @@ class Evidence:
     compared: Codes
     continued: Flags
     absent: float
+    fell: Flags
     own: Floats
 
 
@@ -108,8 +111,17 @@ def evidence_of(panel: Panel, steps: Steps, left_out: Flags) -> Evidence:
         compared=compared,
         continued=np.tile(np.bincount(panel.time[~steps.first], minlength=times) > 0, groups),
         absent=_absent(panel, steps),
+        fell=_fell(panel, steps, size),
         own=own,
     )
+
+
+def _fell(panel: Panel, steps: Steps, size: int) -> Flags:
+    """Cells in which a unit's count fell that is carried on otherwise; all where some measure is no such count."""
+    if not cumulative(panel, ~steps.first).all():
+        return np.ones(size, dtype=np.bool_)
+    falls = (np.diff(panel.values, prepend=np.nan) < 0).any(axis=0) & ~steps.first
+    return np.bincount(steps.cell[falls], minlength=size) > 0
 
 
 def _absent(panel: Panel, steps: Steps) -> float:

@@ -43,6 +43,9 @@ it is a redrawing that makes the time restless."""
 _MARKED: Final = 0.1
 _MARKED_GROUPS: Final = 4
 
+_FEWEST_GROUPS: Final = 3
+"""From so many groups on the middle of them is what they have in common; of fewer, an event in one would be."""
+
 _ERA: Final = 6
 """Times to either side by which ordinary change is judged: it drifts over decades."""
 
@@ -111,7 +114,7 @@ def steps_of(panel: Panel) -> Steps:
     typical = np.empty((len(levels), times))
     for measure, own in enumerate(change):
         by_group = grouped_median(own, cell, groups * times).reshape(groups, times)
-        swing[measure] = _medians(by_group)
+        swing[measure] = common_swing(by_group)
         residual[measure] = own - np.nan_to_num(swing[measure])[panel.time]
         typical[measure] = _within(residual[measure], by_group - swing[measure], cell, panel.time)
     restless = _restless(panel, cell, first, last)
@@ -162,11 +165,20 @@ def robust_deviation(values: NDArray[np.float64]) -> float:
     return float(NORMAL_CONSISTENCY * np.median(np.abs(known))) if known.size else 0.0
 
 
-def _medians(by_group: Floats) -> Floats:
-    """The median of each column, NaN where it has no value."""
+def common_swing(by_group: Floats) -> Floats:
+    """What groups changed alike at each time: the middle of them, or of all times where there are one or two.
+
+    Args:
+        by_group: groups by times, changes; NaN where there is none.
+
+    Returns:
+        One change per time, NaN where nothing is known.
+    """
     found = np.full(by_group.shape[1], np.nan)
-    for time in np.flatnonzero(np.isfinite(by_group).any(axis=0)):
-        found[time] = np.nanmedian(by_group[:, time])
+    known = np.isfinite(by_group)
+    few = known.any(axis=1).sum() < _FEWEST_GROUPS and known.any(axis=0).sum() >= _FEWEST_GROUPS
+    for time in np.flatnonzero(known.any(axis=0)):
+        found[time] = np.nanmedian(by_group if few else by_group[:, time])
     return found
 
 

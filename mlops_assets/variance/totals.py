@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mlops_assets.variance.steps import NORMAL_CONSISTENCY
+from mlops_assets.variance.steps import NORMAL_CONSISTENCY, common_swing
 
 if TYPE_CHECKING:
     from mlops_assets.variance.panels import Floats, Panel
@@ -74,7 +74,7 @@ def totals_of(panel: Panel, steps: Steps) -> Totals:
         after[measure] = np.where(changed, whole, now)
         before[measure] = np.where(changed, np.concatenate([[0.0], whole[:-1]]), then)
         after[measure, count == 0] = np.nan
-        swing = _middle(_log(after[measure], before[measure]).reshape(groups, times))
+        swing = np.nan_to_num(common_swing(_log(after[measure], before[measure]).reshape(groups, times)))
         before[measure] *= np.tile(np.exp(swing), groups)
     net = _log(after, before)
     score = np.vstack([standardised(own.reshape(groups, times)).ravel() for own in net])
@@ -129,14 +129,6 @@ def _log(after: Floats, before: Floats) -> Floats:
     some = (before > 0) & np.isfinite(after)
     ratio = np.where(some, np.maximum(after, _HALF_A_CASE * (before >= 1)), np.nan) / np.where(some, before, 1.0)
     return np.where(ratio > 0, np.log(np.where(ratio > 0, ratio, 1.0)), np.nan)
-
-
-def _middle(table: Floats) -> Floats:
-    """The median over groups at each time, 0 where no group is known."""
-    found = np.zeros(table.shape[1])
-    for time in np.flatnonzero(np.isfinite(table).any(axis=0)):
-        found[time] = np.nanmedian(table[:, time])
-    return found
 
 
 def _widths(net: Floats) -> Floats:
