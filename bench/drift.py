@@ -27,10 +27,10 @@ from peer_environments import PEERS, peer
 from pyarrow import parquet
 from scipy import stats
 
-from mlops_assets.variance.drift import compared, drift, judged
-from mlops_assets.variance.summaries import summarise
-from mlops_assets.variance.summary_files import summarise_file
-from mlops_assets.variance.summary_tables import from_table, to_table
+from mlops_assets.variance.drift.comparison import compared, drift, judged
+from mlops_assets.variance.drift.summaries import summarise
+from mlops_assets.variance.drift.summary_files import summarise_file
+from mlops_assets.variance.drift.summary_tables import from_table, to_table
 
 SIZES = tuple(int(rows) for rows in os.environ.get("ROWS", "1000000,3000000").split(","))
 AGREEMENT_ROWS = 100_000

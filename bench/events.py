@@ -18,22 +18,22 @@ import numpy as np
 import pyarrow as pa
 from public_panels import DATA, MEASURES, annotated, house, profiles, redistricting
 
-from mlops_assets.variance.boundaries import DEFAULT, Ratios
-from mlops_assets.variance.changepoints import changepoints
-from mlops_assets.variance.detection import CAUSES, detect
-from mlops_assets.variance.evidence import evidence_of
-from mlops_assets.variance.panels import Columns, read_panel
-from mlops_assets.variance.steps import steps_of
-from mlops_assets_tests.variance import county_world, panel_world
-from mlops_assets_tests.variance.county_world import Happenings
-from mlops_assets_tests.variance.panel_world import World, simulate
+from mlops_assets.variance.panel.boundaries import DEFAULT, Ratios
+from mlops_assets.variance.panel.changepoints import changepoints
+from mlops_assets.variance.panel.detection import CAUSES, detect
+from mlops_assets.variance.panel.evidence import evidence_of
+from mlops_assets.variance.panel.panels import Columns, read_panel
+from mlops_assets.variance.panel.steps import steps_of
+from mlops_assets_tests.variance.panel import county_world, panel_world
+from mlops_assets_tests.variance.panel.county_world import Happenings
+from mlops_assets_tests.variance.panel.panel_world import World, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from mlops_assets_tests.variance.county_world import Atoms
+    from mlops_assets_tests.variance.panel.county_world import Atoms
 
 HOUSE = Columns(unit="district", group="state", time="year", measures=("share", "dem", "rep", "total"), entity="winner")
 EDITION = Columns(unit="district", group="state", time="edition", measures=("dem", "rep", "total"))

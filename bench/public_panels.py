@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from mlops_assets.variance.changepoints import Series
+from mlops_assets.variance.panel.changepoints import Series
 
 DATA = Path(os.environ.get("MLOPS_ASSETS_TEST_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data")))
 

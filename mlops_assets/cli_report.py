@@ -46,9 +46,9 @@ def history(
     title: _TitleOption = "What changed",
 ) -> None:
     """The whole history of a panel: a timeline of named events, and every unit's series, cut where it changed."""
-    from mlops_assets.variance.file_reports import history_of  # noqa: PLC0415  --help needs no engine
-    from mlops_assets.variance.panels import Columns  # noqa: PLC0415
-    from mlops_assets.variance.report import history_page  # noqa: PLC0415
+    from mlops_assets.variance.panel.panels import Columns  # noqa: PLC0415
+    from mlops_assets.variance.report.file_reports import history_of  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.report.reports import history_page  # noqa: PLC0415
 
     with refusals(panel):
         columns = Columns(unit=unit, group=group, time=time, measures=names(measures), weight=weight, entity=entity)
@@ -69,8 +69,8 @@ def comparison(
     title: _TitleOption = "What changed",
 ) -> None:
     """Two snapshots: what happened, each change by cause, and who went where when the map was redrawn."""
-    from mlops_assets.variance.file_reports import comparison_of  # noqa: PLC0415  --help needs no engine
-    from mlops_assets.variance.report import comparison_page  # noqa: PLC0415
+    from mlops_assets.variance.report.file_reports import comparison_of  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.report.reports import comparison_page  # noqa: PLC0415
 
     with refusals(before):
         told = comparison_of(

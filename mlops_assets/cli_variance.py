@@ -50,11 +50,11 @@ def detect(
 ) -> None:
     """Name what happened to each group from each time to the next.
 
-    Writes one row per group and time after the first: none, boundary, renumbering, entry or population, with its
-    probability, magnitude, the units concerned and the evidence.
+    Writes one row per group and time after the first: none, boundary, renumbering, units (that came or went), entry
+    or population, with its probability, magnitude, the units concerned and the evidence.
     """
-    from mlops_assets.variance.detection import detect as run  # noqa: PLC0415  --help needs no engine
-    from mlops_assets.variance.panels import Columns, read_panel  # noqa: PLC0415
+    from mlops_assets.variance.panel.detection import detect as run  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.panel.panels import Columns, read_panel  # noqa: PLC0415
 
     with refusals(panel):
         columns = Columns(unit=unit, group=group, time=time, measures=names(measures), weight=weight, entity=entity)
@@ -72,8 +72,8 @@ def changepoints(
     out: _OutOption,
 ) -> None:
     """Find where one or several series changed in level, trend or scatter."""
-    from mlops_assets.variance.changepoints import changepoints as run  # noqa: PLC0415  --help needs no engine
-    from mlops_assets.variance.changepoints import read_series  # noqa: PLC0415
+    from mlops_assets.variance.panel.changepoints import changepoints as run  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.panel.changepoints import read_series  # noqa: PLC0415
 
     with refusals(series):
         points = run(read_series(series, time=time, values=names(",".join(value))))
@@ -115,7 +115,7 @@ def explain(
     weight also the standard error of each: before_error, boundary_error, ..., after_error, and change_error of after
     minus before. A share that a unit without people does not have is left empty, and so are its parts.
     """
-    from mlops_assets.variance.explanation import explain as run  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.linked.explanation import explain as run  # noqa: PLC0415  --help needs no engine
 
     with refusals(before):
         split = run(
@@ -146,9 +146,9 @@ def drift(
 
     Writes one row per column with its distances, their chance and a verdict, and one row for all columns together.
     """
-    from mlops_assets.variance.drift import SAMPLED  # noqa: PLC0415  --help needs no engine
-    from mlops_assets.variance.drift import drift as run  # noqa: PLC0415
-    from mlops_assets.variance.summary_files import summarise_file  # noqa: PLC0415
+    from mlops_assets.variance.drift.comparison import SAMPLED  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.drift.comparison import drift as run  # noqa: PLC0415
+    from mlops_assets.variance.drift.summary_files import summarise_file  # noqa: PLC0415
 
     chosen = names(columns) if columns is not None else None
     summaries = []
@@ -182,12 +182,10 @@ def _write(table: pa.Table, out: Path) -> None:
 @contextmanager
 def refusals(source: Path) -> Iterator[None]:
     """A refusal of the engine ends the command as one of the platform does."""
-    from mlops_assets.variance.panels import PanelError  # noqa: PLC0415  --help needs no engine
-    from mlops_assets.variance.snapshots import SnapshotError  # noqa: PLC0415
-    from mlops_assets.variance.summaries import SummaryError  # noqa: PLC0415
+    from mlops_assets.variance.errors import ComparisonError  # noqa: PLC0415  --help needs no engine
 
     try:
         yield
-    except (PanelError, SnapshotError, SummaryError) as error:
+    except ComparisonError as error:
         culprit, _, remedy = str(error).rstrip(".").rpartition(". ")
         raise PlatformError(source=str(source), culprit=f"{culprit}.", remedy=f"{remedy}.") from error

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from mlops_assets_tests.variance.panel_world import MEASURES, World, simulate
+from mlops_assets_tests.variance.panel.panel_world import MEASURES, World, simulate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CAUSES: Final = ("boundary", "renumbering", "movers", "joiners", "leavers", "attributes", "entry")
 """Parts of a change between two linked snapshots; together they are the whole change."""
 
-EVENT_CAUSES: Final = ("boundary", "renumbering", "entry", "population")
+EVENT_CAUSES: Final = ("boundary", "renumbering", "units", "entry", "population")
 
 VOTER_EVENT_KINDS: Final = ("redrawn", "renumbered", "recoded", "reclassed", "repeated", "joiners", "leavers")
 """What happened to a voter file; ``recoded`` values kept their class, ``reclassed`` ones did not."""

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from mlops_assets.contracts.wrangled import PROFILE_MEASURES
-from mlops_assets.variance.panels import Columns, Panel, read_panel
+from mlops_assets.variance.panel.panels import Columns, Panel, read_panel
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -137,7 +137,7 @@ def registration_changes(county_registrations: ir.Table, *, month: str) -> pa.Ta
 
 def _changes(rows: ir.Table, source: Source, time: str) -> pa.Table:
     # Imported where it is needed: a third of a second for every run that loads the location and detects nothing.
-    from mlops_assets.variance.detection import detect  # noqa: PLC0415
+    from mlops_assets.variance.panel.detection import detect  # noqa: PLC0415
 
     known = rows.filter(rows[source.partition] <= time).to_pyarrow()
     times = sorted(set(known.column(source.partition).to_pylist()))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from mlops_assets.platform.durable_files import replace_durably
-from mlops_assets.variance.charts import Track
-from mlops_assets.variance.file_reports import split_of
-from mlops_assets.variance.pages import thumbnail
-from mlops_assets.variance.report import Comparison, Happening, History
-from mlops_assets.variance.snapshots import ALL
+from mlops_assets.variance.linked.snapshots import ALL
+from mlops_assets.variance.report.charts import Track
+from mlops_assets.variance.report.file_reports import split_of
+from mlops_assets.variance.report.pages import thumbnail
+from mlops_assets.variance.report.reports import Comparison, Happening, History
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -50,6 +50,7 @@ _SEEN_IN: Final = {
 _WORDS: Final = {
     "boundary": "{units} redrawn",
     "renumbering": "{units} renumbered",
+    "units": "{units} came or went",
     "entry": "entry of {units} changed",
     "population": "population of {units} moved",
 }

@@ -17,7 +17,7 @@ import pyarrow as pa
 from mlops_assets.contracts import segmentation as contract
 from mlops_assets.contracts.features import SMALLEST_CELL
 from mlops_assets.contracts.partitions import election_itself, elections_before
-from mlops_assets.variance.segments import AS_LABELLED, BRIDGED, Candidate, expected
+from mlops_assets.variance.segmentation.segments import AS_LABELLED, BRIDGED, Candidate, expected
 from mlops_assets.wrangling.voter_segments import FOLLOWED, cells_of, no_rows
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import ibis
 from mlops_assets.contracts.features import SMALLEST_CELL
 from mlops_assets.contracts.partitions import month_before
 from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
-from mlops_assets.variance.crosswalk import flows
-from mlops_assets.variance.events import events
-from mlops_assets.variance.kinds import condense
-from mlops_assets.variance.linked import PARTS, changes
-from mlops_assets.variance.snapshots import Layout, link
+from mlops_assets.variance.linked.crosswalk import flows
+from mlops_assets.variance.linked.events import events
+from mlops_assets.variance.linked.kinds import condense
+from mlops_assets.variance.linked.snapshots import Layout, link
+from mlops_assets.variance.linked.ways import PARTS, changes
 from mlops_assets.wrangling.demographics import suppressed
 
 if TYPE_CHECKING:

@@ -42,8 +42,8 @@ def voter_summary(voters: ir.Table, *, state: str, month: str) -> pa.Table:
         Rows of ``variance/voter_summaries``.
     """
     # The engine imports SciPy, which code locations need not wait for.
-    from mlops_assets.variance.summaries import summarise  # noqa: PLC0415
-    from mlops_assets.variance.summary_tables import to_table  # noqa: PLC0415
+    from mlops_assets.variance.drift.summaries import summarise  # noqa: PLC0415
+    from mlops_assets.variance.drift.summary_tables import to_table  # noqa: PLC0415
 
     # Every partition samples differently, and the same at every run.
     seed = zlib.crc32(f"{month}{PARTITION_SEPARATOR}{state}".encode())
@@ -63,14 +63,14 @@ def voter_drift(summaries: ir.Table) -> pa.Table:
     Returns:
         Rows of ``variance/drift``; none where no state has two snapshots.
     """
-    from mlops_assets.variance import drift  # noqa: PLC0415  see above
-    from mlops_assets.variance.summary_tables import from_table  # noqa: PLC0415
+    from mlops_assets.variance.drift import comparison  # noqa: PLC0415  see above
+    from mlops_assets.variance.drift.summary_tables import from_table  # noqa: PLC0415
 
     rows = summaries.order_by("state", "month", "column", "cell", "place").to_pyarrow()
     keys = pc.binary_join_element_wise(rows["month"], rows["state"], PARTITION_SEPARATOR)
     partitions = {key: from_table(rows.filter(pc.equal(keys, key))) for key in pc.unique(keys).to_pylist()}
     pairs = _each_with_the_one_before(list(partitions))
-    found = drift.drift(partitions, pairs) if pairs else drift.SCHEMA.empty_table()
+    found = comparison.drift(partitions, pairs) if pairs else comparison.SCHEMA.empty_table()
     before, after = (pc.split_pattern(found[name], PARTITION_SEPARATOR) for name in ("before", "after"))
     return (
         found.drop_columns(["before", "after"])

@@ -15,9 +15,9 @@ from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, elections_before
 from mlops_assets.contracts.variance import VOTER_EVENTS
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
-from mlops_assets.variance.crosswalk import shares
-from mlops_assets.variance.segmentation import segmentation
-from mlops_assets.variance.segments import Cells
+from mlops_assets.variance.linked.crosswalk import shares
+from mlops_assets.variance.segmentation.choice import segmentation
+from mlops_assets.variance.segmentation.segments import Cells
 from mlops_assets.wrangling.person_turnout import snapshots_in_time
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from mlops_assets.platform.contracts.contract import Contract
-    from mlops_assets.variance.crosswalk import Shares
+    from mlops_assets.variance.linked.crosswalk import Shares
 
 FEWEST_ELECTIONS: Final = 2
 NOT_FOLLOWED: Final = ("race",)

@@ -116,7 +116,7 @@ def test_a_run_finds_its_modules_compiled() -> None:
     # Its disk is read-only: what is not compiled in the image is compiled again by every run.
     program = """
 import os, sys, dagster as dg
-import dagster._cli.api, mlops_assets.deployment.storage, mlops_assets.variance.report
+import dagster._cli.api, mlops_assets.deployment.storage, mlops_assets.variance.report.reports
 import mlops_assets.plumbing.definitions, mlops_assets.wrangling.definitions, mlops_assets.modeling.definitions
 for module in (mlops_assets.plumbing, mlops_assets.wrangling, mlops_assets.modeling):
     dg.Definitions.validate_loadable(module.definitions.definitions())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from mlops_assets.variance.pages import Section, figure, page
+from mlops_assets.variance.report.pages import Section, figure, page
 from mlops_assets_tests.browser import browser_page, require_chromium
 from mlops_assets_tests.deploy.reverse_proxy import ReverseProxy, running_proxy
 from mlops_assets_tests.deploy.signed_in import signed_in

@@ -26,7 +26,8 @@ from mlops_assets.platform.assets.reading import upstream_keys
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
-from mlops_assets.variance import events, linked
+from mlops_assets.variance.linked import events, ways
+from mlops_assets.variance.panel import detection
 from mlops_assets.wrangling import demographics, voter_comparison
 from mlops_assets.wrangling.assets.voter_changes import voter_changes
 from mlops_assets.wrangling.assets.voter_events import voter_events
@@ -79,8 +80,8 @@ def _months(before: ir.Table, after: ir.Table) -> dict[str, Any]:
 
 
 def test_the_engine_and_the_contracts_name_the_same_causes() -> None:
-    assert CAUSES == linked.PARTS
-    assert EVENT_CAUSES == events.EVENT_CAUSES
+    assert CAUSES == ways.PARTS
+    assert set(EVENT_CAUSES) == {*events.EVENT_CAUSES, *detection.CAUSES} - {"none"}
     assert VOTER_EVENT_KINDS == events.KINDS
 
 

@@ -16,7 +16,7 @@ from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
-from mlops_assets.variance.drift import ALL_COLUMNS, LEVELS
+from mlops_assets.variance.drift.comparison import ALL_COLUMNS, LEVELS
 from mlops_assets.wrangling import voter_drift
 from mlops_assets.wrangling.assets.voter_drift import drift, voter_summaries
 from mlops_assets_tests.wrangling.kept_contract import kept_rows

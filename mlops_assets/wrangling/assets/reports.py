@@ -50,7 +50,7 @@ _COMPARED: Final = (
 @told_plainly("Asset reports/comparison", owners=WRANGLERS)
 def comparison_report() -> dg.MaterializeResult[None]:
     """One month of one state against the month before, as a self-contained page with waterfalls and flows."""
-    from mlops_assets.variance import report as pages  # noqa: PLC0415  see above
+    from mlops_assets.variance.report import reports as pages  # noqa: PLC0415  see above
     from mlops_assets.wrangling import event_reports as transform  # noqa: PLC0415
 
     key = dg.AssetExecutionContext.get().partition_key
@@ -93,7 +93,7 @@ def comparison_report() -> dg.MaterializeResult[None]:
 @told_plainly("Asset reports/history", owners=WRANGLERS)
 def history_report() -> dg.MaterializeResult[None]:
     """Every named event on one timeline, and the series that they cut, as a self-contained page."""
-    from mlops_assets.variance import report as pages  # noqa: PLC0415  see above
+    from mlops_assets.variance.report import reports as pages  # noqa: PLC0415  see above
     from mlops_assets.wrangling import event_reports as transform  # noqa: PLC0415
 
     settings = Settings.load()
