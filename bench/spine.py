@@ -94,15 +94,16 @@ def refuse_other_tables(home: Path, by_hand: Path) -> None:
     """End the benchmark if the script's tables do not hold the platform's rows."""
     import ibis  # noqa: PLC0415
 
-    from mlops_assets.contracts import features, raw, variance, wrangled  # noqa: PLC0415
+    from mlops_assets.contracts import features, raw, wrangled  # noqa: PLC0415
     from mlops_assets.demo.surroundings import Surroundings, applied  # noqa: PLC0415
     from mlops_assets.platform.contracts import rules  # noqa: PLC0415
     from mlops_assets.platform.contracts.content_hash import format_hash, hash_total  # noqa: PLC0415
     from mlops_assets.platform.lake import ledger  # noqa: PLC0415
     from mlops_assets.platform.lake.session import LakeSession  # noqa: PLC0415
     from mlops_assets.platform.settings import Settings  # noqa: PLC0415
+    from mlops_assets.wrangling import compared  # noqa: PLC0415
 
-    contracts = (raw.VOTER_FILE, wrangled.VOTERS, variance.VOTER_EVENTS, features.DISTRICT_DEMOGRAPHICS)
+    contracts = (raw.VOTER_FILE, wrangled.VOTERS, compared.VOTERS.events(), features.DISTRICT_DEMOGRAPHICS)
     with applied(Surroundings(home).environment({})), LakeSession(Settings.load()) as session:
         for file in sorted(by_hand.glob("*.parquet")):
             month, table = file.stem.rsplit("-", 1)

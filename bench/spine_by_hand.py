@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 import duckdb
 import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mlops_assets.contracts import codes
 from mlops_assets.contracts.layouts import LAYOUTS, VOTER_FILE_COLUMNS
 from mlops_assets.wrangling.addresses import ABBREVIATIONS
-from mlops_assets.wrangling.voter_comparison import voter_events
+from mlops_assets.wrangling.compared import VOTERS
+from mlops_assets.wrangling.comparisons.named import events_table, linked_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -178,8 +180,11 @@ def _voters(target: Path, *, state: str, month: str) -> str:
 def _events(connection: duckdb.DuckDBPyConnection, target: Path, *, state: str, month: str, before: str | None) -> None:
     engine = ibis.duckdb.from_connection(connection)
     read = [str(_path(target, each, "voters")) for each in (before, month) if each is not None]
-    found = voter_events(engine.read_parquet(read), state=state, month=month, previous_month=before)
-    engine.to_parquet(found, _path(target, month, "voter_events"), compression="zstd")
+    partition = {"month": month, "state": state}
+    found = VOTERS.pair(engine.read_parquet(read), partition, before).events()
+    told = [linked_event(row, before=before, entities=VOTERS.entities) for row in found]
+    rows = events_table(told, [], partition, of=VOTERS.begins, group=None)
+    pq.write_table(rows, _path(target, month, "voter_events"), compression="zstd")
 
 
 _DEMOGRAPHICS: Final = """

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from mlops_assets.plumbing.sources.sql.databases import Postgres as Postgres
     from mlops_assets.plumbing.sources.sql.databases import Sqlite as Sqlite
     from mlops_assets.plumbing.sources.sql.source import SqlSource as SqlSource
+    from mlops_assets.wrangling.comparisons.declaration import Compare as Compare
     from mlops_assets.wrangling.mapping import adds_up as adds_up
     from mlops_assets.wrangling.mapping import mapped as mapped
     from mlops_assets.wrangling.pseudonyms import pseudonymised as pseudonymised
@@ -80,6 +81,7 @@ _DEFINED_IN: Final = {
     "ClientCertificate": "mlops_assets.plumbing.sources.http.auth",
     "Combined": "mlops_assets.plumbing.sources.combined.source",
     "CommandSource": "mlops_assets.plumbing.sources.command.source",
+    "Compare": "mlops_assets.wrangling.comparisons.declaration",
     "Contract": "mlops_assets.platform.contracts.contract",
     "Cursor": "mlops_assets.plumbing.sources.http.pages",
     "Delimited": "mlops_assets.plumbing.sources.formats.kinds",

@@ -184,6 +184,6 @@ def test_a_verdict_on_an_event_that_nobody_knows_is_refused_in_one_sentence(
     done = _run("judge", "0123456789ab", "reject", "--by", "Ann")
     assert done.returncode == 1
     said = " ".join(done.stderr.split())
-    assert "Event 0123456789ab: variance/events holds no event. Materialize it first." in said
+    assert "Event 0123456789ab: no comparison has found any event." in said
     assert _run("judge", "0123456789ab", "forget", "--by", "Ann").returncode == 2
     assert _run("events", "--json").stdout == ""

@@ -25,6 +25,7 @@ NAMES = (
     "ClientCertificate",
     "Combined",
     "CommandSource",
+    "Compare",
     "Contract",
     "Cursor",
     "Delimited",

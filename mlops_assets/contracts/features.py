@@ -11,7 +11,6 @@ import ibis.expr.datatypes as dt
 import pandera.ibis as pa
 
 from mlops_assets.contracts import codes
-from mlops_assets.contracts.gates import ENTRY_GATES, ENTRY_WARNINGS
 from mlops_assets.contracts.lakes import CURATED
 from mlops_assets.contracts.partitions import (
     ELECTION_BY_STATE,
@@ -24,6 +23,7 @@ from mlops_assets.contracts.partitions import (
 from mlops_assets.contracts.subjects import VOTER_TOKEN
 from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.entry_gates import ENTRY_GATES, ENTRY_WARNINGS
 from mlops_assets.platform.contracts.volume import Volume
 
 SMALLEST_CELL: Final = 5

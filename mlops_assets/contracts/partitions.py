@@ -132,29 +132,12 @@ HISTORY_TO_ELECTIONS: Final = _with_same_state(
 )
 """A state's voting history is the label of its own election and a feature of the three after it."""
 
-MONTH_AND_NEXT: Final = _with_same_state(
-    "month", "month", {month: [month, *SNAPSHOT_MONTHS[n + 1 : n + 2]] for n, month in enumerate(SNAPSHOT_MONTHS)}
-)
-"""A state's snapshot is compared with the one before, in its own month, and with the one after, in the next."""
 
 RESULTS_TO_FEATURES: Final = dg.StaticPartitionMapping(
     {election: list(elections_after(election, most=3)) for election in ELECTION_YEARS}
 )
 """Results of an election are features of the districts before the next three."""
 
-
-def _own_and_next(keys: Sequence[str], most: int) -> dg.StaticPartitionMapping:
-    return dg.StaticPartitionMapping({key: list(keys[place : place + 1 + most]) for place, key in enumerate(keys)})
-
-
-ELECTIONS_COMPARED: Final = 12
-"""How many elections after its own a result is still part of what is ordinary: a generation of maps and incumbents."""
-
-RESULTS_TO_CHANGES: Final = _own_and_next(ELECTION_YEARS, 1)
-"""Results of an election are compared with those before them, and are what the next ones are compared with."""
-
-RESULTS_OF_THE_PAST: Final = _own_and_next(ELECTION_YEARS, ELECTIONS_COMPARED)
-"""Results that show what is ordinary, too."""
 
 PROFILE_YEARS_BACK: Final = 6
 """A census profile older than this many years tells nothing of an election any more."""
@@ -182,18 +165,6 @@ def elections_informed_by_profile(year: str) -> tuple[str, ...]:
     """The elections after a profile's year that are near enough to use it; whether the map is theirs the rows tell."""
     return tuple(e for e in ELECTION_YEARS if 0 < int(e) - int(year) <= PROFILE_YEARS_BACK)
 
-
-PROFILES_TO_CHANGES: Final = _own_and_next(PROFILE_YEARS, 1)
-"""A census profile is compared with the one before it."""
-
-PROFILES_OF_THE_PAST: Final = _own_and_next(PROFILE_YEARS, ELECTIONS_COMPARED)
-"""Profiles of the twelve years before show what is ordinary, too."""
-
-REGISTRATIONS_TO_CHANGES: Final = _own_and_next(REGISTRATION_MONTHS, 1)
-"""A registration statistic is compared with the one before it."""
-
-REGISTRATIONS_OF_THE_PAST: Final = _own_and_next(REGISTRATION_MONTHS, 12 * ELECTIONS_COMPARED)
-"""Statistics of the twelve years before show what is ordinary, too."""
 
 PROFILES_TO_FEATURES: Final = dg.StaticPartitionMapping(
     {year: list(elections_informed_by_profile(year)) for year in PROFILE_YEARS}

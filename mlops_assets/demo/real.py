@@ -97,10 +97,12 @@ def _history(settings: Settings) -> list[Batch]:
         Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
         Batch("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),
         Batch("county registrations", ["raw/county_registrations", "wrangled/county_registrations"], list(months)),
-        Batch("changes of results", ["variance/result_changes"], _HELD),
+        Batch("changes of results", ["variance/result_changes", "variance/result_events"], _HELD),
         Batch("features of districts", ["features/district_election"], (*_HELD[3:], COMING)),
-        Batch("changes of profiles", ["variance/profile_changes"], _PROFILE_YEARS),
-        Batch("changes of registrations", ["variance/registration_changes"], list(months)),
+        Batch("changes of profiles", ["variance/profile_changes", "variance/profile_events"], _PROFILE_YEARS),
+        Batch(
+            "changes of registrations", ["variance/registration_changes", "variance/registration_events"], list(months)
+        ),
         Batch("named events", ["variance/events"], [None]),
         Batch("training sets", ["training/district_elections"], _FORECASTS),
         Batch(

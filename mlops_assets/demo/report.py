@@ -19,12 +19,12 @@ from mlops_assets.contracts import (
     raw,
     segmentation,
     training,
-    variance,
     wrangled,
 )
 from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table
+from mlops_assets.wrangling import compared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.settings import Settings
 
+_PANELS: Final = (compared.RESULTS, compared.PROFILES, compared.REGISTRATIONS)
 CONTRACTS: tuple[Contract, ...] = (
     raw.VOTER_FILE,
     raw.VOTING_HISTORY,
@@ -49,12 +50,10 @@ CONTRACTS: tuple[Contract, ...] = (
     features.DISTRICT_DEMOGRAPHICS,
     features.PERSON_TURNOUT,
     features.DISTRICT_ELECTION,
-    variance.VOTER_CHANGES,
-    variance.VOTER_EVENTS,
-    variance.DISTRICT_FLOWS,
-    variance.RESULT_CHANGES,
-    variance.PROFILE_CHANGES,
-    variance.REGISTRATION_CHANGES,
+    compared.VOTERS.changes(),
+    compared.VOTERS.events(),
+    compared.VOTERS.flows(),
+    *(table for each in _PANELS for table in (each.changes(), each.events())),
     drift.VOTER_SUMMARIES,
     drift.DRIFT,
     events.EVENTS,

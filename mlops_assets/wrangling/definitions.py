@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import dagster as dg
 
-from mlops_assets.contracts.events import VERDICTS_ON
 from mlops_assets.platform.assets.definitions import build_defs
+from mlops_assets.wrangling import compared
 from mlops_assets.wrangling.assets.county_registrations import county_registrations
-from mlops_assets.wrangling.assets.detected_changes import profile_changes, registration_changes, result_changes
 from mlops_assets.wrangling.assets.district_demographics import district_demographics
 from mlops_assets.wrangling.assets.district_election import district_election
-from mlops_assets.wrangling.assets.district_flows import district_flows
 from mlops_assets.wrangling.assets.district_profiles import district_profiles
 from mlops_assets.wrangling.assets.entry_findings import entry_findings
 from mlops_assets.wrangling.assets.events import events
@@ -21,9 +19,7 @@ from mlops_assets.wrangling.assets.house_results import house_results
 from mlops_assets.wrangling.assets.person_turnout import person_turnout
 from mlops_assets.wrangling.assets.reports import comparison_report, history_report
 from mlops_assets.wrangling.assets.segmentation import segment_turnout, segmentation
-from mlops_assets.wrangling.assets.voter_changes import voter_changes
 from mlops_assets.wrangling.assets.voter_drift import drift, voter_summaries
-from mlops_assets.wrangling.assets.voter_events import voter_events
 from mlops_assets.wrangling.assets.voters import voters
 from mlops_assets.wrangling.assets.voting_history import voting_history
 
@@ -42,21 +38,18 @@ def definitions() -> dg.Definitions:
             district_profiles,
             county_registrations,
             district_election,
-            voter_changes,
-            voter_events,
+            compared.VOTERS,
+            compared.RESULTS,
+            compared.PROFILES,
+            compared.REGISTRATIONS,
             voter_summaries,
             drift,
-            district_flows,
-            result_changes,
-            profile_changes,
-            registration_changes,
             events,
             segmentation,
             segment_turnout,
             comparison_report,
             history_report,
         ],
-        by_hand=list(VERDICTS_ON.values()),
     )
 
 

@@ -1,12 +1,6 @@
 """Demographics: registered voters of each district counted by class, small cells suppressed.
 
 Put here counts of one snapshot by district. Keep out changes between snapshots and anything about single persons.
-
-A count below `SMALLEST_CELL` is suppressed. The district's total (attribute ``all``) is published, so a lone suppressed
-cell could be had by subtraction, and two cells of one person each from a difference of two; therefore the next smallest
-cell of the attribute is suppressed too whenever a single cell is, or when the suppressed cells together hold fewer than
-`SMALLEST_CELL` persons (complementary suppression; Willenborg and de Waal, Elements of Statistical Disclosure Control,
-2001).
 """
 
 from __future__ import annotations
@@ -16,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import ibis
 
 from mlops_assets.contracts.features import SMALLEST_CELL
+from mlops_assets.wrangling.small_cells import suppressed
 from mlops_assets.wrangling.voters import COHORT_YEARS
 
 if TYPE_CHECKING:
@@ -48,7 +43,8 @@ def district_demographics(voters: ir.Table) -> ir.Table:
         combined.select(*keys, attribute=ibis.literal(column), category=column, voters="voters") for column in _CLASSED
     ]
     cells = ibis.union(*parts).group_by(*keys, "attribute", "category")
-    return suppressed(cells.aggregate(voters=ibis._.voters.sum()))
+    counted = cells.aggregate(voters=ibis._.voters.sum())
+    return suppressed(counted, (*keys, "attribute"), "category", "voters", SMALLEST_CELL)
 
 
 def age_group(birth_cohort: ir.IntegerValue, month: ir.StringValue) -> ir.StringValue:
@@ -63,27 +59,3 @@ def group_of_age(age: ir.IntegerValue) -> ir.StringValue:
     """The age group of somebody that old; NULL gives ``UNKNOWN``."""
     bounds = ((age < end, group) for group, end in AGE_GROUPS.items())
     return ibis.cases((age.isnull(), UNKNOWN_AGE), *bounds, else_="75+")
-
-
-def suppressed(cells: ir.Table) -> ir.Table:
-    """Suppress small cells, and the next smallest where a small one could be had by subtraction.
-
-    Args:
-        cells: ``state``, ``month``, ``district``, ``attribute``, ``category`` and ``voters`` (persons, 1 or more).
-
-    Returns:
-        The same cells with ``voters`` NULL and ``suppressed`` true where a cell is withheld.
-    """
-    group = ["state", "month", "district", "attribute"]
-    ranked = cells.mutate(
-        rank=ibis.row_number().over(ibis.window(group_by=group, order_by=["voters", "category"])),
-        small=(cells.voters < SMALLEST_CELL).cast("int64"),
-    )
-    # Small cells have the ranks 0 to small_cells - 1, so the next smallest has the rank small_cells.
-    judged = ranked.mutate(
-        small_cells=ranked.small.sum().over(ibis.window(group_by=group)),
-        small_voters=(ranked.small * ranked.voters).sum().over(ibis.window(group_by=group)),
-    )
-    exposed = (judged.small_cells == 1) | ((judged.small_cells > 0) & (judged.small_voters < SMALLEST_CELL))
-    withheld = (judged.small == 1) | (exposed & (judged.rank == judged.small_cells))
-    return judged.select(*group, "category", voters=withheld.ifelse(None, judged.voters), suppressed=withheld)

@@ -110,7 +110,7 @@ def comparison_of_lake(
         previous_month: of the earlier one.
         changes: rows of ``variance/voter_changes``.
         events: rows of ``variance/events`` of that partition.
-        flows: rows of ``variance/district_flows``.
+        flows: rows of ``variance/voter_flows``.
     """
     return Comparison(
         title=f"{state}, {month}: what changed in the voter file",
@@ -118,7 +118,7 @@ def comparison_of_lake(
         after=month,
         splits=[split_of(row, unit="district") for row in changes],
         happenings=[happening_of(event) for event in events],
-        flows=[(row["district_before"], row["district_after"], row["persons"]) for row in flows],
+        flows=[(row["district_before"], row["district_after"], row["entities"]) for row in flows],
     )
 
 

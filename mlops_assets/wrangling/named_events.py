@@ -1,4 +1,4 @@
-"""Named events: what every source found, in one table, with what people said of it.
+"""Named events: what every comparison found, in one table.
 
 Put here how events of different sources become one list, and which of them are the same. Keep out how they are found.
 
@@ -8,60 +8,35 @@ change seen in results or profiles is a repetition of it; one that linked months
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
 
-from mlops_assets.contracts import events as contract
 from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, election_day, month_before, snapshot_day
-from mlops_assets.contracts.variance import (
-    DETECTED,
-    PROFILE_CHANGES,
-    REGISTRATION_CHANGES,
-    RESULT_CHANGES,
-    VOTER_EVENTS,
-)
 from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
+from mlops_assets.wrangling.comparisons.tables import MAP_CAUSES, OPEN, REJECTED
 
-LEAST_PROBABLE: Final = 0.5
-"""Less probable changes stay in the table of their source and do not become events."""
-
-LEAST_PROBABLE_ALONE: Final = 0.99
-"""The same where fewer than ``FEWEST_STATES`` were compared: one of them redrawn makes the others seem redrawn too."""
-
-FEWEST_STATES: Final = 8
-
-MAP_CAUSES: Final = ("boundary", "renumbering")
-_ID_DIGITS: Final = 12
-_SEPARATOR: Final = "\x1f"
-_PARTITION_COLUMN: Final = {
-    RESULT_CHANGES.table: "election",
-    PROFILE_CHANGES.table: "year",
-    REGISTRATION_CHANGES.table: "month",
+LINKED: Final = "voter_events"
+_TIME: Final = {
+    LINKED: "month",
+    "result_events": "election",
+    "profile_events": "year",
+    "registration_events": "month",
 }
-_SEEN_IN: Final = {
-    RESULT_CHANGES.table: ("districts", "House results"),
-    PROFILE_CHANGES.table: ("districts", "census profiles"),
-    REGISTRATION_CHANGES.table: ("counties", "registration statistics"),
-}
-_WORDS: Final = {
-    "boundary": "{units} redrawn",
-    "renumbering": "{units} renumbered",
-    "units": "{units} came or went",
-    "entry": "entry of {units} changed",
-    "population": "population of {units} moved",
-}
+"""The column of time of each table of events."""
+_DISTRICTS: Final = (LINKED, "result_events", "profile_events")
+"""Tables of events of districts: of others no map change is the same."""
+_TEXTS: Final = (
+    "event_id", "source", "partition", "state", "time", "since", "until", "cause", "kind", "name", "units", "size_unit",
+    "evidence", "same_as", "judgement", "judged_by", "notes",
+)  # fmt: skip
 _COLUMNS: Final = pa.schema(
     [
-        *((name, pa.string()) for name in ("event_id", "source", "partition", "state", "time", "since", "until")),
-        *((name, pa.string()) for name in ("cause", "kind", "name")),
+        *((name, pa.string()) for name in _TEXTS),
         ("probability", pa.float64()),
-        ("units", pa.string()),
         ("size", pa.float64()),
-        *((name, pa.string()) for name in ("size_unit", "evidence", "same_as", "judgement", "judged_by", "notes")),
         ("cuts", pa.bool_()),
     ]
 )
@@ -88,15 +63,25 @@ class Event:
     size: float
     size_unit: str
     evidence: str
+    judgement: str
+    judged_by: str
+    notes: str
+    cuts: bool
     same_as: str = ""
-    judgement: str = contract.OPEN
-    judged_by: str = ""
-    notes: str = ""
 
-    @property
-    def cuts(self) -> bool:
-        """Whether series end here."""
-        return self.cause in MAP_CAUSES and self.judgement != contract.REJECTED and not self.same_as
+    @classmethod
+    def of(cls, row: Row, source: str) -> Event:
+        """A row of a table of events."""
+        time, state, before = row[_TIME[source]], row["state"], row["compared_with"]
+        own = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
+        return cls(
+            **own,
+            source=source,
+            partition=f"{time}{PARTITION_SEPARATOR}{state}" if source == LINKED else time,
+            time=time,
+            since=_day(source, before) if before else "",
+            until=_day(source, time),
+        )
 
     def overlaps(self, other: Event) -> bool:
         """Whether both may have happened at the same time."""
@@ -105,18 +90,14 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the sources found.
+    """What the comparisons found.
 
     Attributes:
-        voter_events: rows of ``variance/voter_events``.
-        detected: rows of the detected changes, by table.
-        verdicts: rows of all tables of verdicts.
-        compared_months: partitions of ``variance/voter_events`` that exist, as ``month|state``.
+        events: rows of each table of events, by its name.
+        compared_months: partitions of the voter files' events that exist, as ``month|state``.
     """
 
-    voter_events: Sequence[Row] = ()
-    detected: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    verdicts: Sequence[Row] = ()
+    events: Mapping[str, Sequence[Row]] = field(default_factory=dict)
     compared_months: Collection[str] = ()
 
 
@@ -129,116 +110,34 @@ def named_events(found: Found) -> pa.Table:
     Returns:
         Rows of ``variance/events``, by date, state and id.
     """
-    linked = [voter_event(row) for row in found.voter_events]
-    unlinked = [
-        event
-        for table, rows in found.detected.items()
-        for row in rows
-        if is_named(row)
-        for event in [detected_event(row, table)]
-    ]
-    judged = [with_verdicts(event, found.verdicts) for event in linked + unlinked]
-    told_apart = _told_apart(judged, found.compared_months)
+    events = [Event.of(row, source) for source, rows in found.events.items() for row in rows]
+    told_apart = _told_apart(events, found.compared_months)
     ordered = sorted(told_apart, key=lambda event: (event.until, event.state, event.event_id))
-    return pa.Table.from_pylist([{**vars(event), "cuts": event.cuts} for event in ordered], schema=_COLUMNS)
+    return pa.Table.from_pylist([vars(event) for event in ordered], schema=_COLUMNS)
 
 
-def is_named(row: Row) -> bool:
-    """Whether a row of detected changes is probable enough to be an event."""
-    least = LEAST_PROBABLE if row["states"] >= FEWEST_STATES else LEAST_PROBABLE_ALONE
-    return bool(row["cause"] != DETECTED[0] and row["probability"] >= least)
-
-
-def event_id(source: str, partition: str, state: str, cause: str, subject: str = "") -> str:
-    """The id of an event: the same whenever the same is found again, whatever its size and evidence."""
-    text = _SEPARATOR.join([source, partition, state, cause, subject])
-    return hashlib.sha256(text.encode()).hexdigest()[:_ID_DIGITS]
-
-
-def voter_event(row: Row) -> Event:
-    """A row of ``variance/voter_events`` as an event."""
-    month, state = row["month"], row["state"]
-    partition = f"{month}{PARTITION_SEPARATOR}{state}"
-    before = month_before(month)
-    return Event(
-        event_id=event_id(VOTER_EVENTS.table, partition, state, row["cause"], row["name"]),
-        source=VOTER_EVENTS.table,
-        partition=partition,
-        state=state,
-        time=month,
-        since=snapshot_day(before).isoformat() if before else "",
-        until=snapshot_day(month).isoformat(),
-        cause=row["cause"],
-        kind=row["kind"],
-        name=row["name"],
-        probability=1.0,
-        units=row["units"],
-        size=float(row["persons"]),
-        size_unit="persons",
-        evidence=row["evidence"],
-    )
-
-
-def detected_event(row: Row, table: str) -> Event:
-    """A row of detected changes as an event.
-
-    Args:
-        row: of any cause but ``none``.
-        table: the table that it is from.
-    """
-    time, state, cause = row[_PARTITION_COLUMN[table]], row["state"], row["cause"]
-    units, seen_in = _SEEN_IN[table]
-    return Event(
-        event_id=event_id(table, time, state, cause),
-        source=table,
-        partition=time,
-        state=state,
-        time=time,
-        since=_day(table, row["compared_with"]),
-        until=_day(table, time),
-        cause=cause,
-        kind=contract.DETECTED_KIND,
-        name=f"{_WORDS[cause].format(units=units)}, by {seen_in}",
-        probability=row["probability"],
-        units=row["units"],
-        size=row["magnitude"],
-        size_unit="share of units" if cause == "renumbering" else "log change",
-        evidence=row["evidence"],
-    )
-
-
-def with_verdicts(event: Event, verdicts: Iterable[Row]) -> Event:
-    """The event with what people said of it; the latest confirmation or rejection stands."""
-    own = sorted((row for row in verdicts if row["event_id"] == event.event_id), key=lambda row: row["number"])
-    judging = [row for row in own if row["verdict"] in contract.JUDGED_AS]
-    return replace(
-        event,
-        judgement=contract.JUDGED_AS[judging[-1]["verdict"]] if judging else contract.OPEN,
-        judged_by=judging[-1]["by"] if judging else "",
-        notes="; ".join(f"{row['by']}: {row['note']}" for row in own if row["note"]),
-    )
-
-
-def _day(table: str, time: str) -> str:
-    if table == RESULT_CHANGES.table:
+def _day(source: str, time: str) -> str:
+    if source == LINKED:
+        return snapshot_day(time).isoformat()
+    if source == "result_events":
         return election_day(time).isoformat()
     # A profile is of its whole year.
-    return f"{time}-12-31" if table == PROFILE_CHANGES.table else f"{time}-01"
+    return f"{time}-12-31" if source == "profile_events" else f"{time}-01"
 
 
 def _told_apart(events: Sequence[Event], compared_months: Collection[str]) -> list[Event]:
     """Events with their repetitions marked, and without those that linked months deny."""
-    ranked = sorted(events, key=lambda event: (event.source != VOTER_EVENTS.table, -event.probability, event.event_id))
+    ranked = sorted(events, key=lambda event: (event.source != LINKED, -event.probability, event.event_id))
     own: list[Event] = []
     kept: list[Event] = []
     for event in ranked:
-        is_map = event.cause in MAP_CAUSES and event.judgement != contract.REJECTED
-        if is_map and event.source != VOTER_EVENTS.table:
+        is_map = event.cause in MAP_CAUSES and event.judgement != REJECTED and event.source in _DISTRICTS
+        if is_map and event.source != LINKED:
             first = next((other for other in own if other.state == event.state and other.overlaps(event)), None)
             if first is not None:
-                kept.append(replace(event, same_as=first.event_id))
+                kept.append(replace(event, same_as=first.event_id, cuts=False))
                 continue
-            if event.judgement == contract.OPEN and _denied(event, compared_months):
+            if event.judgement == OPEN and _denied(event, compared_months):
                 continue
         if is_map:
             own.append(event)

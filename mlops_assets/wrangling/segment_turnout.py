@@ -50,7 +50,7 @@ def segment_turnout(
     Args:
         person_turnout: ``features/person_turnout``; later elections are ignored, and votes of the forecast's own.
         compared: rows of ``variance/segmentation`` of that forecast.
-        flows: rows of ``variance/district_flows``.
+        flows: rows of ``variance/voter_flows``.
         events: rows of ``variance/events``.
         forecast: the election to be forecast.
 

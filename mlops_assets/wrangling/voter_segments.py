@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from mlops_assets.contracts import segmentation as contract
 from mlops_assets.contracts.partitions import SNAPSHOT_MONTHS, elections_before
-from mlops_assets.contracts.variance import VOTER_EVENTS
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.contracts.contract import PARTITION_SEPARATOR
 from mlops_assets.variance.linked.crosswalk import shares
 from mlops_assets.variance.segmentation.choice import segmentation
 from mlops_assets.variance.segmentation.segments import Cells
+from mlops_assets.wrangling.named_events import LINKED
 from mlops_assets.wrangling.person_turnout import snapshots_in_time
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def voter_segmentation(
     Args:
         person_turnout: ``features/person_turnout`` of earlier elections; later ones are ignored.
         voters: ``wrangled/voters`` of the snapshots that those were made from.
-        flows: rows of ``variance/district_flows``.
+        flows: rows of ``variance/voter_flows``.
         events: rows of ``variance/events``.
         election: the election to be forecast.
 
@@ -101,7 +101,7 @@ def cells_of(
     Args:
         persons: rows of ``features/person_turnout``, with ``race`` if that is one of the dimensions.
         dimensions: some of :data:`DIMENSIONS`.
-        flows: rows of ``variance/district_flows``.
+        flows: rows of ``variance/voter_flows``.
         events: rows of ``variance/events``.
     """
     counted = persons.group_by(
@@ -133,7 +133,7 @@ def _cuts(events: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """For each state the months in which its series are cut. Labels of elections before the first snapshot are its."""
     found: dict[str, set[str]] = {}
     for event in events:
-        if event["cuts"] and event["source"] == VOTER_EVENTS.table:
+        if event["cuts"] and event["source"] == LINKED:
             found.setdefault(event["state"], set()).add(event["time"])
     return {state: sorted(months) for state, months in found.items()}
 
@@ -143,7 +143,7 @@ def _crosswalks(cuts: Mapping[str, Sequence[str]], flows: Sequence[Mapping[str, 
     for state, months in cuts.items():
         for vintage, month in enumerate(months, start=1):
             own = [
-                (row["district_before"], row["district_after"], row["persons"])
+                (row["district_before"], row["district_after"], row["entities"])
                 for row in flows
                 if (row["state"], row["month"]) == (state, month)
             ]

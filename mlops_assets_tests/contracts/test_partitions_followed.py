@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets.contracts import variance, wrangled
+from mlops_assets.contracts import wrangled
+from mlops_assets.wrangling import compared as comparisons
 from mlops_assets.wrangling.definitions import definitions
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("arrived", "compared", "key"),
     [
-        (wrangled.COUNTY_REGISTRATIONS, variance.REGISTRATION_CHANGES, "2015-03"),
-        (wrangled.HOUSE_RESULTS, variance.RESULT_CHANGES, "1998"),
-        (wrangled.DISTRICT_PROFILES, variance.PROFILE_CHANGES, "2011"),
+        (wrangled.COUNTY_REGISTRATIONS, comparisons.REGISTRATIONS.changes(), "2015-03"),
+        (wrangled.HOUSE_RESULTS, comparisons.RESULTS.changes(), "1998"),
+        (wrangled.DISTRICT_PROFILES, comparisons.PROFILES.changes(), "2011"),
     ],
     ids=["registrations", "results", "profiles"],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.contracts import features, variance, wrangled
+from mlops_assets.contracts import features, wrangled
 from mlops_assets.demo import live
 from mlops_assets.demo.history import Batch, load
 from mlops_assets.demo.report import rows_of
@@ -18,6 +18,7 @@ from mlops_assets.demo.waiting import WorkWatch
 from mlops_assets.platform.settings import Settings
 from mlops_assets.simulation.configuration import SimulationConfig
 from mlops_assets.simulation.sources import generate
+from mlops_assets.wrangling import compared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ def test_a_late_file_of_an_old_month_changes_its_own_and_the_next_months_tables_
         with dg.DagsterInstance.from_config(str(surroundings.dagster_home)) as instance:
             load([Batch("on time", SNAPSHOT_ASSETS, on_time)], instance, lambda *_: None)
         # The month before the later one is missing, so there is nothing to compare it with.
-        assert _months(settings, variance.VOTER_CHANGES) == set()
+        assert _months(settings, compared.VOTERS.changes()) == set()
 
         begun = datetime.now(tz=UTC)
         with (
@@ -55,7 +56,7 @@ def test_a_late_file_of_an_old_month_changes_its_own_and_the_next_months_tables_
             def carried_on() -> bool:
                 daemon_must_live()
                 # Features wait until somebody has looked for events in what they are made from.
-                return _months(settings, variance.VOTER_CHANGES) == {_LATE, _LATER} and _months(
+                return _months(settings, compared.VOTERS.changes()) == {_LATE, _LATER} and _months(
                     settings, features.DISTRICT_DEMOGRAPHICS
                 ) == {_EARLIER, _LATE, _LATER}
 

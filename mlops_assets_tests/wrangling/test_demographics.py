@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.contracts.features import DISTRICT_DEMOGRAPHICS, SMALLEST_CELL
-from mlops_assets.wrangling.demographics import age_group, district_demographics, suppressed
+from mlops_assets.wrangling.demographics import age_group, district_demographics
+from mlops_assets.wrangling.small_cells import suppressed
 from mlops_assets.wrangling.voters import voters
 from mlops_assets_tests.wrangling.kept_contract import kept_rows
 from mlops_assets_tests.wrangling.voter_files import KEY, crowd, rows_of, voter_file
+
+CELL = ("state", "month", "district", "attribute")
 
 
 def _counts(*rows: dict[str, str]) -> dict[tuple[str, str, str], int | None]:
@@ -36,7 +39,10 @@ def _suppressed(*sizes: int) -> list[int | None]:
             "voters": list(sizes),
         }
     )
-    rows = sorted(rows_of(suppressed(ibis.memtable(cells))), key=lambda row: str(row["category"]))
+    rows = sorted(
+        rows_of(suppressed(ibis.memtable(cells), CELL, "category", "voters", SMALLEST_CELL)),
+        key=lambda row: str(row["category"]),
+    )
     assert [row["suppressed"] for row in rows] == [row["voters"] is None for row in rows]
     return [row["voters"] for row in rows]
 

@@ -25,7 +25,7 @@ _TURNOUT: Final = {"2016": 60, "2018": 40, "2020": 70, "2022": 50}
 """Of each hundred in district 01; in 02 it is 20 less."""
 _CUT: Final = {"cuts": True, "source": "voter_events", "state": "NC", "time": "2022-05"}
 _FLOWS: Final = [
-    {"state": "NC", "month": "2022-05", "district_before": old, "district_after": new, "persons": 600}
+    {"state": "NC", "month": "2022-05", "district_before": old, "district_after": new, "entities": 600}
     for old, new in (("01", "02"), ("02", "01"))
 ]
 

@@ -78,7 +78,7 @@ def _chosen(*, cuts: bool, flows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def test_a_renumbered_map_is_bridged_by_its_flows_and_the_telling_classes_are_chosen() -> None:
     flows = [
-        {"state": "NC", "month": "2022-05", "district_before": old, "district_after": new, "persons": 600}
+        {"state": "NC", "month": "2022-05", "district_before": old, "district_after": new, "entities": 600}
         for old, new in (("01", "02"), ("02", "01"))
     ]
     chosen = _chosen(cuts=True, flows=flows)

@@ -39,23 +39,6 @@ SERVICE: Final = ma.SqlSource(
 
 
 @ma.asset(
-    key="wrangled/territories",
-    schema=Territory,
-    lake=CURATED,
-    partitions_def=MONTHS,
-    metadata={"partition_expr": "month"},
-    owners=["team:wrangling"],
-    ins={"export": ma.In("raw/customer_export")},
-    automation_condition=ma.on_new_data(),
-)
-def territories(export: ir.Table) -> ir.Table:
-    """How many customers each territory has in each segment, and what they spend."""
-    return export.group_by("month", "territory", "segment").aggregate(
-        customers=export.count(), monthly_spend=export.monthly_spend.sum()
-    )
-
-
-@ma.asset(
     key="wrangled/customers",
     schema=Customer,
     lake=CURATED,
@@ -67,12 +50,51 @@ def territories(export: ir.Table) -> ir.Table:
     automation_condition=ma.on_new_data(),
 )
 def customers(export: ir.Table, settings: ma.Settings) -> ir.Table:
-    """Who the customers of a month are, by pseudonym, and what they spend."""
-    rows = export.select("month", "customer_id", "territory", "segment", "monthly_spend")
-    return ma.pseudonymised(rows, settings, {"customer_token": "customer_id"})
+    """Who the customers of a month are, by pseudonym, and what they spend; each once, however often he was exported."""
+    rows = export.group_by("month", "customer_id", "address", "territory", "segment", "monthly_spend").aggregate(
+        copies=export.count()
+    )
+    return ma.pseudonymised(rows, settings, {"customer_token": "customer_id", "address_token": "address"})
 
 
-SERVED_CUSTOMERS: Final = ma.Served(table="wrangled/customers", limit_by=["territory"], latest="month")
+COMPARED: Final = ma.Compare(
+    table=customers,
+    entity="customer_token",
+    unit="territory",
+    address=["address_token"],
+    attributes=["segment"],
+    copies="copies",
+    entities="customers",
+    units="territories",
+)
+_GATE: Final = COMPARED.gate()
+
+
+@ma.asset(
+    key="wrangled/territories",
+    schema=Territory,
+    lake=CURATED,
+    partitions_def=MONTHS,
+    metadata={"partition_expr": "month"},
+    owners=["team:wrangling"],
+    ins={"customers": ma.In("wrangled/customers"), "events": _GATE.input},
+    check_specs=_GATE.checks("wrangled/territories"),
+    automation_condition=ma.on_new_data(),
+)
+def territories(customers: ir.Table, events: ir.Table, settings: ma.Settings) -> dg.MaterializeResult[ir.Table]:
+    """How many customers each territory has in each segment, and what they spend; unless segments were redefined."""
+    rows = customers.group_by("month", "territory", "segment").aggregate(
+        customers=customers.count(), monthly_spend=customers.monthly_spend.sum()
+    )
+    return dg.MaterializeResult(value=rows, check_results=_GATE.judged(events, settings.entry_policy))
+
+
+SERVED_CUSTOMERS: Final = ma.Served(
+    table="wrangled/customers",
+    limit_by=["territory"],
+    latest="month",
+    columns=["month", "customer_token", "territory", "segment", "monthly_spend"],
+)
 SERVED_TERRITORIES: Final = ma.Served(
     table="wrangled/territories", limit_by=["territory"], filters=["month", "territory", "segment"], latest="month"
 )

@@ -83,9 +83,11 @@ class Customer(pa.DataFrameModel):
 
     month: dt.String
     customer_token: dt.String = pa.Field(str_matches=r"^[0-9a-f]{32}$", description="Stands for a customer.")
+    address_token: dt.String = pa.Field(str_matches=r"^[0-9a-f]{32}$", description="Stands for an address.")
     territory: dt.String = pa.Field(isin=TERRITORIES)
     segment: dt.String
     monthly_spend: dt.Float64 = pa.Field(ge=0, description="Dollars in the month.")
+    copies: dt.Int64 = pa.Field(ge=1, description="How often the export has the customer.")
 
     class Config:
         """No customer twice in a month."""

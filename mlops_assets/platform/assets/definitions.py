@@ -17,10 +17,11 @@ from mlops_assets.platform.assets.exported import export_of
 from mlops_assets.platform.assets.inputs import contract_of, ins_of, resolved, specs_of
 from mlops_assets.platform.assets.io_manager import LakeIOManager
 from mlops_assets.platform.assets.reconciler import reconciler
+from mlops_assets.platform.contracts.contract import made_by_hand
 from mlops_assets.platform.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.contracts.lake import Lake
@@ -38,6 +39,14 @@ class Declaration(Protocol):
 
     def definitions(self) -> dg.Definitions:
         """The assets, schedules and sensors."""
+
+
+@runtime_checkable
+class Dependent(Declaration, Protocol):
+    """A declaration that needs to know another table, such as that of a comparison."""
+
+    def located(self, tables: Mapping[dg.AssetKey, Contract]) -> Declaration:
+        """The same with the contract of its table, looked up among those of the other assets."""
 
 
 def build_defs(
@@ -83,6 +92,7 @@ def build_defs(
         ['sales_alerts', 'sales_automation', 'sales_reconciler']
     """
     listed, others = _parts(assets, name)
+    by_hand = [*by_hand, *(contract for each in listed if (contract := made_by_hand(each)) is not None)]
     made = [each for each in listed if isinstance(each, dg.AssetsDefinition)]
     own = {key for each in made for key in each.keys}
     contracts = [contract for each in made if (contract := contract_of(each)) is not None]
@@ -122,7 +132,13 @@ def _parts(assets: object, name: str) -> tuple[list[dg.AssetsDefinition | dg.Ass
     """
     found: list[dg.AssetsDefinition | dg.AssetSpec] = []
     beside: list[dg.Definitions] = []
-    for each in assets if isinstance(assets, Iterable) else [assets]:
+    given = assets if isinstance(assets, Iterable) else [assets]
+    # Those that need another table come last.
+    for declared in sorted(given, key=lambda one: isinstance(one, Dependent)):
+        each: object = declared
+        if isinstance(declared, Dependent):
+            known = [contract for asset in found if (contract := contract_of(asset)) is not None]
+            each = declared.located({contract.key: contract for contract in known})
         whole = each.definitions() if isinstance(each, Declaration) else each
         if isinstance(whole, dg.AssetsDefinition | dg.AssetSpec) and whole is not assets:
             found.append(whole)

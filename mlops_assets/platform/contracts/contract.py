@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 CONTRACT: Final = "mlops_assets/contract"
 """The entry of an asset's metadata with its contract."""
 
+BY_HAND: Final = "mlops_assets/by_hand"
+"""The entry of an asset's metadata that says that people add its rows, and no asset makes them."""
+
 PARTITION_SEPARATOR = "|"
 
 
@@ -271,8 +274,13 @@ class Contract:
 
     def described_spec(self) -> dg.AssetSpec:
         """The asset as people see it who look after it, for a table that no asset makes."""
-        return self.spec().replace_attributes(
-            description=self.description, owners=list(self.owners), group_name=self.layer, tags=dict(self.tags)
+        spec = self.spec()
+        return spec.replace_attributes(
+            description=self.description,
+            owners=list(self.owners),
+            group_name=self.layer,
+            tags=dict(self.tags),
+            metadata={**spec.metadata, BY_HAND: True},
         )
 
 
@@ -281,3 +289,9 @@ def contract_in(metadata: Mapping[str, object]) -> Contract | None:
     entry = metadata.get(CONTRACT)
     found = entry.instance if isinstance(entry, ObjectMetadataValue) else None
     return found if isinstance(found, Contract) else None
+
+
+def made_by_hand(asset: object) -> Contract | None:
+    """The contract of a table that people add rows to; ``None`` for anything else."""
+    spec = asset if isinstance(asset, dg.AssetSpec) else None
+    return contract_in(spec.metadata) if spec is not None and BY_HAND in spec.metadata else None

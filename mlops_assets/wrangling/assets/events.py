@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mlops_assets.contracts import events as contract
-from mlops_assets.contracts import variance
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
+from mlops_assets.wrangling import compared
 from mlops_assets.wrangling import named_events as transform
 
 if TYPE_CHECKING:
@@ -33,42 +33,27 @@ def _all_of(table: Contract) -> In:
 @asset(
     contract=contract.EVENTS,
     ins={
-        "voter_events": _all_of(variance.VOTER_EVENTS),
-        "result_changes": _all_of(variance.RESULT_CHANGES),
-        "profile_changes": _all_of(variance.PROFILE_CHANGES),
-        "registration_changes": _all_of(variance.REGISTRATION_CHANGES),
-        "voter_verdicts": _all_of(contract.VOTER_VERDICTS),
-        "result_verdicts": _all_of(contract.RESULT_VERDICTS),
-        "profile_verdicts": _all_of(contract.PROFILE_VERDICTS),
-        "registration_verdicts": _all_of(contract.REGISTRATION_VERDICTS),
+        "voter_events": _all_of(compared.VOTERS.events()),
+        "result_events": _all_of(compared.RESULTS.events()),
+        "profile_events": _all_of(compared.PROFILES.events()),
+        "registration_events": _all_of(compared.REGISTRATIONS.events()),
     },
     automation_condition=on_new_data(),
 )
 def events(
     voter_events: ir.Table,
-    result_changes: ir.Table,
-    profile_changes: ir.Table,
-    registration_changes: ir.Table,
-    voter_verdicts: ir.Table,
-    result_verdicts: ir.Table,
-    profile_verdicts: ir.Table,
-    registration_verdicts: ir.Table,
+    result_events: ir.Table,
+    profile_events: ir.Table,
+    registration_events: ir.Table,
     versions: Mapping[str, Mapping[str, str]],
 ) -> dg.MaterializeResult[pa.Table]:
     """Every named event of every source, with what people said of it."""
-    detected = {
-        variance.RESULT_CHANGES.table: result_changes,
-        variance.PROFILE_CHANGES.table: profile_changes,
-        variance.REGISTRATION_CHANGES.table: registration_changes,
-    }
-    verdicts = (voter_verdicts, result_verdicts, profile_verdicts, registration_verdicts)
+    found = (voter_events, result_events, profile_events, registration_events)
     rows = transform.named_events(
         transform.Found(
-            voter_events=voter_events.to_pyarrow().to_pylist(),
-            detected={name: table.to_pyarrow().to_pylist() for name, table in detected.items()},
-            verdicts=[row for table in verdicts for row in table.to_pyarrow().to_pylist()],
+            events={name: table.to_pyarrow().to_pylist() for name, table in zip(contract.SOURCES, found, strict=True)},
             compared_months=versions["voter_events"].keys(),
         )
     )
     causes = Counter(row["cause"] for row in rows.to_pylist() if not row["same_as"])
-    return dg.MaterializeResult(value=rows, metadata={cause: causes[cause] for cause in variance.EVENT_CAUSES})
+    return dg.MaterializeResult(value=rows, metadata=dict(causes))

@@ -5,16 +5,16 @@ Put here its wiring. Keep out the transform, which is `mlops_assets.wrangling.pe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
-from mlops_assets.contracts import events, features, variance, wrangled
+from mlops_assets.contracts import features, wrangled
 from mlops_assets.contracts.partitions import HISTORY_TO_ELECTIONS, SNAPSHOTS_TO_ELECTIONS
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.wrangling import entry_gates
+from mlops_assets.wrangling import compared
 from mlops_assets.wrangling import person_turnout as transform
 
 if TYPE_CHECKING:
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.settings import Settings
 
+_GATE: Final = compared.VOTERS.gate()
+
 
 @asset(
     contract=features.PERSON_TURNOUT,
     ins={
         "voters": In(wrangled.VOTERS, partition_mapping=SNAPSHOTS_TO_ELECTIONS, choose=transform.latest_snapshot),
         "voter_events": In(
-            variance.VOTER_EVENTS,
+            _GATE.events,
             partition_mapping=SNAPSHOTS_TO_ELECTIONS,
             choose=transform.latest_snapshot,
             optional=True,
         ),
-        "voter_verdicts": In(events.VOTER_VERDICTS, partition_mapping=SNAPSHOTS_TO_ELECTIONS, optional=True),
         "voting_history": In(wrangled.VOTING_HISTORY, partition_mapping=HISTORY_TO_ELECTIONS, optional=True),
     },
     code_version="2",
-    automation_condition=on_new_data(after=[variance.VOTER_EVENTS.key]),
+    automation_condition=on_new_data(after=[_GATE.events.key]),
 )
 def person_turnout(
     voters: ir.Table,
     voter_events: ir.Table,
-    voter_verdicts: ir.Table,
     voting_history: ir.Table,
     partition: Partition,
     settings: Settings,
@@ -60,5 +60,5 @@ def person_turnout(
     unseen = versions["voters"].keys() - versions["voter_events"].keys()
     return dg.MaterializeResult(
         value=rows,
-        check_results=entry_gates.of_voter_events(voter_events, voter_verdicts, settings.entry_policy, unseen=unseen),
+        check_results=_GATE.judged(voter_events, settings.entry_policy, unseen=unseen),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 
 from mlops_assets.contracts import events as contract
-from mlops_assets.contracts import features, variance
+from mlops_assets.contracts import features, wrangled
 from mlops_assets.contracts.segmentation import SEGMENTATION
 from mlops_assets.contracts.wrangled import WRANGLERS
 from mlops_assets.platform.assets.automation import on_new_data
@@ -21,7 +21,8 @@ from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table, published_table
 from mlops_assets.platform.settings import Settings
-from mlops_assets.wrangling.named_events import voter_event, with_verdicts
+from mlops_assets.wrangling import compared
+from mlops_assets.wrangling.named_events import LINKED, Event
 
 if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
@@ -30,17 +31,16 @@ _HOURLY: Final = "0 * * * *"
 """Pages are for people, who do not wait for them; drawing them must not delay predictions."""
 
 _COMPARED: Final = (
-    variance.VOTER_CHANGES,
-    variance.VOTER_EVENTS,
-    variance.DISTRICT_FLOWS,
-    contract.VOTER_VERDICTS,
+    compared.VOTERS.changes(),
+    compared.VOTERS.events(),
+    compared.VOTERS.flows(),
 )
 
 
 @dg.asset(
     key=["reports", "comparison"],
     deps=[dg.AssetDep(table.key) for table in _COMPARED],
-    partitions_def=variance.VOTER_CHANGES.partitions_def,
+    partitions_def=wrangled.VOTERS.partitions_def,
     automation_condition=on_new_data(at_most=_HOURLY),
     owners=list(WRANGLERS),
     group_name="variance",
@@ -54,17 +54,17 @@ def comparison_report() -> dg.MaterializeResult[None]:
     from mlops_assets.wrangling import event_reports as transform  # noqa: PLC0415
 
     key = dg.AssetExecutionContext.get().partition_key
-    values = variance.VOTER_CHANGES.partition_values(key)
+    values = wrangled.VOTERS.partition_values(key)
     settings = Settings.load()
     with LakeSession(settings) as session:
-        changes, found, flows, said = (_rows(session, table, key) for table in _COMPARED)
-    told = [with_verdicts(voter_event(row), said) for row in found]
+        changes, found, flows = (_rows(session, table, key) for table in _COMPARED)
+    told = [vars(Event.of(row, LINKED)) for row in found]
     comparison = transform.comparison_of_lake(
         state=values["state"],
         month=values["month"],
-        previous_month=next((str(row["previous_month"]) for row in changes), "no month before"),
+        previous_month=next((row["compared_with"] for row in changes), "no month before"),
         changes=changes,
-        events=[vars(event) for event in told],
+        events=told,
         flows=flows,
     )
     name = f"{values['month']}-{values['state']}.html"

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 
 from mlops_assets.contracts import events as events_contract
-from mlops_assets.contracts import features, variance, wrangled
+from mlops_assets.contracts import features, wrangled
 from mlops_assets.contracts.segmentation import SEGMENT_TURNOUT, SEGMENTATION
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
+from mlops_assets.wrangling import compared
 from mlops_assets.wrangling import segment_turnout as following
 from mlops_assets.wrangling import voter_segments as transform
 
@@ -42,7 +43,7 @@ _AN_HOUR_LATER: Final = "0 4 * * *"
         "voters": In(
             wrangled.VOTERS, partition_mapping=dg.AllPartitionMapping(), choose=transform.snapshots_used, optional=True
         ),
-        "flows": In(variance.DISTRICT_FLOWS, partition_mapping=dg.AllPartitionMapping(), optional=True),
+        "flows": In(compared.VOTERS.flows(), partition_mapping=dg.AllPartitionMapping(), optional=True),
         "events": In(events_contract.EVENTS, optional=True),
     },
     automation_condition=on_new_data(at_most=_NIGHTLY),
@@ -78,7 +79,7 @@ def segmentation(
             choose=following.elections_used,
             optional=True,
         ),
-        "flows": In(variance.DISTRICT_FLOWS, partition_mapping=dg.AllPartitionMapping(), optional=True),
+        "flows": In(compared.VOTERS.flows(), partition_mapping=dg.AllPartitionMapping(), optional=True),
         "events": In(events_contract.EVENTS, optional=True),
     },
     automation_condition=on_new_data(at_most=_AN_HOUR_LATER),

@@ -8,14 +8,13 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from mlops_assets.contracts import features, raw, variance, wrangled
-from mlops_assets.contracts.events import RESULT_VERDICTS
+from mlops_assets.contracts import features, raw, wrangled
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
+from mlops_assets.wrangling import compared as comparisons
 from mlops_assets.wrangling.assets.county_registrations import county_registrations
-from mlops_assets.wrangling.assets.detected_changes import profile_changes, registration_changes, result_changes
 from mlops_assets.wrangling.assets.district_election import district_election
 from mlops_assets.wrangling.assets.district_profiles import district_profiles
 from mlops_assets.wrangling.assets.house_results import house_results
@@ -94,6 +93,8 @@ def arrived_registrations(partition: Partition) -> pa.Table:
     )  # fmt: skip
 
 
+result_changes, result_events = comparisons.RESULTS.assets()
+registration_changes, _ = comparisons.REGISTRATIONS.assets()
 _ALL = {
     arrived_returns: raw.HOUSE_RETURNS,
     arrived_profiles: raw.DISTRICT_PROFILES,
@@ -102,9 +103,9 @@ _ALL = {
     district_profiles: wrangled.DISTRICT_PROFILES,
     county_registrations: wrangled.COUNTY_REGISTRATIONS,
     district_election: features.DISTRICT_ELECTION,
-    result_changes: variance.RESULT_CHANGES,
-    profile_changes: variance.PROFILE_CHANGES,
-    registration_changes: variance.REGISTRATION_CHANGES,
+    result_changes: comparisons.RESULTS.changes(),
+    result_events: comparisons.RESULTS.events(),
+    registration_changes: comparisons.REGISTRATIONS.changes(),
 }
 
 
@@ -123,7 +124,7 @@ def _materialize(
         [
             *assets,
             *(contract.spec() for definition, contract in _ALL.items() if definition not in assets),
-            RESULT_VERDICTS.spec(),
+            comparisons.RESULTS.verdicts().spec(),
         ],
         partition_key=partition,
         instance=instance,
@@ -168,20 +169,20 @@ def test_results_become_features_of_the_next_election_and_named_changes_of_their
     }  # fmt: skip
     (profiled_district,) = [row for row in known if row["profile_year"] is not None]
     assert (profiled_district["state"], profiled_district["share_65_and_over"]) == ("NC", 0.146667)
-    causes = {(row["state"], row["cause"], row["compared_with"]) for row in _rows(variance.RESULT_CHANGES)}
+    causes = {(row["state"], row["cause"], row["compared_with"]) for row in _rows(comparisons.RESULTS.changes())}
     assert causes == {("GA", "entry", "2016"), ("NC", "none", "2016"), ("VA", "none", "2016")}
 
 
 def test_an_election_without_any_before_publishes_no_rows(instance: dg.DagsterInstance) -> None:
     _materialize(instance, [arrived_returns, house_results], "2014")
     _materialize(instance, [result_changes, district_election], "2014")
-    assert _rows(variance.RESULT_CHANGES) == []
+    assert _rows(comparisons.RESULTS.changes()) == []
     assert _rows(features.DISTRICT_ELECTION) == []
 
 
 def test_registrations_are_published_by_class(instance: dg.DagsterInstance) -> None:
     _materialize(instance, [arrived_registrations, county_registrations, registration_changes], "2018-01")
-    assert _rows(variance.REGISTRATION_CHANGES) == []
+    assert _rows(comparisons.REGISTRATIONS.changes()) == []
     assert [(row["party"], row["registered"]) for row in _rows(wrangled.COUNTY_REGISTRATIONS)] == [
         ("DEMOCRATIC", 13864),
         ("REPUBLICAN", 21284),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from mlops_assets.contracts import events as contract
-from mlops_assets.contracts import features, raw, variance, wrangled
+from mlops_assets.contracts import features, raw, wrangled
 from mlops_assets.platform.assets.addition import add
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.reconciler import reconcile
@@ -18,11 +18,11 @@ from mlops_assets.platform.lake import ledger
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.lake.tables import current_table
 from mlops_assets.platform.settings import Settings
-from mlops_assets.wrangling import verdicts
+from mlops_assets.wrangling import compared
 from mlops_assets.wrangling.assets.district_demographics import district_demographics
 from mlops_assets.wrangling.assets.events import events
-from mlops_assets.wrangling.assets.voter_events import voter_events
 from mlops_assets.wrangling.assets.voters import voters
+from mlops_assets.wrangling.comparisons import verdicts
 from mlops_assets_tests.wrangling.voter_files import KEY, crowd, voter_file
 
 if TYPE_CHECKING:
@@ -44,13 +44,22 @@ def arrived_voter_file(partition: Partition) -> pa.Table:
     return voter_file(*persons, *(persons if month == "2022-07" else ()), month=month)
 
 
+voter_changes, voter_events, _ = compared.VOTERS.assets()
+VOTER_EVENTS: Final = compared.VOTERS.events()
+VOTER_VERDICTS: Final = compared.VOTERS.verdicts()
+TABLES: Final = {VOTER_EVENTS.key.to_user_string(): VOTER_EVENTS}
 _MADE: Final = (arrived_voter_file, voters, voter_events, district_demographics, events)
-_BY_HAND: Final = (
-    *contract.VERDICTS_ON.values(),
-    variance.RESULT_CHANGES,
-    variance.PROFILE_CHANGES,
-    variance.REGISTRATION_CHANGES,
+_OTHERS: Final = (
+    compared.VOTERS.changes(),
+    VOTER_VERDICTS,
+    compared.RESULTS.events(),
+    compared.PROFILES.events(),
+    compared.REGISTRATIONS.events(),
 )
+
+
+def judge(given_id: str, verdict: str, *, by: str, note: str = "") -> None:
+    verdicts.judge(Settings.load(), TABLES, given_id, verdict, by=by, note=note)
 
 
 @pytest.fixture
@@ -76,7 +85,7 @@ def _materialize(
 ) -> dg.ExecuteInProcessResult:
     others = [spec for definition in _MADE if definition not in assets for spec in definition.specs]
     return dg.materialize(
-        [*assets, *others, *(table.spec() for table in _BY_HAND)],
+        [*assets, *others, *(table.spec() for table in _OTHERS)],
         partition_key=partition,
         instance=instance,
         raise_on_error=False,
@@ -102,7 +111,7 @@ def test_a_doubled_month_warns_by_the_usual_policy_and_its_features_are_made(ins
     passed, severity, reason = _checks(result)["no_entry_event"]
     assert result.success
     assert (passed, severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert "NC 2022-07: every record loaded twice" in reason
+    assert "2022-07 NC: every record loaded twice" in reason
     assert {row["month"] for row in _rows(features.DISTRICT_DEMOGRAPHICS)} == {"2022-07"}
 
 
@@ -119,9 +128,11 @@ def test_a_doubled_month_is_stopped_where_the_policy_blocks_it_until_somebody_re
 
     (event,) = _rows(contract.EVENTS)
     assert f"variance judge {event['event_id']} " in reason
-    verdicts.judge(Settings.load(), event["event_id"], "confirm", by="Ann", note="the office says so")
+    judge(event["event_id"], "confirm", by="Ann", note="the office says so")
+    assert _materialize(instance, [voter_events], DOUBLED).success
     assert not _materialize(instance, [district_demographics], DOUBLED).success
-    verdicts.judge(Settings.load(), event["event_id"][:6], "reject", by="Bob", note="every copy is equal")
+    judge(event["event_id"][:6], "reject", by="Bob", note="every copy is equal")
+    assert _materialize(instance, [voter_events], DOUBLED).success
     released = _materialize(instance, [district_demographics], DOUBLED)
     assert released.success
     assert _checks(released)["no_blocking_entry_event"][0]
@@ -132,13 +143,14 @@ def test_verdicts_are_added_and_never_changed_and_survive_a_new_materialization(
     (before,) = _rows(contract.EVENTS)
     assert (before["judgement"], before["cause"], before["kind"], before["size"]) == ("open", "entry", "repeated", 150)
     settings = Settings.load()
-    verdicts.judge(settings, before["event_id"], "annotate", by="Ann", note="asked the office")
-    verdicts.judge(settings, before["event_id"], "reject", by="Bob")
+    judge(before["event_id"], "annotate", by="Ann", note="asked the office")
+    judge(before["event_id"], "reject", by="Bob")
+    assert _materialize(instance, [voter_events], DOUBLED).success
     assert _materialize(instance, [events], None).success
     (after,) = _rows(contract.EVENTS)
     assert after["event_id"] == before["event_id"]
     assert (after["judgement"], after["judged_by"], after["notes"]) == ("rejected", "Bob", "Ann: asked the office")
-    said = sorted(_rows(contract.VOTER_VERDICTS), key=lambda row: row["number"])
+    said = sorted(_rows(VOTER_VERDICTS), key=lambda row: row["number"])
     assert [(row["number"], row["verdict"], row["by"]) for row in said] == [
         (1, "annotate", "Ann"),
         (2, "reject", "Bob"),
@@ -158,22 +170,22 @@ def test_verdicts_are_added_and_never_changed_and_survive_a_new_materialization(
 
 def test_an_open_entry_event_warns_and_a_judged_one_does_not(instance: dg.DagsterInstance) -> None:
     def warned() -> bool:
-        result = _materialize(instance, [events], None)
+        result = _materialize(instance, [voter_events], DOUBLED)
         (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "entry_events_are_judged"]
         return not check.passed
 
     assert warned()
     (event,) = _rows(contract.EVENTS)
-    verdicts.judge(Settings.load(), event["event_id"], "reject", by="Bob")
+    judge(event["event_id"], "reject", by="Bob")
     assert not warned()
 
 
 def test_the_reconciler_tells_dagster_of_a_verdict_so_that_its_partition_follows(instance: dg.DagsterInstance) -> None:
     (event,) = _rows(contract.EVENTS)
-    verdicts.judge(Settings.load(), event["event_id"], "reject", by="Bob")
+    judge(event["event_id"], "reject", by="Bob")
     with LakeSession(Settings.load()) as session:
-        reconcile(session, instance, [contract.VOTER_VERDICTS], {}, now=0.0)
-    told = instance.get_latest_materialization_event(contract.VOTER_VERDICTS.key)
+        reconcile(session, instance, [VOTER_VERDICTS], {}, now=0.0)
+    told = instance.get_latest_materialization_event(VOTER_VERDICTS.key)
     assert told is not None
     assert told.asset_materialization is not None
     assert told.asset_materialization.partition == DOUBLED
@@ -191,14 +203,14 @@ def test_a_verdict_that_cannot_be_given_says_why() -> None:
         (known, "forget", "Bob", "'forget' is none"),
     ):
         with pytest.raises(verdicts.VerdictError, match=told):
-            verdicts.judge(Settings.load(), given, verdict, by=by)
-    assert _rows(contract.VOTER_VERDICTS) == []
+            judge(given, verdict, by=by)
+    assert _rows(VOTER_VERDICTS) == []
 
 
 @pytest.mark.usefixtures("empty_lake")
 def test_a_verdict_before_any_event_says_what_to_do() -> None:
-    with pytest.raises(verdicts.VerdictError, match=r"holds no event\. Materialize it first"):
-        verdicts.judge(Settings.load(), "0123456789ab", "reject", by="Bob")
+    with pytest.raises(verdicts.VerdictError, match=r"no comparison has found any event"):
+        judge("0123456789ab", "reject", by="Bob")
 
 
 @pytest.mark.usefixtures("instance")
@@ -210,25 +222,26 @@ def test_who_was_faster_is_not_overwritten() -> None:
     def slow(earlier: Any) -> pa.Table:  # noqa: ANN401  an Ibis table
         calls.append(int(earlier.count().to_pyarrow().as_py()))
         if len(calls) == 1:
-            verdicts.judge(settings, event["event_id"], "confirm", by="Ann")
+            judge(event["event_id"], "confirm", by="Ann")
         row = {
-            "event_id": event["event_id"], "number": calls[-1] + 1, "verdict": "reject", "by": "Bob", "note": "",
+            "event_id": event["event_id"], "number": calls[-1] + 1, "verdict": "reject", "size": 150.0, "by": "Bob",
+            "note": "",
             "at": "2022-08-01T00:00:00+00:00", "month": "2022-07", "state": "NC",
         }  # fmt: skip
         return pa.Table.from_pylist([row])
 
     with LakeSession(settings) as session:
-        add(session, contract.VOTER_VERDICTS, DOUBLED, slow)
+        add(session, VOTER_VERDICTS, DOUBLED, slow)
     assert calls == [0, 1]
-    assert {row["by"] for row in _rows(contract.VOTER_VERDICTS)} == {"Ann", "Bob"}
+    assert {row["by"] for row in _rows(VOTER_VERDICTS)} == {"Ann", "Bob"}
 
 
 @pytest.mark.usefixtures("empty_lake")
 def test_a_row_that_breaks_the_contract_is_refused() -> None:
     row = {
-        "event_id": "no id", "number": 1, "verdict": "reject", "by": "Bob", "note": "", "at": "", "month": "2022-07",
-        "state": "NC",
+        "event_id": "no id", "number": 1, "verdict": "reject", "size": 1.0, "by": "Bob", "note": "", "at": "",
+        "month": "2022-07", "state": "NC",
     }  # fmt: skip
     with LakeSession(Settings.load()) as session, pytest.raises(LakeError, match="the row breaks its contract"):
-        add(session, contract.VOTER_VERDICTS, DOUBLED, lambda _: pa.Table.from_pylist([row]))
-    assert wrangled.VOTERS.partitions_def is contract.VOTER_VERDICTS.partitions_def
+        add(session, VOTER_VERDICTS, DOUBLED, lambda _: pa.Table.from_pylist([row]))
+    assert wrangled.VOTERS.partitions_def is VOTER_VERDICTS.partitions_def

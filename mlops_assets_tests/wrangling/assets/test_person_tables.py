@@ -9,14 +9,13 @@ import dagster as dg
 import pytest
 
 from mlops_assets.contracts import features, raw, wrangled
-from mlops_assets.contracts.events import VOTER_VERDICTS
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
+from mlops_assets.wrangling import compared
 from mlops_assets.wrangling.assets.district_demographics import district_demographics
 from mlops_assets.wrangling.assets.entry_findings import entry_findings
 from mlops_assets.wrangling.assets.person_turnout import person_turnout
-from mlops_assets.wrangling.assets.voter_events import voter_events
 from mlops_assets.wrangling.assets.voters import voters
 from mlops_assets.wrangling.assets.voting_history import voting_history
 from mlops_assets.wrangling.pseudonyms import pads
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
 
+_, voter_events, _ = compared.VOTERS.assets()
+_OTHERS = (compared.VOTERS.changes(), compared.VOTERS.verdicts())
 CURATED = (
     wrangled.VOTERS,
     wrangled.ENTRY_FINDINGS,
@@ -78,7 +79,7 @@ def _materialize(
 ) -> dg.ExecuteInProcessResult:
     others = [definition for definition in _ALL if definition not in assets]
     return dg.materialize(
-        [*assets, *(spec for definition in others for spec in definition.specs), VOTER_VERDICTS.spec()],
+        [*assets, *(spec for definition in others for spec in definition.specs), *(each.spec() for each in _OTHERS)],
         partition_key=partition,
         instance=instance,
         raise_on_error=raise_on_error,

@@ -1,6 +1,6 @@
-"""Gates: checks on what features are made from, beside those on the features themselves.
+"""Entry gates: checks on what rows are made from, beside those on the rows themselves.
 
-Put here which gates a features table has. Keep out how events are judged at them, and the rules on rows.
+Put here which gates such a table has. Keep out how events are judged at them, and the rules on rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ENTRY_GATES: Final[Mapping[str, str]] = {
     ENTRY_WARNS: "Warns when an entry event that the policy lets pass is in what the rows are made from, "
     "unless it was rejected.",
 }
-"""Judged checks of every features table that entry events can reach."""
+"""Judged checks of every table that entry events can reach."""
 
 ENTRY_WARNINGS: Final = frozenset({ENTRY_WARNS})
 """Those of them that warn."""

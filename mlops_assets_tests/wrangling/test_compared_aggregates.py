@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import csv
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.contracts.variance import PROFILE_CHANGES, REGISTRATION_CHANGES, RESULT_CHANGES
 from mlops_assets.contracts.wrangled import COUNTY_REGISTRATIONS
 from mlops_assets.platform.contracts import rules
 from mlops_assets.wrangling import house_results as returns
-from mlops_assets.wrangling.detected_changes import profile_changes, registration_changes, result_changes
-from mlops_assets.wrangling.named_events import LEAST_PROBABLE
+from mlops_assets.wrangling.compared import PROFILES, REGISTRATIONS, RESULTS
 from mlops_assets_tests.wrangling.election_tables import Row, district_profiles, house_results, seat
 from mlops_assets_tests.wrangling.kept_contract import engine, kept_rows
 from mlops_assets_tests.wrangling.public_files import house_returns, public_folder
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from mlops_assets.wrangling.comparisons.declaration import Compare
 
 STATES = ("AL", "AZ", "CO", "GA", "IA", "MD", "NC", "NY", "OH", "TX")
 
@@ -38,8 +41,20 @@ def _elections(*years: str, doubled: tuple[str, str] | None = None) -> list[Row]
     return rows
 
 
+def _found(compared: Compare, rows: ir.Table, time: str) -> pa.Table:
+    """What was said at that time, from rows of any time."""
+    column = compared.timeline.column
+    known = rows.filter(rows[column] <= time)
+    times = known.select(column).distinct().to_pyarrow()[column].to_pylist()
+    return compared.panel_changes(known, {column: time}, times)
+
+
+def _kept(compared: Compare, rows: ir.Table, time: str) -> list[dict[str, Any]]:
+    return kept_rows(ibis.memtable(_found(compared, rows, time)), compared.changes())
+
+
 def _causes(rows: list[Row], election: str) -> dict[str, str]:
-    found = kept_rows(ibis.memtable(result_changes(house_results(rows), election=election)), RESULT_CHANGES)
+    found = _kept(RESULTS, house_results(rows), election)
     return {row["state"]: row["cause"] for row in found}
 
 
@@ -53,8 +68,8 @@ def test_later_elections_change_nothing_of_what_was_said() -> None:
     later = _elections("2012", "2014", "2016", "2018", doubled=("GA", "2018"))
     known = [row for row in later if row["election"] <= "2016"]  # type: ignore[operator]  # texts
     assert len(known) == len(early)
-    with_later = result_changes(house_results(later), election="2016")
-    assert with_later.equals(result_changes(house_results(known), election="2016"))
+    with_later = _found(RESULTS, house_results(later), "2016")
+    assert with_later.equals(_found(RESULTS, house_results(known), "2016"))
 
 
 @pytest.mark.parametrize("years", [(), ("2018",), ("2016", "2018"), ("2012", "2014", "2016")])
@@ -80,10 +95,10 @@ def test_a_profile_is_compared_with_the_one_before_by_the_survey_where_there_is_
     table = district_profiles(
         _profiles("2010", "acs1", 1.0), _profiles("2010", "dec", 1.6), _profiles("2011", "acs1", 1.0)
     )
-    rows = kept_rows(ibis.memtable(profile_changes(table, year="2011")), PROFILE_CHANGES)
+    rows = _kept(PROFILES, table, "2011")
     assert {row["cause"] for row in rows} == {"none"}
-    assert {(row["compared_with"], row["states"]) for row in rows} == {("2010", len(STATES))}
-    assert profile_changes(table, year="2010").num_rows == 0
+    assert {(row["compared_with"], row["groups"]) for row in rows} == {("2010", len(STATES))}
+    assert _found(PROFILES, table, "2010").num_rows == 0
 
 
 def test_registrations_are_compared_within_the_states_that_report() -> None:
@@ -101,7 +116,7 @@ def test_registrations_are_compared_within_the_states_that_report() -> None:
     ]  # fmt: skip
     schema = ibis.schema(rules.columns_of(COUNTY_REGISTRATIONS)).to_pyarrow()
     table = ibis.memtable(pa.Table.from_pylist(rows, schema=schema))
-    found = kept_rows(ibis.memtable(registration_changes(table, month="2018-03")), REGISTRATION_CHANGES)
+    found = _kept(REGISTRATIONS, table, "2018-03")
     assert [(row["state"], row["cause"], row["compared_with"]) for row in found] == [("MD", "entry", "2018-02")]
 
 
@@ -124,9 +139,9 @@ def test_redrawn_states_of_the_official_returns_are_found_without_looking_ahead(
             truth[row["state"], row["election_year"]] = row["label"]
     marks: list[tuple[bool, bool]] = []
     for election in ("1982", "1984", "1992", "1994"):
-        found: list[dict[str, Any]] = result_changes(ibis.memtable(official), election=election).to_pylist()
+        found: list[dict[str, Any]] = _found(RESULTS, ibis.memtable(official), election).to_pylist()
         marks += [
-            (label == "event", row["cause"] == "boundary" and row["probability"] >= LEAST_PROBABLE)
+            (label == "event", row["cause"] == "boundary" and row["probability"] >= RESULTS.probable)
             for row in found
             if (label := truth.get((row["state"], election))) in {"event", "no-event"}
         ]

@@ -1,0 +1,484 @@
+"""Comparisons as declared: which table, what its columns mean, and the assets that follow from that.
+
+Put here the declaration and its assets. Keep out how rows are made (``linked``, ``panels``, ``named``).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import dagster as dg
+import ibis
+import ibis.expr.types as ir
+
+from mlops_assets.platform.assets.asset import asset
+from mlops_assets.platform.assets.automation import on_new_data
+from mlops_assets.platform.assets.inputs import In, as_key, contract_of
+from mlops_assets.platform.assets.step import Partition  # noqa: TC001  what the functions ask for
+from mlops_assets.platform.contracts.contract import Contract
+from mlops_assets.platform.contracts.lake import LakeField
+from mlops_assets.platform.contracts.rules import columns_of
+from mlops_assets.platform.errors import ContractError
+from mlops_assets.platform.identifiers import is_identifier
+from mlops_assets.variance.linked.snapshots import ALL, Layout
+from mlops_assets.wrangling.comparisons.gate import Gate
+from mlops_assets.wrangling.comparisons.linked import Pair
+from mlops_assets.wrangling.comparisons.named import detected_event, events_table, is_named, linked_event
+from mlops_assets.wrangling.comparisons.panels import Measured
+from mlops_assets.wrangling.comparisons.partitions import Timeline
+from mlops_assets.wrangling.comparisons.tables import CAUSES, Tables, verdicts_beside
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from mlops_assets.platform.contracts.lake import Lake
+
+    Versions = Mapping[str, Mapping[str, str]]
+
+_NOTHING: Final = "nothing: no time before is there"
+
+
+def _function(context: dg.ResolutionContext, value: Any) -> Any:  # noqa: ANN401  of a YAML document
+    found = context.resolve_value(value)
+    if callable(found):
+        return found
+    module, _, name = str(found).rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+class Compare(dg.Component, dg.Model, dg.Resolvable):
+    """What changed in a table from one time to the next, how much, and what it was.
+
+    With ``entity``, each partition is linked to the last one before it and the change of every count by unit and class
+    is split exactly by cause; with ``measures``, the partitions are a panel of units by group and what happened to each
+    group is detected. Either way there are
+
+    - ``variance/<name>_changes``: the split, or one cause for each group;
+    - ``variance/<name>_events``: what happened, by name, with its probability and evidence, and what people said of it;
+    - ``variance/<name>_verdicts``: what they said, added by ``mlops-assets variance judge``;
+    - ``variance/<name>_flows``, of linked entities: where those of each unit went when the map changed.
+
+    ``gate()`` is for what is made from the table: it stops at entry events that the policy blocks.
+
+    Attributes:
+        table: the table: its asset, contract or, in ``ma.build_defs``, its key.
+        name: begins the names of the comparison's tables; the table's own name when not given.
+        lake: where these lie; the lake of the table when not given.
+        time: the partition column of time, where there are several; compared within each value of the others.
+        unit: the column of the unit whose counts or measures are compared, such as ``territory``.
+        entity: the column that identifies an entity, such as a customer's pseudonym, in every partition once.
+        address: columns that together say where an entity is: whoever is there still and in another unit was redrawn.
+        attributes: columns of an entity's classes as delivered. Or each with the column of the code that it was made
+            from, by which a recoding is told from a change; ``None`` where every change of the class is real.
+        copies: the column that says how many delivered rows an entity had.
+        smallest: counts of fewer entities are withheld.
+        group: the column of what units belong to, such as a state; without one all belong together.
+        measures: columns of numbers, of each unit at each time.
+        cases: the column with the number of cases behind a row, for measures that are shares or means.
+        occupant: a column whose value should stay in its unit, such as a shop's manager.
+        prepare: a function that makes the rows to compare of those of the table, such as one that pivots them.
+        fewest: how many times must be known before a panel is judged.
+        history: how many earlier times show what is ordinary in a panel.
+        back: how far back an earlier partition is looked for, in partitions; of a panel one.
+        probable: less probable causes become no events.
+        entities: what the entities are called.
+        units: what the units are called.
+        owners: whom it concerns; those of the table when not given.
+
+    Example:
+        >>> import dagster as dg, ibis.expr.datatypes as dt, pandera.ibis as pa
+        >>> import mlops_assets as ma
+        >>> customers = ma.Contract(
+        ...     layer="wrangled",
+        ...     table="customers",
+        ...     model=pa.DataFrameSchema(
+        ...         {name: pa.Column(dt.String) for name in ("month", "customer", "territory", "place", "segment")}
+        ...     ),
+        ...     lake=ma.Lake("curated"),
+        ...     description="Customers by month.",
+        ...     owners=["team:sales"],
+        ...     partitions_def=dg.MonthlyPartitionsDefinition("2024-01", fmt="%Y-%m"),
+        ...     partition_columns={"month": "month"},
+        ... )
+        >>> compared = ma.Compare(
+        ...     table=customers,
+        ...     entity="customer",
+        ...     unit="territory",
+        ...     address=["place"],
+        ...     attributes=["segment"],
+        ...     entities="customers",
+        ...     units="territories",
+        ... )
+        >>> [each.key.to_user_string() for each in compared.assets()]
+        ['variance/customers_changes', 'variance/customers_events', 'variance/customers_flows']
+    """
+
+    table: Annotated[Any, dg.Resolver.default(model_field_type=str)]
+    name: str = ""
+    lake: LakeField | None = None
+    time: str | None = None
+    unit: str
+    entity: str | None = None
+    address: list[str] = []  # noqa: RUF012  pydantic copies it
+    attributes: list[str] | dict[str, str | None] = []  # noqa: RUF012  see above
+    copies: str | None = None
+    smallest: int = 1
+    group: str | None = None
+    measures: list[str] = []  # noqa: RUF012  see above
+    cases: str | None = None
+    occupant: str | None = None
+    prepare: Annotated[Callable[[ir.Table], ir.Table] | None, dg.Resolver(_function, model_field_type=str)] = None
+    fewest: int = 3
+    history: int = 12
+    back: int = 3
+    probable: float = 0.5
+    entities: str = "entities"
+    units: str = "units"
+    owners: list[str] = []  # noqa: RUF012  see above
+
+    def model_post_init(self, _: object) -> None:
+        """Refuse what contradicts itself whatever the table is.
+
+        Raises:
+            ContractError: it is both kinds of comparison or neither, lacks what its kind needs, or a number is too low.
+        """
+        linked, panel = self.entity is not None, bool(self.measures)
+        if linked == panel:
+            raise self._refused(
+                "it names both entity and measures" if linked else "it names neither entity nor measures",
+                "Give entity= to link what can be followed, or measures= to compare units.",
+            )
+        if linked and not self.address:
+            raise self._refused(
+                "it names no address, without which who moved cannot be told from what was redrawn",
+                "Give address=[...], such as a pseudonym of street and town.",
+            )
+        own = {
+            "entity": ("address", "attributes", "copies"),
+            "measures": ("group", "cases", "occupant"),
+        }
+        for other in own["measures" if linked else "entity"]:
+            if getattr(self, other):
+                raise self._refused(
+                    f"{other} says nothing of {'linked entities' if linked else 'a panel'}", f"Leave {other} out."
+                )
+        if ALL in self.classes:
+            raise self._refused(f"an attribute is called {ALL}, which stands for all entities", "Rename the column.")
+        for number, least in {"smallest": 1, "fewest": 2, "history": 1, "back": 1}.items():
+            if getattr(self, number) < least:
+                raise self._refused(f"{number} is {getattr(self, number)}", f"Give at least {least}.")
+        if not is_identifier(self.begins):
+            raise self._refused(
+                f"its name is {self.begins!r}", "Give name=, of lower-case letters, digits and underscores."
+            )
+
+    @property
+    def begins(self) -> str:
+        """What the names of its tables begin with."""
+        return self.name or as_key(self.table).path[-1]
+
+    @property
+    def classes(self) -> dict[str, str | None]:
+        """Each attribute with the column of its code, if recodings are looked for."""
+        given = self.attributes
+        return given if isinstance(given, dict) else dict(zip(given, given, strict=True))
+
+    @property
+    def contract(self) -> Contract:
+        """The table that is compared.
+
+        Raises:
+            ContractError: the declaration names its key alone, and it was not looked up.
+        """
+        found = self.table if isinstance(self.table, Contract) else contract_of(self.table)
+        if found is None:
+            raise self._refused(
+                "of the table it knows the key alone",
+                "Give its asset or contract, or put it and this among the assets of ma.build_defs.",
+            )
+        return found
+
+    def located(self, tables: Mapping[dg.AssetKey, Contract]) -> Compare:
+        """The same with the contract of its table, looked up among others."""
+        if isinstance(self.table, Contract) or contract_of(self.table) is not None:
+            return self
+        found = tables.get(as_key(self.table))
+        if found is None:
+            raise self._refused(
+                "that is no table of a lake among these definitions",
+                f"There are {', '.join(sorted(key.to_user_string() for key in tables)) or 'none'}.",
+            )
+        return self.model_copy(update={"table": found})
+
+    def definitions(self) -> dg.Definitions:
+        """The assets, and the table of verdicts."""
+        return dg.Definitions(assets=[*self.assets(), self.verdicts().described_spec()])
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  Dagster gives it
+        """The same, of a component."""
+        return self.definitions()
+
+    def assets(self) -> list[dg.AssetsDefinition]:
+        """The assets that find changes and events."""
+        self._require_fit()
+        return self._linked_assets() if self.entity is not None else self._panel_assets()
+
+    def changes(self) -> Contract:
+        """The table ``variance/<name>_changes``."""
+        if self.entity is not None:
+            return self._tables.linked_changes(self.unit, self.smallest, {})
+        return self._tables.detected_changes(self._group)
+
+    def events(self) -> Contract:
+        """The table ``variance/<name>_events``."""
+        return self._tables.events(None if self.entity is not None else self._group)
+
+    def flows(self) -> Contract:
+        """The table ``variance/<name>_flows``, of linked entities."""
+        return self._tables.flows(self.unit, self.smallest)
+
+    def verdicts(self) -> Contract:
+        """The table ``variance/<name>_verdicts``."""
+        return verdicts_beside(self.events())
+
+    def gate(self) -> Gate:
+        """What stops assets that are made from the table at entry events, see `Gate`."""
+        return Gate(self.events(), None if self.entity is not None else self._group)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The partitions of the table in the order of time."""
+        return Timeline.of(self.contract, self.time)
+
+    @property
+    def layout(self) -> Layout:
+        """What the columns of linked entities mean."""
+        return Layout(
+            entity=str(self.entity),
+            unit=self.unit,
+            address=tuple(self.address),
+            attributes=self.classes,
+            copies=self.copies,
+            plural=self.units,
+        )
+
+    @property
+    def _group(self) -> str:
+        return self.group or "group"
+
+    @property
+    def _tables(self) -> Tables:
+        contract = self.contract
+        return Tables(
+            name=self.begins,
+            timeline=self.timeline,
+            lake=self._lake,
+            owners=self.owners or list(contract.owners),
+            of=contract.key.to_user_string(),
+        )
+
+    @property
+    def _lake(self) -> Lake:
+        lake = self.lake or self.contract.lake
+        if lake.personal:
+            raise self._refused(
+                f"lake {lake} is for personal data, and what is told of changes is for everybody",
+                "Compare a wrangled table with pseudonyms, or give lake=.",
+            )
+        return lake
+
+    def pair(self, rows: ir.Table, partition: Mapping[str, str], before: str | None) -> Pair:
+        """A partition of linked entities beside the one before it.
+
+        Args:
+            rows: of both.
+            partition: the value of each partition column of the own one.
+            before: the time of the earlier one; ``None`` where there is none.
+        """
+        column = self.timeline.column
+        return Pair(
+            rows=self._prepared(rows),
+            column=column,
+            before=before,
+            now=partition[column],
+            partition=partition,
+            layout=self.layout,
+        )
+
+    def panel_changes(self, rows: ir.Table, partition: Mapping[str, str], times: Sequence[str]) -> pa.Table:
+        """What happened to each group of a panel since the time before.
+
+        Args:
+            rows: of the own time and earlier ones.
+            partition: the value of each partition column of the own one.
+            times: those that are known, in any order; without the own one there are no rows.
+        """
+        prepared, group = self._prepared(rows), self._group
+        known = prepared.mutate(**{group: ibis.literal(ALL)}) if self.group is None else prepared
+        ordered = self.timeline.sorted(times) if partition[self.timeline.column] in times else []
+        return self._measured().changes(known, ordered, partition)
+
+    def _linked_assets(self) -> list[dg.AssetsDefinition]:
+        timeline, smallest, entities, of = self.timeline, self.smallest, self.entities, self.begins
+        earlier = timeline.back(self.back)
+
+        def pair(rows: ir.Table, partition: Partition, versions: Versions) -> Pair:
+            before = timeline.before(str(partition.key), versions["rows"])
+            return self.pair(rows, partition.values, None if before is None else timeline.time(before))
+
+        @asset(
+            contract=self.changes(),
+            ins={"rows": In(self.contract, partition_mapping=earlier, choose=timeline.own_and_before)},
+            automation_condition=on_new_data(),
+        )
+        def changes(rows: ir.Table, partition: Partition, versions: Versions) -> dg.MaterializeResult[ir.Table]:
+            found = pair(rows, partition, versions)
+            return dg.MaterializeResult(
+                value=found.changes(smallest), metadata={"compared_with": found.before or _NOTHING}
+            )
+
+        @asset(
+            contract=self.events(),
+            ins={
+                "rows": In(self.contract, also=earlier, choose=timeline.own_and_before),
+                # What comes late changes what the next is compared with, and so its changes.
+                "changed": In(self.changes(), optional=True),
+                "verdicts": In(self.verdicts(), optional=True),
+            },
+            automation_condition=on_new_data(),
+        )
+        def events(
+            rows: ir.Table,
+            changed: ir.Table,  # noqa: ARG001  its news wakes this step, its rows are not needed
+            verdicts: ir.Table,
+            partition: Partition,
+            versions: Versions,
+        ) -> dg.MaterializeResult[pa.Table]:
+            found = pair(rows, partition, versions)
+            told = [linked_event(row, before=found.before, entities=entities) for row in found.events()]
+            return _told(told, verdicts, partition, of, None, found.before or _NOTHING)
+
+        @asset(
+            contract=self.flows(),
+            ins={
+                "rows": In(self.contract, also=earlier, choose=timeline.own_and_before),
+                "changed": In(self.changes(), optional=True),
+            },
+            automation_condition=on_new_data(),
+        )
+        def flows(
+            rows: ir.Table,
+            changed: ir.Table,  # noqa: ARG001  as above
+            partition: Partition,
+            versions: Versions,
+        ) -> ir.Table:
+            return pair(rows, partition, versions).flows(smallest)
+
+        return [changes, events, flows]
+
+    def _panel_assets(self) -> list[dg.AssetsDefinition]:
+        timeline, group, units, of, probable = self.timeline, self._group, self.units, self.begins, self.probable
+
+        @asset(
+            contract=self.changes(),
+            ins={
+                "rows": In(
+                    self.contract, partition_mapping=timeline.back(1), also=timeline.back(self.history), optional=True
+                )
+            },
+            automation_condition=on_new_data(),
+        )
+        def changes(rows: ir.Table, partition: Partition, versions: Versions) -> dg.MaterializeResult[pa.Table]:
+            times = timeline.sorted([timeline.time(key) for key in versions["rows"]])
+            found = self.panel_changes(rows, partition.values, times)
+            return dg.MaterializeResult(value=found, metadata={"compared": ", ".join(times) or "none"})
+
+        @asset(
+            contract=self.events(),
+            ins={"changed": In(self.changes()), "verdicts": In(self.verdicts(), optional=True)},
+            automation_condition=on_new_data(),
+        )
+        def events(changed: ir.Table, verdicts: ir.Table, partition: Partition) -> dg.MaterializeResult[pa.Table]:
+            rows = changed.filter(changed.cause.isin(CAUSES)).to_pyarrow().to_pylist()
+            found = [row for row in rows if is_named(row, probable)]
+            told = [detected_event(row, group=group, units=units, of=of) for row in found]
+            return _told(told, verdicts, partition, of, group, next((row["compared_with"] for row in found), _NOTHING))
+
+        return [changes, events]
+
+    def _prepared(self, rows: ir.Table) -> ir.Table:
+        return rows if self.prepare is None else self.prepare(rows)
+
+    def _measured(self) -> Measured:
+        # Imported where it is needed: a code location need not wait for it.
+        from mlops_assets.variance.panel.panels import Columns  # noqa: PLC0415
+
+        return Measured(
+            columns=Columns(
+                unit=self.unit,
+                group=self._group,
+                time=self.timeline.column,
+                measures=tuple(self.measures),
+                weight=self.cases,
+                entity=self.occupant,
+            ),
+            fewest=self.fewest,
+        )
+
+    def _require_fit(self) -> None:
+        contract, timeline = self.contract, self.timeline
+        if self.measures and timeline.others:
+            raise self._refused(
+                f"a panel is of all groups at a time, and the table is partitioned by {timeline.others[0]} too",
+                "Compare a table that is partitioned by time alone.",
+            )
+        classes = self.classes
+        named = {
+            "unit": [self.unit],
+            "entity": [self.entity] if self.entity else [],
+            "address": self.address,
+            "attributes": [*classes, *(code for code in classes.values() if code)],
+            "copies": [self.copies] if self.copies else [],
+            "group": [self.group] if self.group else [],
+            "measures": self.measures,
+            "cases": [self.cases] if self.cases else [],
+            "occupant": [self.occupant] if self.occupant else [],
+        }
+        if self.prepare is not None:
+            return
+        there = columns_of(contract)
+        for option, names in named.items():
+            for column in names:
+                if column not in there:
+                    raise self._refused(
+                        f"its {option} names {column}, which is no column", f"There are {', '.join(there)}."
+                    )
+        for column in self.measures + ([self.cases] if self.cases else []):
+            if not there[column].is_numeric():
+                raise self._refused(f"column {column} is {there[column]}, no number", "Name columns of numbers.")
+
+    def _refused(self, culprit: str, remedy: str) -> ContractError:
+        return ContractError(
+            source=f"Comparison of {as_key(self.table).to_user_string()}", culprit=f"{culprit}.", remedy=remedy
+        )
+
+
+def _told(
+    found: Sequence[dict[str, Any]],
+    verdicts: ir.Table,
+    partition: Partition,
+    of: str,
+    group: str | None,
+    before: str,
+) -> dg.MaterializeResult[pa.Table]:
+    said = verdicts.to_pyarrow().to_pylist() if found else []
+    rows = events_table(found, said, partition.values, of=of, group=group)
+    causes = rows["cause"].to_pylist()
+    return dg.MaterializeResult(
+        value=rows,
+        metadata={"compared_with": before, **{cause: causes.count(cause) for cause in CAUSES if cause in causes}},
+    )
