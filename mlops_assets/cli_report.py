@@ -31,6 +31,10 @@ app = typer.Typer(no_args_is_help=True, help="Write a self-contained HTML page, 
 
 _OutOption = Annotated[Path, typer.Option(help="HTML file to write; replaced if it exists.")]
 _TitleOption = Annotated[str, typer.Option(help="Title of the page.")]
+_CALLED = "as its column if that is a word. With an irregular plural after a comma: 'branch office,branch offices'."
+_EntityOption = Annotated[str | None, typer.Option(help=f"What an entity is called on the page; else {_CALLED}")]
+_UnitOption = Annotated[str | None, typer.Option(help=f"What a unit is called; else {_CALLED}")]
+_GroupOption = Annotated[str | None, typer.Option(help=f"What a group is called; else {_CALLED}")]
 
 
 @app.command()
@@ -44,17 +48,21 @@ def history(
     weight: CasesOption = None,
     entity: NameOption = None,
     title: _TitleOption = "What changed",
+    entity_name: _EntityOption = None,
+    unit_name: _UnitOption = None,
+    group_name: _GroupOption = None,
 ) -> None:
     """The whole history of a panel: a timeline of named events, and every unit's series, cut where it changed."""
     from mlops_assets.variance.panel.panels import Columns  # noqa: PLC0415
     from mlops_assets.variance.report.file_reports import history_of  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.report.reports import history_page  # noqa: PLC0415
+    from mlops_assets.variance.report.words import Words  # noqa: PLC0415
 
+    words = Words.called(entity=entity_name or "", unit=unit_name or unit, group=group_name or group)
     with refusals(panel):
         columns = Columns(unit=unit, group=group, time=time, measures=names(measures), weight=weight, entity=entity)
-        told = history_of(panel, columns, title=title)
-    _write(history_page(told), out)
-    typer.echo(f"{len(told.happenings)} named events; see {out}")
+        told = history_of(panel, columns, title=title, words=words)
+    _write(history_page(told), len(told.happenings), out)
 
 
 @app.command()
@@ -67,10 +75,13 @@ def comparison(
     out: _OutOption,
     address: AddressOption = None,
     title: _TitleOption = "What changed",
+    entity_name: _EntityOption = None,
+    unit_name: _UnitOption = None,
 ) -> None:
     """Two snapshots: what happened, each change by cause, and who went where when the map was redrawn."""
     from mlops_assets.variance.report.file_reports import comparison_of  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.report.reports import comparison_page  # noqa: PLC0415
+    from mlops_assets.variance.report.words import Words  # noqa: PLC0415
 
     with refusals(before):
         told = comparison_of(
@@ -81,12 +92,12 @@ def comparison(
             attributes=names(attributes),
             address=names(address) if address else (),
             title=title,
+            words=Words.called(entity=entity_name or id_, unit=unit_name or unit),
         )
-    _write(comparison_page(told), out)
-    typer.echo(f"{len(told.happenings)} named events; see {out}")
+    _write(comparison_page(told), len(told.happenings), out)
 
 
-def _write(page: str, out: Path) -> None:
+def _write(page: str, events: int, out: Path) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page, encoding="utf-8")
@@ -94,3 +105,4 @@ def _write(page: str, out: Path) -> None:
         raise PlatformError(
             source=f"File {out}", culprit=f"cannot be written: {error.strerror}.", remedy="Name another with --out."
         ) from error
+    typer.echo(f"{events:,} named event{'' if events == 1 else 's'}; see {out}")

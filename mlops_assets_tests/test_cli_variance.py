@@ -147,12 +147,14 @@ def test_report_writes_a_page_on_the_history_of_a_file(tmp_path: Path) -> None:
     panel, out = tmp_path / "panel.parquet", tmp_path / "found" / "history.html"
     parquet.write_table(table, panel)
     done = _run("report", "history", str(panel), "--unit", "unit", "--group", "group", "--time", "time",
-                "--measures", ", ".join(MEASURES), "--entity", "name", "--title", "Ours",
-                "--out", str(out))  # fmt: skip
+                "--measures", ", ".join(MEASURES), "--entity", "name", "--title", "Ours", "--unit-name", "branch",
+                "--entity-name", "sales person,sales people", "--out", str(out))  # fmt: skip
     assert done.returncode == 0, done.stderr
     page = out.read_text(encoding="utf-8")
     assert "<h1>Ours</h1>" in page
     assert any(cause in page for cause in set(truth.values()) - {"none"})
+    assert "branches redrawn" in page
+    assert "sales people are in another branch" in page
 
 
 def test_report_writes_a_page_on_two_snapshots_with_their_flows(tmp_path: Path) -> None:

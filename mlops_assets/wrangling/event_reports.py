@@ -5,7 +5,7 @@ Put here how rows of the variance tables become what a page tells, and where pag
 
 from __future__ import annotations
 
-import datetime as dt
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,10 +13,10 @@ import dagster as dg
 
 from mlops_assets.platform.durable_files import replace_durably
 from mlops_assets.variance.linked.snapshots import ALL
-from mlops_assets.variance.report.charts import Track
 from mlops_assets.variance.report.file_reports import split_of
+from mlops_assets.variance.report.findings import Comparison, Happening, History, Track
 from mlops_assets.variance.report.pages import thumbnail
-from mlops_assets.variance.report.reports import Comparison, Happening, History
+from mlops_assets.variance.report.words import Words, counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from mlops_assets.platform.settings import Settings
 
 HISTORY: Final = "history.html"
-_YEAR_DAYS: Final = 365.25
+WORDS: Final = Words(
+    entity="voter", entities="voters", unit="district", units="districts", group="state", groups="states"
+)
 
 Row = Mapping[str, Any]
 
@@ -34,20 +36,20 @@ def happening_of(event: Row) -> Happening:
     """A row of ``variance/events`` as a page tells it."""
     return Happening(
         group=event["state"],
-        time=event["time"],
-        position=_position(event["until"]),
-        cause=event["cause"],
-        name=event["name"],
-        units=event["units"],
-        evidence=event["evidence"],
-        probability=event["probability"],
-        size=event["size"],
-        unit_of_size=event["size_unit"],
-        source=event["source"],
-        judgement=event["judgement"],
+        day=event["until"],
+        size=_size(event["size"], event["size_unit"]),
         key=event["event_id"],
-        same_as=event["same_as"],
+        **{
+            name: event[name]
+            for name in ("time", "cause", "name", "units", "evidence", "probability", "judgement", "same_as")
+        },
     )
+
+
+def _size(size: float, unit: str) -> str:
+    if unit == "persons":
+        return counted(round(size), "person", "persons")
+    return f"{percent(math.expm1(size), signed=True)}" if unit == "log change" else f"{percent(size)} of districts"
 
 
 def history_of_lake(events: Sequence[Row], totals: Sequence[Row], segments: Sequence[Row] = ()) -> History:
@@ -58,33 +60,27 @@ def history_of_lake(events: Sequence[Row], totals: Sequence[Row], segments: Sequ
         totals: rows of ``features/district_demographics`` of the attribute ``all``.
         segments: rows of ``variance/segmentation`` that were chosen.
     """
-    happenings = [happening_of(event) for event in events]
-    cuts: dict[str, list[float]] = {}
+    cuts: dict[tuple[str, str], list[str]] = {}
     for event in events:
         if event["cuts"]:
             for unit in event["units"].split(","):
-                cuts.setdefault(f"{event['state']} {unit}", []).append(_position(event["until"]))
-    series: dict[str, list[Row]] = {}
-    for row in totals:
+                cuts.setdefault((event["state"], unit), []).append(event["until"][: len("2022-03")])
+    series: dict[tuple[str, str], dict[str, float]] = {}
+    for row in sorted(totals, key=lambda row: row["month"]):
         if row["voters"] is not None:
-            series.setdefault(f"{row['state']} {row['district']}", []).append(row)
+            series.setdefault((row["state"], row["district"]), {})[row["month"]] = float(row["voters"])
     tracks = []
-    for name, rows in sorted(series.items()):
-        ordered = sorted(rows, key=lambda row: row["month"])
-        positions = [_position(f"{row['month']}-01") for row in ordered]
-        own = cuts.get(name, []) + cuts.get(f"{ordered[0]['state']} {ALL}", [])
-        inside = [cut for cut in own if positions[0] < cut <= positions[-1]]
-        tracks.append(
-            Track(name=name, positions=positions, values=[float(row["voters"]) for row in ordered], cuts=inside)
-        )
-    places = [happening.position for happening in happenings] + [p for track in tracks for p in track.positions]
-    years = range(int(min(places)), int(max(places)) + 2) if places else range(0)
+    for (state, district), values in sorted(series.items()):
+        first, last = min(values), max(values)
+        own = cuts.get((state, district), []) + cuts.get((state, ALL), [])
+        inside = [cut for cut in own if first < cut <= last]
+        tracks.append(Track(group=state, unit=district, times=list(values), values=list(values.values()), cuts=inside))
     return History(
         title="What changed the data",
-        happenings=happenings,
-        ticks=[(float(year), str(year)) for year in years],
+        happenings=[happening_of(event) for event in events],
         tracks=tracks,
-        measure="Registered voters by district",
+        measure="Registered voters",
+        words=WORDS,
         notes=[
             (
                 "Events of voter files come from linked persons and are certain; those of results, profiles and "
@@ -119,6 +115,7 @@ def comparison_of_lake(
         splits=[split_of(row, unit="district") for row in changes],
         happenings=[happening_of(event) for event in events],
         flows=[(row["district_before"], row["district_after"], row["entities"]) for row in flows],
+        words=WORDS,
     )
 
 
@@ -138,8 +135,3 @@ def linked_from(settings: Settings, path: Path, picture: bytes, *, alt: str) -> 
         "address": dg.MetadataValue.url(address),
         "preview": dg.MetadataValue.md(thumbnail(picture, alt=alt)),
     }
-
-
-def _position(day: str) -> float:
-    date = dt.date.fromisoformat(day if len(day) > len("2022-03") else f"{day}-01")
-    return date.year + (date.timetuple().tm_yday - 1) / _YEAR_DAYS

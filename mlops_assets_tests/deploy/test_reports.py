@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from mlops_assets.variance.report.pages import Section, figure, page
+from mlops_assets.variance.report.pages import Picture, Section, page
 from mlops_assets_tests.browser import browser_page, require_chromium
 from mlops_assets_tests.deploy.reverse_proxy import ReverseProxy, running_proxy
 from mlops_assets_tests.deploy.signed_in import signed_in
@@ -35,7 +35,7 @@ ACTING = """<!doctype html><title>Nothing</title><p>It shows.
 @pytest.fixture(name="proxy", scope="module")
 def _proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReverseProxy]:
     with running_proxy(tmp_path_factory.mktemp("proxy")) as proxy:
-        picture = Section(title="One", body=figure(SVG, alt="a square"))
+        picture = Section(title="One", parts=[Picture(svg=SVG, alt="a square")])
         written = page(title="A report", lead="It shows.", sections=[picture])
         (proxy.reports / "report.html").write_text(written, encoding="utf-8")
         own = proxy.secrets / "proxy"

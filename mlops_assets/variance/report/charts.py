@@ -1,10 +1,10 @@
 """Charts of what changed: a timeline of events, waterfalls by cause, small multiples over time.
 
-Put here drawing with Matplotlib's objects, without its global state. Keep out pages, words around a chart, and flows
+Put here drawing with Matplotlib's objects, without its globals. Keep out pages, words around a chart, and flows
 between units (``flow_chart``).
 
-Colours are those of Okabe and Ito and of Tol, which people with any colour vision can tell apart; causes also differ by
-their markers and places.
+Every colour stands out from white by 3 to 1 or more (WCAG 1.4.11), and none tells anything alone: causes differ by
+their markers, or are named beside their bars.
 """
 
 from __future__ import annotations
@@ -13,51 +13,69 @@ import io
 import itertools
 import math
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import PercentFormatter
+
+from mlops_assets.variance.report.words import fitted, natural, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
 
+    from mlops_assets.variance.report.findings import Happening, Split, Track
+    from mlops_assets.variance.report.time_axis import TimeAxis
+    from mlops_assets.variance.report.words import Words
+
 COLOURS: Final = {
     "boundary": "#0072B2",
-    "renumbering": "#56B4E9",
+    "renumbering": "#4A90C4",
     "units": "#332288",
+    "entry": "#D55E00",
+    "population": "#9A6700",
+    "unknown": "#6B7280",
     "movers": "#009E73",
     "joiners": "#117733",
     "leavers": "#882255",
-    "attributes": "#CC79A7",
-    "entry": "#D55E00",
-    "population": "#E69F00",
+    "attributes": "#B5508E",
 }
-MARKERS: Final = {"boundary": "s", "renumbering": "D", "units": "P", "entry": "X", "population": "o"}
+MARKERS: Final = {"boundary": "s", "renumbering": "D", "units": "P", "entry": "X", "population": "o", "unknown": "*"}
 INK: Final = "#1b1f24"
-FAINT: Final = "#8a939d"
+FAINT: Final = "#57606a"
 _LINE: Final = "#d5dae0"
-_UNKNOWN: Final = "#777777"
 _WIDTH: Final = 10.5
-_MOST_TICKS: Final = 14
 _ACROSS: Final = 5
+_MOST_TICKS: Final = 12
 _LEVEL: Final = 0.62
 _LETTER: Final = 0.0062
 """Width of a letter of a label, in widths of the time axis."""
 
+_ROOMY: Final = 40
+"""Groups up to which each has a wide lane of the timeline."""
+
+_LONG: Final = 3
+"""How many times as long as usual nothing was seen of a unit where its line breaks."""
+
+_LANE_LETTERS: Final = 28
+_ROW_LETTERS: Final = 130
+"""Letters of titles that stand beside each other."""
+
 _FONT: Final[dict[Any, Any]] = {
-    "font.family": ["DejaVu Sans"],
+    "font.family": ["sans-serif"],
     "font.size": 9,
     "svg.fonttype": "none",
     # Without a salt equal charts would differ, and with them the pages.
     "svg.hashsalt": "variance",
     "axes.edgecolor": _LINE,
     "axes.labelcolor": INK,
+    "axes.unicode_minus": True,
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -66,249 +84,180 @@ _RENDERING: Final = threading.Lock()
 """Fonts are a global of Matplotlib's: they are set for one rendering at a time and then set back."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """One event on a timeline.
-
-    Attributes:
-        lane: the group it happened to.
-        position: place on the time axis.
-        cause: decides colour and marker.
-        label: what stands beside it, short.
-        standing: whether it stands; a rejected or repeated one is drawn hollow.
-    """
-
-    lane: str
-    position: float
-    cause: str
-    label: str = ""
-    standing: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Track:
-    """Values of one unit over time.
-
-    Attributes:
-        name: the unit.
-        positions: places on the time axis, in order.
-        values: one for each; NaN where missing.
-        cuts: places at which the unit's series ends and a new one begins.
-    """
-
-    name: str
-    positions: Sequence[float]
-    values: Sequence[float]
-    cuts: Sequence[float] = ()
-
-
 def svg(figure: Figure) -> bytes:
     """The figure as SVG; equal figures give equal bytes."""
-    _take_literally(figure)
-    target = io.BytesIO()
-    with _RENDERING, mpl.rc_context(_FONT):
-        FigureCanvasSVG(figure).print_svg(target, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]  # Matplotlib types it not
-    return target.getvalue()
+    return _rendered(figure, FigureCanvasSVG(figure).print_svg, {"Date": None, "Creator": None})
 
 
-def png(figure: Figure, *, dots_per_inch: int = 60) -> bytes:
-    """The figure as PNG."""
-    _take_literally(figure)
-    target = io.BytesIO()
-    with _RENDERING, mpl.rc_context(_FONT):
-        figure.set_dpi(dots_per_inch)
-        FigureCanvasAgg(figure).print_png(target, metadata={"Software": None})  # type: ignore[no-untyped-call]  # nor this
-    return target.getvalue()
+def png(figure: Figure, *, inches: tuple[float, float]) -> bytes:
+    """The figure as a small PNG of that width and height."""
+    figure.set_size_inches(*inches)
+    figure.set_dpi(60)
+    return _rendered(figure, FigureCanvasAgg(figure).print_png, {"Software": None})
 
 
-def _take_literally(figure: Figure) -> None:
-    """Show dollar signs as they are: names come from data, and Matplotlib would read formulas between two of them."""
+def _rendered(figure: Figure, printing: Any, metadata: Mapping[str, None]) -> bytes:  # noqa: ANN401  not typed there
+    # Names come from data, and Matplotlib would read formulas between two dollar signs.
     for text in figure.findobj(Text):
         text.set_parse_math(False)
+    target = io.BytesIO()
+    with _RENDERING, mpl.rc_context(_FONT):
+        printing(target, metadata=metadata)
+    return target.getvalue()
 
 
-def timeline(marks: Sequence[Mark], ticks: Sequence[tuple[float, str]]) -> Figure:
-    """Events by group (lanes) and time, with their labels above one another where they would overlap.
-
-    Args:
-        marks: the events.
-        ticks: places on the time axis with their labels, in order.
-    """
-    span = (ticks[-1][0] - ticks[0][0]) * 1.06 if len(ticks) > 1 else 1.0
-    levels = {lane: _levels([mark for mark in marks if mark.lane == lane], span) for lane in {m.lane for m in marks}}
-    place, height = {}, 0.0
-    for lane in sorted(levels, reverse=True):
-        place[lane] = height
-        height += 1 + _LEVEL * (max(levels[lane].values(), default=-1) + 1)
-    figure = _figure(_WIDTH, 1.1 + 0.32 * max(height, 1))
-    axes = figure.add_subplot()
-    for number in place.values():
-        axes.axhline(number, color=_LINE, linewidth=0.8, zorder=0)
-    for mark in marks:
-        colour = COLOURS.get(mark.cause, _UNKNOWN)
-        at = place[mark.lane]
-        axes.scatter(
-            [mark.position],
-            [at],
-            s=56,
-            marker=MARKERS.get(mark.cause, "o"),
-            facecolors=colour if mark.standing else "white",
-            edgecolors=colour,
-            linewidths=1.2,
-            zorder=3,
-        )
-        if mark.label:
-            top = at + 0.45 + _LEVEL * levels[mark.lane][mark]
-            axes.plot([mark.position, mark.position], [at, top], color=_LINE, linewidth=0.7, zorder=0)
-            right = mark.position > ticks[0][0] + span / 2
-            axes.text(mark.position, top, mark.label, ha="right" if right else "left", fontsize=7, color=INK)
-    axes.set_yticks(list(place.values()), list(place))
-    axes.set_ylim(-0.7, max(height, 1) - 0.1)
-    _time_axis(axes, ticks)
-    _legend(axes, [cause for cause in MARKERS if any(mark.cause == cause for mark in marks)])
-    return figure
-
-
-def _levels(marks: Sequence[Mark], span: float) -> dict[Mark, int]:
-    """For each labelled mark of one lane the level at which its label overlaps no other."""
-    ends: list[float] = []
-    found: dict[Mark, int] = {}
-    for mark in sorted((mark for mark in marks if mark.label), key=lambda mark: (mark.position, mark.label)):
-        width = len(mark.label) * _LETTER * span
-        # A label may stand on either side of its mark.
-        start = mark.position - width
-        level = next((n for n, end in enumerate(ends) if end <= start), len(ends))
-        ends[level : level + 1] = [mark.position + width]
-        found[mark] = level
-    return found
-
-
-def waterfall(before: float, parts: Mapping[str, float], after: float, *, title: str = "") -> Figure:
-    """How one count got from before to after, cause by cause.
-
-    Args:
-        before: the count at the earlier time.
-        parts: what each cause added (or took away).
-        after: the count at the later time.
-        title: what is counted.
-    """
-    figure = _figure(_WIDTH * 0.62, 3.1)
-    axes = figure.add_subplot()
-    draw_waterfall(axes, before, parts, after)
-    axes.set_title(title, loc="left", fontsize=10)
-    return figure
-
-
-def waterfalls(
-    counts: Sequence[tuple[str, float, Mapping[str, float], float]],
-) -> Figure:
-    """Waterfalls of many units beside each other, each on its own scale, so that shapes can be compared.
-
-    Args:
-        counts: for each unit its name, the count before, the parts and the count after.
-    """
-    rows = math.ceil(len(counts) / _ACROSS)
-    figure = _figure(_WIDTH, 0.4 + 1.75 * max(rows, 1))
-    for number, (name, before, parts, after) in enumerate(counts, start=1):
-        axes = figure.add_subplot(rows, _ACROSS, number)
-        draw_waterfall(axes, before, parts, after, small=True)
-        axes.set_title(f"{name}: {before:,.0f} to {after:,.0f}", fontsize=7.5, loc="left")
-    return figure
-
-
-def draw_waterfall(axes: Axes, before: float, parts: Mapping[str, float], after: float, *, small: bool = False) -> None:
-    """Draw a waterfall into axes that are there."""
-    shown = {cause: part for cause, part in parts.items() if part or not small}
-    names = ["before", *shown, "after"]
-    level = before
-    levels = [before]
-    for number, (cause, part) in enumerate(shown.items(), start=1):
-        axes.bar(number, part, bottom=level, color=COLOURS.get(cause, _UNKNOWN), width=0.72)
-        axes.plot([number - 1, number], [level, level], color=FAINT, linewidth=0.7)
-        if not small and part:
-            axes.annotate(
-                f"{part:+,.0f}",
-                (number, max(level, level + part)),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-            )
-        level += part
-        levels.append(level)
-    low, high = min([*levels, after]), max([*levels, after])
-    room = (high - low) or max(abs(high), 1.0) * 0.05
-    # Bars of the two totals are cut off below: what changed would be too small to see beside them.
-    floor = max(0.0, low - 0.35 * room) if low >= 0 else low - 0.35 * room
-    for place, value in ((0, before), (len(names) - 1, after)):
-        axes.bar(place, value - floor, bottom=floor, color=FAINT, width=0.72)
-    axes.set_ylim(floor, high + 0.22 * room)
-    axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_xticks(range(len(names)), names if not small else [""] * len(names))
-    axes.tick_params(length=0, labelsize=7 if small else 7.5)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.locator_params(axis="y", nbins=3 if small else 5)
-    for side in ("top", "right", "bottom"):
-        axes.spines[side].set_visible(False)
-
-
-def multiples(tracks: Sequence[Track], ticks: Sequence[tuple[float, str]]) -> Figure:
-    """Series of many units beside each other, cut where the unit is not the same any more.
-
-    Args:
-        tracks: the units' values; all share the time axis, each has its own scale.
-        ticks: places on the time axis with their labels, in order.
-    """
-    rows = math.ceil(len(tracks) / _ACROSS)
-    figure = _figure(_WIDTH, 0.4 + 1.35 * max(rows, 1))
-    ends = [ticks[0], ticks[-1]] if len(ticks) > 1 else list(ticks)
-    for number, track in enumerate(tracks, start=1):
-        axes = figure.add_subplot(rows, _ACROSS, number)
-        edges = [-math.inf, *sorted(track.cuts), math.inf]
-        for start, stop in itertools.pairwise(edges):
-            piece = [(p, v) for p, v in zip(track.positions, track.values, strict=True) if start <= p < stop]
-            if piece:
-                axes.plot(
-                    [p for p, _ in piece],
-                    [v for _, v in piece],
-                    color=INK,
-                    linewidth=1.1,
-                    marker="." if len(piece) < 3 else None,  # noqa: PLR2004  a line of one or two points is hard to see
-                )
-        for cut in track.cuts:
-            axes.axvline(cut, color=COLOURS["boundary"], linewidth=0.9, linestyle=(0, (3, 2)))
-        axes.set_title(track.name, fontsize=8, loc="left")
-        axes.set_xticks([place for place, _ in ends], [label for _, label in ends])
-        axes.tick_params(length=2, labelsize=6.5)
-        axes.locator_params(axis="y", nbins=3)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-    return figure
-
-
-def figure_of(width: float, height: float) -> Figure:
-    """An empty figure of that size in inches, laid out by itself."""
-    return _figure(width, height)
-
-
-def _figure(width: float, height: float) -> Figure:
+def empty(width: float, height: float) -> Figure:
+    """A figure of that size in inches, laid out by itself."""
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def _time_axis(axes: Axes, ticks: Sequence[tuple[float, str]]) -> None:
-    step = max(1, math.ceil(len(ticks) / _MOST_TICKS))
-    shown = ticks[::step]
-    axes.set_xticks([place for place, _ in shown], [label for _, label in shown])
-    if ticks:
-        margin = (ticks[-1][0] - ticks[0][0]) * 0.03 or 0.5
-        axes.set_xlim(ticks[0][0] - margin, ticks[-1][0] + margin)
-    axes.tick_params(length=2, labelsize=8)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+def timeline(happenings: Sequence[Happening], axis: TimeAxis, words: Words, *, labelled: bool) -> Figure:
+    """Events by group (lanes) and time.
 
-
-def _legend(axes: Axes, causes: Sequence[str]) -> None:
+    Args:
+        happenings: the events; those that do not stand are drawn hollow.
+        axis: of their times.
+        words: what causes are called.
+        labelled: whether what happened stands beside each mark, above one another where labels would overlap.
+    """
+    lanes = sorted({each.group for each in happenings}, key=natural, reverse=True)
+    roomy = len(lanes) <= _ROOMY
+    ends = list(axis.places.values()) or [0.0]
+    span = (ends[-1] - ends[0]) or 1.0
+    figure = empty(_WIDTH, 1)
+    axes = figure.add_subplot()
+    lane_places, height = [], 0.0
+    for lane in lanes:
+        own = sorted((each for each in happenings if each.group == lane), key=lambda each: axis.places[each.place])
+        axes.axhline(height, color=_LINE, linewidth=0.8, zorder=0)
+        taken: list[float] = []
+        for each in own:
+            place, colour = axis.places[each.place], COLOURS.get(each.cause, FAINT)
+            axes.scatter(
+                [place],
+                [height],
+                s=56 if roomy else 22,
+                marker=MARKERS.get(each.cause, "o"),
+                facecolors=colour if each.stands else "white",
+                edgecolors=colour,
+                linewidths=1.2,
+                zorder=3,
+            )
+            if labelled:
+                label = fitted(f"{each.time} {each.name}".strip(), 44)
+                top = height + 0.45 + _LEVEL * _level(taken, place, len(label) * _LETTER * span)
+                axes.plot([place, place], [height, top], color=_LINE, linewidth=0.7, zorder=0)
+                right = place > ends[0] + span / 2
+                axes.text(place, top, label, ha="right" if right else "left", fontsize=7)
+        lane_places.append(height)
+        height += 1 + _LEVEL * len(taken)
+    figure.set_size_inches(_WIDTH, 1.1 + (0.32 if roomy else 0.15) * max(height, 1))
+    axes.set_yticks(lane_places, [fitted(lane, _LANE_LETTERS) for lane in lanes], fontsize=8 if roomy else 6.5)
+    axes.set_ylim(-0.7, max(height, 1) - 0.1)
+    axis.dress(axes, most=_MOST_TICKS)
+    axes.tick_params(axis="x", length=2, labelsize=8)
+    _bare(axes, "top", "right", "left")
+    causes = [cause for cause in MARKERS if any(each.cause == cause for each in happenings)]
     for cause in causes:
-        axes.scatter([], [], s=44, marker=MARKERS[cause], color=COLOURS[cause], label=cause)
+        axes.scatter([], [], s=44, marker=MARKERS[cause], color=COLOURS[cause], label=words.cause(cause))
     if causes:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(causes), frameon=False, fontsize=8)
+    return figure
+
+
+def _level(taken: list[float], place: float, width: float) -> int:
+    """The lowest level at which a label overlaps none to its left; it may stand on either side of its mark."""
+    level = next((level for level, end in enumerate(taken) if end <= place - width), len(taken))
+    taken[level : level + 1] = [place + width]
+    return level
+
+
+def waterfalls(splits: Sequence[tuple[str, Split]], words: Words) -> Figure:
+    """How counts got from before to after, cause by cause; each chart has its own scale, and every bar its figure.
+
+    The first bar begins at zero, each next one where the one above ended, and the last is the whole change. The counts
+    themselves stand above: beside them the changes would be too small to see.
+
+    Args:
+        splits: titles and changes, all with the same parts; what no change has is left out.
+        words: what causes are called.
+    """
+    parts = [part for part in splits[0][1].parts if any(split.parts[part] for _, split in splits)] if splits else []
+    figure, cells = _grid(len(splits), across=4, height=0.75 + 0.17 * (len(parts) + 1), share=True)
+    for (title, split), axes in zip(splits, cells, strict=False):
+        sizes = [float(split.parts[part] or 0) for part in parts]
+        starts = [0.0, *itertools.accumulate(sizes)]
+        bars = [
+            *zip(starts[:-1], sizes, [COLOURS.get(part, FAINT) for part in parts], strict=True),
+            (0, starts[-1], INK),
+        ]
+        for row, (start, size, colour) in enumerate(bars):
+            axes.barh(row, size, left=start, color=colour, height=0.72)
+            end = (max(start, start + size), row)
+            axes.annotate(
+                number(size, signed=True), end, xytext=(3, 0), textcoords="offset points", va="center", fontsize=7
+            )
+        axes.axvline(0, color=INK, linewidth=0.8)
+        reach = [0.0, *starts]
+        room = (max(reach) - min(reach)) or 1.0
+        axes.set_xlim(min(reach) - 0.05 * room, max(reach) + 0.35 * room)
+        axes.set_ylim(len(bars) - 0.4, -0.6)
+        axes.set_yticks(range(len(bars)), [*map(words.done, parts), "change"])
+        axes.set_xticks([])
+        axes.tick_params(length=0, labelsize=7.5)
+        before, after = number(split.before or 0), number(split.after or 0)
+        axes.set_title(
+            f"{fitted(title, _ROW_LETTERS // min(len(splits), 4))}\n{before} to {after}", fontsize=8, loc="left"
+        )
+        _bare(axes, "top", "right", "bottom", "left")
+    return figure
+
+
+def multiples(tracks: Sequence[tuple[str, Track]], axis: TimeAxis, *, share: bool) -> Figure:
+    """Series of many units beside each other, cut where the unit is not the same any more, or was not seen for long.
+
+    Args:
+        tracks: titles and values; all have the same time axis, each has its own scale.
+        axis: of the times.
+        share: whether values are shares of one.
+    """
+    across = min(_ACROSS, max(len(tracks), 1))
+    figure, cells = _grid(len(tracks), across=_ACROSS, height=1.35 if across > 1 else 2.2)
+    for (title, track), axes in zip(tracks, cells, strict=False):
+        places, values = np.array([axis.places[time] for time in track.times]), np.array(track.values)
+        cuts = sorted({axis.places[cut] for cut in track.cuts})
+        gaps = np.diff(places)
+        seen_again = places[1:][gaps > _LONG * np.median(gaps)] if gaps.size else places[:0]
+        for start, stop in itertools.pairwise(sorted({-math.inf, *cuts, *seen_again.tolist(), math.inf})):
+            piece = (start <= places) & (places < stop)
+            # A line of one or two points is hard to see.
+            axes.plot(places[piece], values[piece], color=INK, linewidth=1.1, marker="." if piece.sum() < 3 else None)  # noqa: PLR2004
+        for cut in cuts:
+            axes.axvline(cut, color=COLOURS["boundary"], linewidth=0.9, linestyle=(0, (3, 2)))
+        axes.set_title(fitted(title, _ROW_LETTERS // across), fontsize=8, loc="left")
+        axes.tick_params(length=2, labelsize=6.5)
+        axes.locator_params(axis="y", nbins=3 if across > 1 else 5)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %") if share else "{x:,.12g}")
+        axis.dress(axes, most=2 if across > 1 else _MOST_TICKS)
+        if across > 1:
+            first, *_, last = axes.get_xticklabels()
+            first.set_horizontalalignment("left")
+            last.set_horizontalalignment("right")
+        _bare(axes, "top", "right")
+    return figure
+
+
+def _grid(charts: int, *, across: int, height: float, share: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with so many charts, in rows of that height; fewer than fill a row are as wide as in a full one."""
+    across = min(across, max(charts, 1))
+    rows = max(-(-charts // across), 1)
+    figure = empty(_WIDTH if across > 1 else _WIDTH * 0.62, 0.2 + height * rows)
+    cells = list(figure.subplots(rows, across, sharey=share, squeeze=False).flat)
+    for unused in cells[charts:]:
+        unused.set_visible(False)
+    return figure, cells
+
+
+def _bare(axes: Axes, *sides: str) -> None:
+    for side in sides:
+        axes.spines[side].set_visible(False)

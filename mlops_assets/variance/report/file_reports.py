@@ -13,54 +13,47 @@ from mlops_assets.variance.linked.explanation import explain
 from mlops_assets.variance.linked.ways import PARTS
 from mlops_assets.variance.panel.detection import CAUSES, detect
 from mlops_assets.variance.panel.panels import read_panel
-from mlops_assets.variance.report.charts import Track
-from mlops_assets.variance.report.reports import Comparison, Happening, History, Split
+from mlops_assets.variance.report.findings import Comparison, Happening, History, Split, Track
+from mlops_assets.variance.report.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from mlops_assets.variance.panel.panels import Columns, Panel
+    from mlops_assets.variance.report.words import Words
 
 _CUTTING = ("boundary", "renumbering")
 
 
-def history_of(panel_file: Path, columns: Columns, *, title: str) -> History:
+def history_of(panel_file: Path, columns: Columns, *, title: str, words: Words) -> History:
     """Detect what happened in a panel.
 
     Args:
         panel_file: CSV or Parquet file, one row per unit and time.
         columns: what its columns mean; the first measure is drawn.
         title: of the page.
+        words: what things are called.
 
     Raises:
         ComparisonError: the file cannot be read, or lacks a column.
     """
     panel = read_panel(panel_file, columns)
-    place = {time: number for number, time in enumerate(panel.times)}
     happenings = [
-        Happening(
-            group=row["group"],
-            time=row["time"],
-            position=place[row["time"]],
-            cause=row["cause"],
-            name=f"{row['cause']} of {row['units'] or 'all'}",
-            units=row["units"],
-            evidence=row["evidence"],
-            probability=row["probability"],
-            size=row["magnitude"],
-            unit_of_size="in logarithms or shares",
-        )
+        Happening(**{name: row[name] for name in ("group", "time", "cause", "units", "evidence", "probability")})
         for row in detect(panel).to_pylist()
         if row["cause"] != CAUSES[0]
     ]
-    ordered = sorted(happenings, key=lambda each: (each.position, each.group))
+    drawn = panel.values[0][np.isfinite(panel.values[0])]
     return History(
         title=title,
-        happenings=ordered,
-        ticks=[(number, time) for time, number in place.items()],
-        tracks=_tracks(panel, ordered),
+        happenings=happenings,
+        times=panel.times,
+        tracks=_tracks(panel, happenings),
         measure=columns.measures[0],
+        # As in detection: what lies between 0 and 1 is a share, unless it is nothing else than 0 and 1.
+        share=bool(drawn.size and drawn.min() >= 0 and drawn.max() <= 1 and (drawn % 1).any()),
+        words=words,
     )
 
 
@@ -73,8 +66,9 @@ def comparison_of(
     attributes: Sequence[str],
     address: Sequence[str],
     title: str,
+    words: Words,
 ) -> Comparison:
-    """Split what changed between two snapshots; arguments as `explanation.explain`, with the title of the page.
+    """Split what changed between two snapshots; arguments as `explanation.explain`, with title and words of the page.
 
     Raises:
         ComparisonError: a file cannot be read, or lacks a column.
@@ -83,15 +77,10 @@ def comparison_of(
     found = explain(before, after, entity=entity, unit=unit, attributes=attributes, address=address)
     happenings = [
         Happening(
-            group=after.stem,
+            group="",
             time=after.stem,
-            position=1.0,
-            cause=row["cause"],
-            name=row["name"],
-            units=row["units"],
-            evidence=row["evidence"],
-            size=row["persons"],
-            unit_of_size="entities",
+            size=counted(row["persons"], words.entity, words.entities),
+            **{name: row[name] for name in ("cause", "name", "units", "evidence")},
         )
         for row in found.events.to_pylist()
     ]
@@ -104,6 +93,7 @@ def comparison_of(
         splits=[split_of(row) for row in found.split.to_pylist()],
         happenings=happenings,
         flows=flows if redrawn else [],
+        words=words,
     )
 
 
@@ -114,35 +104,31 @@ def split_of(row: Mapping[str, Any], *, unit: str = "unit") -> Split:
         row: with ``attribute``, ``category``, ``before``, the parts and ``after``.
         unit: the column of the unit.
     """
-    return Split(
-        unit=row[unit],
-        attribute=row["attribute"],
-        category=row["category"],
-        before=row["before"],
-        parts={part: row[part] for part in PARTS},
-        after=row["after"],
-    )
+    plain = {name: row[name] for name in ("attribute", "category", "before", "after")}
+    return Split(unit=row[unit], parts={part: row[part] for part in PARTS}, **plain)
 
 
 def _tracks(panel: Panel, happenings: Sequence[Happening]) -> list[Track]:
     """The first measure of the units of every group to which something happened."""
-    cuts: dict[str, list[float]] = {}
+    cuts: dict[str, list[str]] = {}
     for happening in happenings:
         own = cuts.setdefault(happening.group, [])
         if happening.cause in _CUTTING:
-            own.append(happening.position)
+            own.append(happening.time)
     concerned = [number for number, group in enumerate(panel.groups) if group in cuts]
     rows = np.flatnonzero(np.isin(panel.group, concerned))
     tracks = []
-    for unit in np.unique(panel.unit[rows]).tolist():
-        own_rows = rows[panel.unit[rows] == unit]
-        group = panel.groups[int(panel.group[own_rows[0]])]
-        tracks.append(
-            Track(
-                name=f"{group} {panel.units[unit]}",
-                positions=panel.time[own_rows].tolist(),
-                values=panel.values[0, own_rows].tolist(),
-                cuts=cuts[group],
+    # Rows are in the order of unit and time.
+    for own_rows in np.split(rows, np.flatnonzero(np.diff(panel.unit[rows])) + 1):
+        if own_rows.size:
+            group = panel.groups[int(panel.group[own_rows[0]])]
+            tracks.append(
+                Track(
+                    group=group,
+                    unit=panel.units[int(panel.unit[own_rows[0]])],
+                    times=[panel.times[time] for time in panel.time[own_rows].tolist()],
+                    values=panel.values[0, own_rows].tolist(),
+                    cuts=cuts[group],
+                )
             )
-        )
     return tracks

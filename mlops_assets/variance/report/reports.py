@@ -1,371 +1,293 @@
 """Reports: one page for a comparison of two snapshots, one for a whole history of events.
 
-Put here what the pages tell, from plain rows. Keep out drawing (``charts``, ``flow_chart``), how pages look (``pages``)
-and where rows come from.
+Put here what the pages tell, from findings. Keep out drawing (``charts``, ``flow_chart``), how pages look (``pages``)
+and where findings come from.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mlops_assets.variance.linked.snapshots import ALL
-from mlops_assets.variance.linked.ways import PARTS
-from mlops_assets.variance.report import charts, pages
+from mlops_assets.variance.report import charts
+from mlops_assets.variance.report.findings import Split
 from mlops_assets.variance.report.flow_chart import flow_chart
-from mlops_assets.variance.report.pages import Section
+from mlops_assets.variance.report.pages import Column, Paragraph, Picture, Section, Table, page
+from mlops_assets.variance.report.time_axis import TimeAxis
+from mlops_assets.variance.report.words import counted, natural, number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from matplotlib.figure import Figure
+    from mlops_assets.variance.report.findings import Comparison, Happening, History, Track
+    from mlops_assets.variance.report.words import Words
 
-    from mlops_assets.variance.report.charts import Track
+MOST_WATERFALLS: Final = 8
+"""Of the changes of a class those that changed most are drawn; the table holds all."""
 
-MOST_WATERFALLS: Final = 6
-"""Of the changes of a comparison those that changed most are drawn; the table holds all."""
+MOST_UNITS: Final = 40
+"""Units drawn; those with the greatest changes, or of every group some, come first."""
 
-MOST_UNITS: Final = 60
-"""Units drawn beside each other; those with the greatest changes, or with events, come first."""
+MOST_GROUPS: Final = 120
+"""Groups on the timeline; those with most events come first."""
 
 MOST_LABELS: Final = 24
 MOST_ROWS: Final = 500
-_LONGEST_LABEL: Final = 44
+_MOST_TOLD: Final = 12
+_NEARLY_ALL: Final = 0.99
 _THUMBNAIL: Final = (4.6, 2.2)
-_REJECTED: Final = "rejected"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Happening:
-    """A named event as a page tells it.
-
-    Attributes:
-        group: whom it happened to.
-        time: when, as written in the data.
-        position: the same as a number on the time axis.
-        cause: what kind of thing happened.
-        name: what happened, in a few words.
-        units: those concerned, separated by commas.
-        evidence: why it is believed.
-        probability: of the cause, 0 to 1.
-        size: how large, in ``unit_of_size``.
-        unit_of_size: what the size counts.
-        source: what found it.
-        judgement: what a person said of it.
-        key: its id.
-        same_as: the id of the event that it repeats.
-    """
-
-    group: str
-    time: str
-    position: float
-    cause: str
-    name: str
-    units: str = ""
-    evidence: str = ""
-    probability: float = 1.0
-    size: float = 0.0
-    unit_of_size: str = ""
-    source: str = ""
-    judgement: str = ""
-    key: str = ""
-    same_as: str = ""
-
-    @property
-    def stands(self) -> bool:
-        """Whether it is an event of its own that nobody rejected."""
-        return self.judgement != _REJECTED and not self.same_as
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """The change of one count; counts are ``None`` where withheld."""
-
-    unit: str
-    attribute: str
-    category: str
-    before: int | None
-    parts: Mapping[str, int | None]
-    after: int | None
-
-    @property
-    def known(self) -> bool:
-        """Whether the counts are there."""
-        return self.before is not None and self.after is not None
-
-    @property
-    def moved(self) -> int:
-        """How much happened in all, up and down."""
-        return sum(abs(part or 0) for part in self.parts.values())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Two snapshots of linked records, compared.
-
-    Attributes:
-        title: of the page.
-        before: what the earlier snapshot is called.
-        after: what the later one is called.
-        splits: the change of every count.
-        happenings: what happened between them.
-        flows: old unit, new unit and entities at an unchanged address; empty where no boundary changed.
-    """
-
-    title: str
-    before: str
-    after: str
-    splits: Sequence[Split]
-    happenings: Sequence[Happening] = ()
-    flows: Sequence[tuple[str, str, int]] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class History:
-    """Events over time.
-
-    Attributes:
-        title: of the page.
-        happenings: what happened.
-        ticks: places on the time axis with their labels, in order.
-        tracks: values of units over time, to show where they are cut.
-        measure: what the values are.
-        notes: paragraphs that close the page.
-    """
-
-    title: str
-    happenings: Sequence[Happening]
-    ticks: Sequence[tuple[float, str]]
-    tracks: Sequence[Track] = ()
-    measure: str = ""
-    notes: Sequence[str] = field(default_factory=tuple)
+_NOTHING: Final = "Nothing beyond the ordinary."
 
 
 def comparison_page(comparison: Comparison) -> str:
     """The page of one comparison."""
-    sections = [Section(title="What happened", body=_told(comparison.happenings))]
+    words = comparison.words
+    happenings = [replace(each, group="", time="") for each in comparison.happenings]
+    sections = [Section(title="What happened", parts=_every_event(happenings, words, "Named events with evidence"))]
     totals = [split for split in comparison.splits if split.attribute == ALL and split.known]
+    causes = [each.cause for each in happenings]
     if totals:
-        whole = whole_of(totals)
-        sections.append(Section(title="The whole, by cause", body=_waterfall(whole, comparison)))
-        sections.append(Section(title="Unit by unit", body=_units(totals, comparison)))
+        whole = whole_of(totals, words)
+        caption = (
+            f"What each cause added or took away; the line is zero, the last bar the whole change of {words.entities}."
+        )
+        sections.append(Section(title="The whole, by cause", parts=[_waterfalls([whole], comparison, caption)]))
+        causes += [part for part in whole.parts if any(split.parts[part] for split in comparison.splits)]
+    if len(totals) > 1:
+        title = f"{words.unit} by {words.unit}".capitalize()
+        caption = (
+            f"Each {words.unit} on its own scale.{_of_all(totals, words.units, MOST_UNITS, 'those that changed most')}"
+        )
+        sections.append(Section(title=title, parts=[_waterfalls(_largest(totals, MOST_UNITS), comparison, caption)]))
     single = [split for split in comparison.splits if split.attribute != ALL and split.known and split.moved]
-    largest = sorted(single, key=lambda split: (-split.moved, split.unit, split.attribute, split.category))
-    if largest:
-        drawn = [_waterfall(split, comparison) for split in largest[:MOST_WATERFALLS]]
-        sections.append(Section(title="The largest changes of a class", body=pages.side_by_side(drawn)))
-    if comparison.flows:
-        sections.append(Section(title="From district to district", body=_flow(comparison)))
-    sections.append(Section(title="Every count", body=_every_count(comparison.splits)))
+    if single:
+        caption = f"Each on its own scale.{_of_all(single, 'counts', MOST_WATERFALLS, 'those that changed most')}"
+        drawn = _waterfalls(_largest(single, MOST_WATERFALLS), comparison, caption)
+        sections.append(Section(title="The largest changes of a class", parts=[drawn]))
+    if any(before != after for before, after, _ in comparison.flows):
+        sections.append(Section(title=f"From {words.unit} to {words.unit}", parts=_flows(comparison)))
+    sections.append(Section(title="Every count", parts=[_every_count(comparison)]))
+    sections += _meanings(causes, words)
     withheld = sum(not split.known for split in comparison.splits)
-    footer = f"{withheld} counts of few persons are withheld." if withheld else ""
-    return pages.page(
+    return page(
         title=comparison.title,
-        lead=f"{comparison.after} compared with {comparison.before}, entity by entity.",
+        lead=f"{comparison.after} compared with {comparison.before}, {words.entity} by {words.entity}.",
         sections=sections,
-        footer=footer,
+        footer=f"{counted(withheld, 'count', 'counts')} of few {words.entities} withheld." if withheld else "",
     )
 
 
 def history_page(history: History) -> str:
     """The page of a whole history."""
-    standing = [happening for happening in history.happenings if happening.stands]
-    sections = [
-        Section(
-            title="Timeline",
-            body=_timeline(history) if history.happenings else pages.paragraph("Nothing beyond the ordinary."),
-        )
-    ]
+    words, axis = history.words, _axis(history)
+    happenings = sorted(history.happenings, key=lambda each: (axis.places[each.place], natural(each.group), each.key))
+    parts = [_timeline(happenings, axis, words)] if happenings else [Paragraph(text=_NOTHING)]
+    sections = [Section(title="Timeline", parts=parts)]
     if history.tracks:
-        sections.append(Section(title="Series, cut where the map changed", body=_tracks(history)))
-    if history.happenings:
-        sections.append(Section(title="Every event", body=_every_event(history.happenings)))
-    sections += [Section(title="Notes", body="".join(map(pages.paragraph, history.notes)))] if history.notes else []
-    counts = Counter(happening.cause for happening in standing)
-    told = ", ".join(f"{count} {cause}" for cause, count in sorted(counts.items())) or "none"
-    span = f"{history.ticks[0][1]} to {history.ticks[-1][1]}" if history.ticks else "no time"
-    return pages.page(title=history.title, lead=f"{span}: {len(standing)} named events ({told}).", sections=sections)
+        sections.append(Section(title="Series, cut where they are not comparable", parts=[_tracks(history)]))
+    if happenings:
+        every = _every_event(happenings, words, "Named events with evidence, in the order of time")
+        sections.append(Section(title="Every event", parts=every))
+    if history.notes:
+        sections.append(Section(title="Notes", parts=[Paragraph(text=note) for note in history.notes]))
+    sections += _meanings((each.cause for each in happenings), words)
+    standing = Counter(each.cause for each in happenings if each.stands)
+    told = ", ".join(f"{words.cause(cause)} ({count:,})" for cause, count in standing.most_common())
+    times = list(axis.places)
+    span = f"{times[0]} to {times[-1]}: " if times else ""
+    events = counted(standing.total(), "named event", "named events")
+    return page(title=history.title, lead=f"{span}{events}{told and f': {told}'}.", sections=sections)
 
 
 def history_thumbnail(history: History) -> bytes:
     """The timeline as a small PNG."""
-    figure = charts.timeline(_marks(history, labels=False), history.ticks)
-    figure.set_size_inches(*_THUMBNAIL)
-    return charts.png(figure)
+    figure = charts.timeline(history.happenings, _axis(history), history.words, labelled=False)
+    return charts.png(figure, inches=_THUMBNAIL)
 
 
 def comparison_thumbnail(comparison: Comparison) -> bytes:
     """The waterfall of the whole as a small PNG."""
     totals = [split for split in comparison.splits if split.attribute == ALL and split.known]
-    figure = _drawn(whole_of(totals)) if totals else charts.waterfall(0, {}, 0)
-    figure.set_size_inches(*_THUMBNAIL)
-    return charts.png(figure)
+    drawn = [("", whole_of(totals, comparison.words))] if totals else []
+    return charts.png(charts.waterfalls(drawn, comparison.words), inches=_THUMBNAIL)
 
 
-def whole_of(totals: Sequence[Split]) -> Split:
+def whole_of(totals: Sequence[Split], words: Words) -> Split:
     """All units together."""
     return Split(
-        unit="all units",
+        unit=f"all {words.units}",
         attribute=ALL,
         category=ALL,
         before=sum(split.before or 0 for split in totals),
-        parts={part: sum(split.parts[part] or 0 for split in totals) for part in PARTS},
+        parts={part: sum(split.parts[part] or 0 for split in totals) for part in totals[0].parts},
         after=sum(split.after or 0 for split in totals),
     )
 
 
-def _told(happenings: Sequence[Happening]) -> str:
-    if not happenings:
-        return pages.paragraph(
-            "Nothing beyond the ordinary: only moves, arrivals, departures and changes as at other times."
-        )
-    return _every_event(happenings)
+def _axis(history: History) -> TimeAxis:
+    tracked = (time for track in history.tracks for time in (*track.times, *track.cuts))
+    return TimeAxis.of([*history.times, *(each.place for each in history.happenings), *tracked])
 
 
-def _drawn(split: Split) -> Figure:
-    parts = {part: float(value or 0) for part, value in split.parts.items()}
-    return charts.waterfall(float(split.before or 0), parts, float(split.after or 0), title=_name(split))
+def _of_all(every: Sequence[object], things: str, most: int, those: str) -> str:
+    return f" {most} of {len(every):,} {things}: {those}." if len(every) > most else ""
 
 
 def _name(split: Split) -> str:
     return split.unit if split.attribute == ALL else f"{split.unit}, {split.attribute} {split.category}"
 
 
-def _waterfall(split: Split, comparison: Comparison) -> str:
-    told = ", ".join(f"{part} {value:+,}" for part, value in split.parts.items() if value) or "no part"
-    return pages.figure(
-        charts.svg(_drawn(split)),
-        alt=f"Waterfall of {_name(split)}: {split.before:,} in {comparison.before}, {told}, "
-        f"{split.after:,} in {comparison.after}.",
+def _largest(splits: Sequence[Split], most: int) -> list[Split]:
+    """Those that changed most, in the order of their names."""
+    ranked = sorted(splits, key=lambda split: (-split.moved, natural(_name(split))))[:most]
+    return sorted(ranked, key=lambda split: natural(_name(split)))
+
+
+def _waterfalls(splits: Sequence[Split], comparison: Comparison, caption: str) -> Picture:
+    words = comparison.words
+    most = max(splits, key=lambda split: split.moved)
+    told = ", ".join(f"{words.done(part)} {number(value, signed=True)}" for part, value in most.parts.items() if value)
+    charts_of = counted(len(splits), "waterfall", "waterfalls").capitalize()
+    return Picture(
+        svg=charts.svg(charts.waterfalls([(_name(split), split) for split in splits], words)),
+        alt=f"{charts_of} by cause; most happened in {_name(most)}: {number(most.before or 0)} {words.entities} in "
+        f"{comparison.before}, {told or 'no change'}, {number(most.after or 0)} in {comparison.after}.",
+        caption=caption,
     )
 
 
-def _units(totals: Sequence[Split], comparison: Comparison) -> str:
-    ranked = sorted(totals, key=lambda split: (-split.moved, split.unit))[:MOST_UNITS]
-    drawn = sorted(ranked, key=lambda split: split.unit)
-    counts = [
-        (
-            split.unit,
-            float(split.before or 0),
-            {part: float(value or 0) for part, value in split.parts.items()},
-            float(split.after or 0),
-        )
-        for split in drawn
-    ]
-    most = ranked[0]
-    legend = pages.key({"before and after": charts.FAINT, **{part: charts.COLOURS[part] for part in PARTS}})
-    return legend + pages.figure(
-        charts.svg(charts.waterfalls(counts)),
-        alt=f"Waterfalls of {len(drawn)} units from {comparison.before} to {comparison.after}; most happened in "
-        f"{most.unit}, from {most.before:,} to {most.after:,}.",
-        caption="Each unit on its own scale."
-        + (f" The {MOST_UNITS} units with the greatest changes of {len(totals)}." if len(totals) > MOST_UNITS else ""),
+def _flows(comparison: Comparison) -> list[Picture | Table]:
+    words = comparison.words
+    moved = sorted((flow for flow in comparison.flows if flow[0] != flow[1]), key=lambda flow: (-flow[2], flow))
+    largest = "; ".join(f"{number(count)} from {before} to {after}" for before, after, count in moved[:3])
+    # Units that neither gave nor got would fill the chart and show nothing.
+    drawn = {unit for before, after, _ in moved[:MOST_UNITS] for unit in (before, after)}
+    shown = [flow for flow in comparison.flows if drawn.issuperset(flow[:2])]
+    every = {unit for flow in comparison.flows for unit in flow[:2]}
+    left_out = f" {len(drawn)} of {len(every)} {words.units} are drawn." if len(drawn) < len(every) else ""
+    chart = Picture(
+        svg=charts.svg(flow_chart(shown, renumbered=_renumbered(comparison.flows))),
+        alt=f"Flows from old to new {words.units} of {words.entities} at an unchanged address: "
+        f"{number(sum(count for *_, count in moved))} are in another {words.unit}, most {largest}.",
+        caption=f"{words.entities.capitalize()} at an unchanged address. Grey bands kept their {words.unit}; dark blue "
+        f"ones were redrawn; light blue ones only got another number or name.{left_out}",
     )
-
-
-def _flow(comparison: Comparison) -> str:
-    moved = [(before, after, count) for before, after, count in comparison.flows if before != after]
-    largest = sorted(moved, key=lambda flow: -flow[2])[:3]
-    told = "; ".join(f"{count:,} from {before} to {after}" for before, after, count in largest)
-    renumbered = _renumbered(comparison.flows)
-    chart = pages.figure(
-        charts.svg(flow_chart(comparison.flows, renumbered=renumbered)),
-        alt=f"Flow of unmoved persons from old to new units: {sum(count for *_, count in moved):,} are in another "
-        f"unit, most {told}.",
-        caption="Persons at an unchanged address. Grey kept their unit; dark blue were redrawn; light blue only got "
-        "another number.",
-    )
-    rows = [[before, after, count] for before, after, count in sorted(moved, key=lambda flow: -flow[2])[:MOST_ROWS]]
-    return chart + pages.table(["from", "to", "persons"], rows, caption="Persons in another unit at the same address")
+    before, after, counts = zip(*moved[:MOST_ROWS], strict=True)
+    columns = [Column(name="from", cells=before), Column(name="to", cells=after)]
+    columns.append(Column(name=words.entities, cells=counts, kind="number"))
+    caption = f"{words.entities.capitalize()} in another {words.unit} at the same address"
+    return [chart, Table(columns=columns, caption=caption)]
 
 
 def _renumbered(flows: Sequence[tuple[str, str, int]]) -> list[tuple[str, str]]:
     """Pairs of labels of which each one's entities are nearly all in the other."""
-    nearly_all = 0.99
-    old: Counter[str] = Counter()
-    new: Counter[str] = Counter()
+    old, new = Counter[str](), Counter[str]()
     for before, after, count in flows:
         old[before] += count
         new[after] += count
     return [
         (before, after)
         for before, after, count in flows
-        if before != after and count >= nearly_all * old[before] and count >= nearly_all * new[after]
+        if before != after and count >= _NEARLY_ALL * max(old[before], new[after])
     ]
 
 
-def _every_count(splits: Sequence[Split]) -> str:
-    ordered = sorted(splits, key=lambda split: (split.unit, split.attribute != ALL, split.attribute, split.category))
-    rows = [
-        [split.unit, split.attribute, split.category, split.before, *(split.parts[part] for part in PARTS), split.after]
-        for split in ordered[:MOST_ROWS]
-    ]
-    more = f" The first {MOST_ROWS} of {len(splits)}." if len(splits) > MOST_ROWS else ""
-    caption = f"Counts before and after with their parts; before plus parts is after.{more}"
-    return pages.table(["unit", "attribute", "class", "before", *PARTS, "after"], rows, caption=caption)
-
-
-def _marks(history: History, *, labels: bool) -> list[charts.Mark]:
-    few = len(history.happenings) <= MOST_LABELS
-    return [
-        charts.Mark(
-            lane=happening.group,
-            position=happening.position,
-            cause=happening.cause,
-            label=_short(happening) if labels and few else "",
-            standing=happening.stands,
-        )
-        for happening in history.happenings
-    ]
-
-
-def _short(happening: Happening) -> str:
-    text = f"{happening.time} {happening.name}"
-    return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
-
-
-def _timeline(history: History) -> str:
-    told = "; ".join(f"{each.group} {each.time}: {each.name}" for each in history.happenings[:12])
-    more = f"; and {len(history.happenings) - 12} more" if len(history.happenings) > 12 else ""  # noqa: PLR2004  see above
-    return pages.figure(
-        charts.svg(charts.timeline(_marks(history, labels=True), history.ticks)),
-        alt=f"Timeline of events by group. {told}{more}.",
-        caption="Hollow marks were rejected, or repeat an event that another source shows too.",
+def _every_count(comparison: Comparison) -> Table:
+    words = comparison.words
+    splits = sorted(
+        comparison.splits,
+        key=lambda split: (natural(split.unit), split.attribute != ALL, split.attribute, natural(split.category)),
+    )
+    shown = splits[:MOST_ROWS]
+    parts = [part for part in (splits[0].parts if splits else ()) if any(split.parts[part] for split in splits)]
+    return Table(
+        columns=[
+            Column(name=words.unit, cells=[split.unit for split in shown], kind="short"),
+            Column(name="attribute", cells=[split.attribute for split in shown]),
+            Column(name="class", cells=[split.category for split in shown]),
+            Column(name="before", cells=[split.before for split in shown], kind="number"),
+            *(Column(name=words.done(p), cells=[split.parts[p] for split in shown], kind="change") for p in parts),
+            Column(name="after", cells=[split.after for split in shown], kind="number"),
+        ],
+        caption=f"Counts before and after with their parts; before plus parts is after."
+        f"{_of_all(splits, 'counts', MOST_ROWS, 'the first')}",
     )
 
 
-def _tracks(history: History) -> str:
-    first = sorted(history.tracks, key=lambda track: (not track.cuts, track.name))[:MOST_UNITS]
-    drawn = sorted(first, key=lambda track: track.name)
+def _timeline(happenings: Sequence[Happening], axis: TimeAxis, words: Words) -> Picture:
+    often = Counter(each.group for each in happenings)
+    lanes = {group for group, _ in often.most_common(MOST_GROUPS)}
+    shown = [each for each in happenings if each.group in lanes]
+    told = "; ".join(f"{each.group} {each.time}: {each.name or words.cause(each.cause)}" for each in shown[:_MOST_TOLD])
+    more = f"; and {len(shown) - _MOST_TOLD:,} more" if len(shown) > _MOST_TOLD else ""
+    hollow = "Hollow marks were rejected, or repeat an event that another source shows too."
+    few = len(shown) <= MOST_LABELS
+    return Picture(
+        svg=charts.svg(charts.timeline(shown, axis, words, labelled=few)),
+        alt=f"Timeline of events by {words.group}. {told}{more}.",
+        caption=" ".join(
+            [
+                f"Each line is a {words.group} to which something happened.",
+                *([] if all(each.stands for each in shown) else [hollow]),
+                _of_all(list(often), words.groups, MOST_GROUPS, "those with most events").strip(),
+            ]
+        ).strip(),
+    )
+
+
+def _tracks(history: History) -> Picture:
+    words, said = history.words, history.words.measure(history.measure)
+    measure = f"{said[:1].upper()}{said[1:]}"
+    every = sorted(history.tracks, key=lambda track: (natural(track.group), natural(track.unit)))
+    concerned = [track for track in every if track.cuts] or every
+    most = min(len(concerned), MOST_UNITS)
+    drawn = [concerned[place * len(concerned) // most] for place in range(most)]
+    groups = len({track.group for track in every})
     cut = sum(bool(track.cuts) for track in history.tracks)
-    more = f" {MOST_UNITS} of {len(history.tracks)} units." if len(history.tracks) > MOST_UNITS else ""
-    places = [place for track in drawn for place in track.positions]
-    # One tick before the first and one after the last value: the axis of the events may be much longer.
-    before = max((tick for tick in history.ticks if tick[0] <= min(places)), default=history.ticks[0])
-    after = min((tick for tick in history.ticks if tick[0] >= max(places)), default=history.ticks[-1])
-    return pages.figure(
-        charts.svg(charts.multiples(drawn, [before, after])),
-        alt=f"{history.measure} of {len(drawn)} units over time; {cut} of {len(history.tracks)} are cut by an event.",
-        caption=f"{history.measure}. Dashed lines: the unit is not the same any more.{more}",
+    axis = TimeAxis.of([*history.times, *(time for track in drawn for time in (*track.times, *track.cuts))])
+    dashed = f" Dashed lines: the {words.unit} is not the same any more." if cut else ""
+    some = f" {most} of {len(every):,} {words.units}." if most < len(every) else ""
+    return Picture(
+        svg=charts.svg(
+            charts.multiples([(_title(track, groups), track) for track in drawn], axis, share=history.share)
+        ),
+        alt=f"{measure} of {counted(most, words.unit, words.units)} over time; {cut:,} of {len(every):,} are cut.",
+        caption=f"{measure}. Each on its own scale, which need not begin at zero.{dashed}{some}",
     )
 
 
-def _every_event(happenings: Sequence[Happening]) -> str:
-    header = ["time", "group", "cause", "what happened", "units", "probability", "size", "evidence", "judgement", "id"]
-    rows = [
-        [
-            each.time,
-            each.group,
-            each.cause,
-            each.name,
-            each.units.replace(",", ", "),
-            round(each.probability, 3),
-            f"{each.size:,.4g} {each.unit_of_size}".strip(),
-            each.evidence,
-            f"same as {each.same_as}" if each.same_as else each.judgement,
-            each.key,
-        ]
-        for each in happenings[:MOST_ROWS]
+def _title(track: Track, groups: int) -> str:
+    """The unit with its group, unless that is plain."""
+    rest = track.unit.removeprefix(track.group)
+    plain = groups == 1 or (len(rest) < len(track.unit) and not rest[:1].isalnum())
+    return track.unit if plain else f"{track.group} {track.unit}"
+
+
+def _every_event(happenings: Sequence[Happening], words: Words, caption: str) -> list[Table | Paragraph]:
+    if not happenings:
+        return [Paragraph(text=f"{_NOTHING} What there was is as at other times.")]
+    shown = happenings[:MOST_ROWS]
+    told = any(each.probability < 1 for each in shown)
+    columns = [
+        Column(name="time", cells=[each.time for each in shown], kind="short"),
+        Column(name=words.group, cells=[each.group for each in shown]),
+        Column(name="cause", cells=[each.cause for each in shown], kind="short"),
+        Column(name="what happened", cells=[each.name or words.cause(each.cause) for each in shown]),
+        Column(name=words.units, cells=[tuple(filter(None, each.units.split(","))) for each in shown], kind="list"),
+        Column(name="probability", cells=[each.probability if told else "" for each in shown], kind="share"),
+        Column(name="size", cells=[each.size for each in shown]),
+        Column(name="evidence", cells=[each.evidence for each in shown], kind="long"),
+        Column(name="judgement", cells=[f"same as {e.same_as}" if e.same_as else e.judgement for e in shown]),
+        Column(name="id", cells=[each.key for each in shown], kind="short"),
     ]
-    return pages.table(header, rows, caption="Named events with cause and evidence")
+    return [Table(columns=columns, caption=f"{caption}.{_of_all(happenings, 'events', MOST_ROWS, 'the first')}")]
+
+
+def _meanings(causes: Iterable[str], words: Words) -> list[Section]:
+    said = [(words.done(cause), cause, words.meaning(cause)) for cause in dict.fromkeys(causes)]
+    names = ("what happened", "cause", "what it means")
+    columns = [Column(name=name, cells=cells) for name, cells in zip(names, zip(*said, strict=True), strict=False)]
+    table = Table(columns=columns, caption="Causes as tables and commands call them")
+    return [Section(title="What the causes mean", parts=[table])] if said else []
