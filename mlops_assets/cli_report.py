@@ -31,10 +31,12 @@ app = typer.Typer(no_args_is_help=True, help="Write a self-contained HTML page, 
 
 _OutOption = Annotated[Path, typer.Option(help="HTML file to write; replaced if it exists.")]
 _TitleOption = Annotated[str, typer.Option(help="Title of the page.")]
-_CALLED = "as its column if that is a word. With an irregular plural after a comma: 'branch office,branch offices'."
-_EntityOption = Annotated[str | None, typer.Option(help=f"What an entity is called on the page; else {_CALLED}")]
-_UnitOption = Annotated[str | None, typer.Option(help=f"What a unit is called; else {_CALLED}")]
-_GroupOption = Annotated[str | None, typer.Option(help=f"What a group is called; else {_CALLED}")]
+_NameOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What the page calls it: 'branch', or 'sales person,sales people'; else as its column, if a word."
+    ),
+]
 
 
 @app.command()
@@ -48,9 +50,9 @@ def history(
     weight: CasesOption = None,
     entity: NameOption = None,
     title: _TitleOption = "What changed",
-    entity_name: _EntityOption = None,
-    unit_name: _UnitOption = None,
-    group_name: _GroupOption = None,
+    entity_name: _NameOption = None,
+    unit_name: _NameOption = None,
+    group_name: _NameOption = None,
 ) -> None:
     """The whole history of a panel: a timeline of named events, and every unit's series, cut where it changed."""
     from mlops_assets.variance.panel.panels import Columns  # noqa: PLC0415
@@ -75,8 +77,8 @@ def comparison(
     out: _OutOption,
     address: AddressOption = None,
     title: _TitleOption = "What changed",
-    entity_name: _EntityOption = None,
-    unit_name: _UnitOption = None,
+    entity_name: _NameOption = None,
+    unit_name: _NameOption = None,
 ) -> None:
     """Two snapshots: what happened, each change by cause, and who went where when the map was redrawn."""
     from mlops_assets.variance.report.file_reports import comparison_of  # noqa: PLC0415  --help needs no engine

@@ -45,14 +45,12 @@ def comparison_page(comparison: Comparison) -> str:
     """The page of one comparison."""
     words = comparison.words
     happenings = [replace(each, group="", time="") for each in comparison.happenings]
-    sections = [Section(title="What happened", parts=_every_event(happenings, words, "Named events with evidence"))]
+    sections = [Section(title="What happened", parts=_every_event(happenings, words))]
     totals = [split for split in comparison.splits if split.attribute == ALL and split.known]
     causes = [each.cause for each in happenings]
     if totals:
         whole = whole_of(totals, words)
-        caption = (
-            f"What each cause added or took away; the line is zero, the last bar the whole change of {words.entities}."
-        )
+        caption = f"What each cause added or took away; what {words.units} gave each other cancels out."
         sections.append(Section(title="The whole, by cause", parts=[_waterfalls([whole], comparison, caption)]))
         causes += [part for part in whole.parts if any(split.parts[part] for split in comparison.splits)]
     if len(totals) > 1:
@@ -88,8 +86,7 @@ def history_page(history: History) -> str:
     if history.tracks:
         sections.append(Section(title="Series, cut where they are not comparable", parts=[_tracks(history)]))
     if happenings:
-        every = _every_event(happenings, words, "Named events with evidence, in the order of time")
-        sections.append(Section(title="Every event", parts=every))
+        sections.append(Section(title="Every event", parts=_every_event(happenings, words)))
     if history.notes:
         sections.append(Section(title="Notes", parts=[Paragraph(text=note) for note in history.notes]))
     sections += _meanings((each.cause for each in happenings), words)
@@ -149,11 +146,11 @@ def _waterfalls(splits: Sequence[Split], comparison: Comparison, caption: str) -
     words = comparison.words
     most = max(splits, key=lambda split: split.moved)
     told = ", ".join(f"{words.done(part)} {number(value, signed=True)}" for part, value in most.parts.items() if value)
-    charts_of = counted(len(splits), "waterfall", "waterfalls").capitalize()
+    which = "Waterfall by cause of" if len(splits) == 1 else f"{len(splits)} waterfalls by cause; most happened in"
     return Picture(
         svg=charts.svg(charts.waterfalls([(_name(split), split) for split in splits], words)),
-        alt=f"{charts_of} by cause; most happened in {_name(most)}: {number(most.before or 0)} {words.entities} in "
-        f"{comparison.before}, {told or 'no change'}, {number(most.after or 0)} in {comparison.after}.",
+        alt=f"{which} {_name(most)}: {number(most.before or 0)} {words.entities} in {comparison.before}, "
+        f"{told or 'no change'}, {number(most.after or 0)} in {comparison.after}.",
         caption=caption,
     )
 
@@ -211,7 +208,7 @@ def _every_count(comparison: Comparison) -> Table:
             *(Column(name=words.done(p), cells=[split.parts[p] for split in shown], kind="change") for p in parts),
             Column(name="after", cells=[split.after for split in shown], kind="number"),
         ],
-        caption=f"Counts before and after with their parts; before plus parts is after."
+        caption=f"{counted(len(splits), 'count', 'counts')} with their parts; before plus parts is after."
         f"{_of_all(splits, 'counts', MOST_ROWS, 'the first')}",
     )
 
@@ -265,7 +262,7 @@ def _title(track: Track, groups: int) -> str:
     return track.unit if plain else f"{track.group} {track.unit}"
 
 
-def _every_event(happenings: Sequence[Happening], words: Words, caption: str) -> list[Table | Paragraph]:
+def _every_event(happenings: Sequence[Happening], words: Words) -> list[Table | Paragraph]:
     if not happenings:
         return [Paragraph(text=f"{_NOTHING} What there was is as at other times.")]
     shown = happenings[:MOST_ROWS]
@@ -282,7 +279,8 @@ def _every_event(happenings: Sequence[Happening], words: Words, caption: str) ->
         Column(name="judgement", cells=[f"same as {e.same_as}" if e.same_as else e.judgement for e in shown]),
         Column(name="id", cells=[each.key for each in shown], kind="short"),
     ]
-    return [Table(columns=columns, caption=f"{caption}.{_of_all(happenings, 'events', MOST_ROWS, 'the first')}")]
+    caption = f"{counted(len(happenings), 'named event', 'named events')} with evidence."
+    return [Table(columns=columns, caption=caption + _of_all(happenings, "events", MOST_ROWS, "the first"))]
 
 
 def _meanings(causes: Iterable[str], words: Words) -> list[Section]:

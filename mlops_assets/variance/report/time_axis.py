@@ -6,8 +6,10 @@ Put here how labels become places and ticks. Keep out what is drawn at them.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.dates import AutoDateFormatter, AutoDateLocator
@@ -28,11 +30,11 @@ class TimeAxis:
     """Places of times.
 
     Attributes:
-        kind: days, plain numbers, or texts that lie one step apart.
+        kind: ``days``, ``numbers``, or ``texts`` that lie one step apart.
         places: of every label, in order.
     """
 
-    kind: Literal["days", "numbers", "texts"]
+    kind: str
     places: Mapping[str, float]
 
     @classmethod
@@ -43,14 +45,11 @@ class TimeAxis:
             labels: texts in their order; those of dates and numbers in any order and repeated.
         """
         known = list(dict.fromkeys(labels))
-        try:
-            return cls(kind="days", places=_ordered({label: _day(label) for label in known}))
-        except ValueError:
-            pass
-        try:
-            return cls(kind="numbers", places=_ordered({label: float(label) for label in known}))
-        except ValueError:
-            return cls(kind="texts", places={label: float(place) for place, label in enumerate(known)})
+        for kind, read in (("days", _day), ("numbers", float)):
+            with suppress(ValueError):
+                places = {label: read(label) for label in known}
+                return cls(kind=kind, places=dict(sorted(places.items(), key=itemgetter(1))))
+        return cls(kind="texts", places={label: float(place) for place, label in enumerate(known)})
 
     def dress(self, axes: Axes, *, most: int) -> None:
         """Set limits and ticks of a chart's horizontal axis.
@@ -87,7 +86,3 @@ def _day(label: str) -> float:
         raise ValueError(label)
     text = "-".join(part for part in found.groups() if part)
     return float(np.datetime64(text, "D").astype(np.int64))
-
-
-def _ordered(places: Mapping[str, float]) -> dict[str, float]:
-    return dict(sorted(places.items(), key=lambda pair: pair[1]))

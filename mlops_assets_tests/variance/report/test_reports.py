@@ -126,7 +126,7 @@ def test_the_page_of_a_comparison_opens_offline_and_says_everything_in_words_too
     assert all(width > 100 and source == "data:image/svg+xml;" for _, width, source in page["images"])
     alts = [alt for alt, *_ in page["images"]]
     assert (
-        "1 waterfall by cause; most happened in all territories: 5,400 customers in 2022-02, moved +3, new +9, "
+        "Waterfall by cause of all territories: 5,400 customers in 2022-02, moved +3, new +9, "
         "gone −4, 5,408 in 2022-03."  # noqa: RUF001
     ) in alts
     assert "1,200 are in another territory, most 1,200 from 01 to 03." in alts[-1]
