@@ -69,4 +69,4 @@ def test_the_pages_of_the_lake_speak_of_voters_and_districts() -> None:
     assert "District by district" in page
     assert "From district to district" in page
     assert "voter by voter" in page
-    assert "Registered voters of 1 district over time" in history_page(history_of_lake([REDRAWN], TOTALS))
+    assert "Registered voters of 2 districts over time" in history_page(history_of_lake([REDRAWN], TOTALS))

@@ -236,7 +236,7 @@ def multiples(tracks: Sequence[tuple[str, Track]], axis: TimeAxis, *, share: boo
             axes.axvline(cut, color=COLOURS["boundary"], linewidth=0.9, linestyle=(0, (3, 2)))
         axes.set_title(fitted(title, _ROW_LETTERS // across), fontsize=8, loc="left")
         axes.tick_params(length=2, labelsize=6.5)
-        axes.locator_params(axis="y", nbins=3 if across > 1 else 5)
+        axes.locator_params(axis="y", nbins=3 if across > 1 else 5, integer=not (values % 1 > 0).any())
         if len(levels := np.unique(values[np.isfinite(values)])) == 1:
             axes.set_yticks(levels)
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %") if share else "{x:,.12g}")

@@ -238,7 +238,7 @@ def _tracks(history: History) -> Picture:
     words, said = history.words, history.words.measure(history.measure)
     measure = f"{said[:1].upper()}{said[1:]}"
     every = sorted(history.tracks, key=lambda track: (natural(track.group), natural(track.unit)))
-    concerned = [track for track in every if track.cuts] or every
+    concerned = every if len(every) <= MOST_UNITS else [track for track in every if track.cuts] or every
     most = min(len(concerned), MOST_UNITS)
     drawn = [concerned[place * len(concerned) // most] for place in range(most)]
     groups = len({track.group for track in every})

@@ -150,7 +150,7 @@ def test_the_page_of_a_history_opens_offline_with_its_timeline_and_cut_series(tm
     assert timeline.startswith(
         "Timeline of events by region. North 2022-03: redrawn: 3 territories after 2; South 2022-07"
     )
-    assert series == "Customers of 1 territory over time; 1 of 2 are cut."
+    assert series == "Customers of 2 territories over time; 1 of 2 are cut."
     assert {"rejected", "98 %", "01, 03"} <= set(page["cells"])
     assert not page["wide"]
 
