@@ -49,7 +49,7 @@ def comparison_page(comparison: Comparison) -> str:
     totals = [split for split in comparison.splits if split.attribute == ALL and split.known]
     causes = [each.cause for each in happenings]
     if totals:
-        whole = whole_of(totals, words)
+        whole = _whole_of(totals, words)
         caption = f"What each cause added or took away; what {words.units} gave each other cancels out."
         sections.append(Section(title="The whole, by cause", parts=[_waterfalls([whole], comparison, caption)]))
         causes += [part for part in whole.parts if any(split.parts[part] for split in comparison.splits)]
@@ -107,11 +107,11 @@ def history_thumbnail(history: History) -> bytes:
 def comparison_thumbnail(comparison: Comparison) -> bytes:
     """The waterfall of the whole as a small PNG."""
     totals = [split for split in comparison.splits if split.attribute == ALL and split.known]
-    drawn = [("", whole_of(totals, comparison.words))] if totals else []
+    drawn = [("", _whole_of(totals, comparison.words))] if totals else []
     return charts.png(charts.waterfalls(drawn, comparison.words), inches=_THUMBNAIL)
 
 
-def whole_of(totals: Sequence[Split], words: Words) -> Split:
+def _whole_of(totals: Sequence[Split], words: Words) -> Split:
     """All units together."""
     return Split(
         unit=f"all {words.units}",
@@ -272,7 +272,7 @@ def _every_event(happenings: Sequence[Happening], words: Words) -> list[Table | 
         Column(name=words.group, cells=[each.group for each in shown]),
         Column(name="cause", cells=[each.cause for each in shown], kind="short"),
         Column(name="what happened", cells=[each.name or words.cause(each.cause) for each in shown]),
-        Column(name=words.units, cells=[tuple(filter(None, each.units.split(","))) for each in shown], kind="list"),
+        Column(name=words.units, cells=[_listed(each.units) for each in shown], kind="list"),
         Column(name="probability", cells=[each.probability if told else "" for each in shown], kind="share"),
         Column(name="size", cells=[each.size for each in shown]),
         Column(name="evidence", cells=[each.evidence for each in shown], kind="long"),
@@ -281,6 +281,10 @@ def _every_event(happenings: Sequence[Happening], words: Words) -> list[Table | 
     ]
     caption = f"{counted(len(happenings), 'named event', 'named events')} with evidence."
     return [Table(columns=columns, caption=caption + _of_all(happenings, "events", MOST_ROWS, "the first"))]
+
+
+def _listed(units: str) -> tuple[str, ...]:
+    return tuple(sorted(filter(None, units.split(",")), key=natural))
 
 
 def _meanings(causes: Iterable[str], words: Words) -> list[Section]:
