@@ -182,7 +182,7 @@ def _events(connection: duckdb.DuckDBPyConnection, target: Path, *, state: str, 
     read = [str(_path(target, each, "voters")) for each in (before, month) if each is not None]
     partition = {"month": month, "state": state}
     found = VOTERS.pair(engine.read_parquet(read), partition, before).events()
-    told = [linked_event(row, before=before, entities=VOTERS.entities) for row in found]
+    told = [linked_event(row, before=before, entities=VOTERS.words.entities) for row in found]
     rows = events_table(told, [], partition, of=VOTERS.begins, group=None)
     pq.write_table(rows, _path(target, month, "voter_events"), compression="zstd")
 

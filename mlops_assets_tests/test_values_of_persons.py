@@ -108,7 +108,7 @@ def test_a_name_is_in_no_database_event_report_log_or_file_but_the_restricted_ro
     systems = generate(SimulationConfig(voters_per_state=2000), tmp_path / "sources")
     (number,) = {dropped(systems, landing, month) for month in _MONTHS}
     dropped(systems, landing, _BROKEN, broken=True)
-    of_month = [*SNAPSHOT_ASSETS, "variance/voter_flows", "reports/comparison"]
+    of_month = [*SNAPSHOT_ASSETS, "variance/voter_flows", "reports/voter"]
 
     with instance_on(databases[2], tmp_path / "dagster") as instance:
         history.load(

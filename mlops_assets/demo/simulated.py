@@ -170,7 +170,7 @@ def _history() -> list[Batch]:
         Batch("features of districts", ["features/district_election"], (*_HELD[1:], COMING)),
         Batch("changes of profiles", ["variance/profile_changes", "variance/profile_events"], _PROFILE_YEARS),
         Batch("named events", ["variance/events"], [None]),
-        Batch("flows between districts", ["variance/voter_flows", "reports/comparison"], _REDRAWN),
+        Batch("flows between districts", ["variance/voter_flows", "reports/voter"], _REDRAWN),
         Batch("features of persons", ["features/person_turnout"], featured),
         Batch("segmentation", ["variance/segmentation", "features/segment_turnout"], forecasts),
         Batch("report", ["reports/history"], [None]),

@@ -82,8 +82,8 @@ VOTERS: Final = Compare(
     copies="copies",
     smallest=SMALLEST_CELL,
     back=1,
-    entities="persons",
-    units="districts",
+    called="voter",
+    title="What changed in the voter file",
 )
 RESULTS: Final = Compare(
     table=wrangled.HOUSE_RESULTS,
@@ -95,7 +95,7 @@ RESULTS: Final = Compare(
     prepare=results,
     fewest=FEWEST_TIMES,
     history=ELECTIONS_COMPARED,
-    units="districts",
+    reports=False,
 )
 PROFILES: Final = Compare(
     table=wrangled.DISTRICT_PROFILES,
@@ -106,7 +106,7 @@ PROFILES: Final = Compare(
     prepare=profiles,
     fewest=FEWEST_PROFILES,
     history=ELECTIONS_COMPARED,
-    units="districts",
+    reports=False,
 )
 REGISTRATIONS: Final = Compare(
     table=wrangled.COUNTY_REGISTRATIONS,
@@ -117,5 +117,5 @@ REGISTRATIONS: Final = Compare(
     prepare=registrations,
     fewest=FEWEST_TIMES,
     history=12 * ELECTIONS_COMPARED,
-    units="counties",
+    reports=False,
 )

@@ -17,7 +17,7 @@ from mlops_assets.wrangling.assets.entry_findings import entry_findings
 from mlops_assets.wrangling.assets.events import events
 from mlops_assets.wrangling.assets.house_results import house_results
 from mlops_assets.wrangling.assets.person_turnout import person_turnout
-from mlops_assets.wrangling.assets.reports import comparison_report, history_report
+from mlops_assets.wrangling.assets.reports import history_report
 from mlops_assets.wrangling.assets.segmentation import segment_turnout, segmentation
 from mlops_assets.wrangling.assets.voter_drift import drift, voter_summaries
 from mlops_assets.wrangling.assets.voters import voters
@@ -47,7 +47,6 @@ def definitions() -> dg.Definitions:
             events,
             segmentation,
             segment_turnout,
-            comparison_report,
             history_report,
         ],
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlops_assets.variance.linked.ways import PARTS
-from mlops_assets.variance.report.reports import comparison_page, history_page
-from mlops_assets.wrangling.event_reports import comparison_of_lake, happening_of, history_of_lake
+from mlops_assets.variance.report.reports import history_page
+from mlops_assets.wrangling.event_reports import history_of_lake
 from mlops_assets.wrangling.named_events import Event
 
 REDRAWN: dict[str, Any] = vars(
@@ -24,10 +23,14 @@ REDRAWN: dict[str, Any] = vars(
         probability=1.0,
         units="01,03",
         size=1200.0,
-        size_unit="persons",
+        size_unit="voters",
         evidence="1200 of 9000 at an unchanged address are in another unit",
+        judgement="open",
+        judged_by="",
+        notes="",
+        cuts=True,
     )
-) | {"cuts": True}
+)
 TOTALS = [
     {"state": "NC", "district": district, "month": month, "voters": voters}
     for district, voters in (("01", 500), ("02", 400), ("03", None))
@@ -49,24 +52,5 @@ def test_an_event_of_all_districts_cuts_each_and_one_before_the_first_month_none
     assert [list(track.cuts) for track in history_of_lake([everywhere, before], TOTALS).tracks] == [["2022-03"]] * 2
 
 
-def test_sizes_are_said_as_people_say_them() -> None:
-    sizes = (1200.0, "persons"), (1.0, "persons"), (0.2231, "log change"), (0.5, "share of units")
-    told = [happening_of({**REDRAWN, "size": size, "size_unit": unit}).size for size, unit in sizes]
-    assert told == ["1,200 persons", "1 person", "+25 %", "50 % of districts"]
-
-
-def test_the_pages_of_the_lake_speak_of_voters_and_districts() -> None:
-    change = {"attribute": "all", "category": "all", "before": 500, "after": 380, **dict.fromkeys(PARTS, 0)}
-    changes = [
-        {**change, "district": "01", "boundary": -120},
-        {**change, "district": "02", "boundary": 120, "after": 620},
-    ]
-    flows = [{"district_before": "01", "district_after": "02", "persons": 120}]
-    comparison = comparison_of_lake(
-        state="NC", month="2022-03", previous_month="2022-02", changes=changes, events=[REDRAWN], flows=flows
-    )
-    page = comparison_page(comparison)
-    assert "District by district" in page
-    assert "From district to district" in page
-    assert "voter by voter" in page
+def test_the_page_of_the_lake_speaks_of_voters_and_districts() -> None:
     assert "Registered voters of 2 districts over time" in history_page(history_of_lake([REDRAWN], TOTALS))

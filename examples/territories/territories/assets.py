@@ -64,8 +64,7 @@ COMPARED: Final = ma.Compare(
     address=["address_token"],
     attributes=["segment"],
     copies="copies",
-    entities="customers",
-    units="territories",
+    called="customer",
 )
 _GATE: Final = COMPARED.gate()
 

@@ -241,10 +241,9 @@ def multiples(tracks: Sequence[tuple[str, Track]], axis: TimeAxis, *, share: boo
             axes.set_yticks(levels)
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %") if share else "{x:,.12g}")
         axis.dress(axes, most=2 if across > 1 else _MOST_TICKS)
-        if across > 1:
-            first, *_, last = axes.get_xticklabels()
-            first.set_horizontalalignment("left")
-            last.set_horizontalalignment("right")
+        if across > 1 and len(labels := axes.get_xticklabels()) > 1:
+            labels[0].set_horizontalalignment("left")
+            labels[-1].set_horizontalalignment("right")
         _bare(axes, "top", "right")
     return figure
 

@@ -23,11 +23,13 @@ from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.identifiers import is_identifier
 from mlops_assets.variance.linked.snapshots import ALL, Layout
+from mlops_assets.variance.report.words import Words
 from mlops_assets.wrangling.comparisons.gate import Gate
 from mlops_assets.wrangling.comparisons.linked import Pair
 from mlops_assets.wrangling.comparisons.named import detected_event, events_table, is_named, linked_event
 from mlops_assets.wrangling.comparisons.panels import Measured
 from mlops_assets.wrangling.comparisons.partitions import Timeline
+from mlops_assets.wrangling.comparisons.reports import history_report, partition_report
 from mlops_assets.wrangling.comparisons.tables import CAUSES, Tables, verdicts_beside
 
 if TYPE_CHECKING:
@@ -85,8 +87,12 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         history: how many earlier times show what is ordinary in a panel.
         back: how far back an earlier partition is looked for, in partitions; of a panel one.
         probable: less probable causes become no events.
-        entities: what the entities are called.
-        units: what the units are called.
+        called: what one entity is called, such as customer; ``person,people`` where the plural is not a regular one.
+        unit_called: likewise of a unit, where not as its column.
+        group_called: likewise of a group.
+        title: of its reports; made of the name when not given.
+        reports: whether pages are made: ``reports/<name>`` of each partition of linked entities, and
+            ``reports/<name>_history`` of all events.
         owners: whom it concerns; those of the table when not given.
 
     Example:
@@ -110,11 +116,12 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         ...     unit="territory",
         ...     address=["place"],
         ...     attributes=["segment"],
-        ...     entities="customers",
-        ...     units="territories",
+        ...     called="customer",
         ... )
         >>> [each.key.to_user_string() for each in compared.assets()]
         ['variance/customers_changes', 'variance/customers_events', 'variance/customers_flows']
+        >>> [each.key.to_user_string() for each in compared.pages()]
+        ['reports/customers_history', 'reports/customers']
     """
 
     table: Annotated[Any, dg.Resolver.default(model_field_type=str)]
@@ -136,8 +143,11 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
     history: int = 12
     back: int = 3
     probable: float = 0.5
-    entities: str = "entities"
-    units: str = "units"
+    called: str = ""
+    unit_called: str = ""
+    group_called: str = ""
+    title: str = ""
+    reports: bool = True
     owners: list[str] = []  # noqa: RUF012  see above
 
     def model_post_init(self, _: object) -> None:
@@ -171,6 +181,8 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         for number, least in {"smallest": 1, "fewest": 2, "history": 1, "back": 1}.items():
             if getattr(self, number) < least:
                 raise self._refused(f"{number} is {getattr(self, number)}", f"Give at least {least}.")
+        if not self.title:
+            self.title = f"What changed in {self.begins.replace('_', ' ')}"
         if not is_identifier(self.begins):
             raise self._refused(
                 f"its name is {self.begins!r}", "Give name=, of lower-case letters, digits and underscores."
@@ -216,7 +228,8 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
     def definitions(self) -> dg.Definitions:
         """The assets, and the table of verdicts."""
-        return dg.Definitions(assets=[*self.assets(), self.verdicts().described_spec()])
+        pages = self.pages() if self.reports else []
+        return dg.Definitions(assets=[*self.assets(), self.verdicts().described_spec(), *pages])
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  Dagster gives it
         """The same, of a component."""
@@ -226,6 +239,10 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         """The assets that find changes and events."""
         self._require_fit()
         return self._linked_assets() if self.entity is not None else self._panel_assets()
+
+    def pages(self) -> list[dg.AssetsDefinition]:
+        """The assets that write reports."""
+        return [history_report(self), *([partition_report(self)] if self.entity is not None else [])]
 
     def changes(self) -> Contract:
         """The table ``variance/<name>_changes``."""
@@ -250,6 +267,43 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         return Gate(self.events(), None if self.entity is not None else self._group)
 
     @property
+    def words(self) -> Words:
+        """What things are called."""
+        return Words.called(
+            entity=self.called, unit=self.unit_called or self.unit, group=self.group_called or self.group or ""
+        )
+
+    def group_of(self, event: Mapping[str, str]) -> str:
+        """Whom an event happened to: the values of the group's column, or of the other partition columns."""
+        columns = self.timeline.others if self.entity is not None else [self._group]
+        return " ".join(event[column] for column in columns if event[column] != ALL)
+
+    def series(self, rows: ir.Table) -> ir.Table:
+        """A value of every unit over time: group, unit, time and value.
+
+        Args:
+            rows: of linked entities those of ``changes``, else those of the table.
+        """
+        time = self.timeline.column
+        if self.entity is not None:
+            groups = [rows[column] for column in self.timeline.others]
+            group = ibis.literal(" ").join(groups) if groups else ibis.literal("")
+            everybody = rows.mutate(group=group).filter(rows.attribute == ALL)
+            sides = (everybody[time], everybody.after), (everybody.compared_with, everybody.before)
+            # What was before is what was after at the time before, but for the first.
+            known = [
+                everybody.select("group", unit=self.unit, time=at, value=count.cast("float64")) for at, count in sides
+            ]
+            return ibis.union(*known).group_by("group", "unit", "time").agg(value=ibis._.value.max())
+        found = self._prepared(rows)
+        return found.select(
+            group=ibis.literal("") if self.group is None else found[self.group].cast("string"),
+            unit=found[self.unit].cast("string"),
+            time=time,
+            value=found[self.measures[0]].cast("float64"),
+        )
+
+    @property
     def timeline(self) -> Timeline:
         """The partitions of the table in the order of time."""
         return Timeline.of(self.contract, self.time)
@@ -263,7 +317,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
             address=tuple(self.address),
             attributes=self.classes,
             copies=self.copies,
-            plural=self.units,
+            plural=self.words.units,
         )
 
     @property
@@ -323,7 +377,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         return self._measured().changes(known, ordered, partition)
 
     def _linked_assets(self) -> list[dg.AssetsDefinition]:
-        timeline, smallest, entities, of = self.timeline, self.smallest, self.entities, self.begins
+        timeline, smallest, entities, of = self.timeline, self.smallest, self.words.entities, self.begins
         earlier = timeline.back(self.back)
 
         def pair(rows: ir.Table, partition: Partition, versions: Versions) -> Pair:
@@ -381,7 +435,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         return [changes, events, flows]
 
     def _panel_assets(self) -> list[dg.AssetsDefinition]:
-        timeline, group, units, of, probable = self.timeline, self._group, self.units, self.begins, self.probable
+        timeline, group, units, of, probable = self.timeline, self._group, self.words.units, self.begins, self.probable
 
         @asset(
             contract=self.changes(),

@@ -62,15 +62,14 @@ def compared(**changes: Any) -> ma.Compare:  # noqa: ANN401  any field
         "address": ["place"],
         "attributes": ["plan"],
         "copies": "copies",
-        "entities": "customers",
-        "units": "shops",
+        "called": "customer",
     }
     return ma.Compare(**{**fields, **changes})
 
 
 def measured(**changes: Any) -> ma.Compare:  # noqa: ANN401  any field
     """Takings, a panel of shops by region."""
-    fields = {"table": TAKINGS, "unit": "shop", "group": "region", "measures": ["customers", "sales"], "units": "shops"}
+    fields = {"table": TAKINGS, "unit": "shop", "group": "region", "measures": ["customers", "sales"]}
     return ma.Compare(**{**fields, **changes})
 
 

@@ -40,7 +40,10 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
 
 
 def run(
-    instance: dg.DagsterInstance, assets: Sequence[dg.AssetsDefinition | ma.Compare], keys: Sequence[str], *days: str
+    instance: dg.DagsterInstance,
+    assets: Sequence[dg.AssetsDefinition | ma.Compare],
+    keys: Sequence[str],
+    *days: str | None,
 ) -> dg.ExecuteInProcessResult:
     """Materialize these tables of each day; gives the last result."""
     job = ma.build_defs(assets, name="shops").resolve_implicit_global_asset_job_def()
