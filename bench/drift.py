@@ -29,7 +29,7 @@ from scipy import stats
 
 from mlops_assets.variance.drift.comparison import compared, drift, judged
 from mlops_assets.variance.drift.summaries import summarise
-from mlops_assets.variance.drift.summary_files import summarise_file
+from mlops_assets.variance.drift.summary_files import summarise_files
 from mlops_assets.variance.drift.summary_tables import from_table, to_table
 
 SIZES = tuple(int(rows) for rows in os.environ.get("ROWS", "1000000,3000000").split(","))
@@ -71,7 +71,8 @@ def ours(before: Path, after: Path) -> None:
     seconds, values = [], []
     for _ in range(5):
         began = time.perf_counter()
-        summaries = {name: summarise_file(path) for name, path in (("before", before), ("after", after))}
+        files = summarise_files((before, after))
+        summaries = {name: file.summary for name, file in zip(("before", "after"), files, strict=True)}
         values = drift(summaries, [("before", "after")]).to_pylist()
         seconds.append(time.perf_counter() - began)
     by_column = {row["column"]: row for row in values}

@@ -16,6 +16,9 @@ from mlops_assets.cli_options import (
     AttributesOption,
     BeforeArgument,
     CasesOption,
+    DatesOption,
+    DecimalOption,
+    EncodingOption,
     ExplainedOption,
     GroupOption,
     IdOption,
@@ -49,20 +52,32 @@ def history(
     out: _OutOption,
     weight: CasesOption = None,
     entity: NameOption = None,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
+    dates: DatesOption = None,
     title: _TitleOption = "What changed",
     entity_name: _NameOption = None,
     unit_name: _NameOption = None,
     group_name: _NameOption = None,
 ) -> None:
     """The whole history of a panel: a timeline of named events, and every unit's series, cut where it changed."""
+    from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.panel.panels import Columns  # noqa: PLC0415
-    from mlops_assets.variance.report.file_reports import history_of  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.report.file_reports import history_of  # noqa: PLC0415
     from mlops_assets.variance.report.reports import history_page  # noqa: PLC0415
     from mlops_assets.variance.report.words import Words  # noqa: PLC0415
 
     words = Words.called(entity=entity_name or "", unit=unit_name or unit, group=group_name or group)
     with refusals(panel):
-        columns = Columns(unit=unit, group=group, time=time, measures=names(measures), weight=weight, entity=entity)
+        columns = Columns(
+            unit=unit,
+            group=group,
+            time=time,
+            measures=names(measures),
+            weight=weight,
+            entity=entity,
+            reading=Reading(encoding=encoding, decimal=decimal, dates=dates),
+        )
         told = history_of(panel, columns, title=title, words=words)
     _write(history_page(told), len(told.happenings), out)
 
@@ -85,7 +100,7 @@ def comparison(
     from mlops_assets.variance.report.reports import comparison_page  # noqa: PLC0415
     from mlops_assets.variance.report.words import Words  # noqa: PLC0415
 
-    with refusals(before):
+    with refusals(before, after):
         told = comparison_of(
             before,
             after,

@@ -5,6 +5,7 @@ Put here their arguments and the files they read and write. Keep out the methods
 
 from __future__ import annotations
 
+import csv
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,6 +18,9 @@ from mlops_assets.cli_options import (
     AttributesOption,
     BeforeArgument,
     CasesOption,
+    DatesOption,
+    DecimalOption,
+    EncodingOption,
     ExplainedOption,
     GroupOption,
     IdOption,
@@ -28,13 +32,16 @@ from mlops_assets.cli_options import (
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pyarrow as pa
 
 app = typer.Typer(no_args_is_help=True, help="Name what changed in a table over time: anyone's CSV or Parquet files.")
 
 _OutOption = Annotated[Path, typer.Option(help="CSV file to write; replaced if it exists.")]
+_ShowOption = Annotated[
+    bool, typer.Option("--show-values", help="Write values also of columns that look like names or identifiers.")
+]
 
 
 @app.command()
@@ -47,21 +54,36 @@ def detect(
     out: _OutOption,
     weight: CasesOption = None,
     entity: NameOption = None,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
+    dates: DatesOption = None,
 ) -> None:
     """Name what happened to each group from each time to the next.
 
     Writes one row per group and time after the first: none, boundary, renumbering, units (that came or went), entry
-    or population, with its probability, magnitude, the units concerned and the evidence.
+    or population, with its probability, magnitude, the units concerned and the evidence. Lines behind the first tell
+    of rows that were left out or put together.
     """
-    from mlops_assets.variance.panel.detection import detect as run  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.panel.detection import detect as run  # noqa: PLC0415
     from mlops_assets.variance.panel.panels import Columns, read_panel  # noqa: PLC0415
 
     with refusals(panel):
-        columns = Columns(unit=unit, group=group, time=time, measures=names(measures), weight=weight, entity=entity)
-        events = run(read_panel(panel, columns))
+        columns = Columns(
+            unit=unit,
+            group=group,
+            time=time,
+            measures=names(measures),
+            weight=weight,
+            entity=entity,
+            reading=Reading(encoding=encoding, decimal=decimal, dates=dates),
+        )
+        read = read_panel(panel, columns)
+        events = run(read)
     _write(events, out)
     found = sum(cause != "none" for cause in events["cause"].to_pylist())
     typer.echo(f"{found} of {events.num_rows} groups and times changed beyond the ordinary; see {out}")
+    _tell(read.notes)
 
 
 @app.command()
@@ -70,15 +92,22 @@ def changepoints(
     time: TimeOption,
     value: Annotated[list[str], typer.Option(help="Column of numbers; may be given several times, or with commas.")],
     out: _OutOption,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
+    dates: DatesOption = None,
 ) -> None:
     """Find where one or several series changed in level, trend or scatter."""
-    from mlops_assets.variance.panel.changepoints import changepoints as run  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.panel.changepoints import changepoints as run  # noqa: PLC0415
     from mlops_assets.variance.panel.changepoints import read_series  # noqa: PLC0415
 
     with refusals(series):
-        points = run(read_series(series, time=time, values=names(",".join(value))))
+        reading = Reading(encoding=encoding, decimal=decimal, dates=dates)
+        read = read_series(series, time=time, values=names(",".join(value)), reading=reading)
+        points = run(read)
     _write(points, out)
     typer.echo(f"{points.num_rows} change points; see {out}")
+    _tell(read.notes)
 
 
 @app.command()
@@ -107,6 +136,8 @@ def explain(
             "attributes), or take the mean over all orders of the last five."
         ),
     ] = "sequence",
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
 ) -> None:
     """Split the change of every count or share between two snapshots exactly by cause.
 
@@ -115,10 +146,11 @@ def explain(
     weight also the standard error of each: before_error, boundary_error, ..., after_error, and change_error of after
     minus before. A share that a unit without people does not have is left empty, and so are its parts.
     """
-    from mlops_assets.variance.linked.explanation import explain as run  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.linked.explanation import explain as run  # noqa: PLC0415
 
-    with refusals(before):
-        split = run(
+    with refusals(before, after):
+        found = run(
             before,
             after,
             entity=id_,
@@ -128,51 +160,57 @@ def explain(
             weight=weight,
             measure=measure,
             order=order,
-        ).split
-    _write(split, out)
-    typer.echo(f"{split.num_rows} {measure}s of a unit and class; see {out}")
+            reading=Reading(encoding=encoding, decimal=decimal),
+        )
+    _write(found.split, out)
+    typer.echo(f"{found.split.num_rows} {measure}s of a unit and class; see {out}")
+    _tell(found.notes)
 
 
 @app.command()
 def drift(
     before: Annotated[Path, typer.Argument(help="CSV or Parquet file of the earlier state of a table.")],
     after: Annotated[Path, typer.Argument(help="The later one.")],
+    *,
     out: _OutOption,
     columns: Annotated[
         str | None, typer.Option(help="Columns to compare, separated by commas; all when not given.")
     ] = None,
+    encoding: EncodingOption = None,
+    show_values: _ShowOption = False,
 ) -> None:
     """Tell how far each column moved, and whether all of them together tell the two apart.
 
     Writes one row per column with its distances, their chance and a verdict, and one row for all columns together.
     """
-    from mlops_assets.variance.drift.comparison import SAMPLED  # noqa: PLC0415  --help needs no engine
-    from mlops_assets.variance.drift.comparison import drift as run  # noqa: PLC0415
-    from mlops_assets.variance.drift.summary_files import summarise_file  # noqa: PLC0415
+    from mlops_assets.variance.drift.file_drift import file_drift  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415
 
     chosen = names(columns) if columns is not None else None
-    summaries = []
-    for place, path in enumerate((before, after)):
-        with refusals(path):
-            summaries.append(summarise_file(path, chosen, sampled=SAMPLED, seed=place))
-    labels = ("before", "after")
-    found = run(dict(zip(labels, summaries, strict=True)), [labels])
+    with refusals(before, after):
+        found = file_drift(before, after, chosen, reading=Reading(encoding=encoding), show_values=show_values)
     _write(found, out)
     moved = sum(verdict not in {"none", "unknown"} for verdict in found["drift"].to_pylist())
     typer.echo(f"{moved} of {found.num_rows} rows tell of drift; see {out}")
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names in a text, separated by commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """Names in a text, separated by commas; one that holds a comma stands in quotation marks."""
+    read = csv.reader([text], skipinitialspace=True)
+    return tuple(name.strip() for record in read for name in record if name.strip())
+
+
+def _tell(notes: Iterable[str]) -> None:
+    for note in notes:
+        typer.echo(note)
 
 
 def _write(table: pa.Table, out: Path) -> None:
-    from pyarrow import csv  # noqa: PLC0415  --help needs no engine
+    from pyarrow.csv import write_csv  # noqa: PLC0415  --help needs no engine
 
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        csv.write_csv(table, out)
+        write_csv(table, out)
     except OSError as error:
         raise PlatformError(
             source=f"File {out}", culprit=f"cannot be written: {error.strerror}", remedy="Name another with --out."
@@ -180,12 +218,13 @@ def _write(table: pa.Table, out: Path) -> None:
 
 
 @contextmanager
-def refusals(source: Path) -> Iterator[None]:
-    """A refusal of the engine ends the command as one of the platform does."""
+def refusals(*files: Path) -> Iterator[None]:
+    """A refusal of the engine ends the command as one of the platform does, and names the file at fault."""
     from mlops_assets.variance.errors import ComparisonError  # noqa: PLC0415  --help needs no engine
 
     try:
         yield
     except ComparisonError as error:
-        culprit, _, remedy = str(error).rstrip(".").rpartition(". ")
-        raise PlatformError(source=str(source), culprit=f"{culprit}.", remedy=f"{remedy}.") from error
+        culprit, _, remedy = error.message.rstrip(".").rpartition(". ")
+        source = error.source or " and ".join(str(file) for file in files)
+        raise PlatformError(source=source, culprit=f"{culprit}.", remedy=f"{remedy}.") from error

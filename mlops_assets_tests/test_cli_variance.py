@@ -124,7 +124,7 @@ def test_drift_writes_one_row_per_column_and_one_for_all_together(tmp_path: Path
         (["explain", "panel.csv", "panel.csv", "--id", "u", "--unit", "g", "--attributes", "nope"], "no column nope"),
         (
             ["explain", "panel.csv", "panel.csv", "--id", "u", "--unit", "g", "--attributes", "t", "--weight", "g"],
-            "column g is no number in 1 row, such as a",
+            "panel.csv: column g: 'a' in row 1 is no number",
         ),
         (["drift", "panel.csv", "panel.csv", "--columns", "nope"], "no column nope"),
         (["drift", "panel.csv", "gone.csv"], "does not exist"),
@@ -140,6 +140,133 @@ def test_a_mistake_ends_in_one_sentence_without_traceback(tmp_path: Path, argume
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+_DETECT = ("--unit", "u", "--group", "g", "--time", "t", "--measures", "v")
+_EXPLAIN = ("--id", "u", "--unit", "g", "--attributes", "t")
+_WHOLE = "u;g;t;v\n" + "".join(f"{unit};a;{time};{10 * unit + time}\n" for unit in (1, 2, 3) for time in (1, 2))
+
+
+def _refused(folder: Path, text: str | bytes, command: str, *options: str) -> str:
+    """What a command on a file says, which is no file of ours."""
+    path = folder / "bad.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    good = folder / "good.csv"
+    good.write_text(_WHOLE, encoding="utf-8")
+    files = [str(good), str(path)] if command in {"explain", "drift"} else [str(path)]
+    done = _run(command, *files, *options, "--out", str(folder / "out.csv"))
+    assert done.returncode == 1, done.stdout
+    assert "Traceback" not in done.stderr
+    assert "good.csv" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("u;g;t;v\n1;a;1;5\n2;a;1;6;7\n", "bad.csv: line 3 has 5 fields where the header has 4. Look at that line"),
+        (b"u;g;t;v\n1;C\xf3rdoba;1;5\n", "bad.csv: line 2, column g: the text is not UTF-8. Say its encoding with"),
+        ("u;g;t;v\n", "bad.csv: it has columns and no rows. Give a file with rows."),
+        ("u;g;t;t\n1;a;1;5\n", "bad.csv: columns 3 and 4 are both named t in the header. Let the first line name"),
+    ],
+)
+@pytest.mark.parametrize("command", ["detect", "explain", "drift"])
+def test_the_file_at_fault_is_named_with_the_place_and_a_remedy(
+    tmp_path: Path, text: str | bytes, words: str, command: str
+) -> None:
+    options = {"detect": _DETECT, "explain": _EXPLAIN, "drift": ()}[command]
+    assert words in _refused(tmp_path, text, command, *options)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        (
+            "v",
+            ("1,291", "950"),
+            "column v: '1,291' in row 1 can be read in two ways, with a comma between thousands or",
+        ),
+        ("v", ("$5", "6"), "column v: '$5' in row 1 bears $, unlike others. Write all values of the column alike."),
+        ("v", ("5", "n.d."), "column v: 'n.d.' in row 2 is no number. Mend these values"),
+        (
+            "t",
+            ("05/01/17", "06/01/17"),
+            "column t: '05/01/17' in row 1 can be read in two ways, day first or month first",
+        ),
+        ("t", ("2019", "2019-Q4"), "column t: '2019' in row 1 is a number, '2019-Q4' in row 2 is a quarter"),
+        ("t", ("early", "late"), "column t: 'early' in row 1 is no time that is known. Write times as 2020, 2020-Q1"),
+        ("t", ("2019", "2019"), "all rows are of one time, t 2019: there is nothing to compare it with"),
+    ],
+)
+def test_a_column_that_cannot_be_read_is_named_with_a_value_its_row_and_a_remedy(
+    tmp_path: Path, column: str, values: tuple[str, str], words: str
+) -> None:
+    given = [{"u": "x", "g": "a", "t": str(row), "v": str(row), column: value} for row, value in enumerate(values)]
+    text = "u;g;t;v\n" + "".join(";".join(row.values()) + "\n" for row in given)
+    assert words in _refused(tmp_path, text, "detect", *_DETECT)
+
+
+def test_what_a_file_does_not_say_itself_may_be_said(tmp_path: Path) -> None:
+    path, out = tmp_path / "panel.csv", tmp_path / "out.csv"
+    lines = [f"{unit};C\u00f3rdoba;0{day}/01/2020;1,{unit}0{day}" for unit in (1, 2, 3) for day in (1, 2, 3)]
+    path.write_bytes(("u;g;t;v\n" + "\n".join(lines) + "\n").encode("latin-1"))
+    said = ("--encoding", "latin-1", "--decimal", "point", "--dates", "day-first")
+    done = _run("detect", str(path), *_DETECT, *said, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert [(row["group"], row["time"]) for row in _rows(out)] == [
+        ("C\u00f3rdoba", f"0{day}/01/2020") for day in (2, 3)
+    ]
+
+
+def test_rows_put_together_or_left_out_are_told_behind_the_first_line(tmp_path: Path) -> None:
+    path, out = tmp_path / "panel.csv", tmp_path / "out.csv"
+    path.write_text(_WHOLE + "1;a;1;11\n;a;1;5\n", encoding="utf-8")
+    done = _run("detect", str(path), *_DETECT, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == [
+        "1 row without u, g or t left out.",
+        "1 pair of u and t came in more than one row (2 rows); the mean of their measures was taken.",
+    ]
+
+
+def test_repeated_and_missing_identifiers_are_told_of_their_file(tmp_path: Path) -> None:
+    before, after, out = tmp_path / "before.csv", tmp_path / "after.csv", tmp_path / "out.csv"
+    before.write_text(_WHOLE, encoding="utf-8")
+    after.write_text("u;g;t;v\n1;a;1;1\n;a;1;1\n", encoding="utf-8")
+    done = _run("explain", str(before), str(after), *_EXPLAIN, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == [
+        f"File {before}: 3 rows repeated an identifier; it counts once.",
+        f"File {after}: 1 row without u, linked to none.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("12345678901234567801", "12345678901234567802", "12345678901234567803"), None),
+        (("5", "5.00", "1E5"), ("100000", "5.0", "0x5")),
+    ],
+)
+def test_identifiers_are_linked_as_texts(
+    tmp_path: Path, before: tuple[str, ...], after: tuple[str, ...] | None
+) -> None:
+    paths = [tmp_path / "before.csv", tmp_path / "after.csv"]
+    for path, people in zip(paths, (before, after or before), strict=True):
+        path.write_text("u;g;t\n" + "".join(f"{person};A;x\n" for person in people), encoding="utf-8")
+    out = tmp_path / "out.csv"
+    done = _run("explain", *map(str, paths), *_EXPLAIN, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    whole = next(row for row in _rows(out) if row["attribute"] == "all")
+    assert (whole["before"], whole["joiners"], whole["after"]) == ("3", "3" if after else "0", "3")
+
+
+def test_columns_whose_names_hold_commas_are_named_in_quotation_marks(tmp_path: Path) -> None:
+    path, out = tmp_path / "one.csv", tmp_path / "out.csv"
+    path.write_text('"a, b";c\n1;2\n2;2\n', encoding="utf-8")
+    done = _run("drift", str(path), str(path), "--columns", '"a, b",c', "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert [row["column"] for row in _rows(out)][:2] == ["a, b", "c"]
 
 
 def test_report_writes_a_page_on_the_history_of_a_file(tmp_path: Path) -> None:

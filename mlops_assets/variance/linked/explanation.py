@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlops_assets.variance.errors import ComparisonError
-from mlops_assets.variance.files import quoted, relation_of
+from mlops_assets.variance.files.delimited import quoted
+from mlops_assets.variance.files.numbers import counted, numbers
+from mlops_assets.variance.files.opening import AS_DELIVERED, Opened, Reading, opened
 from mlops_assets.variance.linked.attribution import split
 from mlops_assets.variance.linked.crosswalk import flows
 from mlops_assets.variance.linked.events import events
@@ -24,7 +26,7 @@ from mlops_assets.variance.linked.snapshots import ALL, Layout, link
 from mlops_assets.variance.linked.ways import cells, ways
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mlops_assets.variance.linked.attribution import Measure
@@ -48,11 +50,13 @@ class Explained:
             for samples their standard errors.
         events: the table of ``events.events``.
         flows: the table of ``crosswalk.flows``.
+        notes: what was left out or put together, in sentences.
     """
 
     split: pa.Table
     events: pa.Table
     flows: pa.Table
+    notes: tuple[str, ...] = ()
 
 
 def explain(
@@ -66,12 +70,14 @@ def explain(
     weight: str | None = None,
     measure: Measure = "count",
     order: OrderName = "sequence",
+    reading: Reading = AS_DELIVERED,
 ) -> Explained:
     """Split the change of every count or share of a unit and class exactly by cause, and name what happened.
 
     Args:
         before: CSV or Parquet file of the earlier snapshot, one row per entity. An identifier that repeats counts
-            once, with its first row in the order of all columns; rows without identifier are linked to none.
+            once, with its first row in the order of all columns; rows without identifier are linked to none; ``notes``
+            tell how many. Identifiers, units, classes and addresses are texts exactly as delivered.
         after: the later one, with the same columns.
         entity: the column that identifies an entity.
         unit: the column of the unit.
@@ -81,20 +87,29 @@ def explain(
             people, as in a panel: whoever is in one only has joined or left.
         measure: the statistic.
         order: one sequence of causes, or the mean over their orders.
+        reading: what the files do not say themselves.
 
     Returns:
         The split, the events and the flows between units. The last two are of rows, whatever they weigh.
 
     Raises:
-        ComparisonError: a file cannot be read, or lacks a column.
+        ComparisonError: a file cannot be read, is empty, or lacks a column; it is named.
         ComparisonError: an attribute has a reserved name, or a weight is not a number of 0 or more.
     """
     connection = duckdb.connect()
     engine = ibis.duckdb.from_connection(connection)
     try:
         columns = tuple(dict.fromkeys((entity, unit, *attributes, *address)))
-        for name, path in (("earlier", before), ("later", after)):
-            _load(connection, name, path, entity, columns, weight)
+        with opened(connection, before, reading) as one, opened(connection, after, reading) as other:
+            sides = {"earlier": one, "later": other}
+            for side in sides.values():
+                side.require(columns if weight is None else (*columns, weight))
+            weights = [None, None] if weight is None else _weights(tuple(sides.values()), weight, reading)
+            notes = [
+                note
+                for (name, side), number in zip(sides.items(), weights, strict=True)
+                for note in _load(connection, name, side, columns, number)
+            ]
         layout = Layout(
             entity=entity,
             unit=unit,
@@ -119,34 +134,32 @@ def explain(
             ),
             events=events(kinds, layout).order_by("cause", "name").to_pyarrow(),
             flows=flows(kinds).order_by("unit_before", "unit_after").to_pyarrow(),
+            notes=tuple(notes),
         )
     finally:
         connection.close()
 
 
 def _load(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    path: Path,
-    entity: str,
-    columns: Sequence[str],
-    weight: str | None,
-) -> None:
-    relation = relation_of(connection, path)
-    asked = columns if weight is None else (*columns, weight)
-    missing = [column for column in asked if column not in relation.columns]
-    if missing:
-        raise ComparisonError(
-            f"File {path} has no column {', '.join(missing)}; it has {', '.join(relation.columns)}. Name others."
-        )
-    plain = [f"CAST({quoted(column)} AS VARCHAR) AS {quoted(column)}" for column in columns]
+    connection: duckdb.DuckDBPyConnection, name: str, side: Opened, columns: Sequence[str], weight: str | None
+) -> Iterator[str]:
+    """Keep one row of each entity, and tell of the others.
+
+    Args:
+        connection: where the table is made.
+        name: of the table.
+        side: the file.
+        columns: to be kept, the identifier first.
+        weight: SQL of a row's weight.
+    """
+    plain = [f"{side.text(column)} AS {quoted(column)}" for column in columns]
     order = [quoted(column) for column in columns]
     if weight is not None:
-        _require_weights(relation, path, weight)
-        plain.append(f"CAST({quoted(weight)} AS DOUBLE) AS {_WEIGHT}")
+        plain.append(f"{weight} AS {_WEIGHT}")
         order.append(_WEIGHT)
-    key = quoted(entity)
-    connection.execute(f"CREATE TEMP TABLE given_{name} AS {relation.project(', '.join(plain)).sql_query()}")
+    key = order[0]
+    with side.guarded():
+        connection.execute(f"CREATE TEMP TABLE given_{name} AS {side.relation.project(', '.join(plain)).sql_query()}")
     # Rows without identifier are entities of their own.
     connection.execute(
         f"""CREATE TEMP TABLE {name} AS SELECT *,
@@ -154,20 +167,27 @@ def _load(
             FROM given_{name}
             QUALIFY {key} IS NULL OR row_number() OVER (PARTITION BY {key} ORDER BY {", ".join(order)}) = 1"""  # noqa: S608  identifiers are quoted
     )
+    told = f"SELECT count(*) FILTER ({key} IS NULL), coalesce(sum({_COPIES} - 1), 0)::BIGINT FROM {name}"  # noqa: S608  likewise
+    ((nameless, repeated),) = connection.execute(told).fetchall()
+    if nameless:
+        yield f"{side.source}: {counted(nameless, 'row')} without {columns[0]}, linked to none."
+    if repeated:
+        yield f"{side.source}: {counted(repeated, 'row')} repeated an identifier; it counts once."
 
 
-def _require_weights(relation: duckdb.DuckDBPyRelation, path: Path, weight: str) -> None:
-    number, said = f"TRY_CAST({quoted(weight)} AS DOUBLE)", f"CAST({quoted(weight)} AS VARCHAR)"
-    for what, condition in (
-        ("is empty", f"{said} IS NULL OR trim({said}) = ''"),
-        ("is no number", f"{number} IS NULL OR NOT isfinite({number})"),
-        ("is negative", f"{number} < 0"),
-    ):
-        row = relation.filter(condition).aggregate(f"count(*), min({said})").fetchone() or (0, None)
-        if row[0]:
-            such = f", such as {row[1]}" if row[1] and row[1].strip() else ""
-            rows = "row" if row[0] == 1 else "rows"
-            raise ComparisonError(
-                f"File {path}: column {weight} {what} in {row[0]:,} {rows}{such}; it must say how many people each row "
-                "stands for, 0 or more. Mend these rows, or name another column as weight."
-            )
+def _weights(sides: Sequence[Opened], weight: str, reading: Reading) -> list[str]:
+    """SQL of the weights of each side, which are numbers of 0 or more."""
+    found = [parsed[weight] for parsed in numbers(sides, [weight], reading.decimal)]
+    for side, number in zip(sides, found, strict=True):
+        with side.guarded():
+            ((empty, negative, least),) = side.relation.aggregate(
+                f"count(*) FILTER ({number} IS NULL), count(*) FILTER ({number} < 0), coalesce(min({number}), 0)"
+            ).fetchall()
+        for what, count, such in (("is empty", empty, ""), ("is negative", negative, f", such as {least:g}")):
+            if count:
+                raise ComparisonError(
+                    f"column {weight} {what} in {counted(count, 'row')}{such}; it must say how many people each row "
+                    "stands for, 0 or more. Mend these rows, or name another column as weight.",
+                    source=side.source,
+                )
+    return found

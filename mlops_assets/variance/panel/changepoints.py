@@ -20,10 +20,12 @@ import numpy as np
 import pyarrow as pa
 
 from mlops_assets.variance.errors import ComparisonError
-from mlops_assets.variance.files import quoted, relation_of
+from mlops_assets.variance.files.numbers import counted, numbers
+from mlops_assets.variance.files.opening import AS_DELIVERED, Reading, opened
+from mlops_assets.variance.files.times import Spelling, timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from mlops_assets.variance.arrays import Codes, Floats
@@ -53,48 +55,71 @@ class Series:
         times: labels, in order.
         names: of the series.
         values: series (rows) by times (columns), NaN where missing.
+        notes: what was left out or put together, in sentences.
     """
 
     times: list[str]
     names: tuple[str, ...]
     values: Floats
+    notes: tuple[str, ...] = ()
 
 
-def read_series(path: Path, *, time: str, values: Sequence[str]) -> Series:
+def read_series(path: Path, *, time: str, values: Sequence[str], reading: Reading = AS_DELIVERED) -> Series:
     """Read series from a CSV or Parquet file of one row per time.
 
     Args:
         path: the file.
-        time: the column that orders the rows.
-        values: columns of numbers; what is not a number counts as missing.
+        time: the column that orders the rows, as `files.times` reads it.
+        values: columns of numbers.
+        reading: what the file does not say itself.
 
     Returns:
         The series in the order of time; repeated times count once, with their mean.
 
     Raises:
-        ComparisonError: a column is missing, no row has a time, or a column holds no number.
+        ComparisonError: a column is missing, or holds what is no number or no time; there are fewer times than a change
+            needs.
     """
-    with duckdb.connect() as connection:
-        relation = relation_of(connection, path)
-        missing = [name for name in (time, *values) if name not in relation.columns]
-        if missing or not values:
+    if not values:
+        raise ComparisonError("No column of values is named. Name at least one.")
+    with duckdb.connect() as connection, opened(connection, path, reading) as file:
+        file.require((time, *values))
+        table = file.kept(connection, "delivered", (time, *values))
+        (parsed,) = numbers([table], values, reading.decimal)
+        parts = [f"{table.text(time)} AS t", *(f"{parsed[name]} AS n{at}" for at, name in enumerate(values))]
+        connection.execute("CREATE TEMP TABLE given AS " + table.relation.project(", ".join(parts)).sql_query())
+        means = ", ".join(f"avg(n{at}), count(n{at})" for at in range(len(values)))
+        rows = connection.execute(
+            f"SELECT t, count(*), min(rowid) + 1, {means} FROM given GROUP BY t ORDER BY min(rowid)"  # noqa: S608  columns are counted, not named
+        ).fetchall()
+        spellings = {row[0]: Spelling(count=row[1], row=row[2]) for row in rows if row[0] is not None}
+        order = timeline(spellings, column=time, source=table.source, dates=reading.dates)
+        if len(order.labels) < 2 * SHORTEST:
             raise ComparisonError(
-                f"The series in {path} have no column {', '.join(missing) or '(none named)'}; they have "
-                f"{', '.join(relation.columns)}. Name others."
+                f"it has {counted(len(order.labels), 'time')}: a change has {SHORTEST} before it and {SHORTEST} "
+                "after it. Give more times.",
+                source=table.source,
             )
-        numbers = ", ".join(f"avg(TRY_CAST({quoted(name)} AS DOUBLE)) AS n{at}" for at, name in enumerate(values))
-        grouped = relation.filter(f"{quoted(time)} IS NOT NULL").aggregate(
-            f"{quoted(time)} AS moment, {numbers}", quoted(time)
+    sums, known = np.zeros((2, len(values), len(order.labels)))
+    for label, _, _, *told in rows:
+        if label is not None:
+            mean, count = (np.array(each, dtype=np.float64) for each in (told[::2], told[1::2]))
+            sums[:, order.place[label]] += np.where(count > 0, mean, 0.0) * count
+            known[:, order.place[label]] += count
+    if empty := [name for name, own in zip(values, known, strict=True) if not own.any()]:
+        raise ComparisonError(
+            f"column {', '.join(empty)} holds no number. Name columns of numbers.", source=table.source
         )
-        rows = grouped.order("moment").fetchall()
-    if not rows:
-        raise ComparisonError(f"No row of {path} has a value of {time}: there is no order. Check the file.")
-    table = np.array([[np.nan if cell is None else cell for cell in row[1:]] for row in rows], dtype=np.float64).T
-    table[~np.isfinite(table)] = np.nan
-    empty = [name for name, own in zip(values, table, strict=True) if np.isnan(own).all()]
-    if empty:
-        raise ComparisonError(f"Column {', '.join(empty)} of {path} holds no number. Name columns of numbers.")
-    return Series(times=[str(row[0]) for row in rows], names=tuple(values), values=table)
+    found = np.divide(sums, known, out=np.full_like(sums, np.nan), where=known > 0)
+    return Series(times=order.labels, names=tuple(values), values=found, notes=tuple(_notes(rows, time, order.labels)))
+
+
+def _notes(rows: Sequence[tuple[str | None, int]], time: str, labels: Sequence[str]) -> Iterator[str]:
+    without = sum(row[1] for row in rows if row[0] is None)
+    if without:
+        yield f"{counted(without, 'row')} without {time} left out."
+    if repeated := sum(row[1] for row in rows) - without - len(labels):
+        yield f"{counted(repeated, 'row')} of a time that came before; the mean was taken."
 
 
 def changepoints(series: Series) -> pa.Table:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops_assets.variance.files.times import Spelling, timeline
 from mlops_assets.variance.linked.crosswalk import carried
 
 if TYPE_CHECKING:
@@ -148,11 +149,25 @@ class Finest:
         for name in ("time", "group", UNIT, *cells.dimensions):
             found, codes = np.unique(np.array(table.column(name).to_pylist(), dtype=str), return_inverse=True)
             self.names[name], self.codes[name] = found.tolist(), codes.astype(np.int64)
+        self._order_times()
         self.times = self.names["time"]
         self.vintage: Codes = np.array(table.column("vintage").to_pylist(), dtype=np.int64)
         self.cases: Floats = np.array(table.column("cases").to_pylist(), dtype=np.float64)
         self.successes: Floats = np.array(table.column("successes").to_pylist(), dtype=np.float64)
         self.rows = [np.flatnonzero(self.codes["time"] == number) for number in range(len(self.times))]
+
+    def _order_times(self) -> None:
+        """Times in the order in which they came, not that of their letters."""
+        found, codes = np.array(self.names["time"], dtype=str), self.codes["time"]
+        first = {label: int(np.argmax(codes == code)) for code, label in enumerate(found.tolist())}
+        counts = np.bincount(codes, minlength=len(found))
+        spellings = {
+            label: Spelling(count=int(count), row=first[label] + 1)
+            for label, count in zip(found.tolist(), counts, strict=True)
+        }
+        order = timeline(spellings, column="time", source="The cells")
+        places = np.array([order.place[label] for label in found.tolist()], dtype=np.int64)
+        self.names["time"], self.codes["time"] = order.labels, places[codes]
 
     def at(self, time: int, dimensions: Sequence[str]) -> CellsAt:
         """The cells of those dimensions within groups."""

@@ -15,7 +15,7 @@ from pyarrow import csv, parquet
 from mlops_assets.variance.drift.category_summaries import Categories
 from mlops_assets.variance.drift.number_summaries import Numbers
 from mlops_assets.variance.drift.summaries import Summary, merge, summarise
-from mlops_assets.variance.drift.summary_files import summarise_file
+from mlops_assets.variance.drift.summary_files import summarise_files
 from mlops_assets.variance.drift.summary_tables import SCHEMA, from_table, to_table
 from mlops_assets.variance.errors import ComparisonError
 
@@ -152,9 +152,8 @@ def test_files_of_both_formats_give_the_same_summary(tmp_path: Path) -> None:
     table = _people(3_000, 5).drop_columns(["score"])
     csv.write_csv(table, tmp_path / "people.csv", csv.WriteOptions(quoting_style="none"))
     parquet.write_table(table, tmp_path / "people.parquet")
-    of_csv, of_parquet = (
-        summarise_file(tmp_path / f"people.{kind}", ["age", "party"], sampled=10) for kind in ("csv", "parquet")
-    )
+    files = [tmp_path / f"people.{kind}" for kind in ("csv", "parquet")]
+    of_csv, of_parquet = (file.summary for file in summarise_files(files, ["age", "party", "id"]))
     assert _in_order(of_csv) == _in_order(of_parquet)
 
 
@@ -163,5 +162,6 @@ def test_a_million_rows_take_seconds(tmp_path: Path) -> None:
     parquet.write_table(_people(1_000_000, 6), path)
     # Processor time, of all threads: what else the machine does at the time does not count.
     began = time.process_time()
-    assert summarise_file(path, sampled=5_000).rows == 1_000_000
+    (file,) = summarise_files([path], sampled=5_000)
+    assert file.summary.rows == 1_000_000
     assert time.process_time() - began < 10

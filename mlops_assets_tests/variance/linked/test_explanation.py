@@ -130,18 +130,18 @@ def test_whom_two_things_befell_counts_in_both_in_every_order_and_whom_one_in_th
     }
 
 
-def test_empty_files_split_into_no_rows(tmp_path: Path) -> None:
-    nobody = _explained(tmp_path, [], [], weight="weight", measure="share")
-    assert nobody == []
+def test_an_empty_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ComparisonError, match=r"after.csv: it has columns and no rows"):
+        _explained(tmp_path, crowd("a", 5, district="01"), [])
 
 
 @pytest.mark.parametrize(
     ("weight", "words"),
     [
         (None, "column weight is empty in 2 rows; it must say how many people"),
-        ("many", "column weight is no number in 2 rows, such as many; it must"),
-        ("nan", "column weight is no number in 2 rows, such as nan; it must"),
-        ("inf", "column weight is no number in 2 rows, such as inf; it must"),
+        ("many", "column weight: 'many' in row 6 is no number .2 such values"),
+        ("nan", "column weight is empty in 2 rows; it must"),
+        ("inf", "column weight: 'inf' in row 6 is no number"),
         (-1.5, "column weight is negative in 2 rows, such as -1.5; it must"),
     ],
 )

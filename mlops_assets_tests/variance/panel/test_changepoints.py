@@ -75,13 +75,17 @@ def test_another_unit_of_measure_moves_no_change_point(values: list[float], fact
 
 def test_a_file_is_read_in_the_order_of_its_times(tmp_path: Path) -> None:
     path = tmp_path / "series.csv"
-    path.write_text("day,x\n10,3\n2,1\n1,\n10,5\n", encoding="utf-8")
+    path.write_text("day,x\n10,3\n2,1\n1,\n3,2\n10,5\n,7\n", encoding="utf-8")
     series = read_series(path, time="day", values=["x"])
-    assert series.times == ["1", "2", "10"]
-    assert series.values[0, 1:].tolist() == [1.0, 4.0]
+    assert series.times == ["1", "2", "3", "10"]
+    assert series.values[0, 1:].tolist() == [1.0, 2.0, 4.0]
+    assert series.notes == ("1 row without day left out.", "1 row of a time that came before; the mean was taken.")
 
 
-@pytest.mark.parametrize(("value", "words"), [("y", "no column y"), ("name", "holds no number")])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("y", "no column y"), ("name", "'a' in row 1 is no number"), ("x", "it has 1 time: a change has 2 before")],
+)
 def test_series_that_cannot_be_read_are_refused(tmp_path: Path, value: str, words: str) -> None:
     path = tmp_path / "series.csv"
     path.write_text("day,x,name\n1,2,a\n", encoding="utf-8")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHOPS, TIMES, CHAINS = 8, 6, 12
 
 
-def _events(table: pa.Table, *measures: str, **optional: str) -> dict[tuple[str, str], dict[str, Any]]:
+def _events(table: pa.Table, *measures: str, **optional: Any) -> dict[tuple[str, str], dict[str, Any]]:  # noqa: ANN401  of Columns
     columns = Columns(unit="unit", group="group", time="time", measures=measures, **optional)
     rows = detect(read_panel(duckdb.from_arrow(table), columns)).to_pylist()
     return {(row["group"], row["time"]): row for row in rows}
