@@ -149,9 +149,7 @@ def contradicted(evidence: Evidence) -> Flags:
 
     Their units stood still, or only went on counting: a redrawn unit that loses people counts fewer.
     """
-    told = (
-        (evidence.compared >= _FEWEST_UNITS) & (evidence.appeared + evidence.disappeared == 0) & (evidence.moved == 0)
-    )
+    told = (evidence.against >= _FEWEST_UNITS) & (evidence.appeared + evidence.disappeared == 0) & (evidence.moved == 0)
     found: Flags = told & ((evidence.spread < _LEAST_SPREAD) | ~evidence.fell)
     return found
 

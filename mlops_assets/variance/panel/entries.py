@@ -52,6 +52,8 @@ _LOST_SCORE: Final = 3.0
 _SELDOM: Final = 0.05
 _OFTEN_EQUAL: Final = 0.1
 _SELDOM_FALLS: Final = 0.02
+_OFTEN_COUNTED: Final = 0.1
+"""Where more units than these rose and none fell, something was counted on; corrections go either way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,8 +358,7 @@ def same_record(panel: Panel, steps: Steps) -> Iterator[Finding]:
     if (rows > 0).sum() >= _SEVERAL and usual > _OFTEN_EQUAL:
         return
     cells = steps.cell[follows]
-    differs = np.bincount(cells, (known & ~same).any(axis=0), minlength=groups * times) > 0
-    if _adds_up(difference, known) and differs.sum() > _MOST * len(np.unique(cells)):
+    if _adds_up(difference, known) and (known & ~same).any(axis=0).mean() > _OFTEN_COUNTED:
         return
     changed = copied[time] & (known & ~same).any(axis=0)
     count = np.bincount(cells[changed], minlength=groups * times)

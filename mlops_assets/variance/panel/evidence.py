@@ -53,6 +53,8 @@ class Evidence:
         shifts: measures by cells, how much the whole group moved against the common swing.
         scores: the same in standard deviations.
         compared: units with a change of any measure.
+        against: units whose change is compared with that of others of their group; fewer where an exact factor explains
+            some.
         continued: whether any unit of any group has a row before; where none has, labels tell nothing.
         absent: the share of rows that are missing between two rows of their unit, in the whole panel.
         fell: whether some unit lost what counts that are carried on never lose; true where a measure is none of them.
@@ -70,6 +72,7 @@ class Evidence:
     shifts: Floats
     scores: Floats
     compared: Codes
+    against: Codes
     continued: Flags
     absent: float
     fell: Flags
@@ -110,6 +113,7 @@ def evidence_of(panel: Panel, steps: Steps, left_out: Flags) -> Evidence:
         shifts=shifts,
         scores=_scores(steps, shifts, size),
         compared=compared,
+        against=np.bincount(steps.cell[np.isfinite(own).any(axis=0)], minlength=size),
         continued=np.tile(np.bincount(panel.time[~steps.first], minlength=times) > 0, groups),
         absent=_absent(panel, steps),
         fell=_fell(panel, steps, size),

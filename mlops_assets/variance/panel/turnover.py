@@ -28,6 +28,9 @@ _STEADIEST: Final = 0.01
 _FEWEST_STEPS: Final = 3
 _MOST_TOLD: Final = 3.0
 _MOST_AGAINST: Final = -12.0
+_CLEARLY_NOT_REDRAWN: Final = -3.0
+"""What goes on may have moved as well, if the whole moved by far more."""
+
 _STILL: Final = 3.0
 _MORE: Final = 2.0
 
@@ -41,7 +44,7 @@ class Turnover:
         odds: logarithm of the likelihood ratio, redrawn against come and gone; 0 where the set of units stayed or
             nothing can be added up.
         ordinary: whether no more units came and went than the rate lets expect.
-        undisturbed: whether the units that go on are what they were.
+        undisturbed: whether the units that go on are what they were, or moved by far less than the whole.
         moved: how far the group's total moved, in logarithms.
     """
 
@@ -88,7 +91,7 @@ def turnover_of(panel: Panel, steps: Steps, evidence: Evidence) -> Turnover:
         rate=rate,
         odds=odds,
         ordinary=exchanged <= expected + _MORE * np.sqrt(expected),
-        undisturbed=still & (known > 0),
+        undisturbed=(still & (known > 0)) | (odds < _CLEARLY_NOT_REDRAWN),
         moved=moved,
     )
 
