@@ -10,16 +10,16 @@ import json
 import secrets
 import time
 from collections import Counter
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-from public_panels import DATA, MEASURES, annotated, house, profiles, redistricting
+from event_baselines import METHODS
+from event_series import series
+from public_panels import DATA, MEASURES, house, profiles, redistricting
 
 from mlops_assets.variance.panel.boundaries import DEFAULT, Ratios
-from mlops_assets.variance.panel.changepoints import changepoints
 from mlops_assets.variance.panel.detection import CAUSES, detect
 from mlops_assets.variance.panel.evidence import evidence_of
 from mlops_assets.variance.panel.panels import Columns, read_panel
@@ -29,25 +29,32 @@ from mlops_assets_tests.variance.panel.county_world import Happenings
 from mlops_assets_tests.variance.panel.panel_world import World, simulate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from mlops_assets.variance.panel.panels import Panel
     from mlops_assets_tests.variance.panel.county_world import Atoms
+
+    Named = dict[tuple[str, str], str]
 
 HOUSE = Columns(unit="district", group="state", time="year", measures=("share", "dem", "rep", "total"), entity="winner")
 EDITION = Columns(unit="district", group="state", time="edition", measures=("dem", "rep", "total"))
 PROFILE = Columns(unit="district", group="state", time="time", measures=tuple(MEASURES))
 SIMULATED = Columns(unit="unit", group="group", time="time", measures=panel_world.MEASURES, entity="name")
-MARGIN = 5
 TRIALS = 6
 
 
-def found(table: pa.Table, columns: Columns, ratios: Ratios = DEFAULT) -> dict[tuple[str, str], str]:
-    """The cause of every group and time."""
-    rows = detect(read_panel(duckdb.from_arrow(table), columns), ratios)
+def ours(panel: Panel, ratios: Ratios = DEFAULT) -> Named:
+    """The cause of every group and time, as ``detect`` names it."""
+    rows = detect(panel, ratios)
     keys = zip(rows["group"].to_pylist(), rows["time"].to_pylist(), strict=True)
     return dict(zip(keys, rows["cause"].to_pylist(), strict=True))
+
+
+def found(table: pa.Table, columns: Columns, method: Callable[[Panel], Named] = ours) -> Named:
+    """The cause of every group and time, as a method names it."""
+    return method(read_panel(duckdb.from_arrow(table), columns))
 
 
 def where(table: pa.Table, condition: str) -> pa.Table:
@@ -93,7 +100,7 @@ def elections() -> dict[str, Any]:
     judged = {key for key, label in truth.items() if label in {"event", "no-event"}}
 
     def marks(part: pa.Table, ratios: Ratios = DEFAULT) -> list[tuple[bool, bool]]:
-        causes = found(part, HOUSE, ratios)
+        causes = found(part, HOUSE, lambda panel: ours(panel, ratios))
         return [(truth[key] == "event", cause == "boundary") for key, cause in causes.items() if key in judged]
 
     decades = ("year <= 1988", "year >= 1988")
@@ -162,30 +169,40 @@ def editions() -> dict[str, Any]:
     }
 
 
-def simulated(worlds: Sequence[World], seeds: Sequence[int]) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
+def simulated(
+    worlds: Sequence[World], seeds: Sequence[int], method: Callable[[Panel], Named] = ours
+) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
     """Panels with truth: F1 by cause, their mean, false alarms, and the confusion matrix (true by named)."""
     matrix = np.zeros((len(CAUSES), len(CAUSES)), dtype=int)
+    ways: Counter[tuple[str, str]] = Counter()
     for world, seed in zip(worlds, seeds, strict=True):
         table, truth = simulate(world, seed)
         columns = SIMULATED if world.named else Columns(**{**vars(SIMULATED), "entity": None})
-        for key, cause in found(table, columns).items():
-            matrix[CAUSES.index(truth.get(key, "none")), CAUSES.index(cause)] += 1
-    return by_cause(matrix), matrix
+        for key, cause in found(table, columns, method).items():
+            true, _, way = truth.get(key, "none").partition(":")
+            matrix[CAUSES.index(true), CAUSES.index(cause)] += 1
+            ways[way, cause] += bool(way)
+    return by_cause(matrix) | {"ways": by_way(ways)}, matrix
 
 
 def by_cause(matrix: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """F1 by cause, their mean, and false alarms, of a confusion matrix (true by named)."""
+    """F1 by cause that occurs, their mean, and false alarms, of a confusion matrix (true by named)."""
     f1 = {
         cause: round(float(2 * matrix[at, at] / max(matrix[at].sum() + matrix[:, at].sum(), 1)), 3)
         for at, cause in enumerate(CAUSES)
-        if cause != "none"
+        if cause != "none" and matrix[at].any()
     }
     alarms = 1 - matrix[0, 0] / max(matrix[0].sum(), 1)
     return {
         "f1": f1,
-        "macro_f1": round(float(np.mean(list(f1.values()))), 3),
+        "macro_f1": round(float(np.mean(list(f1.values()) or [0.0])), 3),
         "false_alarms": round(float(alarms), 4),
     }
+
+
+def by_way(ways: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """The named causes of each way in which an event came about."""
+    return {way: {cause: ways[way, cause] for cause in CAUSES if ways.get((way, cause))} for way, _ in sorted(ways)}
 
 
 def real_tables() -> list[Atoms]:
@@ -197,13 +214,15 @@ def real_tables() -> list[Atoms]:
     ]
 
 
-def happened(atoms: Atoms, happenings: Happenings) -> tuple[np.ndarray[Any, Any], Counter[tuple[str, str]]]:
-    """The confusion matrix of a real table to which things happened, and the named causes of each kind of entry."""
+def happened(
+    atoms: Atoms, happenings: Happenings, seed: int, method: Callable[[Panel], Named] = ours
+) -> tuple[np.ndarray[Any, Any], Counter[tuple[str, str]]]:
+    """The confusion matrix of a real table to which things happened, and the named causes of each kind of event."""
     matrix = np.zeros((len(CAUSES), len(CAUSES)), dtype=int)
     kinds: Counter[tuple[str, str]] = Counter()
-    table, truth = county_world.happen(atoms, happenings, secrets.randbits(32))
+    table, truth = county_world.happen(atoms, happenings, seed)
     columns = Columns(unit="unit", group="group", time="time", measures=atoms.measures)
-    for key, cause in found(table, columns).items():
+    for key, cause in found(table, columns, method).items():
         true, _, kind = truth.get(key, "none").partition(":")
         matrix[CAUSES.index(true), CAUSES.index(cause)] += 1
         if kind:
@@ -221,18 +240,50 @@ def counties() -> dict[str, Any]:
         own = np.zeros_like(total)
         for wave in (False, True):
             for _ in range(TRIALS):
-                matrix, entered = happened(atoms, Happenings(wave=wave))
+                matrix, entered = happened(atoms, Happenings(wave=wave), secrets.randbits(32))
                 own += matrix
                 kinds += entered
         total += own
         result[atoms.name] = by_cause(own)
         for share in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5):
             lone = Happenings(causes=("boundary",), exchanged=share)
-            row = sum(happened(atoms, lone)[0][CAUSES.index("boundary")] for _ in range(TRIALS // 2))
+            row = sum(
+                happened(atoms, lone, secrets.randbits(32))[0][CAUSES.index("boundary")] for _ in range(TRIALS // 2)
+            )
             curve.setdefault(atoms.name, {})[f"{share:.0%}"] = round(float(row[1] / max(row.sum(), 1)), 2)
     confusion = {cause: dict(zip(CAUSES, total[at].tolist(), strict=True)) for at, cause in enumerate(CAUSES)}
-    entry = {kind: {named: kinds[kind, named] for named in CAUSES if kinds[kind, named]} for kind, _ in sorted(kinds)}
-    return result | {"confusion": confusion, "all": by_cause(total), "entries": entry, "power": curve}
+    return result | {"confusion": confusion, "all": by_cause(total), "ways": by_way(kinds), "power": curve}
+
+
+def beside() -> dict[str, dict[str, Any]]:
+    """Detection and what others would do, on the same panels: macro F1 and false alarms, F1 of redrawn maps.
+
+    On the House any alarm of a method that says that units came, went or moved against each other counts as redrawn.
+    """
+    worlds = [World(named=False)] * TRIALS + [World(named=False, wave=True)] * TRIALS
+    seeds = [secrets.randbits(32) for _ in worlds]
+    tables, truth = (real_tables(), redistricting()) if DATA.exists() else ([], {})
+    returns = where(house(), "year <= 2000") if truth else None
+    result: dict[str, dict[str, Any]] = {}
+    for name, method in {"detection": ours, **METHODS}.items():
+        own = by_cause(simulated(worlds, seeds, method)[1])
+        row = {"simulated": own["macro_f1"], "simulated, false alarms": own["false_alarms"]}
+        if returns is not None:
+            matrix = sum(
+                happened(atoms, Happenings(wave=wave), seed, method)[0]
+                for atoms in tables
+                for wave, seed in zip((False, True), seeds, strict=False)
+            )
+            real = by_cause(np.asarray(matrix))
+            row |= {"real tables": real["macro_f1"], "real tables, false alarms": real["false_alarms"]}
+            maps = {"boundary", "units"} - ({"units"} if method is ours else set())
+            causes = found(returns, HOUSE, method)
+            judged = [key for key in causes if truth.get(key) in {"event", "no-event"}]
+            lone = [key for key in judged if key[1] not in {"1982", "1992"}]
+            for title, keys in (("House", judged), ("House between waves", lone)):
+                row[title] = scores((truth[key] == "event", causes[key] in maps) for key in keys)["f1"]
+        result[name] = row
+    return result
 
 
 def power() -> dict[str, dict[str, float]]:
@@ -265,54 +316,6 @@ def sizes() -> dict[str, dict[str, float]]:
     return result
 
 
-def f1_and_cover(marks: Mapping[str, Sequence[int]], positions: Sequence[int], size: int) -> tuple[float, float]:
-    """The two figures of the Turing Change Point Dataset (van den Burg and Williams, 2020), margin 5."""
-    named = {0, *positions}
-    truths = [{0, *own} for own in marks.values()]
-    everything = set().union(*truths)
-    precision = len(_met(everything, named)) / len(named)
-    recall = float(np.mean([len(_met(own, named)) / len(own) for own in truths]))
-    ours = _segments(named, size)
-    covers = [
-        sum((stop - start) * max(_overlap((start, stop), one) for one in ours) for start, stop in _segments(own, size))
-        for own in truths
-    ]
-    return 2 * precision * recall / (precision + recall), float(np.mean(covers)) / size
-
-
-def _met(true: set[int], named: set[int]) -> set[int]:
-    left, met = set(named), set()
-    for position in sorted(true):
-        near = [(abs(position - other), other) for other in left if abs(position - other) <= MARGIN]
-        if near:
-            left.remove(min(near)[1])
-            met.add(position)
-    return met
-
-
-def _segments(positions: set[int], size: int) -> list[tuple[int, int]]:
-    edges = [*sorted(positions), size]
-    return list(pairwise(edges))
-
-
-def _overlap(one: tuple[int, int], other: tuple[int, int]) -> float:
-    shared = max(0, min(one[1], other[1]) - max(one[0], other[0]))
-    return shared / (max(one[1], other[1]) - min(one[0], other[0]))
-
-
-def series() -> dict[str, Any]:
-    """Mean F1 and cover on the annotated series, with the fixed default, and those of naming nothing."""
-    figures, nothing = {}, []
-    for name, (own, marks) in annotated().items():
-        positions = changepoints(own)["position"].to_pylist()
-        figures[name] = f1_and_cover(marks, positions, own.values.shape[1])
-        nothing.append(f1_and_cover(marks, [], own.values.shape[1]))
-    f1, cover = np.mean(list(figures.values()), axis=0).round(3).tolist()
-    none = np.mean(nothing, axis=0).round(3).tolist()
-    return {"series": len(figures), "f1": f1, "cover": cover, "f1_of_none": none[0], "cover_of_none": none[1],
-            "by_series": {name: [round(part, 2) for part in pair] for name, pair in figures.items()}}  # fmt: skip
-
-
 def shown(title: str, figures: Mapping[str, Any]) -> None:
     """Print one part."""
     print(f"\n{title}")
@@ -329,12 +332,14 @@ def main() -> None:
     confusion = {cause: dict(zip(CAUSES, matrix[at].tolist(), strict=True)) for at, cause in enumerate(CAUSES)}
     result["simulated"]["confusion"] = confusion
     result["seeds"] = seeds
-    overall = {name: value for name, value in result["simulated"].items() if name != "confusion"}
-    shown("Simulated panels (true cause by named cause)", confusion | {"all": overall})
+    overall = {name: value for name, value in result["simulated"].items() if name not in {"confusion", "ways"}}
+    shown("Simulated panels (true cause by named cause)", confusion | {"all": overall} | result["simulated"]["ways"])
     result["power"] = power()
     shown("Boundaries found, by people of a unit and share exchanged", result["power"])
     result["sizes"] = sizes()
     shown("Panels without events, by rows", result["sizes"])
+    result["beside"] = beside()
+    shown("Detection beside what others would do", result["beside"])
     if DATA.exists():
         for part in (counties, elections, censuses, editions, series):
             result[part.__name__] = part()

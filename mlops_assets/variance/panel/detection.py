@@ -20,6 +20,7 @@ from mlops_assets.variance.panel.boundaries import (
     renumbering,
 )
 from mlops_assets.variance.panel.evidence import evidence_of
+from mlops_assets.variance.panel.joins import joins
 from mlops_assets.variance.panel.steps import steps_of
 from mlops_assets.variance.panel.totals import totals_of
 from mlops_assets.variance.panel.turnover import turnover_of
@@ -93,6 +94,7 @@ def detect(panel: Panel, ratios: Ratios = DEFAULT) -> pa.Table:
     verdicts = Verdicts(panel, steps, evidence, totals, turnover, probability)
     verdicts.renumberings()
     verdicts.exchanges()
+    verdicts.joins()
     verdicts.entries()
     verdicts.boundaries()
     verdicts.populations()
@@ -143,7 +145,7 @@ class Verdicts:
         plain = (
             entries.repeated(panel, steps),
             entries.vanished_or_default(panel, steps, self._totals),
-            entries.rows_lost(panel, steps, self._totals),
+            entries.rows_lost(panel, steps),
         )
         for finding in itertools.chain(*plain):
             self._enter(finding)
@@ -262,6 +264,19 @@ class Verdicts:
             self._settle(cell, "entry", 0.7, common, "all", f"{words}; more than people come or go: partly loaded")
         else:
             self._settle(cell, "population", 0.8, common, "all", words)
+
+    def joins(self) -> None:
+        """Units that became part of another one, or two, while the others of their group went on."""
+        panel = self._panel
+        for join in joins(panel, self._steps, self._evidence):
+            parts, whole = self._listed(join.parts), panel.units[join.whole]
+            words = (
+                f"{parts} became part of {whole}: together they are what they were"
+                if join.merged
+                else f"{whole} was divided, {parts} came of it: together they are what it was"
+            )
+            share = (len(join.parts) + 1) / max(self._evidence.units[join.cell], self._evidence.before[join.cell])
+            self._settle(join.cell, "units", 0.95, float(share), f"{whole},{parts}", words)
 
     def turnovers(self) -> None:
         """Groups in which more units came or went than ordinarily do, while the others went on as before."""

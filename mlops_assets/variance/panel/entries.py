@@ -48,7 +48,6 @@ _HALF: Final = 0.5
 _CHANCE: Final = 0.01
 _CONSERVED_TOTAL: Final = 0.02
 _MANY_LOST: Final = 0.4
-_LOST_SCORE: Final = 3.0
 _SELDOM: Final = 0.05
 _OFTEN_EQUAL: Final = 0.1
 _SELDOM_FALLS: Final = 0.02
@@ -236,8 +235,8 @@ def _kept(panel: Panel, steps: Steps, cell: int, up: int, down: int) -> float | 
     return kept if kept <= _CONSERVED else None
 
 
-def rows_lost(panel: Panel, steps: Steps, totals: Totals) -> Iterator[Finding]:
-    """Groups of whose units many have no row at one time, while those that have are what they were."""
+def rows_lost(panel: Panel, steps: Steps) -> Iterator[Finding]:
+    """Groups of whose units many have no row at one time, and have them again at the next; others left."""
     groups, times = panel.cells
     size = groups * times
     count = np.bincount(steps.cell, minlength=size)
@@ -252,26 +251,14 @@ def rows_lost(panel: Panel, steps: Steps, totals: Totals) -> Iterator[Finding]:
         return
     new = np.bincount(steps.cell[steps.first], minlength=size)
     many = (share >= _MANY_LOST) & (away > 1) & (count > 0) & (new == 0)
-    for cell in np.flatnonzero(many).tolist():
-        if gap[cell] >= gone[cell]:
-            reason = "and have them again at the next"
-        elif _others_as_before(steps, cell) and totals.common_score[cell] < -_LOST_SCORE:
-            reason = f"and the group's total fell by {-np.expm1(totals.common[cell]):.0%} while the others stayed"
-        else:
-            continue
+    for cell in np.flatnonzero(many & (gap >= gone)).tolist():
         yield Finding(
             cell=cell,
             probability=0.85,
             magnitude=float(share[cell]),
-            sentence=f"{away[cell]} of {count[cell] + away[cell]} units have no row, {reason}: partly loaded",
+            sentence=f"{away[cell]} of {count[cell] + away[cell]} units have no row, and have them again at the next: "
+            "partly loaded",
         )
-
-
-def _others_as_before(steps: Steps, cell: int) -> bool:
-    """Whether the units that are left changed no more than they ordinarily do."""
-    rows = steps.rows(cell)
-    strength = np.abs(steps.residual[:, rows] / steps.scale[:, rows])
-    return bool(np.isfinite(strength).any() and np.nanmedian(strength) < _STILL)
 
 
 def lone_jumps(panel: Panel, evidence: Evidence) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.special import pdtrc  # type: ignore[import-untyped]  # SciPy ships no types
 
 from mlops_assets.variance.panel.steps import robust_deviation
 
@@ -32,7 +33,10 @@ _CLEARLY_NOT_REDRAWN: Final = -3.0
 """What goes on may have moved as well, if the whole moved by far more."""
 
 _STILL: Final = 3.0
-_MORE: Final = 2.0
+_CHANCE: Final = 0.003
+_FEWEST: Final = 1e-9
+_OFTEN: Final = 0.05
+"""Where units come or go in fewer groups than these, each time is worth a name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +73,7 @@ def turnover_of(panel: Panel, steps: Steps, evidence: Evidence) -> Turnover:
     groups, times = panel.cells
     size = groups * times
     exchanged = evidence.appeared + evidence.disappeared
-    base = evidence.units + evidence.before
-    of_time = exchanged.reshape(groups, times).sum(axis=0) / np.maximum(base.reshape(groups, times).sum(axis=0), 1)
-    rate = float(np.median(2 * of_time[1:])) if times > _FEWEST_STEPS else 0.0
+    rate = _rate(evidence, panel.cells)
     changed = (exchanged > 0) & (evidence.units > 0) & (evidence.before > 0)
     linked = ~steps.first
     told, known = np.zeros(size), np.zeros(size)
@@ -90,10 +92,19 @@ def turnover_of(panel: Panel, steps: Steps, evidence: Evidence) -> Turnover:
     return Turnover(
         rate=rate,
         odds=odds,
-        ordinary=exchanged <= expected + _MORE * np.sqrt(expected),
+        ordinary=pdtrc(exchanged - 1, np.maximum(expected, _FEWEST)) > _CHANCE,
         undisturbed=(still & (known > 0)) | (odds < _CLEARLY_NOT_REDRAWN),
         moved=moved,
     )
+
+
+def _rate(evidence: Evidence, cells: tuple[int, int]) -> float:
+    """The share of units that ordinarily come or go; 0 where that is seldom, or not to be learned."""
+    exchanged = (evidence.appeared + evidence.disappeared).reshape(cells)[:, 1:]
+    if cells[1] <= _FEWEST_STEPS or (exchanged > 0).mean() < _OFTEN:
+        return 0.0
+    base = np.maximum(evidence.units, evidence.before).reshape(cells)[:, 1:]
+    return float(np.median(exchanged.sum(axis=0) / np.maximum(base.sum(axis=0), 1)))
 
 
 def _changes(panel: Panel, steps: Steps, measure: int, linked: Flags) -> tuple[Floats, Floats]:
@@ -113,5 +124,6 @@ def _changes(panel: Panel, steps: Steps, measure: int, linked: Flags) -> tuple[F
     found = []
     for now, then in pairs:
         some = (now > 0) & (then > 0)
-        found.append(np.where(some, np.log(np.where(some, now, 1.0) / np.where(some, then, 1.0)), np.nan) - swing)
+        logs = np.log(np.where(some, now, 1.0)) - np.log(np.where(some, then, 1.0))
+        found.append(np.where(some, logs, np.nan) - swing)
     return found[0], found[1]

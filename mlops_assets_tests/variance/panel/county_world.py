@@ -26,9 +26,14 @@ ENTRIES: Final = ("doubled", "factor", "swapped", "merged", "recoded", "partial"
 put into another one, wholly or by half; a share of the cases of every unit, or of the units, not loaded; rows loaded
 twice; a measure no longer given."""
 
+UNITS: Final = ("opening", "closing", "attrition", "merger", "split")
+"""How units come and go: one not listed so far is, one is no longer, half of them are not, two are one, one is two."""
+
 _UNFINISHED: Final = ("AK", "AZ", "CA", "UT", "WA")
 """In the file of 2008-2016 votes were still being counted (a third of California's were missing in 2016), which is a
 partial load of its own; Alaska's districts have other numbers every time."""
+
+_FEWEST_TO_OPEN: Final = 4
 
 _BORDER: Final = 0.35
 """Half of the redrawings touch every unit, the others a run of neighbouring units, at least this share of them."""
@@ -72,7 +77,7 @@ class Happenings:
     events: float = 0.12
     exchanged: float = 0.25
     growth: float = 0.25
-    causes: tuple[str, ...] = ("boundary", "renumbering", "entry", "population")
+    causes: tuple[str, ...] = ("boundary", "renumbering", "entry", "population", "units")
     wave: bool = False
 
 
@@ -96,7 +101,7 @@ def happen(atoms: Atoms, happenings: Happenings, seed: int) -> tuple[pa.Table, d
         places = np.flatnonzero(atoms.group == name)
         if len(places) < 2 * atoms.per_unit:
             continue
-        group = _Group(atoms, places, random)
+        group = _Group(atoms, places, happenings, random)
         calm_until = 1
         for time, when in enumerate(atoms.times):
             cause = ""
@@ -105,11 +110,11 @@ def happen(atoms: Atoms, happenings: Happenings, seed: int) -> tuple[pa.Table, d
             elif time >= calm_until and random.random() < happenings.events:
                 cause = str(random.choice(happenings.causes))
             entry = str(random.choice(ENTRIES)) if cause == "entry" else ""
-            group.befall(cause, happenings, time)
+            how = group.befall(cause, happenings, time)
             piece, entry = _enter(group.piece(name, time), entry, atoms, random)
-            if cause:
+            if cause and how != "impossible":
                 calm_until = time + 3
-                truth[name, when] = cause + (f":{entry}" if entry else "")
+                truth[name, when] = cause + (f":{entry or how}" if entry or how else "")
             pieces.append(piece)
     return pa.table({key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}), truth
 
@@ -117,7 +122,9 @@ def happen(atoms: Atoms, happenings: Happenings, seed: int) -> tuple[pa.Table, d
 class _Group:
     """The places of one group: to which unit they belong, by what factor they grew, how units are called."""
 
-    def __init__(self, atoms: Atoms, places: NDArray[np.int64], random: np.random.Generator) -> None:
+    def __init__(
+        self, atoms: Atoms, places: NDArray[np.int64], happenings: Happenings, random: np.random.Generator
+    ) -> None:
         self._atoms, self._counts, self._random = atoms, atoms.counts[:, places], random
         size = int(random.integers(atoms.per_unit, 2 * atoms.per_unit + 1))
         self.units = max(len(places) // size, 2)
@@ -125,32 +132,67 @@ class _Group:
         self._belongs = (unit[:, None] == np.arange(self.units)).astype(float)
         self._grown = np.ones(self.units)
         self._label = np.arange(self.units)
+        self._next = self.units
+        self._listed = np.ones(self.units, dtype=np.bool_)
+        # One unit of larger groups may only be listed later.
+        self._listed[-1] = self.units < _FEWEST_TO_OPEN or "units" not in happenings.causes or random.random() < 0.5
 
-    def befall(self, cause: str, happenings: Happenings, time: int) -> None:
+    def befall(self, cause: str, happenings: Happenings, time: int) -> str:
+        """What a cause does to the group; how, where it can do it in several ways."""
         if cause == "boundary":
             self._redraw(happenings.exchanged, self._counts[time, :, -1])
         elif cause == "renumbering":
             self._renumber()
         elif cause == "population":
             self._grown = self._grown * (1 + happenings.growth * self._random.uniform(0.5, 1.5, self.units))
+        elif cause == "units":
+            return self._come_or_go()
+        return ""
 
     def piece(self, name: str, time: int) -> dict[str, NDArray[Any]]:
-        counts = np.rint(self._belongs.T @ self._counts[time] * self._grown[:, None])
+        counts = np.rint(self._belongs.T @ self._counts[time] * self._grown[:, None])[self._listed]
         if self._atoms.additive:
             counts[:, -1] = counts[:, :-1].sum(axis=1)
         return {
-            "group": np.repeat(name, self.units),
-            "unit": self._label + 1,
-            "time": np.repeat(self._atoms.times[time], self.units),
+            "group": np.repeat(name, len(counts)),
+            "unit": self._label[self._listed] + 1,
+            "time": np.repeat(self._atoms.times[time], len(counts)),
             **dict(zip(self._atoms.measures, counts.T, strict=True)),
         }
 
+    def _come_or_go(self) -> str:
+        """One way in which units come and go; three others go on."""
+        random, there = self._random, self._random.permutation(np.flatnonzero(self._listed))
+        ways = [how for how in UNITS if how != "opening" or not self._listed.all()]
+        if len(there) < _FEWEST_TO_OPEN:
+            return "impossible"
+        how = str(random.choice(ways))
+        if how == "opening":
+            back = np.flatnonzero(~self._listed)[:1]
+            self._listed[back] = True
+            self._label[back], self._next = self._next, self._next + 1
+        elif how in {"closing", "attrition"}:
+            self._listed[there[: 1 if how == "closing" else len(there) // 2]] = False
+        elif how == "merger":
+            self._belongs[:, there[0]] += self._belongs[:, there[1]] * self._grown[there[1]] / self._grown[there[0]]
+            self._belongs[:, there[1]] = 0
+            self._listed[there[1]] = False
+        else:
+            part = self._belongs[:, there[0]] * random.uniform(0.3, 0.7)
+            self._belongs[:, there[0]] -= part
+            self._belongs = np.column_stack([self._belongs, part])
+            self._grown = np.append(self._grown, self._grown[there[0]])
+            self._label = np.append(self._label, self._next)
+            self._listed, self.units, self._next = np.append(self._listed, True), self.units + 1, self._next + 1
+        return how
+
     def _redraw(self, share: float, people: Floats) -> None:
         """Units give the last of their places, up to a share of their people, to the next unit in a ring."""
-        touched = np.arange(self.units)
-        if self._random.random() < 0.5 and self.units > 2:
-            count = int(self._random.integers(max(2, round(_BORDER * self.units)), self.units))
-            touched = np.arange(count) + int(self._random.integers(0, self.units - count + 1))
+        touched = np.flatnonzero(self._listed)
+        units = len(touched)
+        if self._random.random() < 0.5 and units > 2:
+            count = int(self._random.integers(max(2, round(_BORDER * units)), units))
+            touched = touched[np.arange(count) + int(self._random.integers(0, units - count + 1))]
         before, gain = self._belongs.copy(), np.roll(touched, -1)
         for giver, taker in zip(touched, gain, strict=True):
             left = share * self._random.uniform(0.8, 1.2) * float(before[:, giver] @ people)
@@ -165,9 +207,9 @@ class _Group:
 
     def _renumber(self) -> None:
         """All labels change, as after sorting, or those of some."""
-        some = np.arange(self.units)
-        if self._random.random() < 0.5 and self.units > 3:
-            some = self._random.permutation(self.units)[: int(self._random.integers(2, self.units))]
+        some = np.flatnonzero(self._listed)
+        if self._random.random() < 0.5 and len(some) > 3:
+            some = self._random.permutation(some)[: int(self._random.integers(2, len(some)))]
         self._label[some] = np.roll(self._label[some], int(self._random.integers(1, len(some))))
 
 
