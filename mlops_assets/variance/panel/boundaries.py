@@ -171,10 +171,9 @@ def boundary_probabilities(odds: Floats, cells: tuple[int, int]) -> Floats:
     for clarity, own in enumerate(ratio):
         for place, share in enumerate(SHARES):
             weight[clarity, place] = np.where(possible, np.log1p(share * (own - 1)), 0.0).sum(axis=0)
-    prior = _CLARITY.copy()
-    if cells[0] < _FEWEST_FOR_FAINT:
-        prior[0, SHARES > 0.5] = 0.0  # noqa: PLR2004  most groups
-    weight += np.log(np.maximum(prior, np.finfo(float).tiny))[:, :, None]
+    prior = np.repeat(_CLARITY[:, :, None], cells[1], axis=2)
+    prior[0][np.ix_(SHARES > 0.5, possible.sum(axis=0) < _FEWEST_FOR_FAINT)] = 0.0  # noqa: PLR2004  most groups
+    weight += np.log(np.maximum(prior, np.finfo(float).tiny))
     weight = np.exp(weight - weight.max(axis=(0, 1)))
     weight /= weight.sum(axis=(0, 1))
     found = np.zeros(cells)

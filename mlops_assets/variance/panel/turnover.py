@@ -32,6 +32,7 @@ _MOST_AGAINST: Final = -12.0
 _CLEARLY_NOT_REDRAWN: Final = -3.0
 """What goes on may have moved as well, if the whole moved by far more."""
 
+_HALF_FREEDOM: Final = 2.5
 _STILL: Final = 3.0
 _CHANCE: Final = 0.003
 _FEWEST: Final = 1e-9
@@ -73,7 +74,6 @@ def turnover_of(panel: Panel, steps: Steps, evidence: Evidence) -> Turnover:
     groups, times = panel.cells
     size = groups * times
     exchanged = evidence.appeared + evidence.disappeared
-    rate = _rate(evidence, panel.cells)
     changed = (exchanged > 0) & (evidence.units > 0) & (evidence.before > 0)
     linked = ~steps.first
     told, known = np.zeros(size), np.zeros(size)
@@ -81,13 +81,14 @@ def turnover_of(panel: Panel, steps: Steps, evidence: Evidence) -> Turnover:
     moved = np.zeros(size)
     for measure in np.flatnonzero(steps.logarithmic).tolist():
         went_on, whole = _changes(panel, steps, measure, linked)
-        width = max(robust_deviation(went_on), _STEADIEST)
+        width = _width(went_on, panel.cells)
         usable = changed & np.isfinite(went_on) & np.isfinite(whole)
-        told[usable] += ((went_on**2 - whole**2) / (2 * width**2))[usable]
+        told[usable] += (_unlikely(went_on / width) - _unlikely(whole / width))[usable]
         known += usable
         still &= ~usable | (np.abs(np.nan_to_num(went_on)) < _STILL * width)
         moved = np.where(usable & (np.abs(np.nan_to_num(whole)) > np.abs(moved)), np.nan_to_num(whole), moved)
     odds = np.where(known > 0, np.clip(told / np.maximum(known, 1), _MOST_AGAINST, _MOST_TOLD), 0.0)
+    rate = _rate(evidence, odds, panel.cells)
     expected = rate * np.maximum(evidence.units, evidence.before)
     return Turnover(
         rate=rate,
@@ -98,13 +99,30 @@ def turnover_of(panel: Panel, steps: Steps, evidence: Evidence) -> Turnover:
     )
 
 
-def _rate(evidence: Evidence, cells: tuple[int, int]) -> float:
+def _unlikely(scores: Floats) -> Floats:
+    """How unlikely scores are, by a t distribution of four degrees of freedom: a swing of its own decides nothing."""
+    found: Floats = _HALF_FREEDOM * np.log1p(scores**2 / 4)
+    return found
+
+
+def _width(went_on: Floats, cells: tuple[int, int]) -> Floats:
+    """The standard deviation of what goes on: of all groups, or of those at that time where they were less alike."""
+    table = went_on.reshape(cells)
+    own = np.array([robust_deviation(column) for column in table.T])
+    found: Floats = np.tile(np.maximum(own, max(robust_deviation(went_on), _STEADIEST)), cells[0])
+    return found
+
+
+def _rate(evidence: Evidence, odds: Floats, cells: tuple[int, int]) -> float:
     """The share of units that ordinarily come or go; 0 where that is seldom, or not to be learned."""
-    exchanged = (evidence.appeared + evidence.disappeared).reshape(cells)[:, 1:]
-    if cells[1] <= _FEWEST_STEPS or (exchanged > 0).mean() < _OFTEN:
+    both = (evidence.units > 0) & (evidence.before > 0)
+    # What a new map explains better is no coming and going.
+    exchanged = np.where(both & (odds <= 0), evidence.appeared + evidence.disappeared, 0).reshape(cells)[:, 1:]
+    base = np.where(both, np.maximum(evidence.units, evidence.before), 0).reshape(cells)[:, 1:]
+    if cells[1] <= _FEWEST_STEPS or (exchanged > 0).sum() < _OFTEN * max(both.sum(), 1):
         return 0.0
-    base = np.maximum(evidence.units, evidence.before).reshape(cells)[:, 1:]
-    return float(np.median(exchanged.sum(axis=0) / np.maximum(base.sum(axis=0), 1)))
+    some = base.sum(axis=0) > 0
+    return float(np.median(exchanged.sum(axis=0)[some] / base.sum(axis=0)[some]))
 
 
 def _changes(panel: Panel, steps: Steps, measure: int, linked: Flags) -> tuple[Floats, Floats]:
