@@ -163,8 +163,9 @@ def _dispersion(
     several = count > 1
     calm = np.zeros(size, dtype=np.bool_)
     calm[np.unique(cell[_quiet(steps)[panel.time[measured]]])] = True
-    excess -= _own_unrest(excess, several, panel.cells)
-    chance = max(width, 0.2) / np.sqrt(freedom)
+    middle, wide = _own_unrest(excess, several, panel.cells)
+    excess -= middle
+    chance = np.maximum(max(width, 0.2) / np.sqrt(freedom), wide)
     unlike = _unlike(excess, chance, several & calm) if history > 1 else 0.0
     score = np.where(several, excess / np.hypot(chance, unlike), 0.0)
     size_of = np.bincount(cell, np.where(known, np.abs(own), 0.0).sum(axis=0)[measured] / known.sum(axis=0)[measured],
@@ -172,20 +173,21 @@ def _dispersion(
     return own, score, size_of / np.maximum(count, 1)
 
 
-def _own_unrest(excess: Floats, known: Flags, cells: tuple[int, int]) -> Floats:
-    """How much more, or less, dispersed a group is than others at its other times; with few of them, partly."""
+def _own_unrest(excess: Floats, known: Flags, cells: tuple[int, int]) -> tuple[Floats, Floats]:
+    """How dispersed a group is at its other times beyond others, and how unevenly; with few of them, partly."""
     table = np.where(known, excess, np.nan).reshape(cells)
-    found = np.zeros(cells)
+    middle, width = np.zeros(cells), np.zeros(cells)
     for group, own in enumerate(table):
         times = np.flatnonzero(np.isfinite(own))
         if len(times) < _FEWEST_TIMES:
             continue
         # Half of the times may be extraordinary before they pass for ordinary.
-        others = np.array(
-            [np.quantile(np.delete(own[times], place), 0.5, method="lower") for place in range(len(times))]
-        )
-        found[group, times] = others * len(times) / (len(times) + _SHRINKAGE)
-    return found.ravel()
+        others = [np.delete(own[times], place) for place in range(len(times))]
+        halves = np.array([np.quantile(other, 0.5, method="lower") for other in others])
+        spread = np.array([robust_deviation(other - half) for other, half in zip(others, halves, strict=True)])
+        share = len(times) / (len(times) + _SHRINKAGE)
+        middle[group, times], width[group, times] = halves * share, spread * share
+    return middle.ravel(), width.ravel()
 
 
 def _unlike(excess: Floats, chance: Floats, calm: Flags) -> float:
