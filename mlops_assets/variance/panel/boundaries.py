@@ -87,11 +87,13 @@ _CLARITY: Final = np.vstack(
     ]
 )
 
-_FEWEST_FOR_FAINT: Final = 12
+_FEWEST_FOR_FAINT: Final = 16
 """A wave that hardly shows is learned from many groups; among a few, two events of one time would pass for it."""
 
-_LEAST_SPREAD: Final = 0.005
-"""Less is no map, however still the times are: half a percent, from which linked entities tell one as well."""
+_LEAST_SPREAD: Final = 0.01
+"""Less is no map, however still the times are: one percent."""
+
+_CERTAIN: Final = 0.6
 
 _IMPOSSIBLE: Final = -40.0
 _MOST: Final = 30.0
@@ -107,6 +109,12 @@ _APART: Final = 1.4
 _APART_BY: Final = 0.12
 """How much worse the old labels, and the best assignment that avoids the one found, must fit. Read off counties,
 registrations and census districts with their labels exchanged or their people (docs/variance.md)."""
+
+
+def telling(evidence: Evidence) -> Flags:
+    """Groups that have anything to say about a new map: units compared, come or gone, or entities."""
+    found: Flags = (evidence.against >= _FEWEST_UNITS) | (evidence.appeared + evidence.disappeared > 0)
+    return found | (evidence.moved + evidence.stayed > 0)
 
 
 def boundary_odds(panel: Panel, evidence: Evidence, turnover: Turnover, ratios: Ratios = DEFAULT) -> Floats:
@@ -154,11 +162,23 @@ def contradicted(evidence: Evidence) -> Flags:
     return found
 
 
-def boundary_probabilities(odds: Floats, cells: tuple[int, int]) -> Floats:
+def named_by_others(probability: Floats, odds: Floats) -> Flags:
+    """Groups whose own evidence rather speaks against a new map, and that others do not make all but certain.
+
+    Args:
+        probability: of each group and time, with what other groups suggest.
+        odds: from ``boundary_odds``, of their own.
+    """
+    found: Flags = (odds.max(axis=0) < 0) & (probability < _CERTAIN)
+    return found
+
+
+def boundary_probabilities(odds: Floats, telling: Flags, cells: tuple[int, int]) -> Floats:
     """Weigh the odds of all groups at one time together.
 
     Args:
         odds: from ``boundary_odds``; how clearly redrawings show is weighed like the share of groups redrawn.
+        telling: groups that have anything to say; only from many of them is a wave learned that hardly shows.
         cells: the number of groups and of times.
 
     Returns:
@@ -166,13 +186,14 @@ def boundary_probabilities(odds: Floats, cells: tuple[int, int]) -> Floats:
     """
     by_time = odds.reshape(len(odds), *cells)
     possible = by_time[0] > _IMPOSSIBLE
+    told = possible & telling.reshape(cells)
     ratio = np.exp(np.minimum(by_time, _MOST))
     weight = np.empty((len(odds), len(SHARES), cells[1]))
     for clarity, own in enumerate(ratio):
         for place, share in enumerate(SHARES):
             weight[clarity, place] = np.where(possible, np.log1p(share * (own - 1)), 0.0).sum(axis=0)
     prior = np.repeat(_CLARITY[:, :, None], cells[1], axis=2)
-    prior[0][np.ix_(SHARES > 0.5, possible.sum(axis=0) < _FEWEST_FOR_FAINT)] = 0.0  # noqa: PLR2004  most groups
+    prior[0][np.ix_(SHARES > 0.5, told.sum(axis=0) < _FEWEST_FOR_FAINT)] = 0.0  # noqa: PLR2004  most groups
     weight += np.log(np.maximum(prior, np.finfo(float).tiny))
     weight = np.exp(weight - weight.max(axis=(0, 1)))
     weight /= weight.sum(axis=(0, 1))

@@ -17,10 +17,13 @@ from mlops_assets.variance.panel.boundaries import (
     boundary_odds,
     boundary_probabilities,
     contradicted,
+    named_by_others,
     renumbering,
+    telling,
 )
 from mlops_assets.variance.panel.evidence import evidence_of
 from mlops_assets.variance.panel.joins import joins
+from mlops_assets.variance.panel.measures import cumulative
 from mlops_assets.variance.panel.steps import steps_of
 from mlops_assets.variance.panel.totals import totals_of
 from mlops_assets.variance.panel.turnover import turnover_of
@@ -89,8 +92,9 @@ def detect(panel: Panel, ratios: Ratios = DEFAULT) -> pa.Table:
     evidence = evidence_of(panel, steps, entries.exact_rows(steps))
     totals = totals_of(panel, steps)
     turnover = turnover_of(panel, steps, evidence)
-    probability = boundary_probabilities(boundary_odds(panel, evidence, turnover, ratios), panel.cells)
-    probability[contradicted(evidence)] = 0.0
+    odds = boundary_odds(panel, evidence, turnover, ratios)
+    probability = boundary_probabilities(odds, telling(evidence), panel.cells)
+    probability[contradicted(evidence) | named_by_others(probability, odds)] = 0.0
     verdicts = Verdicts(panel, steps, evidence, totals, turnover, probability)
     verdicts.renumberings()
     verdicts.exchanges()
@@ -238,8 +242,10 @@ class Verdicts:
             self._enter(finding)
         strength = np.abs(np.nan_to_num(evidence.scores))
         far = (strength > _POPULATION_SCORE) & (np.abs(np.nan_to_num(evidence.shifts)) > _POPULATION_SIZE)
+        # What is carried on grows in bursts.
+        counted_on = cumulative(panel, ~self._steps.first).all() & (evidence.shifts > 0).any(axis=0)
         together = far.sum(axis=0) > np.isfinite(evidence.shifts).sum(axis=0) * _TOGETHER
-        for cell in np.flatnonzero((together | self._whole()) & (self._cause == 0)).tolist():
+        for cell in np.flatnonzero((together | self._whole()) & ~counted_on & (self._cause == 0)).tolist():
             if cell not in self._words:
                 self._moved_together(cell, far[:, cell], strength[:, cell])
 

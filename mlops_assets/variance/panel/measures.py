@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlops_assets.variance.arrays import Flags
     from mlops_assets.variance.panel.panels import Panel
 
-_SELDOM: Final = 0.02
+_SELDOM: Final = 0.05
 _SOME: Final = 0.01
 _FEWEST: Final = 100
 """Steps from which it is no chance that a count never fell, and sometimes stood still."""
