@@ -20,10 +20,11 @@ from event_series import series
 from public_panels import DATA, MEASURES, house, profiles, redistricting
 
 from mlops_assets.variance.panel.boundaries import DEFAULT, Ratios
-from mlops_assets.variance.panel.detection import CAUSES, detect
+from mlops_assets.variance.panel.detection import detect
 from mlops_assets.variance.panel.evidence import evidence_of
 from mlops_assets.variance.panel.panels import Columns, read_panel
 from mlops_assets.variance.panel.steps import steps_of
+from mlops_assets.variance.panel.verdicts import CAUSES
 from mlops_assets_tests.variance.panel import county_world, panel_world
 from mlops_assets_tests.variance.panel.county_world import Happenings
 from mlops_assets_tests.variance.panel.panel_world import World, simulate

@@ -1,6 +1,6 @@
-"""Boundaries: how probable it is that a group's units were redrawn, or only got each other's labels.
+"""Boundaries: how probable it is that a group's units were redrawn, by its own evidence and by that of others.
 
-Put here what weighs the evidence for a changed division of groups. Keep out changes that leave the division alone.
+Put here what weighs the evidence for a changed division of groups. Keep out labels, and units that come and go.
 
 Method. Independent pieces of evidence add up as logarithms of likelihood ratios. Redrawings come in waves (after every
 census) or alone; how many groups share in one is not known beforehand, hence the posterior is averaged over the
@@ -16,14 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]  # SciPy ships no types
-from scipy.special import gammaln  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from mlops_assets.variance.arrays import Codes, Flags, Floats
+    from mlops_assets.variance.arrays import Flags, Floats
     from mlops_assets.variance.panel.evidence import Evidence
     from mlops_assets.variance.panel.panels import Panel
-    from mlops_assets.variance.panel.steps import Steps
     from mlops_assets.variance.panel.turnover import Turnover
 
 SHARES: Final = np.array([0.01, 0.03, 0.1, 0.3, 0.6, 0.9, 0.99])
@@ -93,28 +90,11 @@ _FEWEST_FOR_FAINT: Final = 16
 _LEAST_SPREAD: Final = 0.01
 """Less is no map, however still the times are: one percent."""
 
-_CERTAIN: Final = 0.6
+_DENIED: Final = 0.6
 
 _IMPOSSIBLE: Final = -40.0
 _MOST: Final = 30.0
 _FEWEST_UNITS: Final = 2
-_MOST_UNITS: Final = 400
-_CLOSE: Final = 0.7
-_FAR: Final = 2.0
-_NEVER: Final = 1e6
-_WORSE: Final = 2.0
-_WORSE_BY: Final = 0.25
-_LEAST_TOLD: Final = 6.0
-_APART: Final = 1.4
-_APART_BY: Final = 0.12
-"""How much worse the old labels, and the best assignment that avoids the one found, must fit. Read off counties,
-registrations and census districts with their labels exchanged or their people (docs/variance.md)."""
-
-
-def telling(evidence: Evidence) -> Flags:
-    """Groups that have anything to say about a new map: units compared, come or gone, or entities."""
-    found: Flags = (evidence.against >= _FEWEST_UNITS) | (evidence.appeared + evidence.disappeared > 0)
-    return found | (evidence.moved + evidence.stayed > 0)
 
 
 def boundary_odds(panel: Panel, evidence: Evidence, turnover: Turnover, ratios: Ratios = DEFAULT) -> Floats:
@@ -162,130 +142,87 @@ def contradicted(evidence: Evidence) -> Flags:
     return found
 
 
-def named_by_others(probability: Floats, odds: Floats) -> Flags:
-    """Groups whose own evidence rather speaks against a new map, and that others do not make all but certain.
-
-    Args:
-        probability: of each group and time, with what other groups suggest.
-        odds: from ``boundary_odds``, of their own.
-    """
-    found: Flags = (odds.max(axis=0) < 0) & (probability < _CERTAIN)
-    return found
-
-
-def boundary_probabilities(odds: Floats, telling: Flags, cells: tuple[int, int]) -> Floats:
-    """Weigh the odds of all groups at one time together.
-
-    Args:
-        odds: from ``boundary_odds``; how clearly redrawings show is weighed like the share of groups redrawn.
-        telling: groups that have anything to say; only from many of them is a wave learned that hardly shows.
-        cells: the number of groups and of times.
-
-    Returns:
-        The probability, 0 to 1, that each group was redrawn at each time.
-    """
-    by_time = odds.reshape(len(odds), *cells)
-    possible = by_time[0] > _IMPOSSIBLE
-    told = possible & telling.reshape(cells)
-    ratio = np.exp(np.minimum(by_time, _MOST))
-    weight = np.empty((len(odds), len(SHARES), cells[1]))
-    for clarity, own in enumerate(ratio):
-        for place, share in enumerate(SHARES):
-            weight[clarity, place] = np.where(possible, np.log1p(share * (own - 1)), 0.0).sum(axis=0)
-    prior = np.repeat(_CLARITY[:, :, None], cells[1], axis=2)
-    prior[0][np.ix_(SHARES > 0.5, told.sum(axis=0) < _FEWEST_FOR_FAINT)] = 0.0  # noqa: PLR2004  most groups
-    weight += np.log(np.maximum(prior, np.finfo(float).tiny))
-    weight = np.exp(weight - weight.max(axis=(0, 1)))
-    weight /= weight.sum(axis=(0, 1))
-    found = np.zeros(cells)
-    for clarity, own in enumerate(ratio):
-        for place, share in enumerate(SHARES):
-            found += weight[clarity, place] * share * own / (1 + share * (own - 1))
-    return np.where(possible, found, 0.0).ravel()
-
-
 @dataclass(frozen=True, kw_only=True)
-class Renumbering:
-    """Units of one group and time that are other units of the time before.
+class Redrawn:
+    """How probable a new map is, one figure per group and time (flat).
 
     Attributes:
-        old: unit codes before.
-        new: unit codes after, in the same order.
-        units: all units compared.
+        probability: with what other groups suggest; 0 where the group's own evidence contradicts it.
+        alone: by the group's own evidence, as if nothing were known of others.
+        share: the share of groups that seem to be redrawn at that time.
+        contradicted: whether the group's own units say that they were not redrawn, whatever others did.
     """
 
-    old: Codes
-    new: Codes
-    units: int
+    probability: Floats
+    alone: Floats
+    share: Floats
+    contradicted: Flags
 
 
-def renumbering(panel: Panel, steps: Steps, rows_before: Codes, rows_after: Codes) -> Renumbering | None:
-    """Find out whether units only exchanged or changed their labels.
-
-    Every unit after is assigned to the unit before that it resembles most in all measures (Kuhn's Hungarian method).
+def redrawn_of(panel: Panel, evidence: Evidence, turnover: Turnover, ratios: Ratios = DEFAULT) -> Redrawn:
+    """Weigh the evidence of each group, then that of all groups at one time together.
 
     Args:
         panel: the panel.
-        steps: its steps.
-        rows_before: the group's rows at the time before.
-        rows_after: the group's rows now.
+        evidence: of each group and time.
+        turnover: likewise.
+        ratios: what changed units and entities weigh.
 
     Returns:
-        The units relabelled; ``None`` unless all units fit one before as closely as in ordinary times, the relabelled
-        ones far better than the unit of their label, and any other assignment fits worse.
+        The probabilities. How clearly redrawings show is weighed like the share of groups redrawn.
     """
-    if not (_FEWEST_UNITS <= len(rows_after) <= _MOST_UNITS and len(rows_before) <= _MOST_UNITS):
-        return None
-    if len(rows_before) != len(rows_after):
-        return None
-    swing = np.nan_to_num(steps.swing[:, panel.time[rows_after[0]]])[:, None]
-    old, new = steps.levels[:, rows_before] + swing, steps.levels[:, rows_after]
-    known = np.isfinite(old).any(axis=0).all() and np.isfinite(new).any(axis=0).all()
-    if not known:
-        return None
-    cost = _unlikeness(old, new, steps.scale[:, rows_after])
-    before, after = linear_sum_assignment(cost)
-    matched = cost[before, after]
-    old_units, new_units = panel.unit[rows_before[before]], panel.unit[rows_after[after]]
-    other = old_units != new_units
-    if other.sum() < 1 or matched.mean() > _CLOSE or np.quantile(matched, 0.9) > _FAR:
-        return None
-    measured = int(np.isfinite(new).any(axis=1).sum())
-    if not _told_apart(cost, (before, after), panel.unit[rows_before], new_units, measured):
-        return None
-    return Renumbering(old=old_units[other], new=new_units[other], units=len(rows_after))
+    odds = boundary_odds(panel, evidence, turnover, ratios)
+    possible = odds[0] > _IMPOSSIBLE
+    by_time = odds.reshape(len(odds), *panel.cells)
+    weights = _learned(by_time, (possible & _telling(evidence)).reshape(panel.cells))
+    probability = _weighed(by_time, weights)
+    denied = contradicted(evidence)
+    # Whoever rather denies it must be made clearly likelier by others.
+    doubtful = (odds.max(axis=0) < 0) & (probability < _DENIED)
+    return Redrawn(
+        probability=np.where(possible & ~denied & ~doubtful, probability, 0.0),
+        alone=np.where(possible & ~denied, _alone(odds), 0.0),
+        share=np.tile(np.einsum("cst,s->t", weights, SHARES), panel.cells[0]),
+        contradicted=denied,
+    )
 
 
-def _told_apart(cost: Floats, assigned: tuple[Codes, Codes], old_units: Codes, new_units: Codes, measured: int) -> bool:
-    """Whether the old labels, and every other assignment, fit far worse than the one found."""
-    before, after = assigned
-    matched = cost[before, after]
-    other = old_units[before] != new_units
-    place = {unit: at for at, unit in enumerate(old_units.tolist())}
-    own = [
-        cost[place[unit], to] if unit in place else np.inf for unit, to in zip(new_units.tolist(), after, strict=True)
-    ]
-    own_label = float(np.mean(np.array(own)[other]))
-    # A single measure lets two units change places by chance, and of many units some pair will.
-    ways = gammaln(len(matched) + 1) - gammaln(len(matched) - other.sum() + 1)
-    if measured * (own_label - matched[other].mean()) * other.sum() < max(_LEAST_TOLD, ways):
-        return False
-    if own_label < max(_WORSE * matched[other].mean(), matched[other].mean() + _WORSE_BY):
-        return False
-    rivals = cost.copy()
-    rivals[before, after] = _NEVER
-    second = rivals[linear_sum_assignment(rivals)]
-    return bool(second.mean() >= max(_APART * matched.mean(), matched.mean() + _APART_BY))
+def _telling(evidence: Evidence) -> Flags:
+    """Groups that have anything to say about a new map: units compared, come or gone, or entities."""
+    found: Flags = (evidence.against >= _FEWEST_UNITS) | (evidence.appeared + evidence.disappeared > 0)
+    return found | (evidence.moved + evidence.stayed > 0)
 
 
-def _unlikeness(old: Floats, new: Floats, scale: Floats) -> Floats:
-    """Units before by units after: the mean weight, log(1 + z^2 / 4), of their differences."""
-    total = np.zeros((old.shape[1], new.shape[1]))
-    count = np.zeros_like(total)
-    for before, after, width in zip(old, new, scale, strict=True):
-        # A measure without any scatter makes a difference infinite, which is not counted below.
-        with np.errstate(over="ignore"):
-            weight = np.log1p(((after[None, :] - before[:, None]) / width[None, :]) ** 2 / 4)
-        total += np.nan_to_num(weight)
-        count += np.isfinite(weight)
-    return np.where(count > 0, total / np.maximum(count, 1), np.inf).clip(max=_NEVER)
+def _learned(by_time: Floats, telling: Flags) -> Floats:
+    """How probable each clarity and each share of groups redrawn is at each time."""
+    ratio = np.exp(np.minimum(by_time, _MOST))
+    possible = by_time[0] > _IMPOSSIBLE
+    weight = np.empty((len(by_time), len(SHARES), by_time.shape[2]))
+    for clarity, own in enumerate(ratio):
+        for place, share in enumerate(SHARES):
+            weight[clarity, place] = np.where(possible, np.log1p(share * (own - 1)), 0.0).sum(axis=0)
+    prior = np.repeat(_CLARITY[:, :, None], by_time.shape[2], axis=2)
+    prior[0][np.ix_(SHARES > 0.5, telling.sum(axis=0) < _FEWEST_FOR_FAINT)] = 0.0  # noqa: PLR2004  most groups
+    weight += np.log(np.maximum(prior, np.finfo(float).tiny))
+    weight = np.exp(weight - weight.max(axis=(0, 1)))
+    learned: Floats = weight / weight.sum(axis=(0, 1))
+    return learned
+
+
+def _alone(odds: Floats) -> Floats:
+    """The probability of each group as if nothing were known of others: clarity and share are learned from it alone."""
+    redrawn, either = np.zeros(odds.shape[1]), np.zeros(odds.shape[1])
+    for own, of_shares in zip(np.exp(np.minimum(odds, _MOST)), _CLARITY, strict=True):
+        redrawn += (of_shares * SHARES).sum() * own
+        either += of_shares.sum() + (of_shares * SHARES).sum() * (own - 1)
+    found: Floats = redrawn / either
+    return found
+
+
+def _weighed(by_time: Floats, weights: Floats) -> Floats:
+    """The probability of each group, averaged over clarities and shares by their weights at each time."""
+    found = np.zeros(by_time.shape[1:])
+    for own, of_shares in zip(np.exp(np.minimum(by_time, _MOST)), weights, strict=True):
+        for share, weight in zip(SHARES, of_shares, strict=True):
+            found += weight * share * own / (1 + share * (own - 1))
+    return found.ravel()

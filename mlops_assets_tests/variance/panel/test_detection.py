@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.variance.errors import ComparisonError
-from mlops_assets.variance.panel.detection import CAUSES, detect
+from mlops_assets.variance.panel.detection import detect
 from mlops_assets.variance.panel.panels import Columns, read_panel
+from mlops_assets.variance.panel.verdicts import CAUSES
 from mlops_assets_tests.variance.panel.panel_world import MEASURES, World, simulate
 
 if TYPE_CHECKING:

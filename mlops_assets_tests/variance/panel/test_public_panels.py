@@ -70,7 +70,7 @@ def test_small_panels_once_told_wrongly_have_the_right_name(
         (
             "italy",
             ("unit", "g", "day", "totale_casi"),
-            {"boundary": 51, "population": 10, "entry": 1, "renumbering": 2},
+            {"boundary": 51, "population": 10, "entry": 1, "renumbering": 3},
         ),
     ],
 )
@@ -87,3 +87,31 @@ def test_of_cases_that_were_reclassified_most_regions_are_named_at_the_days_it_h
     found = _causes(folder / "foreign-panels" / "italy.csv.gz", "unit", "g", "day", "totale_casi")
     days = Counter(day for (_, day), cause in found.items() if cause == "boundary")
     assert days.most_common(1)[0][0].startswith("2020-06-2")
+
+
+def test_of_states_whose_waves_are_broken_hardly_any_is_named_that_kept_its_districts(folder: Path) -> None:
+    laid = duckdb.sql(
+        f"""WITH given AS (
+              SELECT state_po AS state, district, CAST(year AS INTEGER) AS year, upper(candidate) AS candidate,
+                upper(party) AS party, candidatevotes AS votes, totalvotes AS total
+              FROM read_csv('{folder}/medsl-house/1976-2020-house.csv.gz', all_varchar = true, encoding = 'latin-1')
+              WHERE upper(stage) = 'GEN' AND CAST(year AS INTEGER) <= 2000 AND upper(special) <> 'TRUE')
+            SELECT state, district, year + 2 * (hash(state) % 13)::INTEGER AS year, any_value(year) AS held,
+              sum(votes::DOUBLE) FILTER (party LIKE '%DEMOCRAT%') AS dem,
+              sum(votes::DOUBLE) FILTER (party LIKE '%REPUBLICAN%') AS rep,
+              max(total::DOUBLE) AS total, max_by(candidate, votes::DOUBLE) AS winner
+            FROM given GROUP BY ALL"""  # noqa: S608  a path of this test
+    )
+    columns = Columns(unit="district", group="state", time="year", measures=("dem", "rep", "total"), entity="winner")
+    shift = dict(duckdb.sql("SELECT DISTINCT state, 2 * (hash(state) % 13)::INTEGER FROM laid").fetchall())
+    labels = duckdb.sql(
+        f"SELECT state, election_year, label FROM '{folder}/redistricting_state_year_labels_1972_2000.csv'"  # noqa: S608
+    ).fetchall()
+    truth = {(state, str(year)): label for state, year, label in labels if label in {"event", "no-event"}}
+    named = [
+        truth[row["group"], str(int(row["time"]) - shift[row["group"]])]
+        for row in detect(read_panel(laid, columns)).to_pylist()
+        if row["cause"] == "boundary" and (row["group"], str(int(row["time"]) - shift[row["group"]])) in truth
+    ]
+    assert len(named) >= 25
+    assert named.count("event") >= 0.85 * len(named)
