@@ -60,9 +60,9 @@ def detect(
 ) -> None:
     """Name what happened to each group from each time to the next.
 
-    Writes one row per group and time after the first: none, boundary, renumbering, units (that came or went), entry
-    or population, with its probability, magnitude, the units concerned and the evidence. Lines behind the first tell
-    of rows that were left out or put together.
+    Writes one row per group and time after the first: none, boundary, renumbering, units (that came or went), entry,
+    population or unknown, with its probability, magnitude, the units concerned and the evidence. Lines behind the
+    first tell of rows that were left out or put together.
     """
     from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.panel.detection import detect as run  # noqa: PLC0415

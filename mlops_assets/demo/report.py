@@ -82,7 +82,7 @@ class Event:
     Attributes:
         time: ISO date of the first data that show it; of a truth also the beginning of one, such as the year.
         state: state that it happened in.
-        cause: boundary, renumbering, units, entry or population.
+        cause: boundary, renumbering, units, entry, population or unknown.
         name: what happened, in a few words.
     """
 

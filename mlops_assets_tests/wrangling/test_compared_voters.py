@@ -19,7 +19,7 @@ from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets.variance.linked import events, ways
-from mlops_assets.variance.panel import detection
+from mlops_assets.variance.panel import verdicts
 from mlops_assets.wrangling import compared, demographics
 from mlops_assets.wrangling.comparisons import named, tables
 from mlops_assets_tests.wrangling.kept_contract import kept_rows
@@ -90,7 +90,7 @@ def _events(pair: Pair) -> list[dict[str, Any]]:
 
 def test_the_engine_and_the_tables_name_the_same_causes() -> None:
     assert tables.PARTS == ways.PARTS
-    assert set(tables.CAUSES) == {*events.EVENT_CAUSES, *detection.CAUSES} - {"none"}
+    assert set(tables.CAUSES) == {*events.EVENT_CAUSES, *verdicts.CAUSES} - {"none"}
     assert (*events.KINDS, "detected") == tables.KINDS
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from mlops_assets.variance.panel import entries, sentences
 from mlops_assets.variance.panel.boundaries import DEFAULT, redrawn_of
 from mlops_assets.variance.panel.evidence import evidence_of
+from mlops_assets.variance.panel.exchanges import conserved, exchanges, exchanging
 from mlops_assets.variance.panel.joins import joins
 from mlops_assets.variance.panel.measures import cumulative
 from mlops_assets.variance.panel.renumbering import renumbering
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
     from mlops_assets.variance.panel.panels import Panel
 
 _DECIDED: Final = 0.5
+_CLEARLY: Final = 1.5
+"""A cause is named where it is likelier than every other one by this factor; otherwise the answer is ``unknown``."""
+
+_SURE: Final = _CLEARLY / (1 + _CLEARLY)
+_UNUSUAL: Final = 4.0
+_MANY_AWAY: Final = 0.4
+_WIDESPREAD: Final = 0.1
+_FELL: Final = 0.1
+_FARTHEST: Final = 8.0
 _POPULATION_SCORE: Final = 5.0
 _POPULATION_SIZE: Final = 0.03
 _WHOLE_SCORE: Final = 4.0
@@ -40,10 +50,6 @@ _MORE_THAN_PEOPLE: Final = 0.6
 _TOGETHER: Final = 0.5
 _FAR: Final = 2.0
 _BACK: Final = 0.1
-_KEPT: Final = 0.02
-_EXACTLY: Final = 0.001
-_LEAST_EXCHANGED: Final = 1000.0
-"""Cases that changed hands from which their balance is no chance."""
 
 
 def detect(panel: Panel, ratios: Ratios = DEFAULT) -> pa.Table:
@@ -55,10 +61,11 @@ def detect(panel: Panel, ratios: Ratios = DEFAULT) -> pa.Table:
 
     Returns:
         One row per group and time after the first, by group and time: ``group``, ``time``, ``cause`` (one of
-        ``CAUSES``), ``probability`` (of that cause, 0 to 1), ``magnitude`` (in logarithms, or in shares: for a
-        boundary the mean deviation of units from their group, for an entry or a population the change of the group
-        against the common swing, for a renumbering the share of units), ``units`` (those concerned, separated by
-        commas; ``all`` for a whole group) and ``evidence`` in words and figures.
+        ``CAUSES``), ``probability`` (of that cause, 0 to 1; of ``unknown`` that of the likeliest one), ``magnitude``
+        (in logarithms, or in shares: for a boundary the mean deviation of units from their group, for an entry or a
+        population the change of the group against the common swing, for a renumbering and for units their share),
+        ``units`` (those concerned, separated by commas; ``all`` for a whole group) and ``evidence`` in words and
+        figures.
     """
     case = _Case(panel, ratios)
     case.joins()
@@ -68,6 +75,7 @@ def detect(panel: Panel, ratios: Ratios = DEFAULT) -> pa.Table:
     case.boundaries()
     case.populations()
     case.turnovers()
+    case.leftovers()
     return case.verdicts.table()
 
 
@@ -114,21 +122,12 @@ class _Case:
                 )
 
     def exchanges(self) -> None:
-        """Groups in which every count that some units lost others gained, to the last thousandth: a redrawn map."""
-        panel, steps = self._panel, self._steps
-        linked = np.flatnonzero(~steps.first)
-        size = self._evidence.units.size
-        conserved, told = np.ones(size, dtype=np.bool_), np.zeros(size, dtype=np.int64)
-        for measure in np.flatnonzero(steps.logarithmic).tolist():
-            gained = np.nan_to_num(panel.values[measure, linked] - panel.values[measure, linked - 1])
-            net = np.abs(np.bincount(steps.cell[linked], gained, minlength=size))
-            gross = np.bincount(steps.cell[linked], np.abs(gained), minlength=size)
-            conserved &= net <= _EXACTLY * gross
-            told += gross >= _LEAST_EXCHANGED
-        for cell in np.flatnonzero(conserved & (told > 1) & self.verdicts.unnamed).tolist():
-            if (units := self._exchanged_exactly(cell)) is not None:
-                words = f"{told[cell]} counts that some units lost others of their group gained, exactly"
-                self.verdicts.name(cell, "boundary", 0.95, float(self._evidence.spread[cell]), units, words)
+        """Groups in which every count that some units lost others of their group gained: a redrawn map."""
+        for cell, told in exchanges(self._panel, self._steps):
+            if self.verdicts.free(cell) and (units := exchanging(self._panel, self._steps, cell)) is not None:
+                words = f"{told} counts that some units lost others of their group gained, exactly"
+                spread = float(self._evidence.spread[cell])
+                self.verdicts.name(cell, "boundary", 0.95, spread, self.verdicts.listed(units), words)
 
     def entries(self) -> None:
         """Entry, but for cells whose units changed in number or were redrawn more clearly."""
@@ -142,10 +141,11 @@ class _Case:
             self._enter(finding)
         self._sharp_entries()
         for finding in entries.same_record(panel, steps):
-            if (units := self._exchanged_exactly(finding.cell)) is not None:
+            if (units := exchanging(panel, steps, finding.cell)) is not None:
                 words = f"{finding.sentence} and exchange what they lose: the same record on another map"
-                self.verdicts.name(finding.cell, "boundary", finding.probability, finding.magnitude, units, words)
-            elif self._boundary[finding.cell] < _DECIDED or not self._conserved(finding.cell):
+                listed = self.verdicts.listed(units)
+                self.verdicts.name(finding.cell, "boundary", finding.probability, finding.magnitude, listed, words)
+            elif self._boundary[finding.cell] < _DECIDED or not conserved(panel, steps, finding.cell):
                 self._enter(finding)
         for finding in entries.everywhere(panel, steps, self._evidence):
             if self._boundary[finding.cell] < _DECIDED:
@@ -175,22 +175,34 @@ class _Case:
 
     def boundaries(self) -> None:
         """Redrawn groups; where a group's total moved more than its units against each other, it is not its map."""
-        self._boundary[self._whole() & (self._evidence.moved == 0)] = 0.0
-        for cell in np.flatnonzero((self._boundary > _DECIDED) & self.verdicts.unnamed).tolist():
-            words = sentences.redrawn(self._panel, self._evidence, self._map, cell)
-            words += sentences.exchange(self._panel, self._steps, self._totals, self.verdicts, cell)
-            spread, probability = float(self._evidence.spread[cell]), float(self._boundary[cell])
-            self.verdicts.name(cell, "boundary", probability, spread, self._redrawn(cell), words)
+        evidence, before = self._evidence, self._boundary.copy()
+        self._boundary[self._whole(1.0) & (evidence.moved == 0)] = 0.0
+        either = self._whole(1 / _CLEARLY) & ~self._whole(_CLEARLY) & (evidence.moved == 0) & (before > _DECIDED)
+        doubted = (before > 1 - _SURE) & (before < _SURE) & ((before >= _DECIDED) | (evidence.dispersion > _UNUSUAL))
+        # Whoever turned up in another unit is more than unrest.
+        doubted &= (evidence.moved == 0) & (evidence.appeared + evidence.disappeared == 0)
+        for cell in np.flatnonzero(((before > _DECIDED) | doubted) & self.verdicts.unnamed).tolist():
+            words = sentences.redrawn(self._panel, evidence, self._map, cell)
+            spread, probability = float(evidence.spread[cell]), float(before[cell])
+            if either[cell]:
+                words += f"; but the group's total moved as much, {self._totals.common[cell]:+.3g}: redrawn or grown"
+                self._doubt(cell, _DECIDED, spread, self._redrawn(cell), words)
+            elif doubted[cell] and self._boundary[cell]:
+                words += "; redrawn or nothing, neither is clearly likelier"
+                self._doubt(cell, probability, spread, self._redrawn(cell), words)
+            elif self._boundary[cell]:
+                words += sentences.exchange(self._panel, self._steps, self._totals, self.verdicts, cell)
+                self.verdicts.name(cell, "boundary", probability, spread, self._redrawn(cell), words)
 
-    def _whole(self) -> Flags:
-        """Cells in which the group's totals moved, by more than its units did against each other."""
+    def _whole(self, times: float) -> Flags:
+        """Cells in which the group's totals moved, by so many times more than its units did against each other."""
         totals, evidence = self._totals, self._evidence
         common = np.abs(np.nan_to_num(totals.common))
         far = (np.abs(totals.common_score) > _WHOLE_SCORE) & (common > _POPULATION_SIZE)
         net = totals.net * np.sign(totals.common)
         alike = ((net > common / _ALIKE) & (net < common * _ALIKE)).sum(axis=0)
         far &= alike > _TOGETHER * np.isfinite(net).sum(axis=0)
-        whole: Flags = far & (common > evidence.spread) & (evidence.appeared + evidence.disappeared == 0)
+        whole: Flags = far & (common > times * evidence.spread) & (evidence.appeared + evidence.disappeared == 0)
         return whole
 
     def populations(self) -> None:
@@ -202,10 +214,26 @@ class _Case:
         far = (strength > _POPULATION_SCORE) & (np.abs(np.nan_to_num(evidence.shifts)) > _POPULATION_SIZE)
         # What is carried on grows in bursts.
         counted_on = cumulative(panel, ~self._steps.first).all() & (evidence.shifts > 0).any(axis=0)
-        together = far.sum(axis=0) > np.isfinite(evidence.shifts).sum(axis=0) * _TOGETHER
-        for cell in np.flatnonzero((together | self._whole()) & ~counted_on & self.verdicts.unnamed).tolist():
+        one_way = np.maximum((far & (evidence.shifts > 0)).sum(axis=0), (far & (evidence.shifts < 0)).sum(axis=0))
+        together = one_way > np.isfinite(evidence.shifts).sum(axis=0) * _TOGETHER
+        for cell in np.flatnonzero((together | self._whole(1.0)) & ~counted_on & self.verdicts.unnamed).tolist():
             if self.verdicts.free(cell):
                 self._moved_together(cell, far[:, cell], strength[:, cell])
+
+    def leftovers(self) -> None:
+        """Groups of which some measure moved far, by which no cause can be told."""
+        evidence = self._evidence
+        strength = np.abs(np.nan_to_num(evidence.scores))
+        far = (strength > _FARTHEST) & (np.abs(np.nan_to_num(evidence.shifts)) > _FELL)
+        far &= ~(cumulative(self._panel, ~self._steps.first)[:, None] & (evidence.shifts > 0))
+        for cell in np.flatnonzero(far.any(axis=0) & self.verdicts.unnamed).tolist():
+            measure = int(strength[:, cell].argmax())
+            shift = float(evidence.shifts[measure, cell])
+            words = (
+                f"{self._panel.measures[measure]} moved by {shift:+.3g} against the common swing, "
+                f"{strength[measure, cell]:.0f} standard deviations, but not as a cause would have it that is known"
+            )
+            self._doubt(cell, _DECIDED, shift, "all", words)
 
     def _moved_together(self, cell: int, far: Flags, strength: Floats) -> None:
         """A whole group that moved: its people, unless more than people do, or there and back."""
@@ -228,6 +256,9 @@ class _Case:
         elif abs(common) > _MORE_THAN_PEOPLE:
             words += "; more than people come or go: partly loaded"
             self.verdicts.name(cell, "entry", 0.7, common, "all", words)
+        elif last and common < -_FELL:
+            words += "; fewer people, or partly loaded: only the next time will tell"
+            self._doubt(cell, _DECIDED, common, "all", words)
         else:
             self.verdicts.name(cell, "population", 0.8, common, "all", words)
 
@@ -236,11 +267,29 @@ class _Case:
         evidence, turnover = self._evidence, self._turnover
         exchanged = evidence.appeared + evidence.disappeared
         unusual = (exchanged > 0) & ~turnover.ordinary & evidence.continued & (evidence.before > 0)
+        away = self._away()
         for cell in np.flatnonzero(unusual & turnover.undisturbed & self.verdicts.unnamed).tolist():
             words = sentences.came_and_went(evidence, turnover, cell)
             share = exchanged[cell] / max(evidence.units[cell], evidence.before[cell])
             probability = float(1 - self._boundary[cell])
+            if away[cell]:
+                words += "; at the last time nobody can tell whether they left or were not loaded"
+                self._doubt(cell, _DECIDED, float(share), self._came_or_went(cell), words)
+                continue
             self.verdicts.name(cell, "units", probability, float(share), self._came_or_went(cell), words)
+
+    def _away(self) -> Flags:
+        """Cells of the last time in which many units have no row, while hardly any other group lost some."""
+        evidence = self._evidence
+        gone = evidence.disappeared.reshape(self._panel.cells)[:, -1]
+        many = (gone > 1) & (gone >= _MANY_AWAY * evidence.before.reshape(self._panel.cells)[:, -1])
+        found = np.zeros(self._panel.cells, dtype=np.bool_)
+        found[:, -1] = many & ((gone > 0).sum() <= max(_WIDESPREAD * len(gone), 1))
+        return found.ravel()
+
+    def _doubt(self, cell: int, probability: float, magnitude: float, units: str, words: str) -> None:
+        """Something beyond the ordinary, of which no cause is clearly the likeliest."""
+        self.verdicts.name(cell, "unknown", probability, magnitude, units, words)
 
     def _came_or_went(self, cell: int) -> str:
         steps, panel = self._steps, self._panel
@@ -256,24 +305,6 @@ class _Case:
         there, back = self._evidence.shifts[:, earlier], self._evidence.shifts[:, cell]
         left = np.abs(there + back) - _BACK * np.abs(there)
         return bool((left[np.isfinite(left)] < _BACK).all())
-
-    def _conserved(self, cell: int) -> bool:
-        """Whether the group's totals stayed while its units moved."""
-        rows = self._steps.rows(cell)
-        rows = rows[~self._steps.first[rows]]
-        gained = self._panel.values[:, rows] - self._panel.values[:, rows - 1]
-        net, gross = np.abs(np.nansum(gained, axis=1)), np.nansum(np.abs(gained), axis=1)
-        return bool((net <= _KEPT * gross).any() and (gross > 0).any())
-
-    def _exchanged_exactly(self, cell: int) -> str | None:
-        """The units that differ, if others of their group gained all that some lost; ``None`` otherwise."""
-        rows = self._steps.rows(cell)
-        rows = rows[~self._steps.first[rows]]
-        gained = np.nan_to_num(self._panel.values[:, rows] - self._panel.values[:, rows - 1])
-        net, gross = np.abs(gained.sum(axis=1)), np.abs(gained).sum(axis=1)
-        if not (gross > 0).any() or (net > _EXACTLY * gross).any():
-            return None
-        return self.verdicts.listed(self._panel.unit[rows[np.abs(gained).any(axis=0)]])
 
     def _redrawn(self, cell: int) -> str:
         rows = self._steps.rows(cell)

@@ -12,8 +12,8 @@ import numpy as np
 from mlops_assets.variance.linked.explanation import explain
 from mlops_assets.variance.linked.ways import PARTS
 from mlops_assets.variance.panel.detection import detect
-from mlops_assets.variance.panel.verdicts import CAUSES
 from mlops_assets.variance.panel.panels import read_panel
+from mlops_assets.variance.panel.verdicts import CAUSES
 from mlops_assets.variance.report.findings import Comparison, Happening, History, Split, Track
 from mlops_assets.variance.report.words import counted
 

@@ -38,6 +38,7 @@ _WORDS: Final = {
     "units": "{units} came or went",
     "entry": "entry of {units} changed",
     "population": "population of {units} moved",
+    "unknown": "{units} changed, the cause cannot be told",
 }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LAYER: Final = "variance"
 PARTS: Final = ("boundary", "renumbering", "movers", "joiners", "leavers", "attributes", "entry")
 """Parts of a change between two linked partitions; together they are the whole change."""
-CAUSES: Final = ("boundary", "renumbering", "units", "entry", "population")
+CAUSES: Final = ("boundary", "renumbering", "units", "entry", "population", "unknown")
 """Causes of events."""
 MAP_CAUSES: Final = ("boundary", "renumbering")
 """Those after which a unit is not what it was: series of it end."""

@@ -134,3 +134,54 @@ def test_a_town_that_is_restless_at_every_other_time_is_not_redrawn_when_it_is_s
     assert evidence.dispersion.reshape(TOWNS, YEARS)[7].max() < 6
     assert found.probability.reshape(TOWNS, YEARS)[7].max() < 0.5
     assert calm.probability.max() < 0.5
+
+
+def test_half_of_the_schools_without_a_row_at_the_last_time_are_unknown_and_both_causes_are_told() -> None:
+    values = _towns()
+    values[5, -1, 5:] = np.nan
+    row = _events(values)["town05", str(YEARS - 1)]
+    assert row["cause"] == "unknown"
+    assert row["units"] == "5,6,7,8,9"
+    assert "left or were not loaded" in row["evidence"]
+
+
+def test_the_next_time_tells_who_left() -> None:
+    values = _towns()
+    values[5, -2:, 5:] = np.nan
+    assert {key: row["cause"] for key, row in _events(values).items()} == {("town05", str(YEARS - 2)): "units"}
+
+
+def test_a_fall_of_a_whole_town_at_the_last_time_is_unknown_and_a_rise_is_population() -> None:
+    values = _towns()
+    values[5, -1] *= 0.7
+    values[6, -1] *= 1.35
+    found = _events(values)
+    assert found["town05", str(YEARS - 1)]["cause"] == "unknown"
+    assert "partly loaded" in found["town05", str(YEARS - 1)]["evidence"]
+    assert found["town06", str(YEARS - 1)]["cause"] == "population"
+
+
+def test_a_town_redrawn_and_grown_as_much_is_unknown() -> None:
+    values = _towns()
+    _redraw(values, range(5, 6), share=0.4)
+    panel = _panel(values)
+    spread = evidence_of(panel, steps_of(panel), np.zeros(len(panel.unit), dtype=np.bool_)).spread[5 * YEARS + WAVE]
+    values[5, WAVE:] *= np.exp(1.1 * spread)
+    row = _events(values)["town05", str(WAVE)]
+    assert row["cause"] == "unknown"
+    assert "redrawn or grown" in row["evidence"]
+
+
+def test_one_of_two_measures_that_moved_far_beside_a_peer_that_moved_somewhat_is_unknown() -> None:
+    values = np.concatenate([_towns(), _towns(2)], axis=1)[:, :YEARS]
+    values[5, 3:, :, 0] *= 1.45
+    values[5, 3:, :, 1] *= 0.965
+    row = _events(values)["town05", "3"]
+    assert row["cause"] == "unknown"
+    assert "pupils" in row["evidence"]
+
+
+def test_a_clear_redrawing_is_not_doubted() -> None:
+    values = _towns()
+    _redraw(values, range(5, 6))
+    assert {key: row["cause"] for key, row in _events(values).items()} == {("town05", str(WAVE)): "boundary"}

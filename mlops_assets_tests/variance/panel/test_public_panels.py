@@ -60,17 +60,17 @@ def test_small_panels_once_told_wrongly_have_the_right_name(
         (
             "Produc_plm",
             ("state", "region", "year", "pcap,hwy,water,util,pc,gsp,emp,unemp"),
-            {"boundary": 1, "entry": 3},
+            {"entry": 3, "unknown": 1},
         ),
         (
             "us_contagious_diseases_dslabs",
             ("state", "disease", "year", "weeks_reporting,count,population"),
-            {"boundary": 1, "entry": 9},
+            {"boundary": 1, "entry": 9, "unknown": 1},
         ),
         (
             "italy",
             ("unit", "g", "day", "totale_casi"),
-            {"boundary": 51, "population": 10, "entry": 1, "renumbering": 3},
+            {"boundary": 51, "population": 10, "entry": 1, "renumbering": 3, "unknown": 1},
         ),
     ],
 )
