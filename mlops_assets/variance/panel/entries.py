@@ -306,9 +306,13 @@ def _instrument(panel: Panel, steps: Steps, apart: Floats, measure: int, time: i
     usual = robust_deviation(history - np.median(history)) if history.size >= _HISTORY else 0.0
     middle = float(np.median(history)) if history.size >= _HISTORY else 0.0
     log = min((np.log(factor) for factor in FACTORS), key=lambda log: abs(swing - middle - log))
+    # What comes back every other time is a season. The time after may undo the factor.
+    apart_in_time = np.abs(np.arange(len(steps.swing[measure])) - time) > 1
+    seasons = np.abs(steps.swing[measure][apart_in_time] - middle)
     if (
         abs(swing - middle - log) < max(0.03, 2 * usual)
         and abs(log) > _UNIT_SCORE * usual
+        and not (seasons > abs(log) * _MOST).any()
         and steps.typical[measure, time] < _SHARPNESS
     ):
         return f"{name} is {np.exp(swing):.4g} times as before in all groups, the factor {np.exp(log):g}"

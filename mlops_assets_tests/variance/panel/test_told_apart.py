@@ -80,6 +80,17 @@ def _table(values: Values) -> pa.Table:
     return pa.table({name: column.ravel()[there] for name, column in columns.items()})
 
 
+def test_every_other_year_twice_as_many_in_all_regions_is_a_season_and_no_factor() -> None:
+    values = _regions() * (1 + np.arange(YEARS) % 2)[None, :, None, None]
+    assert _named(_table(values), "patients", "visits") == {}
+
+
+def test_one_year_a_hundred_times_as_many_in_all_regions_is_entry() -> None:
+    values = _regions()
+    values[:, 4, :, 0] *= 100
+    assert _named(_table(values), "patients", "visits")[("r03", "4")] == "entry"
+
+
 def test_a_small_number_that_is_the_same_everywhere_once_is_chance() -> None:
     first: dict[str, list[float]] = {"votes": [210e3, 180e3, 250e3, 190e3], "candidates": [2, 3, 2, 2]}
     second: dict[str, list[float]] = {"votes": [214e3, 183e3, 247e3, 193e3], "candidates": [2, 2, 2, 2]}
