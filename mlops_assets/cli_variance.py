@@ -138,6 +138,12 @@ def explain(
     ] = "sequence",
     encoding: EncodingOption = None,
     decimal: DecimalOption = None,
+    despite: Annotated[
+        str,
+        typer.Option(
+            help="Go on although the two cannot be compared: what was named, with commas, such as 'partial load'."
+        ),
+    ] = "",
 ) -> None:
     """Split the change of every count or share between two snapshots exactly by cause.
 
@@ -145,10 +151,19 @@ def explain(
     attributes, entry (and weighting), and after. Before plus parts is after. The attribute all counts everybody. With a
     weight also the standard error of each: before_error, boundary_error, ..., after_error, and change_error of after
     minus before. A share that a unit without people does not have is left empty, and so are its parts.
+
+    Refuses two files that cannot be compared: re-keyed, reissued identifiers, unlinked, partial load, readdressed.
     """
     from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.linked.explanation import explain as run  # noqa: PLC0415
+    from mlops_assets.variance.linked.findings import NAMES  # noqa: PLC0415
 
+    allowed = names(despite)
+    unknown = [name for name in allowed if name not in NAMES]
+    if unknown:
+        raise PlatformError(
+            source="--despite", culprit=f"{', '.join(unknown)} is none.", remedy=f"Name some of {', '.join(NAMES)}."
+        )
     with refusals(before, after):
         found = run(
             before,
@@ -161,7 +176,10 @@ def explain(
             measure=measure,
             order=order,
             reading=Reading(encoding=encoding, decimal=decimal),
+            despite=allowed,
         )
+    for finding in found.findings:
+        typer.echo(f"Warning: {finding.text}", err=True)
     _write(found.split, out)
     typer.echo(f"{found.split.num_rows} {measure}s of a unit and class; see {out}")
     _tell(found.notes)

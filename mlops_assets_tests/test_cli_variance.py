@@ -97,6 +97,50 @@ def test_explain_splits_shares_of_a_sample_with_their_errors(tmp_path: Path) -> 
     assert all(float(row[f"{name}_error"]) >= 0 for name in ("before", *parts, "after", "change"))
 
 
+_PEOPLE = [(number, "AB"[number % 2], "xyz"[number % 3], f"{number} Street") for number in range(100)]
+
+
+def _snapshots(folder: Path, after: list[tuple[object, ...]]) -> tuple[str, ...]:
+    """Files of a hundred people and of those given, and the options to compare them."""
+    for name, rows in (("before", _PEOPLE), ("after", after)):
+        lines = [",".join(map(str, row)) for row in rows]
+        (folder / f"{name}.csv").write_text("id,shop,party,street\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return (str(folder / "before.csv"), str(folder / "after.csv"), "--id", "id", "--unit", "shop",
+            "--attributes", "party", "--address", "street")  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [("explain",), ("report", "comparison")], ids=["explain", "report"])
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ([row for row in _PEOPLE if row[1] == "A"], "partial load: 50 of 50 entities of shop B are not in after.csv"),
+        ([(f"n{row[0]}", *row[1:]) for row in _PEOPLE], "re-keyed: 0 of 100 entities of before.csv are among the 100"),
+        ([(*row[:3], row[3].upper()) for row in _PEOPLE], "readdressed: 100 of 100 entities in every shop that are"),
+    ],
+    ids=["partial", "rekeyed", "readdressed"],
+)
+def test_files_that_cannot_be_compared_are_refused_by_name(
+    tmp_path: Path, command: tuple[str, ...], after: list[tuple[object, ...]], words: str
+) -> None:
+    out = tmp_path / "out"
+    done = _run(*command, *_snapshots(tmp_path, after), "--out", str(out))
+    assert done.returncode == 1
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+
+
+def test_explain_goes_on_despite_what_was_named_and_warns(tmp_path: Path) -> None:
+    given = _snapshots(tmp_path, [row for row in _PEOPLE if row[1] == "A"])
+    out = tmp_path / "split.csv"
+    done = _run("explain", *given, "--despite", "partial load", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "Warning: partial load: 50 of 50 entities of shop B" in " ".join(done.stderr.split())
+    assert next(row for row in _rows(out) if (row["unit"], row["attribute"]) == ("B", "all"))["leavers"] == "-50"
+    wrong = _run("explain", *given, "--despite", "cut", "--out", str(out))
+    assert (wrong.returncode, "Name some of re-keyed" in wrong.stderr) == (1, True)
+
+
 def test_drift_writes_one_row_per_column_and_one_for_all_together(tmp_path: Path) -> None:
     before, after, out = tmp_path / "before.csv", tmp_path / "after.parquet", tmp_path / "found" / "drift.csv"
     ages = [18 + n % 70 for n in range(400)]

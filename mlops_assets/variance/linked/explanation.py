@@ -20,16 +20,19 @@ from mlops_assets.variance.files.opening import AS_DELIVERED, Opened, Reading, o
 from mlops_assets.variance.linked.attribution import split
 from mlops_assets.variance.linked.crosswalk import flows
 from mlops_assets.variance.linked.events import events
+from mlops_assets.variance.linked.findings import Words
+from mlops_assets.variance.linked.health import examine
 from mlops_assets.variance.linked.kinds import condense
 from mlops_assets.variance.linked.orders import sequence, shapley
 from mlops_assets.variance.linked.snapshots import ALL, Layout, link
 from mlops_assets.variance.linked.ways import cells, ways
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from mlops_assets.variance.linked.attribution import Measure
+    from mlops_assets.variance.linked.findings import Finding
 
 OrderName = Literal["sequence", "shapley"]
 """How causes are ordered, as a user names it."""
@@ -51,11 +54,13 @@ class Explained:
         events: the table of ``events.events``.
         flows: the table of ``crosswalk.flows``.
         notes: what was left out or put together, in sentences.
+        findings: what is wrong with the comparison and was put up with.
     """
 
     split: pa.Table
     events: pa.Table
     flows: pa.Table
+    findings: Sequence[Finding]
     notes: tuple[str, ...] = ()
 
 
@@ -71,6 +76,7 @@ def explain(
     measure: Measure = "count",
     order: OrderName = "sequence",
     reading: Reading = AS_DELIVERED,
+    despite: Collection[str] = (),
 ) -> Explained:
     """Split the change of every count or share of a unit and class exactly by cause, and name what happened.
 
@@ -88,6 +94,7 @@ def explain(
         measure: the statistic.
         order: one sequence of causes, or the mean over their orders.
         reading: what the files do not say themselves.
+        despite: names of ``findings.NAMES`` that do not keep the two from being compared.
 
     Returns:
         The split, the events and the flows between units. The last two are of rows, whatever they weigh.
@@ -95,6 +102,7 @@ def explain(
     Raises:
         ComparisonError: a file cannot be read, is empty, or lacks a column; it is named.
         ComparisonError: an attribute has a reserved name, or a weight is not a number of 0 or more.
+        ComparisonError: the two cannot be compared, see `health.examine`.
     """
     connection = duckdb.connect()
     engine = ibis.duckdb.from_connection(connection)
@@ -121,6 +129,9 @@ def explain(
         )
         pairs = link(engine.table("earlier"), engine.table("later"), layout)
         kinds = engine.create_table("kinds", condense(pairs, layout), temp=True)
+        words = Words(unit=unit, earlier=before.name, later=after.name)
+        findings = examine(engine.table("earlier"), engine.table("later"), layout, kinds=kinds, words=words).findings
+        _require_health(after, [finding for finding in findings if finding.name not in despite])
         chosen = ORDERS[order](weighting=weight is not None)
         found = ways(kinds, layout).to_pyarrow()
         numbered = ibis.memtable(found.append_column("way", pa.array(range(found.num_rows), pa.int64())))
@@ -135,9 +146,16 @@ def explain(
             events=events(kinds, layout).order_by("cause", "name").to_pyarrow(),
             flows=flows(kinds).order_by("unit_before", "unit_after").to_pyarrow(),
             notes=tuple(notes),
+            findings=findings,
         )
     finally:
         connection.close()
+
+
+def _require_health(after: Path, findings: Sequence[Finding]) -> None:
+    if findings:
+        told = " ".join(finding.text for finding in findings)
+        raise ComparisonError(f"File {after} cannot be compared with the one before it: {told}")
 
 
 def _load(

@@ -6,6 +6,7 @@ kinds, which are few where the entities are many.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import ibis
@@ -14,8 +15,26 @@ from mlops_assets.variance.linked.recognition import redrawn_addresses
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    from ibis.backends import BaseBackend
 
     from mlops_assets.variance.linked.snapshots import Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked:
+    """Two linked snapshots, and what runs queries on them.
+
+    Attributes:
+        engine: what runs them.
+        layout: what the columns mean.
+        pairs: one row per entity of either, from ``link``.
+        kinds: the same, from ``condense``.
+    """
+
+    engine: BaseBackend
+    layout: Layout
+    pairs: ir.Table
+    kinds: ir.Table
 
 
 def condense(pairs: ir.Table, layout: Layout) -> ir.Table:

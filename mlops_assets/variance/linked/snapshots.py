@@ -63,6 +63,11 @@ class Layout:
                 f"Layout names an attribute {ALL!r}, which stands for all entities. Rename the column."
             )
 
+    @property
+    def addressed(self) -> bool:
+        """Whether entities have addresses; without any the identifier stands in for one."""
+        return self.address != (self.entity,)
+
     def columns(self) -> Iterator[str]:
         """Every column that a snapshot must have."""
         yield from (self.entity, self.unit, *self.address)
