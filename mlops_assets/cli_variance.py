@@ -194,19 +194,26 @@ def drift(
     columns: Annotated[
         str | None, typer.Option(help="Columns to compare, separated by commas; all when not given.")
     ] = None,
+    id_: Annotated[
+        str | None,
+        typer.Option("--id", help="Column that identifies an entity, if many are in both: tests are paired by it."),
+    ] = None,
     encoding: EncodingOption = None,
     show_values: _ShowOption = False,
 ) -> None:
     """Tell how far each column moved, and whether all of them together tell the two apart.
 
-    Writes one row per column with its distances, their chance and a verdict, and one row for all columns together.
+    Writes one row per column with its distances, their chance and a verdict, the values that are gone or appeared, and
+    one row for all columns together.
     """
     from mlops_assets.variance.drift.file_drift import file_drift  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415
 
     chosen = names(columns) if columns is not None else None
     with refusals(before, after):
-        found = file_drift(before, after, chosen, reading=Reading(encoding=encoding), show_values=show_values)
+        found = file_drift(
+            before, after, chosen, reading=Reading(encoding=encoding), show_values=show_values, entity=id_
+        )
     _write(found, out)
     moved = sum(verdict not in {"none", "unknown"} for verdict in found["drift"].to_pylist())
     typer.echo(f"{moved} of {found.num_rows} rows tell of drift; see {out}")

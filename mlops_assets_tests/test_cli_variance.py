@@ -156,7 +156,23 @@ def test_drift_writes_one_row_per_column_and_one_for_all_together(tmp_path: Path
         "(all columns)": "strong",
     }
     assert rows["party"]["largest_change"] in {"UNA: 100.00% to 0.00%", "NPA: 0.00% to 100.00%"}
+    assert (rows["party"]["gone"], rows["party"]["appeared"]) == ("UNA (400 rows)", "NPA (400 rows)")
     assert (float(rows["age"]["ks"]), float(rows["(all columns)"]["auc"])) == (0, 1)
+
+
+def test_drift_of_the_same_entities_is_paired_by_their_identifier(tmp_path: Path) -> None:
+    before, after, out = tmp_path / "before.csv", tmp_path / "after.csv", tmp_path / "drift.csv"
+    parties = ["UNA" if n % 2 else "DEM" for n in range(1000)]
+    before.write_text("id,party\n" + "".join(f"{n},{p}\n" for n, p in enumerate(parties)), encoding="utf-8")
+    switched = ["DEM" if n < 60 else party for n, party in enumerate(parties)]
+    after.write_text("id,party\n" + "".join(f"{n},{p}\n" for n, p in enumerate(switched)), encoding="utf-8")
+    verdicts = []
+    for options in ((), ("--id", "id")):
+        done = _run("drift", str(before), str(after), "--columns", "party", *options, "--out", str(out))
+        assert done.returncode == 0, done.stderr
+        verdicts.append(_rows(out)[0])
+    assert [row["drift"] for row in verdicts] == ["none", "small"]
+    assert verdicts[1]["note"] == "Paired: 1,000 are in both, 30 of them changed."
 
 
 @pytest.mark.parametrize(

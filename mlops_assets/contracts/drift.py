@@ -91,10 +91,15 @@ class DriftModel(pa.DataFrameModel):
     auc_error: dt.Float64 = pa.Field(nullable=True, ge=0, metadata={"decimals": 6})
     p_value: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 12})
     q_value: dt.Float64 = pa.Field(nullable=True, ge=0, le=1, metadata={"decimals": 12})
-    """The p-value after Benjamini and Hochberg over all states, months and columns."""
+    """The p-value among all states and columns of its month and what was looked at before; see ``repetition`` of the
+    engine."""
     drift: dt.String = pa.Field(nullable=False, isin=list(VERDICTS))
     largest_change: dt.String = pa.Field(nullable=False)
     """The value or range of values whose share of rows changed most, with both shares."""
+    gone: dt.String = pa.Field(nullable=False)
+    """Values that no row has any more, beyond chance, with how many had them."""
+    appeared: dt.String = pa.Field(nullable=False)
+    """Values that no row had before, likewise."""
     note: dt.String = pa.Field(nullable=False)
 
     class Config:

@@ -70,7 +70,7 @@ def voter_drift(summaries: ir.Table) -> pa.Table:
     keys = pc.binary_join_element_wise(rows["month"], rows["state"], PARTITION_SEPARATOR)
     partitions = {key: from_table(rows.filter(pc.equal(keys, key))) for key in pc.unique(keys).to_pylist()}
     pairs = _each_with_the_one_before(list(partitions))
-    found = comparison.drift(partitions, pairs) if pairs else comparison.SCHEMA.empty_table()
+    found = comparison.drift(partitions, pairs, new_at=_month) if pairs else comparison.SCHEMA.empty_table()
     before, after = (pc.split_pattern(found[name], PARTITION_SEPARATOR) for name in ("before", "after"))
     return (
         found.drop_columns(["before", "after"])
@@ -80,8 +80,13 @@ def voter_drift(summaries: ir.Table) -> pa.Table:
     )
 
 
+def _month(key: str) -> str:
+    return key.split(PARTITION_SEPARATOR, maxsplit=1)[0]
+
+
 def _each_with_the_one_before(keys: list[str]) -> list[tuple[str, str]]:
+    """Each snapshot with the one before of its state, in the order of months."""
     by_state = defaultdict(list)
     for key in sorted(keys):
         by_state[key.split(PARTITION_SEPARATOR)[1]].append(key)
-    return [pair for own in by_state.values() for pair in pairwise(own)]
+    return sorted((pair for own in by_state.values() for pair in pairwise(own)), key=lambda pair: pair[1])

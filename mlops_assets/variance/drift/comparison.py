@@ -13,23 +13,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-from scipy import stats  # type: ignore[import-untyped]  # SciPy ships no types
 
+from mlops_assets.variance.drift.absences import absent, chance_of_absence
 from mlops_assets.variance.drift.category_summaries import Categories
 from mlops_assets.variance.drift.divergences import divergences
 from mlops_assets.variance.drift.grids import CategoryGrid, NumberGrid
 from mlops_assets.variance.drift.multivariate import Separability, separability
 from mlops_assets.variance.drift.number_summaries import Numbers
+from mlops_assets.variance.drift.repetition import adjusted
 from mlops_assets.variance.drift.summaries import Summary, alike
 from mlops_assets.variance.errors import ComparisonError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from mlops_assets.variance.drift.divergences import Distances, Divergences
     from mlops_assets.variance.drift.grids import Cells, Grid, Member
+    from mlops_assets.variance.drift.paired import Paired
 
     Floats = NDArray[np.float64]
     Codes = NDArray[np.int64]
@@ -42,7 +44,7 @@ ALL_COLUMNS: Final = "(all columns)"
 """The name under which all columns together are compared."""
 
 SIGNIFICANT: Final = 0.01
-"""The share of false discoveries among findings that is put up with."""
+"""The share of false discoveries among findings that is put up with, over all times (see ``repetition``)."""
 
 LEVELS: Final = ("small", "moderate", "strong")
 _BY_PSI: Final = (0.1, 0.25)
@@ -57,27 +59,36 @@ _NUMBERS: Final = (
 SCHEMA: Final = pa.schema(
     [(name, pa.string()) for name in ("before", "after", "column", "kind")]
     + [(name, pa.int64() if name.startswith("rows") else pa.float64()) for name in (*_NUMBERS, "q_value")]
-    + [(name, pa.string()) for name in ("drift", "largest_change", "note")]
+    + [(name, pa.string()) for name in ("drift", "largest_change", "gone", "appeared", "note")]
 )
 """Drift as a table, one row per pair of partitions and column.
 
 ``missing_*`` are shares of rows that are NULL or not a number, ``wasserstein_scaled`` is in standard deviations of the
-numbers before; for the other statistics see `divergences`. ``q_value`` is the p-value after Benjamini and Hochberg over
-the whole table. ``drift`` is none where it is above `SIGNIFICANT`, else small, moderate or strong by the population
-stability index (from 0.1, from 0.25) or, for all columns together, by the AUC (from 0.6, from 0.75); unknown where
-nothing could be compared, which ``note`` explains.
+numbers before; for the other statistics see `divergences`. ``q_value`` is the p-value among all that was looked at
+until then (see ``repetition``). ``drift`` is none where it is above `SIGNIFICANT`, else small, moderate or strong by
+the population stability index (from 0.1, from 0.25) or, for all columns together, by the AUC (from 0.6, from 0.75);
+unknown where nothing could be compared, which ``note`` explains. ``gone`` and ``appeared`` name the values that no row
+has after or before, beyond chance, with how many had them.
 """
 
 # Pairs at once: fewer and NumPy is called more often than need be, more and they share ever fewer of their bins.
 _TOGETHER: Final = 16
 
 
-def drift(partitions: Mapping[str, Summary], pairs: Sequence[Pair]) -> pa.Table:
+def drift(
+    partitions: Mapping[str, Summary],
+    pairs: Sequence[Pair],
+    *,
+    paired: Mapping[Pair, Mapping[str, Paired]] | None = None,
+    new_at: Callable[[str], str] = str,
+) -> pa.Table:
     """Compare pairs of partitions: each column, and all columns together where samples were kept.
 
     Args:
         partitions: the summary of each partition.
-        pairs: labels of the partitions to compare, earlier one first.
+        pairs: labels of the partitions to compare, earlier one first, in the order in which they became new.
+        paired: of pairs with the same entities in both the tests that know it, by column; they stand for the others.
+        new_at: when the later partition of a label became new; those of one time are judged together.
 
     Returns:
         Rows of `SCHEMA`, in the order of pairs and columns, ``ALL_COLUMNS`` last.
@@ -85,7 +96,8 @@ def drift(partitions: Mapping[str, Summary], pairs: Sequence[Pair]) -> pa.Table:
     Raises:
         ComparisonError: a pair names no partition, or there is nothing to compare.
     """
-    return judged(pa.concat_tables([compared(partitions, pairs), _compared_together(partitions, pairs)]))
+    found = pa.concat_tables([compared(partitions, pairs), _compared_together(partitions, pairs)])
+    return judged(with_paired(found, paired or {}), new_at=new_at)
 
 
 def compared(partitions: Mapping[str, Summary], pairs: Sequence[Pair]) -> pa.Table:
@@ -113,23 +125,47 @@ def compared(partitions: Mapping[str, Summary], pairs: Sequence[Pair]) -> pa.Tab
         return pa.concat_tables(list(threads.map(lambda name: _column(name, partitions, pairs), names)))
 
 
-def judged(table: pa.Table) -> pa.Table:
-    """The same rows with ``q_value`` and ``drift``, which depend on all of them.
+def with_paired(table: pa.Table, paired: Mapping[Pair, Mapping[str, Paired]]) -> pa.Table:
+    """The same rows with the chance that paired tests give, where there are any."""
+    rows = zip(*(table[name].to_pylist() for name in ("before", "after", "column")), strict=True)
+    tests = [paired.get((before, after), {}).get(column) for before, after, column in rows]
+    chance = [
+        given if test is None else test.p_value for given, test in zip(table["p_value"].to_pylist(), tests, strict=True)
+    ]
+    notes = [
+        given if test is None else f"{given} {test.note}".strip()
+        for given, test in zip(table["note"].to_pylist(), tests, strict=True)
+    ]
+    return _with(table, p_value=pa.array(chance, pa.float64()), note=pa.array(notes, pa.string()))
 
-    False discoveries are controlled by the procedure of Benjamini and Hochberg (1995).
+
+def judged(table: pa.Table, *, new_at: Callable[[str], str] = str) -> pa.Table:
+    """The same rows with ``q_value`` and ``drift``, which depend on the others of their time and on those before.
+
+    Args:
+        table: rows of `compared`, pairs in the order in which they became new.
+        new_at: when the later partition of a label became new; those of one time are judged together.
     """
     chance, sizes = _floats(table["p_value"]), _floats(table["psi"])
     together, auc = np.array(table["column"].to_pylist()) == ALL_COLUMNS, _floats(table["auc"])
-    q_value = np.full(len(table), np.nan)
-    tested = np.isfinite(chance)
-    if tested.any():
-        q_value[tested] = stats.false_discovery_control(chance[tested])
+    times = [new_at(label) for label in table["after"].to_pylist()]
+    q_value = adjusted(chance, times, level=SIGNIFICANT)
     level = np.where(together, np.searchsorted(_BY_AUC, auc, "right"), np.searchsorted(_BY_PSI, sizes, "right"))
     words = np.array(LEVELS)[np.minimum(level, len(LEVELS) - 1)]
-    verdict = np.where(tested, np.where(q_value <= SIGNIFICANT, words, "none"), "unknown")
-    for name, values in (("q_value", pa.array(q_value, from_pandas=True)), ("drift", pa.array(verdict.tolist()))):
+    moved = q_value <= SIGNIFICANT
+    verdict = np.where(np.isfinite(chance), np.where(moved, words, "none"), "unknown")
+    told = {
+        name: pa.array(np.where(moved, np.array(table[name].to_pylist(), dtype=object), "").tolist(), pa.string())
+        for name in ("gone", "appeared")
+    }
+    q_values = pa.array(q_value, from_pandas=True)
+    return _with(table, q_value=q_values, drift=pa.array(verdict.tolist()), **told).cast(SCHEMA)
+
+
+def _with(table: pa.Table, **columns: pa.Array) -> pa.Table:
+    for name, values in columns.items():
         table = table.set_column(table.schema.get_field_index(name), name, values)
-    return table.cast(SCHEMA)
+    return table
 
 
 def _floats(column: pa.ChunkedArray) -> Floats:
@@ -142,7 +178,7 @@ class _Rows:
     def __init__(self, name: str, pairs: Sequence[Pair]) -> None:
         self.name, self.pairs = name, pairs
         self.numbers = {field: np.full(len(pairs), np.nan) for field in _NUMBERS}
-        self.texts = {field: [""] * len(pairs) for field in ("kind", "largest_change", "note")}
+        self.texts = {field: [""] * len(pairs) for field in ("kind", "largest_change", "gone", "appeared", "note")}
 
     def take(self, places: Codes, found: Divergences | Distances) -> None:
         """Fill in the statistics that have a column of their own."""
@@ -206,6 +242,9 @@ def _fill(rows: _Rows, grid: Grid, part: Sequence[Member]) -> None:
         # Two tests of one column: the smaller p-value counts twice.
         both = np.minimum(1.0, 2 * np.fmin(cells.distances.ks_p_value, chance))
         chance = np.where(np.isnan(cells.distances.ks_p_value), chance, both)
+    else:
+        absence = chance_of_absence(cells).min(axis=1)
+        chance = np.where(np.isnan(chance), chance, np.minimum(1.0, 2 * np.fmin(chance, absence)))
     rows.numbers["p_value"][places] = chance
     for when, columns in zip(("before", "after"), sides, strict=True):
         total = np.array([column.rows for column in columns])
@@ -218,7 +257,9 @@ def _fill(rows: _Rows, grid: Grid, part: Sequence[Member]) -> None:
 
 
 def _tell(rows: _Rows, places: Codes, cells: Cells) -> None:
-    """Name the cell whose share of rows changed most."""
+    """Name the cell whose share of rows changed most, and those that are on one side only."""
+    for row, gone, appeared in absent(cells, level=SIGNIFICANT):
+        rows.texts["gone"][places[row]], rows.texts["appeared"][places[row]] = gone, appeared
     before, after = (counts / np.maximum(counts.sum(axis=1), 1)[:, None] for counts in (cells.before, cells.after))
     most = np.abs(after - before).argmax(axis=1)
     for row, (place, cell) in enumerate(zip(places, most, strict=True)):

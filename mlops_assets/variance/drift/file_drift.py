@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mlops_assets.variance.drift.category_summaries import Categories
 from mlops_assets.variance.drift.comparison import SAMPLED, drift
+from mlops_assets.variance.drift.paired_files import paired_files
 from mlops_assets.variance.drift.summary_files import FileSummary, summarise_files
 from mlops_assets.variance.files.numbers import counted
 from mlops_assets.variance.files.opening import AS_DELIVERED, Reading
@@ -33,6 +34,7 @@ def file_drift(
     *,
     reading: Reading = AS_DELIVERED,
     show_values: bool = False,
+    entity: str | None = None,
 ) -> pa.Table:
     """Compare two files column by column, and all columns together.
 
@@ -43,6 +45,7 @@ def file_drift(
         reading: what the files do not say themselves.
         show_values: whether ``largest_change`` names values also of columns that look like names or identifiers: more
             than half of the values differ, or more than 20 with fewer than ten rows each, or more than 200.
+        entity: the column that identifies an entity, if many are in both: tests are paired by it.
 
     Returns:
         Rows of `comparison.SCHEMA`; ``note`` tells also of values left out and withheld.
@@ -52,7 +55,10 @@ def file_drift(
     """
     files = summarise_files((before, after), columns, sampled=SAMPLED, reading=reading)
     summaries = {label: file.summary for label, file in zip(_LABELS, files, strict=True)}
-    table = drift(summaries, [_LABELS])
+    paired = {}
+    if entity is not None:
+        paired[_LABELS] = paired_files(before, after, entity=entity, columns=columns, reading=reading)
+    table = drift(summaries, [_LABELS], paired=paired)
     rows = table.to_pylist()
     for row in rows:
         notes = [row["note"], *_left_out(files, row["column"])]

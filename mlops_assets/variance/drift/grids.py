@@ -43,12 +43,14 @@ class Cells:
         before: pairs (rows) by cells (columns).
         after: likewise.
         label: what the cell of a pair is called.
+        named: for each cell whether it is one value by itself, so that it says something if nobody has it.
         distances: on the grid of numbers; ``None`` for categories.
     """
 
     before: Codes
     after: Codes
     label: Callable[[int, int], str]
+    named: NDArray[np.bool_]
     distances: Distances | None = None
 
 
@@ -93,7 +95,10 @@ class NumberGrid(Grid):
             np.concatenate([np.diff(self._below[side[:, None], starts], axis=1), self._odd[side]], axis=1)
             for side in rows
         ]
-        return Cells(before=counts[0], after=counts[1], label=label, distances=distances(self._laid, *rows))
+        named = np.arange(GROUPS + len(told)) >= GROUPS
+        return Cells(
+            before=counts[0], after=counts[1], label=label, named=named, distances=distances(self._laid, *rows)
+        )
 
 
 class CategoryGrid(Grid):
@@ -121,7 +126,10 @@ class CategoryGrid(Grid):
             return "missing" if cell == self._width - 1 else "one of the values not kept"
 
         one, other = (np.array([self._counts[id(side)] for side in sides]) for sides in (before, after))
-        return Cells(before=one, after=other, label=label)
+        named = np.arange(self._width)
+        return Cells(
+            before=one, after=other, label=label, named=(named < len(self._names)) | (named == self._width - 1)
+        )
 
 
 def group_starts(laid: Laid, before: Codes, after: Codes) -> Codes:

@@ -82,6 +82,35 @@ def summarise_files(
         return found
 
 
+def plain_tables(
+    paths: Sequence[Path], columns: Sequence[str] | None, *, entity: str, reading: Reading = AS_DELIVERED
+) -> list[pa.Table]:
+    """Files of the same entities as tables with the same columns, each in the one form that it has in all of them.
+
+    Args:
+        paths: delimited text or Parquet files.
+        columns: names of columns that all have; those that are in all when not given.
+        entity: the column that identifies an entity, which stays text as delivered.
+        reading: what the files do not say themselves.
+
+    Raises:
+        ComparisonError: a file does not exist, cannot be read, is empty, or lacks a column.
+    """
+    with duckdb.connect() as connection, ExitStack() as stack:
+        sides = [stack.enter_context(opened(connection, path, reading)) for path in paths]
+        for side in sides:
+            side.require([entity, *(columns or ())])
+        shared = [name for name in sides[0].relation.columns if all(name in side.relation.columns for side in sides)]
+        names = list(dict.fromkeys([entity, *(shared if columns is None else columns)]))
+        told = [_told(side, names) for side in sides]
+        forms = {name: _together([own[name].form for own in told]) for name in names} | {entity: "text"}
+        tables = []
+        for side, path in zip(sides, paths, strict=True):
+            with side.guarded():
+                tables.append(_reader(side, path, names, forms).read_all().select(names))
+        return tables
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Told:
     """What a file says of a column: its form, ``None`` if it has no value, and how many values are not of it."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
 
 
-# The files of many states arrive within minutes of one another, and each changes how all the others are judged.
+# The files of many states arrive within minutes of one another, and those of a month are judged together.
 _HOURLY: Final = "0 * * * *"
 
 
@@ -45,7 +45,7 @@ def voter_summaries(voters: ir.Table, partition: Partition) -> pa.Table:
     automation_condition=on_new_data(at_most=_HOURLY),
 )
 def drift(summaries: ir.Table, versions: Mapping[str, Mapping[str, str]]) -> dg.MaterializeResult[pa.Table]:
-    """Every snapshot compared with the one before of its state, judged together."""
+    """Every snapshot compared with the one before of its state; those of a month are judged together."""
     rows = voter_drift.voter_drift(summaries)
     verdicts = rows["drift"].to_pylist()
     counts = {verdict: verdicts.count(verdict) for verdict in contracts.VERDICTS}

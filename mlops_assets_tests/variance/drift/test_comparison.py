@@ -246,19 +246,49 @@ def test_a_pair_gets_the_same_alone_as_among_others() -> None:
             assert other[name] == (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value)
 
 
-def test_false_discoveries_are_controlled_over_all_columns_and_partitions() -> None:
+def test_a_table_compared_month_after_month_in_many_columns_and_units_tells_of_nothing_where_nothing_happens() -> None:
     generator = np.random.default_rng(13)
+    labels = [f"{month:02d}|{unit}" for month in range(25) for unit in "abcd"]
     parts = {
-        f"p{n:02d}": _summary(**{f"c{c}": generator.normal(size=400) for c in range(20)}, d=generator.choice(4, 400))
-        for n in range(21)
+        label: _summary(
+            **{f"c{c}": generator.normal(size=400) for c in range(10)}, d=generator.choice(list("pqrstuvw"), 400)
+        )
+        for label in labels
     }
-    labels = list(parts)
-    found = drift(parts, list(pairwise(labels)))
-    assert len(found) == 20 * 21
+    pairs = list(zip(labels, labels[4:], strict=False))
+    found = drift(parts, pairs, new_at=lambda label: label[:2])
+    assert len(found) == 24 * 4 * 11
     assert found.schema == SCHEMA
-    raw, adjusted = (found[name].to_numpy() for name in ("p_value", "q_value"))
-    assert adjusted == pytest.approx(stats.false_discovery_control(raw))
     assert set(found["drift"].to_pylist()) == {"none"}
+    assert set(found["gone"].to_pylist() + found["appeared"].to_pylist()) == {""}
+
+
+def test_what_comes_later_changes_nothing_of_what_was_said_before() -> None:
+    generator = np.random.default_rng(15)
+    parts = {f"p{n}": _summary(x=generator.normal(n // 3, size=300), y=generator.normal(size=300)) for n in range(9)}
+    pairs = list(pairwise(parts))
+    whole = {(row["after"], row["column"]): row for row in drift(parts, pairs).to_pylist()}
+    for known in range(1, len(pairs)):
+        for row in drift(parts, pairs[:known]).to_pylist():
+            later = whole[row["after"], row["column"]]
+            assert (row["q_value"], row["drift"]) == (pytest.approx(later["q_value"], rel=1e-9), later["drift"])
+    assert [whole[after, "x"]["drift"] for _, after in pairs] == ["none", "none", "strong"] * 2 + ["none", "none"]
+
+
+def test_a_rare_value_that_falls_to_0_or_first_appears_is_told_by_name() -> None:
+    many = ["DEM"] * 50_000 + ["REP"] * 50_000
+    found = _drift([*many, *["GRE"] * 30], [*many, *["WFP"] * 25, None, None])
+    assert (found["gone"], found["appeared"]) == ("GRE (30 rows)", "WFP (25 rows)")
+    assert found["drift"] == "small"
+    assert _drift([*many, *["GRE"] * 30], [*many, *["GRE"] * 9])["gone"] == ""
+    chance = _drift([*many, *["GRE"] * 4], many)
+    assert (chance["gone"], chance["drift"]) == ("", "none")
+    missing = _drift(many, [*many, *[None] * 40])
+    assert missing["appeared"] == "missing (40 rows)"
+    codes = [f"code {n}" for n in range(8) for _ in range(50)]
+    gone = str(_drift(codes, many)["gone"])
+    assert gone.startswith("code 0 (50 rows), code 1 (50 rows), ")
+    assert gone.endswith("code 4 (50 rows), and 3 more")
 
 
 def test_tables_judged_together_are_one_family() -> None:
