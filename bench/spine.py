@@ -36,7 +36,13 @@ RUNS: Final = int(os.environ.get("RUNS", "3"))
 WAYS: Final = os.environ.get("WAYS", "by_hand bulk single").split()
 STATE: Final = "NC"
 KEY: Final = "a key of the benchmark alone, 32 signs or more"
-ASSETS: Final = ("raw/voter_file", "wrangled/voters", "variance/voter_events", "features/district_demographics")
+ASSETS: Final = (
+    "raw/voter_file",
+    "wrangled/voters",
+    "variance/voter_changes",
+    "variance/voter_events",
+    "features/district_demographics",
+)
 
 
 def months_of(landing: Path) -> list[str]:
@@ -103,7 +109,9 @@ def refuse_other_tables(home: Path, by_hand: Path) -> None:
     from mlops_assets.platform.settings import Settings  # noqa: PLC0415
     from mlops_assets.wrangling import compared  # noqa: PLC0415
 
-    contracts = (raw.VOTER_FILE, wrangled.VOTERS, compared.VOTERS.events(), features.DISTRICT_DEMOGRAPHICS)
+    compare = compared.VOTERS
+    comparing = (compare.changes(), compare.events())
+    contracts = (raw.VOTER_FILE, wrangled.VOTERS, *comparing, features.DISTRICT_DEMOGRAPHICS)
     with applied(Surroundings(home).environment({})), LakeSession(Settings.load()) as session:
         for file in sorted(by_hand.glob("*.parquet")):
             month, table = file.stem.rsplit("-", 1)

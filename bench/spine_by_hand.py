@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-TABLES: Final = ("voter_file", "voters", "voter_events", "district_demographics")
+TABLES: Final = ("voter_file", "voters", "voter_changes", "voter_events", "district_demographics")
 """What the script writes for each month, as ``MONTH-TABLE.parquet``."""
 
 _FORMAT: Final = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 32768)"
@@ -35,7 +35,7 @@ _BLOCK: Final = hashlib.sha256().block_size
 
 
 def run(landing: Path, target: Path, *, state: str, months: Iterable[str], key: str) -> int:
-    """Read a state's voter files of these months and write the four tables of each; returns the rows read.
+    """Read a state's voter files of these months and write the five tables of each; returns the rows read.
 
     Args:
         landing: folder with ``STATE/MONTH/ncvoter.zip``.
@@ -181,8 +181,9 @@ def _events(connection: duckdb.DuckDBPyConnection, target: Path, *, state: str, 
     engine = ibis.duckdb.from_connection(connection)
     read = [str(_path(target, each, "voters")) for each in (before, month) if each is not None]
     partition = {"month": month, "state": state}
-    found = VOTERS.pair(engine.read_parquet(read), partition, before).events()
-    told = [linked_event(row, before=before, entities=VOTERS.words.entities) for row in found]
+    pair = VOTERS.pair(engine.read_parquet(read), partition, before)
+    engine.to_parquet(pair.changes(VOTERS.smallest), _path(target, month, "voter_changes"), compression="zstd")
+    told = [linked_event(row, before=before, entities=VOTERS.words.entities) for row in pair.events()]
     rows = events_table(told, [], partition, of=VOTERS.begins, group=None)
     pq.write_table(rows, _path(target, month, "voter_events"), compression="zstd")
 

@@ -5,7 +5,7 @@ Put here what models read. Keep out anything known only after the election day o
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import ibis.expr.datatypes as dt
 import pandera.ibis as pa
@@ -25,6 +25,14 @@ from mlops_assets.contracts.wrangled import DISTRICT_PATTERN, WRANGLERS
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.entry_gates import ENTRY_GATES, ENTRY_WARNINGS
 from mlops_assets.platform.contracts.volume import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HISTORY_GATE: Final[Mapping[str, str]] = {
+    "history_is_found": "Of every election some of those who voted are in the snapshot: both have one pseudonym key.",
+}
+"""The judged check of a table that joins voters with their history."""
 
 SMALLEST_CELL: Final = 5
 """Counts of persons below this are suppressed (NULL) wherever they could single somebody out."""
@@ -112,7 +120,7 @@ PERSON_TURNOUT: Final = Contract(
     partitions_def=ELECTION_BY_STATE,
     partition_columns={"election": "election", "state": "state"},
     subject={VOTER_TOKEN: "person_token"},
-    judged=ENTRY_GATES,
+    judged={**ENTRY_GATES, **HISTORY_GATE},
     judged_warnings=ENTRY_WARNINGS,
 )
 

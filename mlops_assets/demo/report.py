@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 
 from mlops_assets.contracts import (
-    drift,
     events,
     features,
     models,
@@ -54,8 +53,8 @@ CONTRACTS: tuple[Contract, ...] = (
     compared.VOTERS.events(),
     compared.VOTERS.flows(),
     *(table for each in _PANELS for table in (each.changes(), each.events())),
-    drift.VOTER_SUMMARIES,
-    drift.DRIFT,
+    compared.VOTERS.summaries(),
+    compared.VOTERS.drifts(),
     events.EVENTS,
     segmentation.SEGMENTATION,
     segmentation.SEGMENT_TURNOUT,

@@ -162,7 +162,7 @@ def _history() -> list[Batch]:
     featured = [f"{year}|{state}" for year in (*_ON_RECORD[3:], COMING) for state in STATES]
     forecasts = [year for year in FORECAST_YEARS if "2022" <= year <= COMING]
     return [
-        Batch("drift of the voter files", ["variance/drift"], [None]),
+        Batch("drift of the voter files", ["variance/voter_drift"], [None]),
         Batch("voting history", ["raw/voting_history", "wrangled/voting_history"], by_state),
         Batch("House returns", ["raw/house_returns", "wrangled/house_results"], _HELD),
         Batch("census profiles", ["raw/district_profiles", "wrangled/district_profiles"], _PROFILE_YEARS),

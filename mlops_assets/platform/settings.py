@@ -305,17 +305,26 @@ class EntryAction(StrEnum):
 class EntryPolicy(_Group):
     """Which entry events warn and which keep features from being made, until somebody rejects the event.
 
+    The last three are no events: they say that two partitions cannot be compared, and keep the comparison from being
+    made until the partition is loaded right, or the policy lets it pass.
+
     Attributes:
         repeated: records that were loaded more than once; wrangling counts each once.
         recoded: codes that changed while their class stayed.
         reclassed: codes whose class changed, so that counts by class do not mean what they meant.
         detected: entry changes detected in aggregates.
+        re_keyed: identifiers that were reissued, all or a part, or that hardly link.
+        partly_loaded: units that lost or gained most of their entities at once.
+        readdressed: addresses that changed for nearly all entities at once.
     """
 
     repeated: EntryAction = EntryAction.WARN
     recoded: EntryAction = EntryAction.WARN
     reclassed: EntryAction = EntryAction.BLOCK
     detected: EntryAction = EntryAction.WARN
+    re_keyed: EntryAction = EntryAction.BLOCK
+    partly_loaded: EntryAction = EntryAction.BLOCK
+    readdressed: EntryAction = EntryAction.BLOCK
 
 
 class _SecretFiles(NestedSecretsSettingsSource):

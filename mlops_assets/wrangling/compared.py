@@ -31,6 +31,13 @@ FEWEST_PROFILES: Final = 2
 """Measures of people are steady enough to be compared from one time to the next."""
 
 
+DRIFTING: Final = (
+    "district", "county", "status", "race", "ethnicity", "gender", "party", "birth_cohort", "registered_year",
+    "race_code", "ethnic_code", "gender_code", "party_code", "copies",
+)  # fmt: skip
+"""Columns of voters whose distribution is compared: all but what is the same in every row, and pseudonyms."""
+
+
 def results(house_results: ir.Table) -> ir.Table:
     """Votes of both parties and their share, by district and election."""
     votes = house_results.democratic_votes + house_results.republican_votes
@@ -83,6 +90,7 @@ VOTERS: Final = Compare(
     smallest=SMALLEST_CELL,
     back=1,
     called="voter",
+    drift=list(DRIFTING),
     title="What changed in the voter file",
 )
 RESULTS: Final = Compare(

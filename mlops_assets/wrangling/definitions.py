@@ -19,7 +19,6 @@ from mlops_assets.wrangling.assets.house_results import house_results
 from mlops_assets.wrangling.assets.person_turnout import person_turnout
 from mlops_assets.wrangling.assets.reports import history_report
 from mlops_assets.wrangling.assets.segmentation import segment_turnout, segmentation
-from mlops_assets.wrangling.assets.voter_drift import drift, voter_summaries
 from mlops_assets.wrangling.assets.voters import voters
 from mlops_assets.wrangling.assets.voting_history import voting_history
 
@@ -42,8 +41,6 @@ def definitions() -> dg.Definitions:
             compared.RESULTS,
             compared.PROFILES,
             compared.REGISTRATIONS,
-            voter_summaries,
-            drift,
             events,
             segmentation,
             segment_turnout,

@@ -18,7 +18,7 @@ from mlops_assets.platform.errors import ContractError
 
 def on_new_data(
     *,
-    needs_all: bool = False,
+    needs: Sequence[dg.AssetKey] = (),
     at_most: str | None = None,
     last_good: Sequence[dg.AssetKey] = (),
     after: Sequence[dg.AssetKey] = (),
@@ -39,7 +39,7 @@ def on_new_data(
     - a step is asked for when its input has changed, not together with it: that one may turn out to have equal rows.
 
     Args:
-        needs_all: wait until every mapped input partition exists, as a comparison of two months must.
+        needs: inputs of which every mapped partition must exist.
         at_most: a cron expression (UTC) whose ticks alone start a run, for what is new then; for steps too dear to
             follow each change. Held back at the tick, it starts as soon as it may.
         last_good: inputs whose last good partition is to be used on, although a newer candidate has failed its checks
@@ -60,7 +60,7 @@ def on_new_data(
     require(source, "last_good", last_good, Sequence[dg.AssetKey], "Give a list of asset keys.")
     require(source, "after", after, Sequence[dg.AssetKey], "Give a list of asset keys.")
     require(source, "at_most", at_most, str | None, "Give a cron expression: '0 6 * * 1'.")
-    require(source, "needs_all", needs_all, bool, "Give True or False.")
+    require(source, "needs", needs, Sequence[dg.AssetKey], "Give a list of asset keys.")
     if at_most is not None and not is_valid_cron_string(at_most):
         raise ContractError(
             source=source, culprit=f"its at_most is {at_most!r:.60}.", remedy="Give a cron expression: '0 6 * * 1'."
@@ -82,8 +82,8 @@ def on_new_data(
     if after:
         # Asked of the input about its own inputs. One that was asked for and has ended without rows holds nobody back.
         follow &= ~condition.any_deps_match(unfollowed).allow(dg.AssetSelection.assets(*after))
-    if needs_all:
-        follow &= ~condition.any_deps_missing()
+    if needs:
+        follow &= ~condition.any_deps_match(condition.missing()).allow(dg.AssetSelection.assets(*needs))
     return follow.with_label("follow new data")
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LABELS: Final = ("before", "after")
+_NAMING: Final = ("largest_change", "gone", "appeared")
+"""Columns of the result that name values."""
+
 _MOST_SHOWN: Final = 200
 _FEW: Final = 20
 _ROWS_OF_A_VALUE: Final = 10
@@ -43,8 +46,8 @@ def file_drift(
         after: the later one.
         columns: names of columns that both have; all when not given.
         reading: what the files do not say themselves.
-        show_values: whether ``largest_change`` names values also of columns that look like names or identifiers: more
-            than half of the values differ, or more than 20 with fewer than ten rows each, or more than 200.
+        show_values: whether values are named also of columns that look like names or identifiers: more than half of
+            the values differ, or more than 20 with fewer than ten rows each, or more than 200.
         entity: the column that identifies an entity, if many are in both: tests are paired by it.
 
     Returns:
@@ -62,8 +65,9 @@ def file_drift(
     rows = table.to_pylist()
     for row in rows:
         notes = [row["note"], *_left_out(files, row["column"])]
-        if not show_values and row["largest_change"] and _looks_personal(files, row["column"]):
-            row["largest_change"] = ""
+        named = [name for name in _NAMING if row[name]]
+        if not show_values and named and _looks_personal(files, row["column"]):
+            row.update(dict.fromkeys(named, ""))
             notes.append(_WITHHELD)
         row["note"] = " ".join(note for note in notes if note)
     return pa.Table.from_pylist(rows, schema=table.schema)

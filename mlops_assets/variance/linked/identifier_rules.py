@@ -51,7 +51,10 @@ def links(case: Case, before: ir.Table, after: ir.Table) -> list[Finding]:
 def _without_link(case: Case, before: ir.Table, after: ir.Table) -> Finding:
     """Hardly any entity links: why that is."""
     everything, words = case.rates.all, case.words
-    agreeing = profiles.agreement(case.linked)
+    agreeing, column = profiles.agreement(case.linked), "column"
+    if case.linked.layout.addressed and not agreeing.beyond_chance >= AGREEING:
+        # Addresses may be tokens made with the same key as the identifiers.
+        agreeing, column = profiles.agreement(case.linked, by_address=False), "column but the address"
     otherwise = profiles.linked_otherwise_written(case.linked, before, after)
     rewritten = otherwise > everything.found and otherwise >= AGREEING * min(everything.before, everything.after)
     name, remedy = REKEYED, ASK_FOR_IDENTIFIERS
@@ -59,7 +62,7 @@ def _without_link(case: Case, before: ir.Table, after: ir.Table) -> Finding:
         but = f"but {otherwise:,} identifiers are the same but for case, blanks, leading zeros or .0"
         remedy = "Write identifiers of both in one way."
     elif agreeing.beyond_chance >= AGREEING:
-        but = f"but {agreeing.lost_there:,.0f} agree with one there in every other column"
+        but = f"but {agreeing.lost_there:,.0f} agree with one there in every other {column}"
     else:
         name, but = UNLINKED, "and the other columns do not say that they are there under other identifiers"
         remedy = f"Name another column of the identifier, or two snapshots of the same {words.entities}."

@@ -75,14 +75,16 @@ class SamePlace:
         return (alike / of - self.chance) / (1 - self.chance) if of and self.chance < 1 else 0.0
 
 
-def agreement(linked: Linked, units: Collection[str] | None = None) -> Agreement:
+def agreement(linked: Linked, units: Collection[str] | None = None, *, by_address: bool = True) -> Agreement:
     """Compare the profiles of all who do not settle themselves.
 
     Args:
         linked: two snapshots.
         units: of the earlier snapshot; entities that others lost are left out. All when not given.
+        by_address: whether the address belongs to a profile; else the unit does, and only who does not link is looked
+            at, as where there is no address.
     """
-    found = _profiles(linked, units)
+    found = _profiles(linked, units, by_address=by_address)
     b, a = _sides(found)
     there = (ibis.least(b, a) / b.nullif(0)).fill_null(0.0)
     groups = found.group_by(before=b, after=a).agg(
@@ -187,9 +189,9 @@ def linked_otherwise_written(linked: Linked, before: ir.Table, after: ir.Table) 
     return int(linked.engine.to_pyarrow(joined.agg(n=joined.count()))["n"][0].as_py())
 
 
-def _profiles(linked: Linked, units: Collection[str] | None) -> ir.Table:
+def _profiles(linked: Linked, units: Collection[str] | None, *, by_address: bool = True) -> ir.Table:
     """One row per ``place`` and ``look``: entities ``lost`` and ``moved`` away, ``joined`` and ``came``."""
-    rows = _rows(linked, units)
+    rows = _rows(linked, units, by_address=by_address)
     names = ("lost", "moved", "joined", "came")
     counted = rows.group_by("place", "look").agg(**{name: rows[name].sum() for name in names})
     return counted.mutate(**{name: counted[name].cast("int64") for name in names})
@@ -199,24 +201,25 @@ def _sides(profiles: ir.Table) -> tuple[ir.IntegerColumn, ir.IntegerColumn]:
     return profiles.lost + profiles.moved, profiles.joined + profiles.came
 
 
-def _rows(linked: Linked, units: Collection[str] | None) -> ir.Table:
+def _rows(linked: Linked, units: Collection[str] | None, *, by_address: bool = True) -> ir.Table:
     """Once for each snapshot it is in every entity that does not settle itself: what it is, where, and its look.
 
     Without an address the unit belongs to the look: classes alone tell little.
     """
     pairs, layout = linked.pairs, linked.layout
-    open_ = pairs.filter(~pairs.unmoved) if layout.addressed else pairs.filter(~(pairs.was & pairs.now))
+    addressed = layout.addressed and by_address
+    open_ = pairs.filter(~pairs.unmoved) if addressed else pairs.filter(~(pairs.was & pairs.now))
     sides = []
     for when, there, other in (("before", open_.was, open_.now), ("after", open_.now, open_.was)):
         classes = [open_[f"class_{when}_{name}"] for name in layout.attributes]
         unit = open_[f"unit_{when}"]
-        look = [ibis.literal(""), *classes] if layout.addressed else [unit, *classes]
+        look = [ibis.literal(""), *classes] if addressed else [unit, *classes]
         earlier = ibis.literal(when == "before")
         alone, both = (~other).cast("int64"), other.cast("int64")
         sides.append(
             open_.filter(there).select(
                 unit=unit,
-                place=open_[f"address_{when}"] if layout.addressed else ibis.null("string"),
+                place=open_[f"address_{when}"] if addressed else ibis.null("string"),
                 look=ibis.literal(_SEPARATOR).join(look),
                 lost=ibis.ifelse(earlier, alone, 0),
                 moved=ibis.ifelse(earlier, both, 0),

@@ -14,7 +14,7 @@ from mlops_assets.contracts.partitions import HISTORY_TO_ELECTIONS, SNAPSHOTS_TO
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.wrangling import compared
+from mlops_assets.wrangling import compared, history_gate
 from mlops_assets.wrangling import person_turnout as transform
 
 if TYPE_CHECKING:
@@ -53,12 +53,15 @@ def person_turnout(
 ) -> dg.MaterializeResult[ir.Table]:
     """Persons registered before one election day: what was known then and, later, whether they voted.
 
-    Entry events of the policy in the snapshot used stop it.
+    Entry events of the policy in the snapshot used stop it, and a voting history of other persons' tokens.
     """
     rows = transform.person_turnout(voters, voting_history, election=partition.values["election"])
     # Of an older snapshot's events nothing follows for the one that is used.
     unseen = versions["voters"].keys() - versions["voter_events"].keys()
     return dg.MaterializeResult(
         value=rows,
-        check_results=_GATE.judged(voter_events, settings.entry_policy, unseen=unseen),
+        check_results=[
+            *_GATE.judged(voter_events, settings.entry_policy, unseen=unseen),
+            history_gate.of_history(voters, voting_history),
+        ],
     )

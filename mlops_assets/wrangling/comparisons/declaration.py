@@ -22,15 +22,18 @@ from mlops_assets.platform.contracts.lake import LakeField
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.identifiers import is_identifier
+from mlops_assets.platform.settings import Settings  # noqa: TC001  see above
 from mlops_assets.variance.linked.snapshots import ALL, Layout
 from mlops_assets.variance.report.words import Words
+from mlops_assets.wrangling.comparisons import drift as drifts
+from mlops_assets.wrangling.comparisons import health
 from mlops_assets.wrangling.comparisons.gate import Gate
 from mlops_assets.wrangling.comparisons.linked import Pair
 from mlops_assets.wrangling.comparisons.named import detected_event, events_table, is_named, linked_event
 from mlops_assets.wrangling.comparisons.panels import Measured
 from mlops_assets.wrangling.comparisons.partitions import Timeline
 from mlops_assets.wrangling.comparisons.reports import history_report, partition_report
-from mlops_assets.wrangling.comparisons.tables import CAUSES, Tables, verdicts_beside
+from mlops_assets.wrangling.comparisons.tables import CAUSES, DRIFT, Tables, verdicts_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
     Versions = Mapping[str, Mapping[str, str]]
 
+_HOURLY: Final = "0 * * * *"
 _NOTHING: Final = "nothing: no time before is there"
 
 
@@ -59,9 +63,11 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
     is split exactly by cause; with ``measures``, the partitions are a panel of units by group and what happened to each
     group is detected. Either way there are
 
-    - ``variance/<name>_changes``: the split, or one cause for each group;
+    - ``variance/<name>_changes``: the split, or one cause for each group. Two partitions that cannot be laid side by
+      side, because identifiers were reissued, a part is missing or addresses were rewritten, are stopped by name;
     - ``variance/<name>_events``: what happened, by name, with its probability and evidence, and what people said of it;
     - ``variance/<name>_verdicts``: what they said, added by ``mlops-assets variance judge``;
+    - ``variance/<name>_summaries`` and ``variance/<name>_drift``: how far each column is from the partition before;
     - ``variance/<name>_flows``, of linked entities: where those of each unit went when the map changed.
 
     ``gate()`` is for what is made from the table: it stops at entry events that the policy blocks.
@@ -93,6 +99,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         title: of its reports; made of the name when not given.
         reports: whether pages are made: ``reports/<name>`` of each partition of linked entities, and
             ``reports/<name>_history`` of all events.
+        drift: columns whose distribution is compared; those that are named above when not given.
         owners: whom it concerns; those of the table when not given.
 
     Example:
@@ -120,6 +127,8 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         ... )
         >>> [each.key.to_user_string() for each in compared.assets()]
         ['variance/customers_changes', 'variance/customers_events', 'variance/customers_flows']
+        >>> [each.key.to_user_string() for each in compared.drift_assets()]
+        ['variance/customers_summaries', 'variance/customers_drift']
         >>> [each.key.to_user_string() for each in compared.pages()]
         ['reports/customers_history', 'reports/customers']
     """
@@ -148,6 +157,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
     group_called: str = ""
     title: str = ""
     reports: bool = True
+    drift: list[str] | None = None
     owners: list[str] = []  # noqa: RUF012  see above
 
     def model_post_init(self, _: object) -> None:
@@ -229,7 +239,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
     def definitions(self) -> dg.Definitions:
         """The assets, and the table of verdicts."""
         pages = self.pages() if self.reports else []
-        return dg.Definitions(assets=[*self.assets(), self.verdicts().described_spec(), *pages])
+        return dg.Definitions(assets=[*self.drift_assets(), *self.assets(), self.verdicts().described_spec(), *pages])
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  Dagster gives it
         """The same, of a component."""
@@ -240,6 +250,40 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         self._require_fit()
         return self._linked_assets() if self.entity is not None else self._panel_assets()
 
+    def drift_assets(self) -> list[dg.AssetsDefinition]:
+        """The assets that summarise each partition, and compare each with the one before it."""
+        self._require_fit()
+        columns, timeline, prepared = self.drifting, self.timeline, self._prepared
+
+        @asset(contract=self.summaries(), ins={"rows": In(self.contract)}, automation_condition=on_new_data())
+        def summaries(rows: ir.Table, partition: Partition) -> pa.Table:
+            return drifts.summary(prepared(rows), columns, partition.values)
+
+        @asset(
+            contract=self.drifts(),
+            ins={
+                "summaries": In(self.summaries(), partition_mapping=dg.AllPartitionMapping(), optional=True),
+            },
+            # Partitions of one time arrive within minutes of one another, and are judged together.
+            automation_condition=on_new_data(at_most=_HOURLY),
+        )
+        def drift(summaries: ir.Table, versions: Versions) -> dg.MaterializeResult[pa.Table]:
+            rows = drifts.drift(summaries, timeline)
+            told = rows["drift"].to_pylist()
+            counts = {verdict: told.count(verdict) for verdict in DRIFT}
+            return dg.MaterializeResult(value=rows, metadata={"partitions": len(versions["summaries"]), **counts})
+
+        return [summaries, drift]
+
+    @property
+    def drifting(self) -> list[str]:
+        """The columns whose distribution is compared."""
+        if self.drift is not None:
+            return self.drift
+        codes = [code for code in self.classes.values() if code]
+        given = [self.unit, self.group, *self.classes, *codes, *self.measures, self.cases]
+        return list(dict.fromkeys(name for name in given if name))
+
     def pages(self) -> list[dg.AssetsDefinition]:
         """The assets that write reports."""
         return [history_report(self), *([partition_report(self)] if self.entity is not None else [])]
@@ -247,8 +291,16 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
     def changes(self) -> Contract:
         """The table ``variance/<name>_changes``."""
         if self.entity is not None:
-            return self._tables.linked_changes(self.unit, self.smallest, {})
+            return self._tables.linked_changes(self.unit, self.smallest)
         return self._tables.detected_changes(self._group)
+
+    def summaries(self) -> Contract:
+        """The table ``variance/<name>_summaries``."""
+        return self._tables.summaries()
+
+    def drifts(self) -> Contract:
+        """The table ``variance/<name>_drift``."""
+        return self._tables.drift()
 
     def events(self) -> Contract:
         """The table ``variance/<name>_events``."""
@@ -377,7 +429,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         return self._measured().changes(known, ordered, partition)
 
     def _linked_assets(self) -> list[dg.AssetsDefinition]:
-        timeline, smallest, entities, of = self.timeline, self.smallest, self.words.entities, self.begins
+        timeline, smallest, words, of = self.timeline, self.smallest, self.words, self.begins
         earlier = timeline.back(self.back)
 
         def pair(rows: ir.Table, partition: Partition, versions: Versions) -> Pair:
@@ -386,21 +438,34 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
         @asset(
             contract=self.changes(),
-            ins={"rows": In(self.contract, partition_mapping=earlier, choose=timeline.own_and_before)},
-            automation_condition=on_new_data(),
+            ins={
+                "rows": In(self.contract, partition_mapping=earlier, choose=timeline.own_and_before),
+                # It is there where the own partition is, whichever of those before are.
+                "summaries": In(self.summaries(), optional=True),
+            },
+            automation_condition=on_new_data(needs=[self.summaries().key]),
         )
-        def changes(rows: ir.Table, partition: Partition, versions: Versions) -> dg.MaterializeResult[ir.Table]:
+        def changes(
+            rows: ir.Table,
+            summaries: ir.Table,  # noqa: ARG001  it is waited for, its rows are not needed
+            partition: Partition,
+            versions: Versions,
+            settings: Settings,
+        ) -> dg.MaterializeResult[ir.Table]:
             found = pair(rows, partition, versions)
             return dg.MaterializeResult(
-                value=found.changes(smallest), metadata={"compared_with": found.before or _NOTHING}
+                value=found.changes(smallest),
+                metadata={"compared_with": found.before or _NOTHING},
+                check_results=health.judged(found.findings(words), settings.entry_policy),
             )
 
         @asset(
             contract=self.events(),
             ins={
                 "rows": In(self.contract, also=earlier, choose=timeline.own_and_before),
-                # What comes late changes what the next is compared with, and so its changes.
-                "changed": In(self.changes(), optional=True),
+                # What comes late changes what the next is compared with, and so its changes; and what cannot be
+                # compared has none.
+                "changed": In(self.changes()),
                 "verdicts": In(self.verdicts(), optional=True),
             },
             automation_condition=on_new_data(),
@@ -413,14 +478,14 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
             versions: Versions,
         ) -> dg.MaterializeResult[pa.Table]:
             found = pair(rows, partition, versions)
-            told = [linked_event(row, before=found.before, entities=entities) for row in found.events()]
+            told = [linked_event(row, before=found.before, entities=words.entities) for row in found.events()]
             return _told(told, verdicts, partition, of, None, found.before or _NOTHING)
 
         @asset(
             contract=self.flows(),
             ins={
                 "rows": In(self.contract, also=earlier, choose=timeline.own_and_before),
-                "changed": In(self.changes(), optional=True),
+                "changed": In(self.changes()),
             },
             automation_condition=on_new_data(),
         )
@@ -442,11 +507,17 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
             ins={
                 "rows": In(
                     self.contract, partition_mapping=timeline.back(1), also=timeline.back(self.history), optional=True
-                )
+                ),
+                "summaries": In(self.summaries(), optional=True),
             },
-            automation_condition=on_new_data(),
+            automation_condition=on_new_data(needs=[self.summaries().key]),
         )
-        def changes(rows: ir.Table, partition: Partition, versions: Versions) -> dg.MaterializeResult[pa.Table]:
+        def changes(
+            rows: ir.Table,
+            summaries: ir.Table,  # noqa: ARG001  it is waited for, its rows are not needed
+            partition: Partition,
+            versions: Versions,
+        ) -> dg.MaterializeResult[pa.Table]:
             times = timeline.sorted([timeline.time(key) for key in versions["rows"]])
             found = self.panel_changes(rows, partition.values, times)
             return dg.MaterializeResult(value=found, metadata={"compared": ", ".join(times) or "none"})

@@ -13,6 +13,8 @@ import ibis
 
 from mlops_assets.variance.linked.crosswalk import flows
 from mlops_assets.variance.linked.events import events
+from mlops_assets.variance.linked.findings import Words as FindingWords
+from mlops_assets.variance.linked.health import examine
 from mlops_assets.variance.linked.kinds import condense
 from mlops_assets.variance.linked.snapshots import link
 from mlops_assets.variance.linked.ways import changes
@@ -20,11 +22,13 @@ from mlops_assets.wrangling.comparisons.tables import MAP_CAUSES, PARTS
 from mlops_assets.wrangling.small_cells import suppressed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import ibis.expr.types as ir
 
+    from mlops_assets.variance.linked.findings import Finding
     from mlops_assets.variance.linked.snapshots import Layout
+    from mlops_assets.variance.report.words import Words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,20 @@ class Pair:
         kinds = self._kinds(self._of(self.before), alone=self.before is None)
         found: list[dict[str, Any]] = events(kinds, self.layout).to_pyarrow().to_pylist()
         return found
+
+    def findings(self, words: Words) -> Sequence[Finding]:
+        """What keeps the two from being compared; nothing where they can be, or one is alone."""
+        if self.before is None:
+            return ()
+        told = FindingWords(
+            entities=words.entities, unit=words.unit, earlier=self._called(self.before), later=self._called(self.now)
+        )
+        sides = (self._of(self.before), self._of(self.now))
+        return examine(*sides, self.layout, kinds=self._kinds(sides[0]), words=told).findings
+
+    def _called(self, time: str) -> str:
+        """A partition of that time by its values."""
+        return " ".join(time if column == self.column else value for column, value in self.partition.items())
 
     def _of(self, time: str | None) -> ir.Table:
         return self.rows.filter(ibis.literal(value=False) if time is None else self.rows[self.column] == time)

@@ -14,6 +14,7 @@ import pandera.ibis as pa
 
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.volume import ANY_VOLUME, Volume
+from mlops_assets.wrangling.comparisons import health
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +44,14 @@ LONGEST_NAME: Final = 60
 LONGEST_NOTE: Final = 500
 EVENTS: Final = "mlops_assets/events"
 """The tag of a table of events."""
+DRIFT: Final = ("none", "small", "moderate", "strong", "unknown")
+"""How much a column moved, see ``variance.drift.comparison``."""
+_DRIFT_FIGURES: Final = (
+    "missing_before", "missing_after", "psi", "jensen_shannon", "chi_square", "degrees_of_freedom", "cramers_v", "ks",
+    "ks_bound", "wasserstein", "wasserstein_bound", "wasserstein_scaled", "mean_before", "mean_after", "auc",
+    "auc_error",
+)  # fmt: skip
+_DRIFT_CHANCES: Final = ("p_value", "q_value")
 _ID: Final = r"^[0-9a-f]{12}$"
 
 
@@ -64,7 +73,7 @@ class Tables:
     owners: Sequence[str]
     of: str
 
-    def linked_changes(self, unit: str, smallest: int, judged: Mapping[str, str]) -> Contract:
+    def linked_changes(self, unit: str, smallest: int) -> Contract:
         """How much each count of entities by unit and class changed, split exactly by cause."""
         counts = {name: _number(f"Part of the change by {name}.") for name in PARTS}
         return self._table(
@@ -92,7 +101,8 @@ class Tables:
             ],
             description=f"How {self.of} changed since the time before, split exactly by cause.",
             volume=Volume(allow_empty=True),
-            judged=judged,
+            judged=health.CHECKS,
+            judged_warnings=frozenset({health.WARNS}),
         )
 
     def flows(self, unit: str, smallest: int) -> Contract:
@@ -177,6 +187,61 @@ class Tables:
             tags={EVENTS: ""},
         )
 
+    def summaries(self) -> Contract:
+        """What is kept of each partition to compare it with any other, see ``variance.drift.summary_tables``."""
+        return self._table(
+            "summaries",
+            {
+                "column": _text("The column."),
+                "kind": _text("What it holds.", pa.Check.isin(["number", "category"])),
+                "cell": _text("What of it: total, null, nan, below, above, bin, value, bucket or sample."),
+                "place": _count("Which one."),
+                "level": pa.Column(dt.Int64, pa.Check.in_range(0, 64), nullable=False, description="Of bins."),
+                "text": pa.Column(dt.String, nullable=True, description="Its value."),
+                "low": pa.Column(dt.Float64, nullable=True, description="Where it begins."),
+                "high": pa.Column(dt.Float64, nullable=True, description="Where it ends."),
+                "rows": _count("How many rows are in it."),
+            },
+            key=("column", "cell", "place"),
+            description=f"What is kept of each partition of {self.of} to compare it with any other without reading it.",
+            # A few more values, and a summary is much longer.
+            volume=ANY_VOLUME,
+        )
+
+    def drift(self) -> Contract:
+        """How far each column of each partition is from the one before it; all in one table, judged together."""
+        source = self.timeline.contract
+        partitioned = {name: _text("The partition.") for name in source.partition_columns.values()}
+        figures = {name: pa.Column(dt.Float64, nullable=True, metadata={"decimals": 6}) for name in _DRIFT_FIGURES}
+        chances = {name: pa.Column(dt.Float64, nullable=True, metadata={"decimals": 12}) for name in _DRIFT_CHANCES}
+        return Contract(
+            layer=LAYER,
+            table=f"{self.name}_drift",
+            model=pa.DataFrameSchema(
+                {
+                    **partitioned,
+                    "compared_with": _text("The time before."),
+                    "column": _text("The column; (all columns) for all together."),
+                    "kind": _text("What it holds."),
+                    "rows_before": _number("Rows before.", pa.Check.ge(0)),
+                    "rows_after": _number("Rows after.", pa.Check.ge(0)),
+                    **figures,
+                    **chances,
+                    "drift": _text("How much it moved.", pa.Check.isin(list(DRIFT))),
+                    "largest_change": _text("The value or range whose share of rows changed most, with both shares."),
+                    "gone": _text("Values that no row has any more, beyond chance, with how many had them."),
+                    "appeared": _text("Values that no row had before, likewise."),
+                    "note": _text("What hinders the comparison."),
+                },
+                unique=[*partitioned, "column"],
+                strict=True,
+            ),
+            lake=self.lake,
+            description=f"How far each column of each partition of {self.of} is from the one before it.",
+            owners=list(self.owners),
+            volume=Volume(allow_empty=True),
+        )
+
     def _table(
         self,
         kind: str,
@@ -240,6 +305,10 @@ def _text(description: str, check: pa.Check | None = None) -> pa.Column:
 
 def _number(description: str, check: pa.Check | None = None) -> pa.Column:
     return pa.Column(dt.Int64, check, nullable=True, description=description)
+
+
+def _count(description: str) -> pa.Column:
+    return pa.Column(dt.Int64, pa.Check.ge(0), nullable=False, description=description)
 
 
 def _measure(description: str) -> pa.Column:

@@ -61,7 +61,9 @@ class Farm:
             "yields": self._consumer("yields", {"harvest": _OWN}, on_new_data()),
             "cider": self._consumer("cider", {"yields": _OWN, "recipe": None}, on_new_data()),
             "season": self._consumer("season", {"yields": _ALL}, on_new_data(), weekly=False),
-            "changes": self._consumer("changes", {"harvest": _OWN_AND_LAST}, on_new_data(needs_all=True)),
+            "changes": self._consumer(
+                "changes", {"harvest": _OWN_AND_LAST}, on_new_data(needs=[dg.AssetKey("harvest")])
+            ),
             "accounts": self._consumer("accounts", {"harvest": _OWN}, on_new_data(at_most="0 3 * * *")),
             "bonus": self._consumer(
                 "bonus",

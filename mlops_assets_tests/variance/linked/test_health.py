@@ -141,6 +141,12 @@ def test_identifiers_written_in_another_way_are_re_keyed_and_say_so() -> None:
     assert (finding.name, finding.remedy) == (REKEYED, "Write identifiers of both in one way.")
 
 
+def test_identifiers_and_addresses_made_with_another_key_are_re_keyed() -> None:
+    (finding,) = _findings(BEFORE, [{**row, "street": f"x{row['street']}"} for row in _rekeyed(LATER)])
+    assert finding.name == REKEYED
+    assert "agree with one there in every other column but the address" in finding.sentence
+
+
 def test_another_population_is_unlinked_and_not_re_keyed() -> None:
     elsewhere = [{**row, "street": f"x{row['street']}"} for row in register(77)]
     for layout in (LAYOUT, ADDRESS_ALONE, WITHOUT_ADDRESS):

@@ -48,9 +48,8 @@ voter_changes, voter_events, _ = compared.VOTERS.assets()
 VOTER_EVENTS: Final = compared.VOTERS.events()
 VOTER_VERDICTS: Final = compared.VOTERS.verdicts()
 TABLES: Final = {VOTER_EVENTS.key.to_user_string(): VOTER_EVENTS}
-_MADE: Final = (arrived_voter_file, voters, voter_events, district_demographics, events)
+_MADE: Final = (arrived_voter_file, voters, voter_changes, voter_events, district_demographics, events)
 _OTHERS: Final = (
-    compared.VOTERS.changes(),
     VOTER_VERDICTS,
     compared.RESULTS.events(),
     compared.PROFILES.events(),
@@ -70,7 +69,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
     monkeypatch.chdir(tmp_path)
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path / "dagster")) as instance:
         for month in (BEFORE, DOUBLED):
-            assert _materialize(instance, [arrived_voter_file, voters, voter_events], month).success
+            assert _materialize(instance, [arrived_voter_file, voters, voter_changes, voter_events], month).success
         assert _materialize(instance, [events], None).success
         yield instance
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from mlops_assets.platform.assets.step import Partition
     from mlops_assets.platform.contracts.contract import Contract
 
-_, voter_events, _ = compared.VOTERS.assets()
-_OTHERS = (compared.VOTERS.changes(), compared.VOTERS.verdicts())
+voter_changes, voter_events, _ = compared.VOTERS.assets()
+_OTHERS = (compared.VOTERS.verdicts(),)
 CURATED = (
     wrangled.VOTERS,
     wrangled.ENTRY_FINDINGS,
@@ -92,6 +92,7 @@ _ALL = [
     voters,
     entry_findings,
     voting_history,
+    voter_changes,
     voter_events,
     district_demographics,
     person_turnout,
@@ -108,7 +109,7 @@ def _rows(contract: Contract) -> list[dict[str, Any]]:
 
 
 def test_tables_of_persons_pass_their_audits_and_hold_nothing_personal(instance: dg.DagsterInstance) -> None:
-    month = [arrived_voter_file, voters, entry_findings, voter_events, district_demographics]
+    month = [arrived_voter_file, voters, entry_findings, voter_changes, voter_events, district_demographics]
     monthly = _materialize(instance, month, "2022-10|NC")
     for election in ("2018", "2020"):
         _materialize(instance, [arrived_history, voting_history], f"{election}|NC")
@@ -139,20 +140,22 @@ def test_tables_of_persons_pass_their_audits_and_hold_nothing_personal(instance:
 
 
 def test_a_snapshot_in_which_nobody_looked_for_events_becomes_no_features(instance: dg.DagsterInstance) -> None:
-    _materialize(instance, [arrived_voter_file, voters, voter_events], "2022-09|NC")
+    _materialize(instance, [arrived_voter_file, voters, voter_changes, voter_events], "2022-09|NC")
     _materialize(instance, [arrived_voter_file, voters], "2022-10|NC")
     stopped = _materialize(instance, [person_turnout], "2022|NC", raise_on_error=False)
     (check,) = [c for c in stopped.get_asset_check_evaluations() if c.check_name == "no_blocking_entry_event"]
     assert not stopped.success
     assert not check.passed
     assert "2022-10|NC: nobody has looked for entry events yet" in str(check.metadata["reason"].value)
-    _materialize(instance, [voter_events], "2022-10|NC")
+    _materialize(instance, [voter_changes, voter_events], "2022-10|NC")
     assert _materialize(instance, [person_turnout], "2022|NC").success
 
 
 def test_catalog_and_files_of_the_curated_lake_hold_nothing_personal(instance: dg.DagsterInstance, home: Path) -> None:
     _materialize(
-        instance, [arrived_voter_file, voters, entry_findings, voter_events, district_demographics], "2022-10|NC"
+        instance,
+        [arrived_voter_file, voters, entry_findings, voter_changes, voter_events, district_demographics],
+        "2022-10|NC",
     )
     files = [file for file in (home / "home" / "lakes" / "curated").rglob("*") if file.is_file()]
     assert any(file.suffix == ".parquet" for file in files)

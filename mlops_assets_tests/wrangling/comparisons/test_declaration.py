@@ -17,13 +17,13 @@ def keys(definitions: dg.Definitions) -> set[str]:
 
 
 def test_linked_entities_have_changes_events_flows_and_verdicts() -> None:
-    kinds = ("changes", "events", "flows", "verdicts")
+    kinds = ("summaries", "drift", "changes", "events", "flows", "verdicts")
     assert keys(ma.build_defs([compared()], name="shops")) == {f"variance/customers_{kind}" for kind in kinds}
 
 
 def test_a_panel_has_changes_events_and_verdicts_under_the_name_given() -> None:
     found = keys(ma.build_defs([measured(name="sales")], name="shops"))
-    assert found == {f"variance/sales_{kind}" for kind in ("changes", "events", "verdicts")}
+    assert found == {f"variance/sales_{kind}" for kind in ("summaries", "drift", "changes", "events", "verdicts")}
 
 
 def test_a_table_named_by_its_key_is_found_among_the_other_assets_in_any_order() -> None:

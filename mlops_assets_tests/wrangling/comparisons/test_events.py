@@ -213,7 +213,7 @@ def test_a_verdict_on_few_entities_is_none_on_many(instance: dg.DagsterInstance)
 
     compare = compared()
     assets = (made(CUSTOMERS, some), compare)
-    keys = ["wrangled/customers", "variance/customers_events"]
+    keys = ["wrangled/customers", "variance/customers_changes", "variance/customers_events"]
     assert run(instance, assets, keys, FIRST).success
     (event,) = rows(compare.events())
     tables = {compare.events().key.to_user_string(): compare.events()}
@@ -224,3 +224,23 @@ def test_a_verdict_on_few_entities_is_none_on_many(instance: dg.DagsterInstance)
         assert run(instance, assets, keys, FIRST).success
         judgements.append([(row["judgement"], int(row["size"])) for row in rows(compare.events())])
     assert judgements == [[("rejected", 90)], [("rejected", 135)], [("open", 210)]]
+
+
+def test_two_days_that_cannot_be_compared_are_stopped_by_name_and_nothing_is_said_of_them(
+    instance: dg.DagsterInstance,
+) -> None:
+    def reissued(day: str) -> Rows:
+        return [
+            {**row, "customer": f"{row['customer']}-{day >= NEXT}", "plan": f"plan {number % 7}"}
+            for number, row in enumerate(customers(day))
+        ]
+
+    compare = compared()
+    assets = (made(CUSTOMERS, reissued), compare)
+    keys = ["wrangled/customers", "variance/customers_changes", "variance/customers_events"]
+    assert run(instance, assets, keys, FIRST).success
+    stopped = run(instance, assets, keys, NEXT)
+    assert not stopped.success
+    failed = {check.check_name for check in stopped.get_asset_check_evaluations() if not check.passed}
+    assert failed == {"not_re_keyed"}
+    assert {row["day"] for row in rows(compare.changes())} == set()

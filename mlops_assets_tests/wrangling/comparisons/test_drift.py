@@ -1,4 +1,4 @@
-"""Drift of the voter file: what is kept of a snapshot, what is compared with what, and how both are published."""
+"""Drift of a compared table: what is kept of a partition, what is compared with what, and how both are published."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mlops_assets.contracts.drift import DRIFT, VERDICTS, VOTER_SUMMARIES
 from mlops_assets.contracts.wrangled import VOTERS
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.contracts import rules
 from mlops_assets.platform.lake.session import LakeSession
 from mlops_assets.platform.settings import Settings
 from mlops_assets.variance.drift.comparison import ALL_COLUMNS, LEVELS
-from mlops_assets.wrangling import voter_drift
-from mlops_assets.wrangling.assets.voter_drift import drift, voter_summaries
+from mlops_assets.wrangling import compared
+from mlops_assets.wrangling.comparisons import drift as drifts
+from mlops_assets.wrangling.comparisons.tables import DRIFT as VERDICTS
 from mlops_assets_tests.wrangling.kept_contract import kept_rows
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from mlops_assets.platform.assets.step import Partition
 
+COMPARED = compared.VOTERS
+voter_summaries, drift = COMPARED.drift_assets()
+DRIFT = COMPARED.drifts()
 _SIZE = 400
 _RECODED = "2022-03"
 
@@ -57,7 +60,7 @@ def _voters(month: str, state: str = "NC") -> pa.Table:
 
 
 def _summary(month: str, state: str = "NC") -> pa.Table:
-    return voter_drift.voter_summary(ibis.memtable(_voters(month, state)), state=state, month=month)
+    return drifts.summary(ibis.memtable(_voters(month, state)), COMPARED.drifting, {"month": month, "state": state})
 
 
 def test_engine_and_contract_have_the_same_verdicts() -> None:
@@ -65,17 +68,17 @@ def test_engine_and_contract_have_the_same_verdicts() -> None:
 
 
 def test_summaries_keep_their_contract_and_hold_no_pseudonym() -> None:
-    rows = kept_rows(ibis.memtable(_summary("2022-01")), VOTER_SUMMARIES)
-    assert {row["column"] for row in rows} == set(voter_drift.COLUMNS)
-    assert not {"person_token", "address_token"} & set(voter_drift.COLUMNS)
+    rows = kept_rows(ibis.memtable(_summary("2022-01")), COMPARED.summaries())
+    assert {row["column"] for row in rows} == set(COMPARED.drifting)
+    assert not {"person_token", "address_token"} & set(COMPARED.drifting)
     assert {row["rows"] for row in rows if row["cell"] == "total"} == {_SIZE}
 
 
 def test_each_month_is_compared_with_the_one_before_of_its_state() -> None:
     kept = [("2022-01", "NC"), ("2022-03", "NC"), ("2022-04", "NC"), ("2022-03", "GA")]
     summaries = pa.concat_tables([_summary(*key) for key in kept])
-    found = kept_rows(ibis.memtable(voter_drift.voter_drift(ibis.memtable(summaries))), DRIFT)
-    assert {(row["state"], row["previous_month"], row["month"]) for row in found} == {
+    found = kept_rows(ibis.memtable(drifts.drift(ibis.memtable(summaries), COMPARED.timeline)), DRIFT)
+    assert {(row["state"], row["compared_with"], row["month"]) for row in found} == {
         ("NC", "2022-01", "2022-03"),
         ("NC", "2022-03", "2022-04"),
     }
@@ -84,7 +87,7 @@ def test_each_month_is_compared_with_the_one_before_of_its_state() -> None:
 
 
 def test_a_single_snapshot_is_compared_with_nothing() -> None:
-    assert kept_rows(ibis.memtable(voter_drift.voter_drift(ibis.memtable(_summary("2022-01")))), DRIFT) == []
+    assert kept_rows(ibis.memtable(drifts.drift(ibis.memtable(_summary("2022-01")), COMPARED.timeline)), DRIFT) == []
 
 
 @asset(contract=VOTERS)
@@ -105,7 +108,7 @@ def _read_drift() -> list[dict[str, Any]]:
     with LakeSession(Settings.load()) as session:
         catalog = session.attach(DRIFT.lake.name)
         rows: list[dict[str, Any]] = (
-            session.ibis.table("drift", database=(catalog, "variance")).to_pyarrow().to_pylist()
+            session.ibis.table(DRIFT.table, database=(catalog, "variance")).to_pyarrow().to_pylist()
         )
     return rows
 
@@ -117,6 +120,6 @@ def test_all_snapshots_are_compared_in_one_published_table(instance: dg.DagsterI
     made = dg.materialize([voter_summaries, drift], selection=[drift], instance=instance)
     assert made.success
     (event,) = made.get_asset_materialization_events()
-    assert event.materialization.metadata["snapshots"].value == 2
+    assert event.materialization.metadata["partitions"].value == 2
     strong = {row["column"] for row in _read_drift() if row["drift"] == "strong"}
     assert strong == {"party_code", ALL_COLUMNS}
