@@ -260,7 +260,7 @@ class _Case:
             words += "; fewer people, or partly loaded: only the next time will tell"
             self._doubt(cell, _DECIDED, common, "all", words)
         else:
-            self.verdicts.name(cell, "population", 0.8, common, "all", words)
+            self.verdicts.name(cell, "population", 0.9, common, "all", words)
 
     def turnovers(self) -> None:
         """Groups in which more units came or went than ordinarily do, while the others went on as before."""
