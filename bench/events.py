@@ -15,65 +15,42 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+from event_ablations import ablations, foreign_boundaries
 from event_baselines import METHODS
+from event_calibration import calibration
+from event_panels import (
+    EDITION,
+    HOUSE,
+    PROFILE,
+    by_cause,
+    by_way,
+    found,
+    happened,
+    ours,
+    real_tables,
+    scores,
+    simulated,
+    where,
+)
 from event_series import series
-from public_panels import DATA, MEASURES, house, profiles, redistricting
+from public_panels import DATA, house, profiles, redistricting
 
 from mlops_assets.variance.panel.boundaries import DEFAULT, Ratios
-from mlops_assets.variance.panel.detection import detect
 from mlops_assets.variance.panel.evidence import evidence_of
 from mlops_assets.variance.panel.panels import Columns, read_panel
 from mlops_assets.variance.panel.steps import steps_of
 from mlops_assets.variance.panel.verdicts import CAUSES
-from mlops_assets_tests.variance.panel import county_world, panel_world
 from mlops_assets_tests.variance.panel.county_world import Happenings
-from mlops_assets_tests.variance.panel.panel_world import World, simulate
+from mlops_assets_tests.variance.panel.panel_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from mlops_assets.variance.panel.panels import Panel
-    from mlops_assets_tests.variance.panel.county_world import Atoms
-
     Named = dict[tuple[str, str], str]
 
-HOUSE = Columns(unit="district", group="state", time="year", measures=("share", "dem", "rep", "total"), entity="winner")
-EDITION = Columns(unit="district", group="state", time="edition", measures=("dem", "rep", "total"))
-PROFILE = Columns(unit="district", group="state", time="time", measures=tuple(MEASURES))
-SIMULATED = Columns(unit="unit", group="group", time="time", measures=panel_world.MEASURES, entity="name")
 TRIALS = 6
-
-
-def ours(panel: Panel, ratios: Ratios = DEFAULT) -> Named:
-    """The cause of every group and time, as ``detect`` names it."""
-    rows = detect(panel, ratios)
-    keys = zip(rows["group"].to_pylist(), rows["time"].to_pylist(), strict=True)
-    return dict(zip(keys, rows["cause"].to_pylist(), strict=True))
-
-
-def found(table: pa.Table, columns: Columns, method: Callable[[Panel], Named] = ours) -> Named:
-    """The cause of every group and time, as a method names it."""
-    return method(read_panel(duckdb.from_arrow(table), columns))
-
-
-def where(table: pa.Table, condition: str) -> pa.Table:
-    """The rows of a table that meet an SQL condition."""
-    return duckdb.from_arrow(table).filter(condition).to_arrow_table()
-
-
-def scores(pairs: Iterable[tuple[bool, bool]]) -> dict[str, float]:
-    """F1, precision, recall and the share of false alarms, of (true, named)."""
-    count = Counter(pairs)
-    hit, missed, alarm, quiet = count[True, True], count[True, False], count[False, True], count[False, False]
-    return {
-        "events": hit + missed,
-        "f1": round(2 * hit / max(2 * hit + missed + alarm, 1), 3),
-        "precision": round(hit / max(hit + alarm, 1), 3),
-        "recall": round(hit / max(hit + missed, 1), 3),
-        "false_alarms": round(alarm / max(alarm + quiet, 1), 4),
-    }
 
 
 def fitted(table: pa.Table, truth: Mapping[tuple[str, str], str]) -> Ratios:
@@ -168,67 +145,6 @@ def editions() -> dict[str, Any]:
         "doubled_2018": {state: causes[state, "2018"] for state in ("CA", "FL")},
         "named": dict(named),
     }
-
-
-def simulated(
-    worlds: Sequence[World], seeds: Sequence[int], method: Callable[[Panel], Named] = ours
-) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
-    """Panels with truth: F1 by cause, their mean, false alarms, and the confusion matrix (true by named)."""
-    matrix = np.zeros((len(CAUSES), len(CAUSES)), dtype=int)
-    ways: Counter[tuple[str, str]] = Counter()
-    for world, seed in zip(worlds, seeds, strict=True):
-        table, truth = simulate(world, seed)
-        columns = SIMULATED if world.named else Columns(**{**vars(SIMULATED), "entity": None})
-        for key, cause in found(table, columns, method).items():
-            true, _, way = truth.get(key, "none").partition(":")
-            matrix[CAUSES.index(true), CAUSES.index(cause)] += 1
-            ways[way, cause] += bool(way)
-    return by_cause(matrix) | {"ways": by_way(ways)}, matrix
-
-
-def by_cause(matrix: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """F1 by cause that occurs, their mean, and false alarms, of a confusion matrix (true by named)."""
-    f1 = {
-        cause: round(float(2 * matrix[at, at] / max(matrix[at].sum() + matrix[:, at].sum(), 1)), 3)
-        for at, cause in enumerate(CAUSES)
-        if cause != "none" and matrix[at].any()
-    }
-    alarms = 1 - matrix[0, 0] / max(matrix[0].sum(), 1)
-    return {
-        "f1": f1,
-        "macro_f1": round(float(np.mean(list(f1.values()) or [0.0])), 3),
-        "false_alarms": round(float(alarms), 4),
-    }
-
-
-def by_way(ways: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
-    """The named causes of each way in which an event came about."""
-    return {way: {cause: ways[way, cause] for cause in CAUSES if ways.get((way, cause))} for way, _ in sorted(ways)}
-
-
-def real_tables() -> list[Atoms]:
-    """Real tables whose places can be put together to units: counties, and districts in three quiet years."""
-    quiet = ("2008", "2010", "2011")
-    return [
-        *county_world.tables(DATA),
-        county_world.districts(profiles(*quiet), "profiles", quiet, tuple(MEASURES)),
-    ]
-
-
-def happened(
-    atoms: Atoms, happenings: Happenings, seed: int, method: Callable[[Panel], Named] = ours
-) -> tuple[np.ndarray[Any, Any], Counter[tuple[str, str]]]:
-    """The confusion matrix of a real table to which things happened, and the named causes of each kind of event."""
-    matrix = np.zeros((len(CAUSES), len(CAUSES)), dtype=int)
-    kinds: Counter[tuple[str, str]] = Counter()
-    table, truth = county_world.happen(atoms, happenings, seed)
-    columns = Columns(unit="unit", group="group", time="time", measures=atoms.measures)
-    for key, cause in found(table, columns, method).items():
-        true, _, kind = truth.get(key, "none").partition(":")
-        matrix[CAUSES.index(true), CAUSES.index(cause)] += 1
-        if kind:
-            kinds[kind.split(" ")[0] if ">" in kind else kind, cause] += 1
-    return matrix, kinds
 
 
 def counties() -> dict[str, Any]:
@@ -341,6 +257,14 @@ def main() -> None:
     shown("Panels without events, by rows", result["sizes"])
     result["beside"] = beside()
     shown("Detection beside what others would do", result["beside"])
+    fresh = [secrets.randbits(32) for _ in range(TRIALS)]
+    result["calibration"] = calibration(fresh)
+    shown("How often what was said was right", result["calibration"])
+    if DATA.exists():
+        result["other fields"] = foreign_boundaries()
+        shown("Panels of other fields", result["other fields"])
+    result["ablations"] = ablations(fresh)
+    shown("One piece of evidence left out", result["ablations"])
     if DATA.exists():
         for part in (counties, elections, censuses, editions, series):
             result[part.__name__] = part()

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 
 from mlops_assets.variance.panel.changepoints import Series
+from mlops_assets.variance.panel.panels import Columns
 
 DATA = Path(os.environ.get("MLOPS_ASSETS_TEST_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data")))
 
@@ -48,6 +49,16 @@ MEASURES = {
     "hispanic": r"Hispanic or Latino \(of any race\)$",
     "other_race": r"One [Rr]ace - Some [Oo]ther [Rr]ace$",
 }
+
+FOREIGN = (
+    ("EmplUK_plm", "firm", "sector", "year", "emp,wage,capital,output"),
+    ("Males_plm", "nr", "residence", "year", "wage,exper,school"),
+    ("Produc_plm", "state", "region", "year", "pcap,hwy,water,util,pc,gsp,emp,unemp"),
+    ("RiceFarms_plm", "id", "region", "season", "size,seed,urea,totlabor,goutput"),
+    ("gapminder_dslabs", "country", "region", "year", "infant_mortality,life_expectancy,fertility,population,gdp"),
+    ("us_contagious_diseases_dslabs", "state", "disease", "year", "weeks_reporting,count,population"),
+    ("italy", "unit", "g", "day", "totale_casi"),
+)
 
 _NO_CANDIDATE = ("NAN", "OTHER", "WRITEIN", "BLANK VOTE/SCATTERING", "BLANK VOTE", "SCATTERING", "NA")
 
@@ -105,6 +116,19 @@ def profiles(*times: str) -> pa.Table:
                     | {measure: _number(cells[column]) for measure, column in chosen.items()}
                 )
     return pa.Table.from_pylist(rows)
+
+
+def foreign() -> dict[str, tuple[pa.Table, Columns]]:
+    """Panels of other fields, with their columns."""
+    found = {}
+    for name, unit, group, time, measures in FOREIGN:
+        path = DATA / "foreign-panels" / f"{name}.csv.gz"
+        rows = duckdb.sql(f"SELECT * FROM read_csv('{path}', nullstr = ['NA', ''])")
+        columns = Columns(unit=unit, group=group, time=time, measures=tuple(measures.split(",")))
+        if name == "RiceFarms_plm":
+            rows = rows.project("*, row_number() OVER (PARTITION BY id) AS season")
+        found[name.partition("_")[0]] = rows.to_arrow_table(), columns
+    return found
 
 
 def annotated() -> dict[str, tuple[Series, dict[str, list[int]]]]:
