@@ -87,6 +87,9 @@ _CLARITY: Final = np.vstack(
 _FEWEST_FOR_FAINT: Final = 16
 """A wave that hardly shows is learned from many groups; among a few, two events of one time would pass for it."""
 
+_QUIETER: Final = -1.25
+"""Standard deviations of ordinary times."""
+
 _LEAST_SPREAD: Final = 0.01
 """Less is no map, however still the times are: one percent."""
 
@@ -135,10 +138,11 @@ def boundary_odds(panel: Panel, evidence: Evidence, turnover: Turnover, ratios: 
 def contradicted(evidence: Evidence) -> Flags:
     """Groups whose own units say that they were not redrawn, whatever happened to the others at that time.
 
-    Their units stood still, or only went on counting: a redrawn unit that loses people counts fewer.
+    Their units stood still, moved less than they ordinarily do, or only went on counting: a redrawn unit that loses
+    people counts fewer.
     """
     told = (evidence.against >= _FEWEST_UNITS) & (evidence.appeared + evidence.disappeared == 0) & (evidence.moved == 0)
-    found: Flags = told & ((evidence.spread < _LEAST_SPREAD) | ~evidence.fell)
+    found: Flags = told & ((evidence.spread < _LEAST_SPREAD) | (evidence.dispersion < _QUIETER) | ~evidence.fell)
     return found
 
 
