@@ -6,10 +6,12 @@ are missing are left out, saying so.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import time
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -35,6 +37,7 @@ from event_panels import (
 from event_series import series
 from public_panels import DATA, house, profiles, redistricting
 
+from mlops_assets.variance.panel import detection
 from mlops_assets.variance.panel.boundaries import DEFAULT, Ratios
 from mlops_assets.variance.panel.evidence import evidence_of
 from mlops_assets.variance.panel.panels import Columns, read_panel
@@ -240,9 +243,16 @@ def shown(title: str, figures: Mapping[str, Any]) -> None:
         print(f"{name:>28}  {value}")
 
 
+def frozen() -> str:
+    """A hash of the code and constants that are judged."""
+    code = sorted(Path(detection.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:16]
+
+
 def main() -> None:
     """Measure, print tables and, last, one JSON line."""
-    result: dict[str, Any] = {"bench": "events"}
+    result: dict[str, Any] = {"bench": "events", "judged": frozen()}
+    print(f"Detection as of sha256 {result['judged']} (code and constants)")
     seeds = [secrets.randbits(32) for _ in range(3 * TRIALS)]
     worlds = [World(named=True)] * TRIALS + [World(named=False)] * TRIALS + [World(named=False, wave=True)] * TRIALS
     result["simulated"], matrix = simulated(worlds, seeds)

@@ -88,7 +88,8 @@ _FEWEST_FOR_FAINT: Final = 16
 """A wave that hardly shows is learned from many groups; among a few, two events of one time would pass for it."""
 
 _QUIETER: Final = -1.25
-"""Standard deviations of ordinary times."""
+_MOST_OF: Final = 0.5
+"""Standard deviations of ordinary times, by at least half of the units."""
 
 _LEAST_SPREAD: Final = 0.01
 """Less is no map, however still the times are: one percent."""
@@ -142,7 +143,8 @@ def contradicted(evidence: Evidence) -> Flags:
     people counts fewer.
     """
     told = (evidence.against >= _FEWEST_UNITS) & (evidence.appeared + evidence.disappeared == 0) & (evidence.moved == 0)
-    found: Flags = told & ((evidence.spread < _LEAST_SPREAD) | (evidence.dispersion < _QUIETER) | ~evidence.fell)
+    quieter = (evidence.dispersion < _QUIETER) & (evidence.against >= _MOST_OF * evidence.units)
+    found: Flags = told & ((evidence.spread < _LEAST_SPREAD) | quieter | ~evidence.fell)
     return found
 
 

@@ -110,12 +110,15 @@ class _Case:
             if cell % times == 0:
                 continue
             found = renumbering(self._panel, self._steps, self._steps.rows(cell - 1), self._steps.rows(cell))
-            # Names that stayed where they were contradict it.
-            if found is not None and (evidence.moved[cell] or not evidence.stayed[cell]):
+            if found is None or (evidence.stayed[cell] and not evidence.moved[cell]):
+                continue  # Names that stayed where they were contradict it.
+            exceptions = found.misfits.size + found.lost.size
+            # Among many new maps a unit that fits none is a sign of one.
+            if not exceptions or self._map.share[cell] < _DECIDED:
                 self.verdicts.name(
                     cell,
                     "renumbering",
-                    0.95 if not found.misfits.size + found.lost.size else 0.9,
+                    0.9 if exceptions else 0.95,
                     len(found.old) / found.units,
                     self.verdicts.listed(np.union1d(found.old, found.new)),
                     sentences.relabelled(self._panel, self.verdicts, found),
