@@ -85,7 +85,9 @@ def renumbering(panel: Panel, steps: Steps, rows_before: Codes, rows_after: Code
     fits = cost[before, after] <= _FITS
     misfits = np.setdiff1d(np.arange(sizes[1]), after[fits])
     lost = np.setdiff1d(np.arange(sizes[0]), before[fits])
-    if max(len(misfits), len(lost)) > _EXCEPTIONS * min(sizes):
+    measured = int(np.isfinite(new).any(axis=1).sum())
+    # By a single measure most units fit somewhere by chance.
+    if max(len(misfits), len(lost)) > _EXCEPTIONS * min(sizes) * (measured > 1):
         return None
     before, after = before[fits], after[fits]
     old_units, new_units = panel.unit[rows_before[before]], panel.unit[rows_after[after]]
@@ -94,7 +96,6 @@ def renumbering(panel: Panel, steps: Steps, rows_before: Codes, rows_after: Code
     closeness = _CLOSER if misfits.size or lost.size else _CLOSE
     if other.sum() <= len(misfits) or cost[before, after].mean() > closeness:
         return None
-    measured = int(np.isfinite(new).any(axis=1).sum())
     if not _told_apart(cost, (before, after), panel.unit[rows_before], panel.unit[rows_after], measured):
         return None
     return Renumbering(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from mlops_assets.variance.panel.boundaries import Redrawn, redrawn_of
+from mlops_assets.variance.panel.boundaries import Redrawn, contradicted, redrawn_of
 from mlops_assets.variance.panel.detection import detect
 from mlops_assets.variance.panel.evidence import Evidence, evidence_of
 from mlops_assets.variance.panel.panels import Columns, Panel, read_panel
@@ -185,3 +186,13 @@ def test_a_clear_redrawing_is_not_doubted() -> None:
     values = _towns()
     _redraw(values, range(5, 6))
     assert {key: row["cause"] for key, row in _events(values).items()} == {("town05", str(WAVE)): "boundary"}
+
+
+def test_a_town_that_moved_less_than_it_ordinarily_does_contradicts_a_new_map() -> None:
+    _, evidence = _redrawn(_towns())
+    quieter = replace(evidence, dispersion=np.full_like(evidence.dispersion, -2.0))
+    few_compared = replace(quieter, against=np.full_like(evidence.against, 3))
+    later = np.arange(TOWNS * YEARS) % YEARS > 0
+    assert contradicted(quieter)[later].all()
+    assert not contradicted(few_compared)[later].any()
+    assert not contradicted(evidence)[later & (evidence.dispersion > 0)].any()
