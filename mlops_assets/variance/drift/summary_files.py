@@ -134,13 +134,13 @@ def _told(side: Opened, names: Sequence[str]) -> dict[str, _Told]:
         return {name: _Told(form=_typed(side.kind(name))) for name in names}
     found = {name: _Told(form="text") for name in names}
     likely = _likely(side, names)
-    asked = [f"count({side.text(name)}), count({_values(name, form)})" for name, form in likely.items()]
+    asked = [f"count({quoted(name)}), count({_values(name, form)})" for name, form in likely.items()]
     asked += [f"count(*) FILTER ({_is_identifier(name)})" for name, form in likely.items() if form == "number"]
     counts = iter(_aggregated(side, asked))
     counted = {name: (form, next(counts), next(counts)) for name, form in likely.items()}
     identifiers = {name: next(counts) for name, form in likely.items() if form == "number"}
     others = [name for name, (_, filled, good) in counted.items() if good < filled]
-    words = [f"count(*) FILTER (lower({side.text(name)}) IN ({_ABSENT}))" for name in others]
+    words = [f"count({quoted(name)}) FILTER (coalesce(lower({side.text(name)}), '') IN ({_ABSENT}))" for name in others]
     absent = dict(zip(others, _aggregated(side, words), strict=True))
     for name, (form, filled, good) in counted.items():
         odd = filled - good - absent.get(name, 0)
@@ -196,7 +196,7 @@ def _is_identifier(name: str) -> str:
     """SQL of whether a text of digits is none of a number: it begins with a nought, or is longer than numbers keep."""
     text = quoted(name)
     return (
-        f"({text}[1] = '0' AND {text}[2] BETWEEN '0' AND '9') OR "
+        f"({text} >= '00' AND {text} < '0:') OR "
         f"(length({text}) > {_MOST_DIGITS} AND NOT contains({text}, '.') AND {plain(text)} IS NOT NULL)"
     )
 

@@ -37,7 +37,7 @@ _AFFIXED: Final = re.compile(
     rf"(?P<sign>[+-]?)(?P<before>[{_CURRENCIES}]?)[{_SPACES}]?(?P<inner>[+-]?)(?P<body>[^{_CURRENCIES}%]*?)[{_SPACES}]?"
     rf"(?P<after>[{_CURRENCIES}%]?)"
 )
-_MOST_SHAPES: Final = 2000
+_MOST_SHAPES: Final = 20_000
 _SHOWN: Final = 40
 _PERCENT: Final = "%"
 
@@ -150,7 +150,7 @@ def _odd(side: Opened, names: Sequence[str]) -> list[str]:
     asked = [
         f"isinf(CAST({quoted(name)} AS DOUBLE))"
         if of_numbers
-        else f"{side.text(name)} IS NOT NULL AND {plain(_text(name))} IS NULL"
+        else f"{quoted(name)} IS NOT NULL AND {plain(_text(name))} IS NULL"
         for name, of_numbers in zip(names, typed, strict=True)
     ]
     if not asked:
@@ -188,6 +188,8 @@ def _shapes(side: Opened, name: str, condition: str = "true") -> list[_Shape]:
 
 def _read(name: str, shapes: Sequence[_Shape], decimal: Decimal | None) -> str:
     """SQL of a column whose values are not all plain numbers."""
+    if len(shapes) >= _MOST_SHAPES:
+        _refuse(name, shapes, "is one of too many kinds of values for a column of numbers", "Name another column.")
     ways = [decimal] if decimal else list(_WAYS)
     misfits = {way: [shape for shape in shapes if not shape.fits(way)] for way in ways}
     way = min(ways, key=lambda each: sum(shape.count for shape in misfits[each]))

@@ -68,8 +68,9 @@ class Cells:
     """Cases counted in the finest cells.
 
     Attributes:
-        table: columns ``time``, ``group``, ``unit``, ``vintage`` (of the unit's map, a whole number that rises by one
-            with each change), one of text for every other dimension, ``cases`` and ``successes``.
+        table: columns ``time`` (as `files.times` reads them), ``group``, ``unit``, ``vintage`` (of the unit's map, a
+            whole number that rises by one with each change), one of text for every other dimension, ``cases`` and
+            ``successes``.
         dimensions: the other dimensions.
         crosswalks: for a group and the vintage that begins, the shares of old units that new units got.
     """

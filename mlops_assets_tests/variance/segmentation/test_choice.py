@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlops_assets.variance.linked.crosswalk import carried, shares
 from mlops_assets.variance.segmentation.choice import SegmentationError, segmentation
-from mlops_assets.variance.segmentation.segments import BRIDGED, CUT, Candidate, Cells, expected
+from mlops_assets.variance.segmentation.segments import BRIDGED, CUT, Candidate, Cells, Finest, expected
 
 TIMES = ("2014", "2016", "2018", "2020")
 
@@ -91,6 +91,12 @@ def test_cells_of_few_cases_are_refused_with_the_share() -> None:
     small = [row for row in rows if row["smallest_cell"] < 30]
     assert small
     assert all(not row["eligible"] and "of the cases are in cells of fewer than 30" in row["reason"] for row in small)
+
+
+def test_times_are_in_the_order_of_the_calendar() -> None:
+    data = Finest(_cells(lambda **_: 0.5, times=("Feb 2020", "Jan 2020", "Apr 2020")))
+    assert data.times == ["Jan 2020", "Feb 2020", "Apr 2020"]
+    assert [set(data.codes["time"][rows].tolist()) for rows in data.rows] == [{0}, {1}, {2}]
 
 
 def test_one_time_is_refused() -> None:
