@@ -27,7 +27,7 @@ _TIME: Final = {
 }
 """The column of time of each table of events."""
 _DISTRICTS: Final = (LINKED, "result_events", "profile_events")
-"""Tables of events of districts: of others no map change is the same."""
+"""Tables of events of districts: a change of another map is none of theirs, and cuts no series of them."""
 _TEXTS: Final = (
     "event_id", "source", "partition", "state", "time", "since", "until", "cause", "kind", "name", "units", "size_unit",
     "evidence", "same_as", "judgement", "judged_by", "notes",
@@ -74,6 +74,7 @@ class Event:
         """A row of a table of events."""
         time, state, before = row[_TIME[source]], row["state"], row["compared_with"]
         own = {name: row[name] for name in cls.__dataclass_fields__ if name in row}
+        own["cuts"] = row["cuts"] and source in _DISTRICTS
         return cls(
             **own,
             source=source,

@@ -70,7 +70,10 @@ def test_a_map_change_seen_again_in_results_and_profiles_is_one_event() -> None:
 def test_a_change_of_counties_is_never_that_of_districts() -> None:
     counties = _event("registration", {"month": "2022-03"}, "2022-02")
     events = _events(voter_events=[_linked()], registration_events=[counties])
-    assert [event["same_as"] for event in events] == ["", ""]
+    assert {event["source"]: (event["same_as"], event["cuts"]) for event in events} == {
+        "voter_events": ("", True),
+        "registration_events": ("", False),
+    }
 
 
 def test_without_a_voter_file_the_more_probable_detection_is_the_event() -> None:
