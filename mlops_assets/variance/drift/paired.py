@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 FEWEST_CHANGES: Final = 10
 """Values that fewer entities took or gave up are put together: their share of the statistic is not normal."""
 
+MOST_VALUES: Final = 200
+"""Of more values those that most entities took or gave up are tested each, the others together."""
+
 GROUPS: Final = 10
 """Groups of equal mass in which numbers are counted."""
 
@@ -98,7 +101,7 @@ def shares_moved(before: Codes, after: Codes, entities: Codes) -> float:
         after: likewise, after.
         entities: how many took that way.
     """
-    before, after = _pooled(before, after, entities)
+    before, after, entities = _pooled(before, after, entities)
     values = int(max(before.max(initial=-1), after.max(initial=-1))) + 1
     was, now = before != _ABSENT, after != _ABSENT
     sizes = [entities[there].sum() for there in (was, now)]
@@ -133,18 +136,20 @@ def absence(before: Codes, after: Codes, entities: Codes) -> float:
     return float(np.min(np.where(lone, 2.0 * 0.5 ** (counts[0] + counts[1]), 1.0), initial=1.0) * max(values, 1))
 
 
-def _pooled(before: Codes, after: Codes, entities: Codes) -> tuple[Codes, Codes]:
-    """The same with the values put together that few entities took or gave up."""
+def _pooled(before: Codes, after: Codes, entities: Codes) -> tuple[Codes, Codes, Codes]:
+    """The same with the values put together that few entities took or gave up, and each way once."""
     values = int(max(before.max(initial=-1), after.max(initial=-1))) + 1
     other = before != after
-    changes = sum(
-        np.bincount(side[other & (side != _ABSENT)], entities[other & (side != _ABSENT)], values)
-        for side in (before, after)
-    )
-    rare = np.asarray(changes) < FEWEST_CHANGES
-    code = np.where(rare, 0, np.cumsum(~rare)) if rare.any() else np.arange(values)
-    mapped = np.append(code, _ABSENT)
-    return mapped[before], mapped[after]
+    changes = np.zeros(values, dtype=np.int64)
+    for side in (before, after):
+        np.add.at(changes, side[other & (side != _ABSENT)], entities[other & (side != _ABSENT)])
+    own = np.argsort(-changes, kind="stable")[:MOST_VALUES]
+    own = own[changes[own] >= FEWEST_CHANGES]
+    code = np.zeros(values + 1, dtype=np.int64)
+    code[own] = np.arange(len(own)) + (len(own) < values)
+    code[_ABSENT] = _ABSENT
+    ways, place = np.unique(np.stack([code[before], code[after]]), axis=1, return_inverse=True)
+    return ways[0], ways[1], np.bincount(place.ravel(), entities).astype(np.int64)
 
 
 def _tested(before: ir.Table, after: ir.Table, entity: str, column: str) -> Paired | None:

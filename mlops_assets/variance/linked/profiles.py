@@ -167,12 +167,12 @@ def associations(linked: Linked) -> Mapping[str, float]:
             stayers.group_by(b=stayers[before], a=stayers[after]).agg(n=stayers.entities.sum())
         )
         sides = [np.unique(flows[side].to_numpy(zero_copy_only=False), return_inverse=True)[1] for side in "ba"]
-        counts = np.zeros([int(side.max(initial=-1)) + 1 for side in sides])
-        counts[sides[0], sides[1]] = _numbers(flows, "n")
-        if min(counts.shape) > 1:
-            expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
-            chi_square = ((counts - expected) ** 2 / expected).sum()
-            found[name] = float(np.sqrt(chi_square / counts.sum() / (min(counts.shape) - 1)))
+        n = _numbers(flows, "n")
+        margins = [np.bincount(side, n) for side in sides]
+        if min(map(len, margins)) > 1:
+            # Chi-square over rows, without the table: units may be tens of thousands.
+            excess = (n * n / (margins[0][sides[0]] * margins[1][sides[1]])).sum() - 1
+            found[name] = float(np.sqrt(max(excess, 0.0) / (min(map(len, margins)) - 1)))
     return found
 
 

@@ -112,6 +112,18 @@ def test_a_rare_value_that_all_gave_up_is_seen() -> None:
     assert test.p_value < 1e-4
 
 
+def test_many_values_are_tested_in_bounded_memory() -> None:
+    generator = np.random.default_rng(8)
+    places = np.array([f"place {n}" for n in range(3000)])
+    before = generator.choice(places, 100_000)
+    still = np.where(generator.random(100_000) < 0.5, generator.choice(places, 100_000), before)
+    gone = np.where(before < "place 12", "place 2", before)
+    sides = [_table(id=np.arange(100_000), v=values) for values in (before, still, gone)]
+    null, moved = (paired(sides[0], side, entity="id", columns=["v"])["v"] for side in sides[1:])
+    assert null.p_value > 0.01
+    assert moved.p_value < 1e-9
+
+
 def test_numbers_that_rise_in_everyone_are_seen_and_missing_ones_are_a_value() -> None:
     ages = np.repeat(np.arange(20, 80), 10).astype(float)
     found = paired(
