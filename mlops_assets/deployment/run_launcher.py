@@ -14,6 +14,7 @@ import docker.errors
 from dagster import DagsterEventType, Field, StringSource
 from dagster_docker import DockerRunLauncher
 
+from mlops_assets.deployment.containers import RUN_LABEL
 from mlops_assets.deployment.run_limits import RunLimits, limits_of_run
 from mlops_assets.platform.errors import PlatformError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from dagster._core.launcher import LaunchRunContext
     from dagster._serdes import ConfigurableClassData
     from dagster_docker.container_context import DockerContainerContext
+    from docker.models.containers import Container
 
 DEPLOYMENT_LABEL: Final = "mlops_assets/deployment"
 """Label of every run container: the deployment it belongs to, so that several can share an engine."""
@@ -105,6 +107,13 @@ class PhoenixRunLauncher(DockerRunLauncher):
     def _is_canceling(self, run: DagsterRun) -> bool:
         # Not by the run's state: launching has just set it to starting, whatever it was.
         return bool(self._instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_CANCELING))
+
+    def _get_container(self, run: DagsterRun | None) -> Container | None:
+        # Dagster looks for the container that the run's tags name; what names it in the engine is its label.
+        container = super()._get_container(run)  # type: ignore[no-untyped-call]  # dagster-docker has no types
+        if container is None or run is None or container.labels.get(RUN_LABEL) != run.run_id:
+            return None
+        return container
 
     def get_container_context(self, dagster_run: DagsterRun) -> DockerContainerContext:
         """What the run's container is made with.

@@ -160,6 +160,32 @@ def test_what_cannot_be_read_as_a_request_is_a_problem_and_in_the_audit_trail(se
         assert [line["reason"] for line in told] == ["unreadable"]
 
 
+@pytest.mark.parametrize("before", [b"", b"1\r\n{\r\n"])
+def test_a_body_that_cannot_be_read_further_is_told_once(service: Service, before: bytes) -> None:
+    token = service.token(scopes=EVERYTHING)
+    head = (
+        f"POST {SCORE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        "X-Request-ID: order-bad-chunk\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    told = len(service.log())
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
+        connection.sendall(head.encode() + before + b"ZZ\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"x-request-id: order-bad-chunk" in answer
+    service.wait_for(lambda: [line for line in service.log()[told:] if line["message"] == "access"] != [])
+    time.sleep(0.2)
+    [line] = [line for line in service.log()[told:] if line["message"] == "access"]
+    assert (line["decision"], line["reason"], line["request_id"]) == ("deny", "unreadable", "order-bad-chunk")
+
+
+@pytest.mark.parametrize("size", [17_000, 60_000])
+def test_a_head_in_one_piece_is_limited_as_one_in_several(service: Service, size: int) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Pad: " + b"a" * size + b"\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
 def test_both_a_length_and_chunks_are_refused_or_leave_no_second_request(service: Service) -> None:
     smuggled = b"0\r\n\r\nGET /v1/exports HTTP/1.1\r\nHost: x\r\n\r\n"
     head = f"POST {SCORE} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(smuggled)}\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -221,6 +221,19 @@ def test_what_the_services_parser_does_not_read_is_a_problem_and_in_the_audit_tr
     assert (told["decision"], told["reason"], told["status"]) == ("deny", "unreadable", 400)
 
 
+def test_what_comes_behind_a_body_is_no_header_of_the_request(running: Service) -> None:
+    """Whoever is believed by a header of the edge is so by the head alone; here a token shows it."""
+    body, token = b'{"keys": []}', running.token(scopes=["features:read"])
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(running.config.socket))
+        connection.sendall(
+            b"POST /v1/lookup/person_features HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"%x\r\n%s\r\n0\r\nAuthorization: Bearer %s\r\n\r\n" % (len(body), body, token.encode())
+        )
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 401 ")
+
+
 @pytest.mark.parametrize("path", ["/v1/tables", "/v1/tables/predictions", "/v1/nowhere"])
 def test_a_request_of_http_1_0_without_a_host_is_answered(running: Service, path: str) -> None:
     with connect(running) as connection:

@@ -86,7 +86,7 @@ async def allowed(
             raise RefusedError(f"The parameters of {method} {path} are not allowed ({unknown}).")
         if check not in _WITH_BODY and request.body.strip() not in {b"", b"{}", b"null"}:
             raise RefusedError(f"{method} {path} takes no body.")
-        passed = await check(_Asked(request, found.groupdict(), dict(query), policy, inspect))
+        passed = await check(_Asked(request, role, found.groupdict(), dict(query), policy, inspect))
         if passed.id is not None:
             # A name could be another container's by now; an id that the engine gave is this one's for ever.
             start, end = found.span("name")
@@ -102,6 +102,7 @@ class _Asked:
     """A request whose route is known, and what judging it takes."""
 
     request: Request
+    role: Role
     found: Mapping[str, str]
     query: dict[str, str]
     policy: Policy
@@ -156,7 +157,11 @@ async def _stop(asked: _Asked) -> _Passed:
     seconds = asked.query.get("t", "0")
     if not (seconds.isascii() and seconds.isdigit() and int(seconds) <= _MOST_STOP_SECONDS):
         raise RefusedError(f"A container is stopped within {_MOST_STOP_SECONDS} seconds.")
-    return await _ours(asked)
+    container = await _ours_named(asked, asked.found["name"])
+    run_id = container["Config"]["Labels"][RUN_LABEL]
+    if asked.role is Role.END and container.get("Name") != f"/{_name(asked.policy, run_id)}":
+        raise RefusedError(f"{asked.found['name'][:80]} was not made here for the run of its label.")
+    return _Passed(asked.query, id=container["Id"])
 
 
 async def _remove(asked: _Asked) -> _Passed:
@@ -177,7 +182,11 @@ async def _create(asked: _Asked) -> _Passed:
         raise RefusedError("A container is described in JSON.")
     container = asked.policy.judged(_json_object(asked.request.body, "the body"))
     # The engine keeps names apart: a run that two daemons launch gets one container.
-    return _Passed({"name": f"{asked.policy.label[1]}-run-{container['Labels'][RUN_LABEL]}"}, container)
+    return _Passed({"name": _name(asked.policy, container["Labels"][RUN_LABEL])}, container)
+
+
+def _name(policy: Policy, run_id: str) -> str:
+    return f"{policy.label[1]}-run-{run_id}"
 
 
 async def _network(asked: _Asked) -> _Passed:

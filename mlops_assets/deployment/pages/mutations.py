@@ -1,4 +1,4 @@
-"""Mutations: all that can be asked to change, with the permission that each needs, and two gaps closed.
+"""Mutations: all that can be asked to change, with the permission that each needs, and three gaps closed.
 
 Put here what is decided about a mutation of Dagster's schema. Keep out who has which permission (``permissions``).
 
@@ -7,6 +7,7 @@ Dagster checks permissions itself. Beside its checks
 - a mutation that is not in the table is refused: an upgrade that brings one brings it closed;
 - whoever names a code location, or a run of one, needs the permission there. Dagster judges a run of assets by the
   assets alone, wherever it is started: of an asset that two locations know, one is asked;
+- a tag that Dagster or the launcher steers by is nobody's to give (``run_tags``);
 - a schedule or sensor is stopped by the two halves of one id. Dagster judges the first half and stops what the second
   names, so that one's own first half would stop anybody's.
 """
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dagster._core.workspace.permissions import LOCATION_SCOPED_PERMISSIONS, Permissions
 from graphql import GraphQLError
+
+from mlops_assets.deployment.pages.run_tags import refused_tag
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -93,7 +96,8 @@ def guarded(mutation: str, resolve: Callable[..., Any]) -> Callable[..., Any]:
 
     def judged(root: object, info: GraphQLResolveInfo, **given: object) -> object:
         if (fault := _fault(mutation, given, info.context)) is not None:
-            raise GraphQLError(fault)
+            # With the place it is told as it is, and not as a fault of the server.
+            raise GraphQLError(fault, nodes=info.field_nodes, path=info.path.as_list())
         return resolve(root, info, **given)
 
     return judged
@@ -110,16 +114,25 @@ def _fault(mutation: str, given: Mapping[str, object], context: WorkspaceRequest
     for location in _locations(given, context.instance):
         if not context.has_permission_for_location(permission, location):
             return f"You may not {mutation} in {location}."
-    if mutation in _INSTIGATORS and not context.has_permission(permission):
-        own = {
-            each.get_compound_id().to_string()
-            for location in context.code_locations
-            if context.has_permission_for_location(permission, location.name)
-            for repository in location.get_repositories().values()
-            for each in _INSTIGATORS[mutation](repository)
-        }
-        if set(given) != {"id"} or given["id"] not in own:
-            return "Give the id of a schedule or sensor that you may stop, and nothing else."
+    if (tag := refused_tag(given, context.instance)) is not None:
+        return f"You may not {mutation} with the tag {tag}: Dagster sets it itself."
+    return _fault_of_id(mutation, permission, given, context)
+
+
+def _fault_of_id(
+    mutation: str, permission: Permissions, given: Mapping[str, object], context: WorkspaceRequestContext
+) -> str | None:
+    if mutation not in _INSTIGATORS or context.has_permission(permission):
+        return None
+    own = {
+        each.get_compound_id().to_string()
+        for location in context.code_locations
+        if context.has_permission_for_location(permission, location.name)
+        for repository in location.get_repositories().values()
+        for each in _INSTIGATORS[mutation](repository)
+    }
+    if set(given) != {"id"} or given["id"] not in own:
+        return "Give the id of a schedule or sensor that you may stop, and nothing else."
     return None
 
 

@@ -20,19 +20,24 @@ from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.websockets import WebSocketClose
 
 from mlops_assets.deployment.pages.mutations import guarded
 from mlops_assets.deployment.pages.permissions import RoleRequestContext, RolesProcessContext, role_of
+from mlops_assets.deployment.pages.questions import fault_of_question, status_of
 from mlops_assets.deployment.pages.roles import demand_locations, read_roles
 from mlops_assets.platform.errors import PlatformError
+from mlops_assets.platform.http_heads import HeadAlone
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
     from graphene import Schema
+    from graphql import GraphQLError
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -80,6 +85,18 @@ class Pages(DagsterWebserver[RolesProcessContext, RoleRequestContext]):
             field.resolve = guarded(name, field.resolve)
         return schema
 
+    async def graphql_http_endpoint(self, request: Request) -> Response:
+        """Answer a question; what cannot be read as one is refused with the reason."""
+        if (fault := await fault_of_question(request)) is not None:
+            return JSONResponse({"data": None, "errors": [{"message": fault}]}, status_code=400)
+        answer: Response = await super().graphql_http_endpoint(request)
+        return answer
+
+    def _determine_status_code(
+        self, resolver_errors: list[GraphQLError] | None, captured_errors: list[Exception]
+    ) -> int:
+        return status_of(resolver_errors or [], captured_errors)
+
     def build_middleware(self) -> list[Middleware]:
         """Dagster's own, behind the gate."""
         return [Middleware(RoleGate, roles=self._roles), *super().build_middleware()]
@@ -109,7 +126,9 @@ def serve(workspace: Path, *, roles: Path, listen: Path) -> None:
         demand_locations(known, [origin.location_name for origin in target.create_origins()])
         with RolesProcessContext(instance, target, version=__version__, roles=known) as process, _bound(listen) as own:
             app = Pages(process, known).create_asgi_app()
-            settings = uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)
+            settings = uvicorn.Config(
+                app, http=HeadAlone, log_level="warning", proxy_headers=False, server_header=False
+            )
             uvicorn.Server(settings).run([own])
 
 

@@ -6,12 +6,12 @@ Put here what uvicorn would answer by itself, before there is a request. Keep ou
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mlops_assets.platform.http_heads import HeadAlone
 from mlops_assets.serving.http.audit import decision_of, log_decision
 from mlops_assets.serving.http.headers import with_secure_headers
 from mlops_assets.serving.http.problems import Problem, error_body
@@ -19,30 +19,59 @@ from mlops_assets.serving.http.problems import Problem, error_body
 if TYPE_CHECKING:
     import asyncio
 
+_REASON: Final = "unreadable"
+_ROUND_A_HEADER: Final = len(": \r\n")
 
-class EdgeProtocol(HttpToolsProtocol):
+
+class EdgeProtocol(HeadAlone):
     """HTTP as an edge speaks it: one question at a time, whole with its body."""
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  the library's own signature
         """Refuse what is no request, and end the connection."""
-        _refuse(self.transport)
+        _refuse(self)
 
 
 class LoopbackProtocol(H11Protocol):
     """HTTP as anybody on this machine may speak it."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  the library's own
+        """As the library says, with heads of limited size."""
+        super().__init__(*arguments, **named)
+        self.conn = _Heads(self.config.h11_max_incomplete_event_size or 0)
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  the library's own signature
-        """Refuse what is no request, unless an answer is under way, and end the connection."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            _refuse(self.transport)
-        else:
-            self.transport.close()
+        """Refuse what is no request, and end the connection."""
+        _refuse(self)
 
 
-def _refuse(transport: asyncio.Transport) -> None:
-    scope: Any = {"type": "http", "headers": [], "state": {}}
+class _Heads(h11.Connection):
+    """A connection whose heads are limited; the library limits those alone that come in several pieces."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(h11.SERVER, most)
+        self._most = most
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            size = len(event.target) + sum(len(name) + len(value) + _ROUND_A_HEADER for name, value in event.headers)
+            if size > self._most:
+                raise h11.RemoteProtocolError("The head is too long.", error_status_hint=431)
+        return event
+
+
+def _refuse(protocol: EdgeProtocol | LoopbackProtocol) -> None:
+    """Answer what cannot be read, unless an answer is under way, and end the connection."""
+    transport: asyncio.Transport = protocol.transport
+    cycle: Any = protocol.cycle
+    under_way = cycle is not None and not cycle.response_complete
+    if under_way and cycle.response_started:
+        transport.close()
+        return
+    # Of a request that is being answered the application writes the line, once it learns that its client is gone.
+    scope: Any = cycle.scope if under_way else {"type": "http", "headers": [], "state": {}}
     status, decision = HTTPStatus.BAD_REQUEST, decision_of(scope)
-    decision.reason = "unreadable"
+    decision.reason = _REASON
     problem = Problem(
         title=status.phrase,
         status=status.value,
@@ -56,6 +85,7 @@ def _refuse(transport: asyncio.Transport) -> None:
         (b"connection", b"close"),
     ]
     head = [b"%s: %s\r\n" % header for header in with_secure_headers(own, decision)]
-    log_decision(scope, status.value)
+    if not under_way:
+        log_decision(scope, status.value)
     transport.write(b"".join([b"HTTP/1.1 400 Bad Request\r\n", *head, b"\r\n", body]))
     transport.close()

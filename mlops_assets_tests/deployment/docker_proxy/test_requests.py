@@ -11,7 +11,7 @@ import pytest
 
 from mlops_assets.deployment.docker_proxy.policy import RefusedError, Role
 from mlops_assets.deployment.docker_proxy.requests import Request, allowed
-from mlops_assets_tests.deployment.docker_proxy.good import IMAGE, LABELS, NETWORK, POLICY, container
+from mlops_assets_tests.deployment.docker_proxy.good import IMAGE, LABELS, NETWORK, POLICY, RUN_ID, container
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ _OTHERS = "d" * 64
 _NETWORK_ID = "e" * 64
 _RUN: dict[str, Any] = {
     "Id": _OURS,
+    "Name": f"/test-run-{RUN_ID}",
     "Config": {"Labels": LABELS, "Env": ["MLOPS_ASSETS_HOME=/h", "PATH=/bin"]},
     "HostConfig": container()["HostConfig"],
     "NetworkSettings": {"Networks": {NETWORK: {}}},
@@ -79,6 +80,18 @@ def test_a_name_is_replaced_by_the_id_that_was_judged() -> None:
     assert _ask("POST", "/containers/named/stop?t=10").target == f"/containers/{_OURS}/stop?t=10"
     assert _ask("DELETE", "/containers/named?force=1&link=False").target == f"/containers/{_OURS}?force=1"
     assert _ask("GET", f"/networks/{NETWORK}").target == f"/networks/{_NETWORK_ID}"
+
+
+@pytest.mark.parametrize(
+    "name", ["/another-run", f"/other-run-{RUN_ID}", "/test-run-00000000-0000-0000-0000-000000000008"]
+)
+def test_who_ends_runs_stops_no_container_of_another_name_than_its_run_has(name: str) -> None:
+    async def inspect(_: str) -> Mapping[str, Any]:
+        return {**_RUN, "Name": name}
+
+    request = Request("POST", f"/containers/{_OURS}/stop?t=30")
+    with pytest.raises(RefusedError, match="not made here for the run of its label"):
+        asyncio.run(allowed(request, Role.END, POLICY, inspect))
 
 
 def test_a_hardened_container_can_be_made() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,55 @@ def test_the_ways_to_ask_over_http_ask_the_same(served: Served, role: str) -> No
                 client.request(url="/graphql", **ways(DELETE % run)[number])
             assert (served.instance.get_run_by_id(own) is None) is (role == "plumber")
             assert served.instance.get_run_by_id(other) is not None
+
+
+@pytest.mark.parametrize("said", [b"X-Role: viewer\r\n", b""])
+def test_a_role_behind_a_body_in_chunks_is_none(served: Served, said: bytes) -> None:
+    """The proxy writes the header anew in the head, and may pass on what a client sends as a trailer."""
+    run = run_of(served, execution("plumbing"))
+    body = json.dumps({"query": DELETE % run}).encode()
+    head = b"POST /graphql HTTP/1.1\r\nHost: p\r\nContent-Type: application/json\r\nConnection: close\r\n" + said
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nX-Role: plumber\r\n\r\n" % (len(body), body)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(served.socket))
+        connection.sendall(head + chunks)
+        answer = connection.makefile("rb").read()
+    assert (b"You may not deleteRun" in answer) if said else answer.startswith(b"HTTP/1.1 403 ")
+    assert served.instance.get_run_by_id(run) is not None
+
+
+def test_a_refusal_is_told_as_the_pages_show_it(served: Served) -> None:
+    run = run_of(served, execution("modeling"))
+    with served.person("plumber").client() as client:
+        answer = client.post("/graphql", json={"query": DELETE % run})
+    assert answer.status_code == 200
+    [error] = answer.json()["errors"]
+    assert error["message"] == "You may not deleteRun in modeling."
+    assert set(error) == {"message", "locations", "path"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\xfe",
+        b"{",
+        b"[" * 100_000,
+        b'[{"query": "{ version }"}]',
+        b'"{ version }"',
+        b'{"query": ["{ version }"]}',
+        b'{"query": "{ version }", "variables": []}',
+        b'{"query": "{ version }", "variables": "[]"}',
+        b'{"query": "{ version }", "variables": "{"}',
+        b'{"query": "{ version }", "operationName": 1}',
+        b'{"query": "query($a: Int!) { version }", "variables": {"a": "b"}}',
+        b'{"query": "{"}',
+    ],
+)
+def test_what_is_no_question_is_refused_with_a_reason(served: Served, body: bytes) -> None:
+    with served.person("viewer").client() as client:
+        answer = client.post("/graphql", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,50 @@ class TestRuns:
         assert served.instance.get_run_by_id(other) is not None
 
 
+class TestTags:
+    """Dagster and its launchers steer by tags: the web server stops the container that a run's tags name."""
+
+    @pytest.mark.parametrize("tag", ["docker/container_id", "dagster/backfill", "dagster/image", ".dagster/grpc_info"])
+    def test_a_tag_of_control_is_nobodys_to_give(self, served: Served, plumber: Person, tag: str) -> None:
+        tags = [{"key": tag, "value": "another's"}]
+        parent = run_of(served, execution("plumbing"))
+        again = "mutation($p: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $p) { __typename } }"
+        backfill = "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) { __typename } }"
+        table = {"assetSelection": [{"path": ["plumbing", "table"]}], "partitionNames": ["a"], "tags": tags}
+        before = served.instance.get_runs_count()
+        for document, given in (
+            (LAUNCH % "", {**execution("plumbing"), "executionMetadata": {"tags": tags}}),
+            (LAUNCH % "", {**execution("plumbing"), "executionMetadata": {"parentRunId": parent, "tags": tags}}),
+            (again, {"parentRunId": parent, "strategy": "ALL_STEPS", "extraTags": tags}),
+            (backfill, table),
+        ):
+            assert f"with the tag {tag}" in json.dumps(plumber.ask(document, p=given))
+        assert served.instance.get_runs_count() == before
+
+    def test_tags_of_ones_own_and_of_what_is_run_are_given(self, plumber: Person) -> None:
+        keys = ("team", "dagster/priority", "dagster/max_retries", "dagster/partition", "dagster/from_ui")
+        tags = [{"key": key, "value": "1"} for key in keys]
+        assert _launched(plumber, {**execution("plumbing"), "executionMetadata": {"tags": tags}})
+
+    def test_chosen_steps_of_a_run_are_done_again_with_all_its_tags_as_the_pages_ask_for_it(
+        self, served: Served, plumber: Person
+    ) -> None:
+        parent = run_of(served, execution("plumbing"))
+        served.instance.add_run_tags(parent, {"docker/container_id": "its own", "dagster/image": "x"})
+        had = {"docker/container_id": "its own", "dagster/image": "x"}
+        links = {"dagster/parent_run_id": parent, "dagster/root_run_id": parent, "dagster/step_selection": "*"}
+        tags = [{"key": key, "value": value} for key, value in {**had, **links}.items()]
+        metadata = {"parentRunId": parent, "rootRunId": parent, "tags": tags}
+        assert _launched(plumber, {**execution("plumbing"), "executionMetadata": metadata})
+        tags[0] = {"key": "docker/container_id", "value": "another's"}
+        assert not _launched(plumber, {**execution("plumbing"), "executionMetadata": metadata})
+
+    def test_a_run_is_not_told_to_be_of_anothers(self, served: Served, plumber: Person) -> None:
+        other = run_of(served, execution("modeling"))
+        metadata = {"tags": [{"key": "dagster/parent_run_id", "value": other}]}
+        assert not _launched(plumber, {**execution("plumbing"), "executionMetadata": metadata})
+
+
 class TestBackfillsAndAssets:
     def test_a_backfill_over_two_locations_is_nobodys_who_operates_one(self, served: Served, plumber: Person) -> None:
         document = "mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) { __typename } }"

@@ -18,6 +18,7 @@ from dagster._core.workspace.permissions import LOCATION_SCOPED_PERMISSIONS, Per
 from dagster_graphql.schema import create_schema
 from dagster_webserver.webserver import DagsterWebserver
 from graphql import GraphQLError
+from graphql.pyutils import Path
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from mlops_assets.deployment.pages.mutations import PERMISSIONS, guarded
@@ -75,7 +76,7 @@ def test_every_mutation_is_decided_on() -> None:
 def test_a_mutation_that_is_not_decided_on_is_refused() -> None:
     resolve = guarded("brandNew", lambda *_: "done")
     with pytest.raises(GraphQLError, match="Nobody may brandNew"):
-        resolve(None, SimpleNamespace(context=None))
+        resolve(None, SimpleNamespace(context=None, field_nodes=[], path=Path(None, "brandNew", None)))
 
 
 def test_every_permission_is_decided_on() -> None:
