@@ -7,6 +7,10 @@ The catalogs are dumped first, and the files are read after them. A file of a la
 catalog names is there as it was, unless an expiry took it in between: then there is no archive, and the next try has a
 newer dump. Files that no catalog names yet may come along; ``deploy/restore`` sweeps them.
 
+Of each volume those files are read first that are appended to, as those of the inference log's day: one that is closed
+meanwhile is found under its own name after that, so that no line is lost. Half a last line is left out when the file is
+closed.
+
 An archive is a tar: ``dumps/``, ``volumes/NAME/``, and last ``manifest.json`` with the size and SHA-256 of each file.
 Without a manifest that fits it is none.
 """
@@ -25,7 +29,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from mlops_assets.platform.durable_files import STAGED_PREFIX
+from mlops_assets.platform.durable_files import OPEN_SUFFIX, STAGED_PREFIX
 from mlops_assets.platform.errors import PlatformError
 from mlops_assets.platform.exports.history import POINTER, WITHDRAWN
 
@@ -90,6 +94,7 @@ def pack(dumps: IO[bytes], archive: IO[bytes], *, folder: Path, volumes: Sequenc
     files: dict[str, Kept] = {}
     named: dict[str, dict[str, int]] = {}
     current: dict[str, bytes] = {}
+    seen: set[str] = set()
     with tarfile.open(fileobj=archive, mode="w|", format=tarfile.PAX_FORMAT) as out:
         with tarfile.open(fileobj=dumps, mode="r|") as held:
             for member in held:
@@ -105,8 +110,11 @@ def pack(dumps: IO[bytes], archive: IO[bytes], *, folder: Path, volumes: Sequenc
                 files[f"{_DUMPS}/{name}"] = _add(out, f"{_DUMPS}/{name}", content, size)
         for volume in volumes:
             root = folder / volume
-            for path in _found(root):
+            for path in _in_order(root):
                 name = f"{_VOLUMES}/{volume}/{path.relative_to(root).as_posix()}"
+                if name in seen:
+                    continue
+                seen.add(name)
                 if (pointer := _POINTER.fullmatch(name)) is not None:
                     # Before the exports themselves, so that the one that it names is there.
                     current[pointer[1]] = text = path.read_bytes()
@@ -160,6 +168,12 @@ def verify(archive: IO[bytes], *, into: Path | None = None) -> Manifest:
     if wrong:
         raise _none(f"{len(wrong)} files are not as its manifest has them, {min(wrong)} among them")
     return manifest
+
+
+def _in_order(root: Path) -> Iterator[Path]:
+    """All folders and the files that are appended to; then all there is by then, those among it once more."""
+    yield from (path for path in _found(root) if path.is_dir() or path.name.endswith(OPEN_SUFFIX))
+    yield from _found(root)
 
 
 def _found(root: Path) -> Iterator[Path]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STAGED_PREFIX = ".staged-"
 """Names that begin so belong to a write that has not finished, or never will."""
+OPEN_SUFFIX = ".open"
+"""Names that end so are of files that are appended to; a whole one is left without that end, and then this one goes."""
 
 
 def staged_path(folder: Path) -> Path:
@@ -49,6 +51,23 @@ def replace_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         staged.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def make_folder_durably(folder: Path, *, mode: int = 0o777) -> None:
+    """Make the folder, and those above it that are not there; the names of all it makes are on the disk afterwards.
+
+    Args:
+        folder: the folder, which may be there.
+        mode: its permissions, if it is made, before the umask.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_folder_durably(folder.parent)
+    folder.mkdir(mode=mode, exist_ok=True)
+    sync_folder(folder.parent)
 
 
 @contextmanager

@@ -206,6 +206,7 @@ class ServiceSettings(_Group):
         inference_log: folder of what models answered and what came of it, of those that take outcomes; in the home
             folder when not set.
         inference_log_days: how long the log of a day stays there.
+        inference_log_free_bytes: of its disk, what answers leave free: with less they are not logged, and counted.
     """
 
     host: str = "127.0.0.1"
@@ -246,6 +247,7 @@ class ServiceSettings(_Group):
     traces_url: str | None = None
     inference_log: Path | None = None
     inference_log_days: int = Field(default=90, ge=1)
+    inference_log_free_bytes: int = Field(default=2**30, ge=0)
 
     @field_validator("require_limits", mode="before")
     @classmethod

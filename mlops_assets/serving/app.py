@@ -69,7 +69,12 @@ def application(config: ServiceConfig, shared: Path | None = None) -> Gate:
         RateLimiter(rate_per_second=config.rate_per_second, burst=config.burst, file=shared and shared / "rates"),
         ConcurrencyLimiter(config.concurrency),
     )
-    log = InferenceLog(config.inference_log, keep_days=config.inference_log_days, metrics=metrics)
+    log = InferenceLog(
+        config.inference_log,
+        keep_days=config.inference_log_days,
+        metrics=metrics,
+        keep_free=config.inference_log_free_bytes,
+    )
     condition = Condition(catalog, verifier, log, config.tls_certificate)
     public = config.public_documentation
     app = Litestar(

@@ -76,6 +76,7 @@ class ServiceConfig:
     drain_seconds: float
     traces_url: str | None
     inference_log_days: int
+    inference_log_free_bytes: int
 
     @property
     def required_limits(self) -> Columns:

@@ -6,12 +6,14 @@ import gzip
 import io
 import tarfile
 import threading
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mlops_assets.deployment import backup
 from mlops_assets.deployment.backup import BackupError
+from mlops_assets.serving import inference_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,6 +143,39 @@ def test_a_file_taken_out_of_it_is_missed(folder: Path) -> None:
 def test_nothing_is_laid_out_over_what_is_there(folder: Path) -> None:
     with pytest.raises(BackupError, match="is there already"):
         backup.verify(io.BytesIO(packed(folder, FILE)), into=folder)
+
+
+@pytest.mark.parametrize("closed_before", [False, True])
+def test_a_day_of_the_inference_log_that_is_closed_meanwhile_is_whole(
+    folder: Path, tmp_path: Path, *, closed_before: bool
+) -> None:
+    day = folder / "inference-log/churn/outcomes"
+    day.mkdir(parents=True)
+    line = b'{"request_id":"order-%06d","row":0}\n'
+    (day / "2024-11-03.jsonl").write_bytes(line % 0 * 50_000)
+    (day / "2024-11-05.jsonl.open").write_bytes(line % 1)
+    if closed_before:
+        (day / "2024-11-05.jsonl").write_bytes(line % 2)
+
+    class Closing(io.BytesIO):
+        """Where the archive goes; a worker closes the day while it is written."""
+
+        def write(self, block: Any) -> int:  # noqa: ANN401  the library's own
+            if self.tell() > 1_000_000:
+                inference_files.tend_days(
+                    folder / "inference-log", now=datetime(2024, 11, 6, 1, tzinfo=UTC), keep_days=90
+                )
+            return super().write(block)
+
+    archive = Closing()
+    backup.pack(dumps(storage=b"runs"), archive, folder=folder, volumes=["inference-log"], deployment="d")
+    assert not (day / "2024-11-05.jsonl.open").exists()
+    (tmp_path / "into/inference-log").mkdir(parents=True)
+    backup.verify(io.BytesIO(archive.getvalue()), into=tmp_path / "into")
+    restored = tmp_path / "into/inference-log"
+    inference_files.tend_days(restored, now=datetime(2024, 11, 6, 1, tzinfo=UTC), keep_days=90)
+    lines = (restored / "churn/outcomes/2024-11-05.jsonl").read_bytes()
+    assert lines.splitlines() == (line % 2 + line % 1 if closed_before else line % 1).splitlines()
 
 
 def test_files_that_come_and_go_meanwhile_are_no_fault(folder: Path) -> None:

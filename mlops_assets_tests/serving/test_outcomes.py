@@ -113,12 +113,16 @@ def test_an_outcome_is_kept_when_the_answer_comes(running: Service, asking: http
         ({"row": -1}, 400, "$.outcomes[0].row"),
         ({"row": 0.5}, 400, "$.outcomes[0].row"),
         ({"row": 10**400}, 400, "$"),
+        ({"outcome": 1e200}, 400, "$.outcomes[0].outcome"),
+        ({"outcome": 10**400}, 400, "$"),
+        ({"request_id": "order-20241105-17\n"}, 400, "$.outcomes[0].request_id"),
+        ({"observed": "2024-12-01T00:00:00Z\n"}, 400, "$.outcomes[0].observed"),
         ({"request_id": "short"}, 400, "$.outcomes[0].request_id"),
         ({"request_id": "../../etc/passwd"}, 400, "$.outcomes[0].request_id"),
         ({"observed": "2024-12-01"}, 400, "$.outcomes[0].observed"),
         ({"observed": "2024-12-01T00:00:00"}, 400, "$.outcomes[0].observed"),
-        ({"observed": "0001-01-01T00:00:00+14:00"}, 400, "$.outcomes[0].observed"),
-        ({"observed": "2023-02-29T00:00:00Z"}, 422, "$.outcomes[0].observed"),
+        ({"observed": "0001-01-01T00:00:00+14:00"}, 422, "$.outcomes[0].observed"),
+        ({"observed": "2023-02-29T00:00:00Z"}, 400, "$.outcomes[0].observed"),
         ({"observed": (datetime.now(UTC) + timedelta(days=1)).isoformat()}, 422, "$.outcomes[0].observed"),
         ({"more": 1}, 400, "$.outcomes[0]"),
     ],
@@ -152,6 +156,10 @@ def test_a_number_is_taken_where_the_model_declares_one(tmp_path: Path) -> None:
         assert client.get(f"/v1/models/{MODEL}").json()["outcome"] == "number"
         assert client.post(ROUTE, json=reported(outcome=17)).status_code == 202
         assert client.post(ROUTE, json=reported(outcome=True)).status_code == 422
+        for large in (1e200, -1e16):
+            refused = client.post(ROUTE, json=reported(outcome=large))
+            assert refused.status_code == 400
+            assert "1e15" in json.dumps(refused.json()["errors"]).replace("1000000000000000.0", "1e15")
         assert [line["outcome"] for line in kept(service, "outcomes", "order-20241105-17")] == [17.0]
 
 
@@ -164,6 +172,22 @@ def test_a_model_without_that_declaration_takes_no_outcomes_and_logs_no_answers(
         assert client.post(f"/v1/models/{MODEL}/score", json=ROWS).status_code == 200
         assert client.post(ROUTE, json=reported()).status_code == 404
     assert not service.config.inference_log.exists()
+
+
+def test_a_disk_that_is_nearly_full_keeps_its_room_for_outcomes(tmp_path: Path) -> None:
+    service = Service(tmp_path, changes={"inference_log_free_bytes": 10**18})
+    service.create_keys()
+    export_models(service.config.exports, turnout_model(), split=Split(outcome=OutcomeKind.BOOLEAN))
+    scopes = [Scope.INFER, Scope.WRITE_OUTCOMES, Scope.READ_METRICS]
+    with service, service.client(service.token(scopes=scopes)) as client:
+        service.wait_for(lambda: client.get("/health/ready").is_success)
+        assert client.post(f"/v1/models/{MODEL}/score", json=ROWS).status_code == 200
+        assert client.post(ROUTE, json=reported()).status_code == 202
+        assert "mlops_assets_answers_not_logged_total 2.0" in client.get("/metrics").text
+        dependencies = client.get("/health/dependencies").json()["dependencies"]
+    [told] = [each for each in dependencies if each["name"] == "inference log"]
+    assert told["status"] == "failed"
+    assert told["detail"] == f"answers of {MODEL}: less than 1,000,000,000,000,000,000 bytes are free"
 
 
 def test_a_log_that_cannot_be_written_costs_no_answer_takes_no_outcome_and_is_told(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DATE: Final = "date"
 """The column, and the dimension of the partitions, of days (UTC)."""
+LARGEST: Final = 1e15
+"""Most that a score or an outcome may be, and its least below zero: errors of such numbers can be squared and added."""
 _ID: Final = r"^[A-Za-z0-9_-]{8,64}$"
 _DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
 
@@ -37,7 +39,7 @@ class Answer(pa.DataFrameModel):
     model_version: dt.String = pa.Field(nullable=False, description="SHA-256 of the model's file.")
     way: dt.String = pa.Field(nullable=False, isin=["answered", "shadow"])
     score: dt.Float64 = pa.Field(nullable=True)
-    principal: dt.String = pa.Field(nullable=False, description="The application that asked.")
+    principal: dt.String = pa.Field(nullable=False, description="The application that asked, whose answer it is.")
     answered: dt.Timestamp(timezone="UTC") = pa.Field(nullable=False)  # type: ignore[valid-type]  # pandera's way
 
 

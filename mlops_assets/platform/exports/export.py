@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from mlops_assets.platform.durable_files import (
     STAGED_PREFIX,
+    make_folder_durably,
     replace_durably,
     staged_path,
     sync_file,
@@ -230,7 +231,7 @@ def write_export(
     for name, table in tables.items():
         check_table(name, table, keyed[name])
         check_served(name, table.schema.names, keyed[name], (served or {}).get(name))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder_durably(folder)
     with taking_turns(folder), _staging(folder) as staged:
         written = _write(staged, tables, keyed, served or {}, splits or {}, provenance)
         export_id = written.export_id

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from mlops_assets.platform.durable_files import (
     STAGED_PREFIX,
+    make_folder_durably,
     replace_durably,
     staged_path,
     sync_file,
@@ -53,7 +54,7 @@ class _Note(BaseModel):
 def incoming(settings: Settings, contract: Contract) -> Path:
     """A fresh path that nobody reads, on the disk where the table's deliveries are kept."""
     folder = _folder(settings, contract)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder_durably(folder, mode=0o700)
     return staged_path(folder)
 
 

@@ -19,7 +19,7 @@ import ibis
 from ibis.backends.sql.datatypes import DuckDBType
 
 from mlops_assets.platform.contracts import rules
-from mlops_assets.platform.durable_files import sync_file
+from mlops_assets.platform.durable_files import make_folder_durably, sync_file, sync_folder
 from mlops_assets.platform.lake import tombstones
 from mlops_assets.platform.lake.catalog import literal, publish_lock, quote
 from mlops_assets.platform.lake.files import COMPRESSION, ROW_GROUP, parquet_rows, plain
@@ -112,7 +112,7 @@ def stage(
     """
     columns = rules.columns_of(contract) if columns is None else columns
     folder = session.settings.lake_data_path(contract.lake.name) / contract.layer / contract.table / attempt
-    folder.mkdir(parents=True)
+    make_folder_durably(folder)
     path = folder / FILE_NAME
     try:
         known, erased = tombstones.erased_rows(session, contract)
@@ -163,6 +163,7 @@ def _settle(path: Path, *, unbounded: Collection[str]) -> None:
     if unbounded:
         without_bounds(path, unbounded)
     sync_file(path)
+    sync_folder(path.parent)
 
 
 def _is_as_staged(session: LakeSession, path: Path, columns: Mapping[str, dt.DataType]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 from typing import TYPE_CHECKING
 
+from mlops_assets.platform.durable_files import make_folder_durably
 from mlops_assets.platform.security.token_keys import KeyFileError, create_keys, read_keys, read_signing_key
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def signing_key(settings: Settings) -> Ed25519PrivateKey:
     """
     path, trusted = settings.model_signing_key, settings.model_keys
     if settings.models.signing_key is None and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder_durably(path.parent)
         # Two first trainings at once must not make two keys.
         with path.with_suffix(".lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

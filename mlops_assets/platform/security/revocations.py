@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlops_assets.platform.durable_files import replace_durably, taking_turns
+from mlops_assets.platform.durable_files import make_folder_durably, replace_durably, taking_turns
 from mlops_assets.platform.followed_file import FollowedFile
 from mlops_assets.platform.security.token_keys import KeyFileError
 
@@ -130,7 +130,7 @@ def _changing(path: Path) -> Iterator[Revoked]:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder_durably(path.parent)
         with taking_turns(path.parent):
             yield
     except OSError as error:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mlops_assets.platform.base64url import from_base64url, to_base64url
-from mlops_assets.platform.durable_files import replace_durably, taking_turns
+from mlops_assets.platform.durable_files import make_folder_durably, replace_durably, taking_turns
 from mlops_assets.platform.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def rotate_keys(signing_key: Path, keys: Path) -> str:
     private = Ed25519PrivateKey.generate()
     key_id = key_id_of(private.public_key())
     for folder in (keys.parent, signing_key.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder_durably(folder)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     # A key that is retired meanwhile must not come back with what was read before.
     with taking_turns(keys.parent):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BODY: Final = "body"
 """Name of the handler option that lets a route take a body: a :class:`BodyKind`."""
+TEXT_END: Final = r"\Z"
+"""End of a pattern of text in a body. Python takes a line's end behind ``$``, which the document's dialect does not."""
 _JSON: Final = "application/json"
 Decoded = TypeVar("Decoded")
 

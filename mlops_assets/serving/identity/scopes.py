@@ -12,7 +12,7 @@ from typing import Final
 ACCESS: Final = "access"
 """Name of the handler option that says what a route demands, a ``Scope`` or an ``Access``; nobody gets in without."""
 
-SCOPE: Final = r"^[a-z][a-z0-9_]*:[a-z]+$"
+SCOPE: Final = r"^[a-z][a-z0-9_]*:[a-z]+\Z"
 """What a scope looks like: those of the service's own routes (:class:`Scope`), and those that tables declare."""
 
 

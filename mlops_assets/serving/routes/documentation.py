@@ -19,7 +19,7 @@ from litestar.types import ControllerRouterHandler
 from mlops_assets import __version__
 from mlops_assets.platform.settings import Authentication
 from mlops_assets.serving.exports.catalog import catalog_of
-from mlops_assets.serving.http.bodies import BODY, BodyKind
+from mlops_assets.serving.http.bodies import BODY, TEXT_END, BodyKind
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
 from mlops_assets.serving.http.problems import COMMON, problem_responses
 from mlops_assets.serving.identity.scopes import ACCESS, Access, Scope
@@ -142,7 +142,7 @@ def _describe_bodies(document: dict[str, Any], routes: Sequence[ControllerRouter
     described = {re.sub(r":\w+}", "}", path): handler.opt for handler in handlers for path in handler.paths}
     kinds = sorted({opt[BODY].kind for opt in described.values() if BODY in opt}, key=lambda kind: str(kind.__name__))
     references, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
-    document["components"]["schemas"] |= components
+    document["components"]["schemas"] |= _in_its_dialect(components)
     for path, operation in _operations(document):
         access = described[path].get(ACCESS)
         if isinstance(access, Scope):
@@ -156,6 +156,18 @@ def _describe_bodies(document: dict[str, Any], routes: Sequence[ControllerRouter
                     "application/json": {"schema": references[kinds.index(body.kind)], "example": body.example}
                 },
             }
+
+
+def _in_its_dialect(schema: Any) -> Any:  # noqa: ANN401  any part of a schema
+    """The schema with patterns as JSON Schema ends them."""
+    if isinstance(schema, list | tuple):
+        return [_in_its_dialect(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: _in_its_dialect(value) for name, value in schema.items()}
+    if isinstance(pattern := inner.get("pattern"), str) and pattern.endswith(TEXT_END):
+        inner["pattern"] = f"{pattern.removesuffix(TEXT_END)}$"
+    return inner
 
 
 def _operations(document: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:

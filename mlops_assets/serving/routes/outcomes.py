@@ -5,7 +5,6 @@ made of them (a pipeline's). Annotations are read at run time, so they are not p
 """
 
 import logging
-import math
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Final
@@ -15,11 +14,12 @@ from litestar import Response, post
 from litestar.exceptions import NotFoundException, ServiceUnavailableException
 from litestar.types import ControllerRouterHandler
 
+from mlops_assets.platform.contracts.inference_log import LARGEST
 from mlops_assets.platform.exports.manifest import OutcomeKind
 from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.exports.values import INSTANT
 from mlops_assets.serving.http.answers import ServiceRequest
-from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_text
+from mlops_assets.serving.http.bodies import BODY, TEXT_END, BodyKind, decoded, read_json_text
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
 from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
 from mlops_assets.serving.identity.scopes import ACCESS, Scope
@@ -43,14 +43,19 @@ class ReportedOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: Annotated[
         str,
         msgspec.Meta(
-            pattern="^[A-Za-z0-9_-]{8,64}$", max_length=64, description="`X-Request-ID` of the answer that scored it."
+            pattern=f"^[A-Za-z0-9_-]{{8,64}}{TEXT_END}",
+            max_length=64,
+            description="`X-Request-ID` of the answer that scored it.",
         ),
     ]
-    outcome: Annotated[bool | float, msgspec.Meta(description="Of the kind that the model declares.")]
+    outcome: Annotated[
+        bool | Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)],
+        msgspec.Meta(description="Of the kind that the model declares."),
+    ]
     observed: Annotated[
         str,
         msgspec.Meta(
-            pattern=f"^{INSTANT}$",
+            pattern=f"^{INSTANT}{TEXT_END}",
             max_length=40,
             description="Since when that is known, with its zone; of two outcomes of a row the later one counts.",
         ),
@@ -91,9 +96,10 @@ class OutcomesTaken(msgspec.Struct, frozen=True):
         ),
     },
     description=(
-        "Take down what happened to rows that the model has scored. It is on the disk when the answer comes, and is "
-        "joined later to what was answered; an outcome of no known answer is counted then. Reported again it changes "
-        "nothing; a later `observed` corrects an earlier one."
+        "Take down what happened to rows that the model has scored. All of it is on the disk when the answer comes, or "
+        "none is (503). It is joined later to what was answered to the same principal, or to those for which this one "
+        "is declared to report; an outcome of no such answer is counted then. Reported again it changes nothing; a "
+        "later `observed` corrects an earlier one."
     ),
     responses=problem_responses(*COMMON, *_PROBLEMS),
 )
@@ -126,8 +132,6 @@ def _line(number: int, given: ReportedOutcome, kind: OutcomeKind, principal: str
     if isinstance(given.outcome, bool) != (kind is OutcomeKind.BOOLEAN):
         wanted = "true or false" if kind is OutcomeKind.BOOLEAN else "a number"
         raise unfit(f"$.outcomes[{number}].outcome", f"it is not {wanted}")
-    if not math.isfinite(given.outcome):
-        raise unfit(f"$.outcomes[{number}].outcome", "it is too large")
     try:
         observed = datetime.fromisoformat(given.observed).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -16,7 +16,7 @@ from mlops_assets.serving.exports.scoring import RowsError, Value, score_rows
 from mlops_assets.serving.exports.shadows import SHADOWS, draw_of
 from mlops_assets.serving.http.answers import NOT_MODIFIED, ServiceRequest, versioned
 from mlops_assets.serving.http.audit import decision_of
-from mlops_assets.serving.http.bodies import BODY, BodyKind, decoded, read_json_text
+from mlops_assets.serving.http.bodies import BODY, TEXT_END, BodyKind, decoded, read_json_text
 from mlops_assets.serving.http.encoded_answers import EncodedAnswer
 from mlops_assets.serving.http.metrics import ANSWERED, SHADOW
 from mlops_assets.serving.http.problems import COMMON, problem_responses, unfit
@@ -80,7 +80,7 @@ class ScoreRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows to score: for each column of the model its value, null where unknown."""
 
     rows: Annotated[list[dict[str, Value]], msgspec.Meta(min_length=1, max_length=_MOST_ROWS)]
-    model_version: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)] | None = None
+    model_version: Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{64}}{TEXT_END}", max_length=64)] | None = None
 
 
 class ScoredRows(msgspec.Struct, frozen=True):
