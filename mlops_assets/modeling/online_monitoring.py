@@ -6,24 +6,26 @@ of published predictions (``monitoring``).
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import dagster as dg
 import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 import numpy as np
 import pandera.ibis as pandera
 import pyarrow as pa
 import pyarrow.compute as pc
-from ibis import _
 
+from mlops_assets.modeling.joined_outcomes import Joined, measurable
 from mlops_assets.modeling.metrics import probability_metrics
 from mlops_assets.modeling.score_distribution import TRAINING_SCORES, stability_index
 from mlops_assets.platform.assets.asset import asset
 from mlops_assets.platform.assets.automation import on_new_data
 from mlops_assets.platform.assets.inputs import In
-from mlops_assets.platform.assets.step import Partition  # noqa: TC001  what the function asks for
+from mlops_assets.platform.assets.step import Partition
 from mlops_assets.platform.contracts import inference_log
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import LakeField
@@ -33,16 +35,14 @@ from mlops_assets.platform.exports.manifest import OutcomeKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import ibis.expr.types as ir
-
     Row = dict[str, Any]
 
 LARGE_SHIFT: Final = 0.25
 """Population stability index from which a shift is called large; a convention (Siddiqi, 2006)."""
 FEWEST_SCORES: Final = 200
 """Scores of a day from which the index tells more than chance: of so few from one distribution it is some 0.05."""
-_BY_ANSWER: Final = ("request_id", "row")
 _OF: Final = ("model_version", "way")
+_FIT: Final = "outcomes_as_declared"
 _KEYS: Final = ("date", *_OF, "known_by", "metric")
 
 
@@ -76,7 +76,8 @@ class OnlineMonitoring(dg.Component, dg.Model, dg.Resolvable):
     """The asset ``monitoring/<name>``: how good a served model is, day by day, by version and way.
 
     Of each day the scores, beside those of training where the model's record has them; and the outcomes that were
-    reported on it, beside the answers that they are of. A shadow is measured as what answered.
+    reported on it and were not known before, beside the answers that they are of. A shadow is measured as what
+    answered. Outcomes of another kind than is declared are left out, and the check ``outcomes_as_declared`` warns.
 
     Attributes:
         name: the model's name.
@@ -84,7 +85,10 @@ class OnlineMonitoring(dg.Component, dg.Model, dg.Resolvable):
         lake: where the table lies.
         since: the first day, that of its ``ma.InferenceLog``.
         outcome: what is reported, as its ``ma.ServedModel`` says.
-        back: for so many days an outcome finds its answer.
+        back: for so many days an outcome finds its answer, and is known to be reported again.
+        reporters: applications that report outcomes of other applications' answers, with these: ``{billing: [shop]}``.
+            Otherwise an outcome counts for answers that the same application got.
+        replicas: of the service, as their ``ma.InferenceLog`` are called, where there are several.
         owners: whom it concerns.
 
     Example:
@@ -103,6 +107,8 @@ class OnlineMonitoring(dg.Component, dg.Model, dg.Resolvable):
     since: str
     outcome: OutcomeKind
     back: int = 90
+    reporters: dict[str, list[str]] = {}  # noqa: RUF012  pydantic copies it
+    replicas: list[str] = []  # noqa: RUF012  pydantic copies it
     owners: list[str] = []  # noqa: RUF012  pydantic copies it
 
     def definitions(self) -> dg.Definitions:
@@ -115,7 +121,6 @@ class OnlineMonitoring(dg.Component, dg.Model, dg.Resolvable):
 
     def asset(self) -> dg.AssetsDefinition:
         """The asset."""
-        where: Mapping[str, Any] = {"lake": self.lake, "since": self.since, "owners": self.owners}
         contract = Contract(
             layer="monitoring",
             table=self.name,
@@ -126,90 +131,71 @@ class OnlineMonitoring(dg.Component, dg.Model, dg.Resolvable):
             partitions_def=dg.DailyPartitionsDefinition(self.since),
             partition_columns={inference_log.DATE: inference_log.DATE},
             volume=Volume(allow_empty=True),
+            judged={_FIT: f"Outcomes are of the declared kind ({self.outcome.value}), and can be measured."},
+            judged_warnings=frozenset({_FIT}),
         )
-        answers, outcomes = inference_log.answers(self.name, **where), inference_log.outcomes(self.name, **where)
-        kind = self.outcome
+        ins = {**self._logged("answers"), **self._logged("outcomes")}
+        # Of a new version tells the first day that it has answered on.
+        ins["models"] = In(
+            self.models,
+            partition_mapping=dg.SpecificPartitionsPartitionMapping([]),
+            also=dg.AllPartitionMapping(),
+            optional=True,
+        )
 
-        @asset(
-            contract=contract,
-            ins={
-                "answers": In(answers, back=self.back, optional=True),
-                "outcomes": In(outcomes, optional=True),
-                # Of a new version tells the first day that it has answered on.
-                "models": In(
-                    self.models,
-                    partition_mapping=dg.SpecificPartitionsPartitionMapping([]),
-                    also=dg.AllPartitionMapping(),
-                    optional=True,
-                ),
-            },
-            automation_condition=on_new_data(),
-        )
-        def monitoring(
-            answers: ir.Table, outcomes: ir.Table, models: ir.Table, partition: Partition
-        ) -> dg.MaterializeResult[pa.Table]:
-            day = partition.values[inference_log.DATE]
-            joined = Joined.of(answers, outcomes)
-            own = answers.filter(answers.date == day)
-            rows = [
-                {"date": day, **row}
-                for row in (*of_scores(own, training_scores(models)), *of_outcomes(joined.rows, kind))
-            ]
-            schema = pa.schema([*((key, pa.string()) for key in _KEYS), ("value", pa.float64()), ("rows", pa.int64())])
-            return dg.MaterializeResult(
-                value=pa.Table.from_pylist(rows, schema=schema),
-                metadata={
-                    "outcomes": joined.reported,
-                    "outcomes_without_answer": joined.unmatched,
-                    "contradictory_outcomes": joined.contradictory,
-                },
+        def monitoring(partition: Partition, **tables: ir.Table) -> dg.MaterializeResult[pa.Table]:
+            answers, outcomes = (
+                functools.reduce(lambda one, other: one.union(other), [tables[name] for name in self._logged(kind)])
+                for kind in ("answers", "outcomes")
             )
+            return self._measured(answers, outcomes, tables["models"], day=partition.values[inference_log.DATE])
 
-        return monitoring
+        # How many tables there are is known here, and the platform reads it from the parameters.
+        named = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=ir.Table) for name in ins]
+        own = inspect.Parameter("partition", inspect.Parameter.KEYWORD_ONLY, annotation=Partition)
+        vars(monitoring)["__signature__"] = inspect.Signature([own, *named])
+        return asset(contract=contract, ins=ins, automation_condition=on_new_data())(monitoring)
 
+    def _logged(self, kind: str) -> dict[str, In]:
+        """The tables of a kind as inputs, one for each replica."""
+        made = {"answers": inference_log.answers, "outcomes": inference_log.outcomes}[kind]
+        tables = {
+            f"{kind}_{replica}" if replica else kind: made(
+                self.name, self.lake, since=self.since, owners=self.owners, replica=replica
+            )
+            for replica in self.replicas or [""]
+        }
+        return {name: In(table, back=self.back, optional=True) for name, table in tables.items()}
 
-@dataclass(frozen=True)
-class Joined:
-    """Outcomes beside the answers that they are of.
-
-    Attributes:
-        rows: model_version, way, score and outcome of each scored row whose outcome is known.
-        reported: scored rows of which an outcome was reported.
-        unmatched: those of which no answer is known.
-        contradictory: those of which two outcomes were observed at once.
-    """
-
-    rows: pa.Table
-    reported: int
-    unmatched: int
-    contradictory: int
-
-    @classmethod
-    def of(cls, answers: ir.Table, outcomes: ir.Table) -> Joined:
-        """Join reported outcomes to answers, both of the inference log.
-
-        Of several outcomes of a row the one observed last counts. An answer whose name was used for two, which a client
-        may do that chooses names itself, is of no use and left out.
-        """
-        last = outcomes.group_by(_BY_ANSWER).aggregate(observed=outcomes.observed.max())
-        told = (
-            outcomes.join(last, [*_BY_ANSWER, "observed"])
-            .group_by(_BY_ANSWER)
-            .aggregate(lowest=_.outcome.min(), highest=_.outcome.max())
+    def _measured(
+        self, answers: ir.Table, outcomes: ir.Table, models: ir.Table, *, day: str
+    ) -> dg.MaterializeResult[pa.Table]:
+        joined = Joined.of(answers, outcomes, day=day, kind=self.outcome, reporters=self.reporters)
+        own = answers.filter(answers.date == day)
+        rows = [
+            {"date": day, **row}
+            for row in (*of_scores(own, training_scores(models)), *of_outcomes(joined.rows, self.outcome))
+        ]
+        schema = pa.schema([*((key, pa.string()) for key in _KEYS), ("value", pa.float64()), ("rows", pa.int64())])
+        beyond = own.filter(own.score.notnull() & ~measurable(own.score)).count().to_pyarrow().as_py()
+        told = f"{joined.unfit} outcomes are no {self.outcome.value}, or too large to be measured: they are left out."
+        return dg.MaterializeResult(
+            value=pa.Table.from_pylist(rows, schema=schema),
+            metadata={
+                "outcomes": joined.reported,
+                "outcomes_without_answer": joined.unmatched,
+                "outcomes_reported_again": joined.repeated,
+                "contradictory_outcomes": joined.contradictory,
+                "outcomes_of_two_answers": joined.voided,
+                "outcomes_unfit": joined.unfit,
+                "scores_unfit": beyond,
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=not joined.unfit, check_name=_FIT, description=told if joined.unfit else "All are."
+                )
+            ],
         )
-        known = told.filter(_.lowest == _.highest).select(*_BY_ANSWER, outcome="lowest")
-        given = answers.filter(answers.score.notnull())
-        once = (
-            given.group_by([*_BY_ANSWER, *_OF])
-            .aggregate(lowest=_.score.min(), highest=_.score.max(), asking=_.principal.nunique())
-            .filter((_.lowest == _.highest) & (_.asking == 1))
-        )
-        rows = once.join(known, _BY_ANSWER).select(*_OF, score="lowest", outcome="outcome")
-        counts = told.aggregate(
-            reported=told.count(), contradictory=(told.lowest != told.highest).sum().coalesce(0)
-        ).cross_join(known.anti_join(answers, _BY_ANSWER).aggregate(unmatched=_.count()))
-        [row] = counts.to_pyarrow().to_pylist()
-        return cls(rows.to_pyarrow(), **row)
 
 
 def training_scores(models: ir.Table) -> dict[str, Mapping[str, Any]]:
@@ -226,7 +212,7 @@ def of_scores(answers: ir.Table, trained: Mapping[str, Mapping[str, Any]]) -> It
         answers: rows of ``raw/<model>_answers``.
         trained: what :func:`training_scores` returns.
     """
-    scored = answers.filter(answers.score.notnull()).select(*_OF, "score").to_pyarrow()
+    scored = answers.filter(measurable(answers.score)).select(*_OF, "score").to_pyarrow()
     for of, part in _parts(scored):
         scores = part["score"].to_numpy()
         metrics = {"mean": scores.mean()}

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mlops_assets as ma
-from mlops_assets.modeling.online_monitoring import Joined, of_outcomes
+from mlops_assets.modeling.joined_outcomes import Joined
+from mlops_assets.modeling.online_monitoring import of_outcomes
 from mlops_assets.modeling.score_distribution import TRAINING_SCORES, distribution, stability_index
 from mlops_assets.platform.assets.inputs import contract_of
 from mlops_assets.platform.exports.manifest import OutcomeKind
@@ -37,6 +38,7 @@ CURATED = ma.Lake("curated")
 FIRST = datetime(2024, 11, 5, 12, tzinfo=UTC)
 OLD, NEW = "0" * 64, "1" * 64
 approx: Any = pytest.approx
+BILLING = {"billing": ["shop"]}
 TRAINED = distribution(np.linspace(0.0, 1.0, 1001))
 
 
@@ -75,13 +77,17 @@ def _log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InferenceLog:
     return InferenceLog(tmp_path / "log", keep_days=90, metrics=ServiceMetrics())
 
 
-def declared(tmp_path: Path, outcome: OutcomeKind = OutcomeKind.BOOLEAN) -> list[Any]:
+def declared(tmp_path: Path, outcome: OutcomeKind = OutcomeKind.BOOLEAN, *replicas: str) -> list[Any]:
+    """Versions, monitoring, and a log for each replica: ``log``, or of each its own beside it."""
     where: dict[str, Any] = {"lake": CURATED, "since": "2024-11-05"}
-    return [
-        models,
-        ma.InferenceLog(name="churn", path=str(tmp_path / "log"), **where),
-        ma.OnlineMonitoring(name="churn", models="models/churn", outcome=outcome, **where),
+    logs = [
+        ma.InferenceLog(name="churn", path=str(tmp_path / f"log{replica}"), replica=replica, **where)
+        for replica in replicas or ("",)
     ]
+    monitoring = ma.OnlineMonitoring(
+        name="churn", models="models/churn", outcome=outcome, reporters=BILLING, replicas=list(replicas), **where
+    )
+    return [models, *logs, monitoring]
 
 
 def answer(name: str, score: float, row: int = 0, version: str = NEW, way: str = "answered") -> LoggedAnswer:
@@ -107,6 +113,25 @@ def run(declarations: list[Any], day: str, *tables: str) -> dg.ExecuteInProcessR
             keys = [dg.AssetKey.from_user_string(table)]
             result = job.execute_in_process(asset_selection=keys, partition_key=day, instance=instance)
         return result
+
+
+def run_days(declarations: list[Any], *tables: tuple[str, str]) -> list[dg.ExecuteInProcessResult]:
+    """Materialize the versions, and these partitions of tables one after another."""
+    job = ma.build_defs(declarations, name="churn").resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        results = [job.execute_in_process(asset_selection=[models.key], instance=instance)]
+        for table, day in tables:
+            assert results[-1].success
+            keys = [dg.AssetKey.from_user_string(table)]
+            results.append(job.execute_in_process(asset_selection=keys, partition_key=day, instance=instance))
+        return results
+
+
+def counted(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """What the materialization's page says of outcomes, but for what there is none of."""
+    [made] = result.asset_materializations_for_node("monitoring__churn")
+    told = {name: entry.value for name, entry in made.metadata.items() if "outcomes" in name or name == "scores_unfit"}
+    return {name: count for name, count in told.items() if isinstance(count, int) and count}
 
 
 def published(declarations: list[Any], day: str) -> dict[tuple[str, str, str, str], tuple[float, int]]:
@@ -164,10 +189,85 @@ def test_outcomes_are_measured_on_the_day_of_their_report_beside_answers_of_days
     assert found[NEW, "answered", "outcome", "mean_outcome"] == (0.5, 2)
     assert found[NEW, "answered", "outcome", "auc"] == (1.0, 2)
     assert found[OLD, "shadow", "outcome", "brier"] == (approx(0.16), 1)
-    [made] = result.asset_materializations_for_node("monitoring__churn")
-    counts = {name: made.metadata[name].value for name in ("outcomes", "outcomes_without_answer")}
-    assert counts == {"outcomes": 4, "outcomes_without_answer": 1}
-    assert made.metadata["contradictory_outcomes"].value == 1
+    assert counted(result) == {"outcomes": 4, "outcomes_without_answer": 1, "contradictory_outcomes": 1}
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+
+
+def test_what_is_reported_again_on_a_later_day_changes_nothing_and_a_correction_counts_on_its_day(
+    log: InferenceLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"order-0000{number}" for number in range(5)]
+    asyncio.run(log.answered("churn", [answer(name, 0.8) for name in names]))
+    to_next_day(log, monkeypatch)
+    first = [outcome(name, 1.0) for name in names]
+    asyncio.run(log.take("churn", first))
+    to_next_day(log, monkeypatch)
+    at = first[0].observed
+    later = [
+        msgspec.structs.replace(first[0], reported=Clock.at),
+        # Seen again, as it was; seen before what is known; corrected; and another one of the same moment.
+        msgspec.structs.replace(first[1], observed=at + timedelta(hours=1)),
+        msgspec.structs.replace(first[2], outcome=0.0, observed=at - timedelta(hours=1)),
+        msgspec.structs.replace(first[3], outcome=0.0, observed=at + timedelta(hours=1)),
+        msgspec.structs.replace(first[4], outcome=0.0),
+    ]
+    asyncio.run(log.take("churn", later))
+    to_next_day(log, monkeypatch)
+    declarations = declared(tmp_path)
+    days = ["2024-11-06", "2024-11-07"]
+    *_, before, after = run_days(
+        declarations,
+        ("raw/churn_answers", "2024-11-05"),
+        *(("raw/churn_outcomes", day) for day in days),
+        *(("monitoring/churn", day) for day in days),
+    )
+    assert counted(before) == {"outcomes": 5}
+    assert published(declarations, days[0])[NEW, "answered", "outcome", "brier"] == (approx(0.2**2), 5)
+    assert counted(after) == {"outcomes": 5, "outcomes_reported_again": 3, "contradictory_outcomes": 1}
+    assert published(declarations, days[1])[NEW, "answered", "outcome", "brier"] == (approx(0.8**2), 1)
+
+
+def test_several_replicas_of_the_service_are_measured_as_one(
+    log: InferenceLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (InferenceLog(tmp_path / f"log{name}", keep_days=90, metrics=ServiceMetrics()) for name in "ab")
+    asyncio.run(one.answered("churn", [answer("order-00001", 0.8)]))
+    asyncio.run(other.answered("churn", [answer("order-00002", 0.6)]))
+    asyncio.run(other.take("churn", [outcome("order-00001", 1.0)]))
+    # Tried again, at another replica.
+    asyncio.run(one.take("churn", [outcome("order-00001", 1.0), outcome("order-00002", 1.0)]))
+    to_next_day(one, monkeypatch)
+    other.close_days()
+    declarations = declared(tmp_path, OutcomeKind.BOOLEAN, "a", "b")
+    tables = [f"raw/churn_{kind}_{replica}" for kind in ("answers", "outcomes") for replica in "ab"]
+    run(declarations, "2024-11-05", *tables)
+    found = published(declarations, "2024-11-05")
+    assert found[NEW, "answered", "score", "mean"] == (approx(0.7), 2)
+    assert found[NEW, "answered", "outcome", "brier"] == (approx((0.2**2 + 0.4**2) / 2), 2)
+    assert not log.failure
+
+
+@pytest.mark.parametrize(
+    ("kind", "unfit"), [(OutcomeKind.BOOLEAN, (17.0, -4.0, 0.5)), (OutcomeKind.NUMBER, (1e200, -1e300, 1e16))]
+)
+def test_outcomes_that_are_none_of_the_kind_are_left_out_and_a_check_warns(
+    log: InferenceLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: OutcomeKind, unfit: tuple[float, ...]
+) -> None:
+    names = [f"order-0000{number}" for number in range(4)]
+    asyncio.run(log.answered("churn", [answer(name, 0.8) for name in names] + [answer("order-large", 1e300)]))
+    values = (1.0, *unfit)
+    asyncio.run(log.take("churn", [outcome(name, value) for name, value in zip(names, values, strict=True)]))
+    to_next_day(log, monkeypatch)
+    declarations = declared(tmp_path, kind)
+    result = run(declarations, "2024-11-05", "raw/churn_answers", "raw/churn_outcomes")
+    assert result.success
+    assert counted(result) == {"outcomes": 1, "outcomes_unfit": 3, "scores_unfit": 1}
+    checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
+    assert not checks["outcomes_as_declared"].passed
+    assert checks["outcomes_as_declared"].severity is dg.AssetCheckSeverity.WARN
+    found = published(declarations, "2024-11-05")
+    assert found[NEW, "answered", "outcome", "mean_outcome"] == (1.0, 1)
+    assert found[NEW, "answered", "score", "mean"] == (approx(0.8), 4)
 
 
 def test_errors_of_numbers_are_in_the_unit_of_the_score() -> None:
@@ -183,11 +283,17 @@ def of_answers(**columns: list[float]) -> pa.Table:
     return pa.table({"model_version": [NEW] * count, "way": ["answered"] * count, **columns})
 
 
-def joined(answers: list[LoggedAnswer], outcomes: list[LoggedOutcome]) -> Joined:
-    return Joined.of(_as_table(answers, LoggedAnswer), _as_table(outcomes, LoggedOutcome))
+def joined(
+    answers: list[LoggedAnswer], outcomes: list[LoggedOutcome], reporters: dict[str, list[str]] = BILLING
+) -> Joined:
+    """What one day's reports say of that day's answers."""
+    day, kind = "2024-11-05", OutcomeKind.BOOLEAN
+    logged = _as_table(answers, LoggedAnswer), _as_table(outcomes, LoggedOutcome)
+    return Joined.of(*logged, day=day, kind=kind, reporters=reporters)
 
 
 def _as_table(rows: list[Any], kind: type) -> ir.Table:
+    rows = [msgspec.structs.replace(row, date="2024-11-05") for row in rows]
     types = {"row": "int64", "score": "float64", "outcome": "float64"}
     times = dict.fromkeys(("answered", "observed", "reported"), "timestamp('UTC')")
     schema = {name: {**types, **times}.get(name, "string") for name in kind.__struct_fields__}  # type: ignore[attr-defined]
@@ -203,17 +309,38 @@ def test_a_later_observation_corrects_an_earlier_one_whichever_came_first() -> N
         assert (found.reported, found.contradictory) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        answer("order-00001", 0.7),
-        LoggedAnswer("order-00001", 0, NEW, "answered", 0.5, "another application", FIRST),
-    ],
-)
-def test_an_answer_whose_name_was_used_for_another_is_left_out(other: LoggedAnswer) -> None:
-    found = joined([answer("order-00001", 0.5), other], [outcome("order-00001", 1.0)])
+def test_an_answer_whose_name_its_application_gave_to_another_is_left_out_and_counted() -> None:
+    found = joined([answer("order-00001", 0.5), answer("order-00001", 0.7)], [outcome("order-00001", 1.0)])
     assert found.rows.num_rows == 0
-    assert (found.reported, found.unmatched) == (1, 0)
+    assert (found.reported, found.unmatched, found.voided) == (1, 0, 1)
+
+
+def of_stranger(line: Any) -> Any:  # noqa: ANN401  an answer or an outcome
+    return msgspec.structs.replace(line, principal="stranger")
+
+
+def test_nobody_voids_or_overrides_what_is_anothers_by_its_name() -> None:
+    answers = [answer("order-00001", 0.5), of_stranger(answer("order-00001", 0.1))]
+    later = of_stranger(outcome("order-00001", 0.0, after=1))
+    found = joined(answers, [outcome("order-00001", 1.0), later])
+    assert sorted(found.rows.select(["score", "outcome"]).to_pylist(), key=lambda row: row["score"]) == [
+        {"score": 0.1, "outcome": 0.0},
+        {"score": 0.5, "outcome": 1.0},
+    ]
+    alone = joined([answer("order-00001", 0.5)], [outcome("order-00001", 1.0), later])
+    assert alone.rows["outcome"].to_pylist() == [1.0]
+    assert (alone.reported, alone.unmatched) == (2, 1)
+
+
+def test_who_reports_for_others_is_declared() -> None:
+    answers, outcomes = [answer("order-00001", 0.5)], [outcome("order-00001", 1.0)]
+    assert joined(answers, outcomes, {}).unmatched == 1
+    assert joined(answers, outcomes, {"billing": ["web"]}).unmatched == 1
+    assert joined(answers, outcomes, {"billing": ["web", "shop"]}).rows["outcome"].to_pylist() == [1.0]
+    own = [msgspec.structs.replace(outcomes[0], principal="shop")]
+    assert joined(answers, own, {}).rows["outcome"].to_pylist() == [1.0]
+    both = joined(answers, [*outcomes, *own])
+    assert (both.rows.num_rows, both.unmatched, both.contradictory) == (1, 0, 0)
 
 
 def test_a_request_that_was_tried_again_counts_once() -> None:

@@ -6,7 +6,7 @@ is measured of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import dagster as dg
 import ibis.expr.datatypes as dt
@@ -57,7 +57,7 @@ class ReportedOutcome(pa.DataFrameModel):
     reported: dt.Timestamp(timezone="UTC") = pa.Field(nullable=False)  # type: ignore[valid-type]  # pandera's way
 
 
-def answers(model: str, lake: Lake, *, since: str, owners: Sequence[str]) -> Contract:
+def answers(model: str, lake: Lake, *, since: str, owners: Sequence[str], replica: str = "") -> Contract:
     """The table ``raw/<model>_answers``: what a model answered, by day.
 
     Args:
@@ -65,14 +65,16 @@ def answers(model: str, lake: Lake, *, since: str, owners: Sequence[str]) -> Con
         lake: where it lies.
         since: the first day.
         owners: whom it concerns.
+        replica: of the service, whose name the table's ends with; none where there is one alone.
 
     Raises:
-        ContractError: the model's name could not be a table's.
+        ContractError: the model's or the replica's name could not be a table's.
     """
-    return _logged(model, "answers", Answer, f"What the served model {model} answered.", lake, since, owners)
+    told = f"What the served model {model} answered."
+    return _logged(_Kind("answers", Answer, told), model, replica, lake=lake, since=since, owners=owners)
 
 
-def outcomes(model: str, lake: Lake, *, since: str, owners: Sequence[str]) -> Contract:
+def outcomes(model: str, lake: Lake, *, since: str, owners: Sequence[str], replica: str = "") -> Contract:
     """The table ``raw/<model>_outcomes``: what applications reported of a model's answers, by day of the report.
 
     Args:
@@ -80,35 +82,35 @@ def outcomes(model: str, lake: Lake, *, since: str, owners: Sequence[str]) -> Co
         lake: where it lies.
         since: the first day.
         owners: whom it concerns.
+        replica: of the service, whose name the table's ends with; none where there is one alone.
 
     Raises:
-        ContractError: the model's name could not be a table's.
+        ContractError: the model's or the replica's name could not be a table's.
     """
     told = f"What came of the answers of the served model {model}, as applications reported it."
-    return _logged(model, "outcomes", ReportedOutcome, told, lake, since, owners)
+    return _logged(_Kind("outcomes", ReportedOutcome, told), model, replica, lake=lake, since=since, owners=owners)
 
 
-def _logged(
-    model: str,
-    kind: str,
-    schema: type[pa.DataFrameModel],
-    description: str,
-    lake: Lake,
-    since: str,
-    owners: Sequence[str],
-) -> Contract:
-    if not is_identifier(model):
-        raise ContractError(
-            source=f"Inference log of {model!r:.60}",
-            culprit="a model that takes outcomes is not called so.",
-            remedy="Name it by lower-case letters, digits and underscores, as the model itself.",
-        )
+class _Kind(NamedTuple):
+    name: str
+    schema: type[pa.DataFrameModel]
+    description: str
+
+
+def _logged(kind: _Kind, model: str, replica: str, *, lake: Lake, since: str, owners: Sequence[str]) -> Contract:
+    for name, what in ((model, "a model that takes outcomes"), (replica or "a", "a replica")):
+        if not is_identifier(name):
+            raise ContractError(
+                source=f"Inference log of {name!r:.60}",
+                culprit=f"{what} is not called so.",
+                remedy="Name it by lower-case letters, digits and underscores; a model as it is called itself.",
+            )
     return Contract(
         layer="raw",
-        table=f"{model}_{kind}",
-        model=schema,
+        table="_".join(filter(None, (model, kind.name, replica))),
+        model=kind.schema,
         lake=lake,
-        description=description,
+        description=f"{kind.description[:-1]}, of the service's replica {replica}." if replica else kind.description,
         owners=list(owners),
         partitions_def=dg.DailyPartitionsDefinition(since),
         partition_columns={DATE: DATE},

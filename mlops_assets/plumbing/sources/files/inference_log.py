@@ -31,6 +31,8 @@ class InferenceLog(dg.Component, dg.Model, dg.Resolvable):
         path: the folder of the service's log, or its address, as of ``ma.FileSource``.
         options: of fsspec for the address.
         owners: whom the tables concern.
+        replica: which of several replicas of the service this is; its tables are ``raw/<name>_answers_<replica>`` and
+            ``_outcomes_<replica>``, and ``ma.OnlineMonitoring`` is told of all (``replicas``).
 
     Example:
         >>> import mlops_assets as ma
@@ -45,16 +47,17 @@ class InferenceLog(dg.Component, dg.Model, dg.Resolvable):
     path: Text
     options: Mapping[str, Any] = {}
     owners: list[str] = []  # noqa: RUF012  pydantic copies it
+    replica: str = ""
 
     def sources(self) -> list[FileSource]:
         """The sources of both tables.
 
         Raises:
-            ContractError: the model's name could not be a table's.
+            ContractError: the model's or the replica's name could not be a table's.
         """
         return [
             FileSource(
-                contract=contract(self.name, self.lake, since=self.since, owners=self.owners),
+                contract=contract(self.name, self.lake, since=self.since, owners=self.owners, replica=self.replica),
                 path=self.path,
                 options=self.options,
                 file=f"{self.name}/{kind}/{{{inference_log.DATE}}}.jsonl",
