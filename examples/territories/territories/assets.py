@@ -78,7 +78,7 @@ _GATE: Final = COMPARED.gate()
     owners=["team:wrangling"],
     ins={"customers": ma.In("wrangled/customers"), "events": _GATE.input},
     check_specs=_GATE.checks("wrangled/territories"),
-    automation_condition=ma.on_new_data(),
+    automation_condition=ma.on_new_data(needs=[_GATE.events.key]),
 )
 def territories(customers: ir.Table, events: ir.Table, settings: ma.Settings) -> dg.MaterializeResult[ir.Table]:
     """How many customers each territory has in each segment, and what they spend; unless segments were redefined."""

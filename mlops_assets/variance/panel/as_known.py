@@ -54,6 +54,7 @@ def until(panel: Panel, time: int) -> Panel:
         panel,
         groups=[panel.groups[code] for code in groups],
         times=[panel.times[code] for code in times],
+        elapsed=panel.elapsed[times],
         units=[panel.units[code] for code in units],
         group=group,
         unit=unit,

@@ -30,7 +30,7 @@ _GATE: Final = compared.VOTERS.gate()
         "voter_events": _GATE.input,
     },
     code_version="1",
-    automation_condition=on_new_data(),
+    automation_condition=on_new_data(needs=[_GATE.events.key]),
 )
 def district_demographics(
     voters: ir.Table, voter_events: ir.Table, settings: Settings

@@ -430,72 +430,65 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
     def _linked_assets(self) -> list[dg.AssetsDefinition]:
         timeline, smallest, words, of = self.timeline, self.smallest, self.words, self.begins
-        earlier = timeline.back(self.back)
+        ins = {
+            "rows": In(self.contract, partition_mapping=timeline.back(self.back), choose=timeline.own_and_before),
+            # It is there where the own partition is, whichever of those before are.
+            "summaries": In(self.summaries(), optional=True),
+        }
+        follow = on_new_data(needs=[self.summaries().key])
 
         def pair(rows: ir.Table, partition: Partition, versions: Versions) -> Pair:
             before = timeline.before(str(partition.key), versions["rows"])
             return self.pair(rows, partition.values, None if before is None else timeline.time(before))
 
-        @asset(
-            contract=self.changes(),
-            ins={
-                "rows": In(self.contract, partition_mapping=earlier, choose=timeline.own_and_before),
-                # It is there where the own partition is, whichever of those before are.
-                "summaries": In(self.summaries(), optional=True),
-            },
-            automation_condition=on_new_data(needs=[self.summaries().key]),
-        )
+        def told(
+            value: ir.Table | pa.Table, found: Pair, settings: Settings, **metadata: int
+        ) -> dg.MaterializeResult[ir.Table | pa.Table]:
+            return dg.MaterializeResult(
+                value=value,
+                metadata={"compared_with": found.before or _NOTHING, **metadata},
+                check_results=health.judged(found.findings(words), settings.entry_policy),
+            )
+
+        @asset(contract=self.changes(), ins=ins, automation_condition=follow)
         def changes(
             rows: ir.Table,
             summaries: ir.Table,  # noqa: ARG001  it is waited for, its rows are not needed
             partition: Partition,
             versions: Versions,
             settings: Settings,
-        ) -> dg.MaterializeResult[ir.Table]:
+        ) -> dg.MaterializeResult[ir.Table | pa.Table]:
             found = pair(rows, partition, versions)
-            return dg.MaterializeResult(
-                value=found.changes(smallest),
-                metadata={"compared_with": found.before or _NOTHING},
-                check_results=health.judged(found.findings(words), settings.entry_policy),
-            )
+            return told(found.changes(smallest), found, settings)
 
         @asset(
             contract=self.events(),
-            ins={
-                "rows": In(self.contract, also=earlier, choose=timeline.own_and_before),
-                # What comes late changes what the next is compared with, and so its changes; and what cannot be
-                # compared has none.
-                "changed": In(self.changes()),
-                "verdicts": In(self.verdicts(), optional=True),
-            },
-            automation_condition=on_new_data(),
+            ins={**ins, "verdicts": In(self.verdicts(), optional=True)},
+            automation_condition=follow,
         )
         def events(
             rows: ir.Table,
-            changed: ir.Table,  # noqa: ARG001  its news wakes this step, its rows are not needed
+            summaries: ir.Table,  # noqa: ARG001  as above
             verdicts: ir.Table,
             partition: Partition,
             versions: Versions,
-        ) -> dg.MaterializeResult[pa.Table]:
+            settings: Settings,
+        ) -> dg.MaterializeResult[ir.Table | pa.Table]:
             found = pair(rows, partition, versions)
-            told = [linked_event(row, before=found.before, entities=words.entities) for row in found.events()]
-            return _told(told, verdicts, partition, of, None, found.before or _NOTHING)
+            named = [linked_event(row, before=found.before, entities=words.entities) for row in found.events()]
+            value = _judged(named, verdicts, partition, of, None)
+            return told(value, found, settings, **_causes(value))
 
-        @asset(
-            contract=self.flows(),
-            ins={
-                "rows": In(self.contract, also=earlier, choose=timeline.own_and_before),
-                "changed": In(self.changes()),
-            },
-            automation_condition=on_new_data(),
-        )
+        @asset(contract=self.flows(), ins=ins, automation_condition=follow)
         def flows(
             rows: ir.Table,
-            changed: ir.Table,  # noqa: ARG001  as above
+            summaries: ir.Table,  # noqa: ARG001  as above
             partition: Partition,
             versions: Versions,
-        ) -> ir.Table:
-            return pair(rows, partition, versions).flows(smallest)
+            settings: Settings,
+        ) -> dg.MaterializeResult[ir.Table | pa.Table]:
+            found = pair(rows, partition, versions)
+            return told(found.flows(smallest), found, settings)
 
         return [changes, events, flows]
 
@@ -530,8 +523,9 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         def events(changed: ir.Table, verdicts: ir.Table, partition: Partition) -> dg.MaterializeResult[pa.Table]:
             rows = changed.filter(changed.cause.isin(CAUSES)).to_pyarrow().to_pylist()
             found = [row for row in rows if is_named(row, probable)]
-            told = [detected_event(row, group=group, units=units, of=of) for row in found]
-            return _told(told, verdicts, partition, of, group, next((row["compared_with"] for row in found), _NOTHING))
+            named = [detected_event(row, group=group, units=units, of=of) for row in found]
+            value = _judged(named, verdicts, partition, of, group)
+            return dg.MaterializeResult(value=value, metadata=_causes(value))
 
         return [changes, events]
 
@@ -592,18 +586,15 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         )
 
 
-def _told(
-    found: Sequence[dict[str, Any]],
-    verdicts: ir.Table,
-    partition: Partition,
-    of: str,
-    group: str | None,
-    before: str,
-) -> dg.MaterializeResult[pa.Table]:
+def _judged(
+    found: Sequence[dict[str, Any]], verdicts: ir.Table, partition: Partition, of: str, group: str | None
+) -> pa.Table:
+    """Rows of events with what people said of them."""
     said = verdicts.to_pyarrow().to_pylist() if found else []
-    rows = events_table(found, said, partition.values, of=of, group=group)
-    causes = rows["cause"].to_pylist()
-    return dg.MaterializeResult(
-        value=rows,
-        metadata={"compared_with": before, **{cause: causes.count(cause) for cause in CAUSES if cause in causes}},
-    )
+    return events_table(found, said, partition.values, of=of, group=group)
+
+
+def _causes(events: pa.Table) -> dict[str, int]:
+    """How many events there are of each cause."""
+    found = events["cause"].to_pylist()
+    return {cause: found.count(cause) for cause in CAUSES if cause in found}

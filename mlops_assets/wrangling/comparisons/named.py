@@ -21,6 +21,8 @@ FEWEST_GROUPS: Final = 8
 LEAST_PROBABLE_ALONE: Final = 0.99
 """How probable a change of the map must be where fewer than ``FEWEST_GROUPS`` are compared: one redrawn makes the
 others seem redrawn too."""
+LEAST_PROBABLE_OF_FEW: Final = 0.9
+"""The same of every other cause there: what is ordinary was learned from few groups, and probabilities are as rough."""
 
 _ID_DIGITS: Final = 12
 _SEPARATOR: Final = "\x1f"
@@ -49,8 +51,10 @@ def is_named(change: Row, probable: float) -> bool:
         change: of any cause but ``none``.
         probable: from which probability.
     """
-    alone = change["cause"] in MAP_CAUSES and change["groups"] < FEWEST_GROUPS
-    return bool(change["probability"] >= (max(probable, LEAST_PROBABLE_ALONE) if alone else probable))
+    if change["groups"] >= FEWEST_GROUPS:
+        return bool(change["probability"] >= probable)
+    least = LEAST_PROBABLE_ALONE if change["cause"] in MAP_CAUSES else LEAST_PROBABLE_OF_FEW
+    return bool(change["probability"] >= max(probable, least))
 
 
 def linked_event(found: Row, *, before: str | None, entities: str) -> dict[str, Any]:

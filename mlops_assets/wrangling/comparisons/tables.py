@@ -46,6 +46,8 @@ EVENTS: Final = "mlops_assets/events"
 """The tag of a table of events."""
 DRIFT: Final = ("none", "small", "moderate", "strong", "unknown")
 """How much a column moved, see ``variance.drift.comparison``."""
+_HEALTH: Final[Mapping[str, Any]] = {"judged": health.CHECKS, "judged_warnings": frozenset({health.WARNS})}
+"""Of tables that lay linked partitions side by side."""
 _DRIFT_FIGURES: Final = (
     "missing_before", "missing_after", "psi", "jensen_shannon", "chi_square", "degrees_of_freedom", "cramers_v", "ks",
     "ks_bound", "wasserstein", "wasserstein_bound", "wasserstein_scaled", "mean_before", "mean_after", "auc",
@@ -101,8 +103,7 @@ class Tables:
             ],
             description=f"How {self.of} changed since the time before, split exactly by cause.",
             volume=Volume(allow_empty=True),
-            judged=health.CHECKS,
-            judged_warnings=frozenset({health.WARNS}),
+            **_HEALTH,
         )
 
     def flows(self, unit: str, smallest: int) -> Contract:
@@ -119,6 +120,7 @@ class Tables:
             key=(f"{unit}_before", f"{unit}_after"),
             description=f"Where the entities of each unit went when the map or its numbers changed: {self.of}.",
             volume=ANY_VOLUME,
+            **_HEALTH,
         )
 
     def detected_changes(self, group: str) -> Contract:
@@ -185,6 +187,7 @@ class Tables:
             description=f"Events that changed {self.of} since the time before, each with its cause and evidence.",
             volume=ANY_VOLUME,
             tags={EVENTS: ""},
+            **({} if group is not None else _HEALTH),
         )
 
     def summaries(self) -> Contract:

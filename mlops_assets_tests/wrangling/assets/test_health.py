@@ -127,13 +127,12 @@ def test_a_month_that_cannot_be_compared_is_stopped_by_name(
 ) -> None:
     monkeypatch.setenv(_HARM, harm)
     assert _materialize(instance, [arrived_voter_file, voters], AFTER).success
-    stopped = _materialize(instance, COMPARING, AFTER)
-    assert not stopped.success
-    assert list(_failed(stopped)) == [gate]
-    assert words in _failed(stopped)[gate]
+    for comparing in COMPARING:
+        stopped = _materialize(instance, [comparing], AFTER)
+        assert not stopped.success
+        assert list(_failed(stopped)) == [gate]
+        assert words in _failed(stopped)[gate]
     assert _months_compared() == set()
-    made = {each.step_key for each in stopped.all_events if each.is_step_start}
-    assert made == {"variance__voter_changes"}
     monkeypatch.setenv(f"MLOPS_ASSETS_ENTRY_POLICY__{gate.removeprefix('not_').upper()}", "warn")
     passed = _materialize(instance, [voter_changes], AFTER)
     assert passed.success

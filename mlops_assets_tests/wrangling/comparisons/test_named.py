@@ -12,12 +12,13 @@ from mlops_assets.wrangling.comparisons.named import detected_event, event_id, i
 DAY = {"day": "2026-02-02"}
 
 
-def test_few_groups_must_be_surer_of_a_redrawing_and_of_nothing_else() -> None:
+def test_few_groups_must_be_surer_above_all_of_a_redrawing() -> None:
     def named(cause: str, groups: int, probability: float) -> bool:
         return is_named({"cause": cause, "groups": groups, "probability": probability}, 0.5)
 
     assert [named("boundary", *of) for of in ((50, 0.6), (6, 0.6), (6, 0.995), (50, 0.4))] == [True, False, True, False]
     assert [named(cause, 6, 0.95) for cause in ("entry", "units", "population")] == [True, True, True]
+    assert [named("entry", *of) for of in ((6, 0.8), (50, 0.8))] == [False, True]
 
 
 @given(persons=st.integers(1, 10**6), share=st.floats(0, 1), evidence=st.text(max_size=20))
