@@ -24,6 +24,8 @@ from dagster._core.storage.tags import (
     PARTITION_SET_TAG,
     RESUME_RETRY_TAG,
     ROOT_RUN_ID_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
     STEP_SELECTION_TAG,
     SYSTEM_TAG_PREFIX,
     USER_EDITABLE_SYSTEM_TAGS,
@@ -47,6 +49,9 @@ GIVEN: Final = frozenset(
         STEP_SELECTION_TAG,
         RESUME_RETRY_TAG,
         GLOBAL_CONCURRENCY_TAG,
+        # What a dry run of a schedule or sensor asks for is launched with its name, which alone steers nothing.
+        SCHEDULE_NAME_TAG,
+        SENSOR_NAME_TAG,
         # Of the pages' own.
         f"{SYSTEM_TAG_PREFIX}from_ui",
         f"{SYSTEM_TAG_PREFIX}preset_name",

@@ -430,12 +430,9 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
     def _linked_assets(self) -> list[dg.AssetsDefinition]:
         timeline, smallest, words, of = self.timeline, self.smallest, self.words, self.begins
-        ins = {
-            "rows": In(self.contract, partition_mapping=timeline.back(self.back), choose=timeline.own_and_before),
-            # It is there where the own partition is, whichever of those before are.
-            "summaries": In(self.summaries(), optional=True),
-        }
-        follow = on_new_data(needs=[self.summaries().key])
+        rows_of_both = In(self.contract, also=timeline.back(self.back), choose=timeline.own_and_before)
+        ins = {"rows": rows_of_both, "before": self._news_before(self.back)}
+        follow = on_new_data(needs=[self.contract.key])
 
         def pair(rows: ir.Table, partition: Partition, versions: Versions) -> Pair:
             before = timeline.before(str(partition.key), versions["rows"])
@@ -453,7 +450,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         @asset(contract=self.changes(), ins=ins, automation_condition=follow)
         def changes(
             rows: ir.Table,
-            summaries: ir.Table,  # noqa: ARG001  it is waited for, its rows are not needed
+            before: ir.Table,  # noqa: ARG001  its news wakes this step, its rows are not needed
             partition: Partition,
             versions: Versions,
             settings: Settings,
@@ -463,12 +460,17 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
         @asset(
             contract=self.events(),
-            ins={**ins, "verdicts": In(self.verdicts(), optional=True)},
-            automation_condition=follow,
+            ins={
+                "rows": rows_of_both,
+                # What comes late changes what the next is compared with, and so its changes.
+                "changed": In(self.changes(), optional=True),
+                "verdicts": In(self.verdicts(), optional=True),
+            },
+            automation_condition=on_new_data(),
         )
         def events(
             rows: ir.Table,
-            summaries: ir.Table,  # noqa: ARG001  as above
+            changed: ir.Table,  # noqa: ARG001  as above
             verdicts: ir.Table,
             partition: Partition,
             versions: Versions,
@@ -482,7 +484,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         @asset(contract=self.flows(), ins=ins, automation_condition=follow)
         def flows(
             rows: ir.Table,
-            summaries: ir.Table,  # noqa: ARG001  as above
+            before: ir.Table,  # noqa: ARG001  as above
             partition: Partition,
             versions: Versions,
             settings: Settings,
@@ -492,22 +494,24 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
         return [changes, events, flows]
 
+    def _news_before(self, count: int) -> In:
+        """What wakes a comparison when one of the partitions that it is made with comes late, or is mended."""
+        return In(self.summaries(), partition_mapping=self.timeline.back(count, own=False), optional=True)
+
     def _panel_assets(self) -> list[dg.AssetsDefinition]:
         timeline, group, units, of, probable = self.timeline, self._group, self.words.units, self.begins, self.probable
 
         @asset(
             contract=self.changes(),
             ins={
-                "rows": In(
-                    self.contract, partition_mapping=timeline.back(1), also=timeline.back(self.history), optional=True
-                ),
-                "summaries": In(self.summaries(), optional=True),
+                "rows": In(self.contract, also=timeline.back(self.history)),
+                "before": self._news_before(1),
             },
-            automation_condition=on_new_data(needs=[self.summaries().key]),
+            automation_condition=on_new_data(needs=[self.contract.key]),
         )
         def changes(
             rows: ir.Table,
-            summaries: ir.Table,  # noqa: ARG001  it is waited for, its rows are not needed
+            before: ir.Table,  # noqa: ARG001  its news wakes this step, its rows are not needed
             partition: Partition,
             versions: Versions,
         ) -> dg.MaterializeResult[pa.Table]:

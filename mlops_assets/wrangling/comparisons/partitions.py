@@ -88,9 +88,9 @@ class Timeline:
             return next(part.partitions_def for part in whole.partitions_defs if part.name == self.dimension)
         return whole
 
-    def back(self, count: int) -> dg.PartitionMapping:
-        """The own partition and so many before it, of the same values of the other columns."""
-        along = self._along(count)
+    def back(self, count: int, *, own: bool = True) -> dg.PartitionMapping:
+        """So many partitions before the own one, and that itself, of the same values of the other columns."""
+        along = self._along(count, own=own)
         if not self.others:
             return along
         same = {
@@ -102,17 +102,17 @@ class Timeline:
             warnings.simplefilter("ignore", BetaWarning)
             return dg.MultiPartitionMapping(same)
 
-    def _along(self, count: int) -> dg.PartitionMapping:
+    def _along(self, count: int, *, own: bool) -> dg.PartitionMapping:
         with warnings.catch_warnings():
             # That windows may not exist is in beta.
             warnings.simplefilter("ignore", BetaWarning)
             if isinstance(self.definition, dg.TimeWindowPartitionsDefinition):
                 return dg.TimeWindowPartitionMapping(
-                    start_offset=-count, end_offset=0, allow_nonexistent_upstream_partitions=True
+                    start_offset=-count, end_offset=0 if own else -1, allow_nonexistent_upstream_partitions=True
                 )
             keys = self.definition.get_partition_keys() if self.definition is not None else []
             return dg.StaticPartitionMapping(
-                {key: list(keys[place : place + 1 + count]) for place, key in enumerate(keys)}
+                {key: list(keys[place + (not own) : place + 1 + count]) for place, key in enumerate(keys)}
             )
 
     def own_and_before(self, own: str, existing: Sequence[str]) -> Sequence[str]:

@@ -128,7 +128,14 @@ class TestTags:
         assert served.instance.get_runs_count() == before
 
     def test_tags_of_ones_own_and_of_what_is_run_are_given(self, plumber: Person) -> None:
-        keys = ("team", "dagster/priority", "dagster/max_retries", "dagster/partition", "dagster/from_ui")
+        keys = (
+            "team",
+            "dagster/priority",
+            "dagster/max_retries",
+            "dagster/partition",
+            "dagster/sensor_name",
+            "dagster/from_ui",
+        )
         tags = [{"key": key, "value": "1"} for key in keys]
         assert _launched(plumber, {**execution("plumbing"), "executionMetadata": {"tags": tags}})
 

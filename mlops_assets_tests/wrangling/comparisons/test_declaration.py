@@ -41,16 +41,17 @@ def test_a_table_that_is_nowhere_is_refused_by_name() -> None:
         ma.build_defs([compared(table="wrangled/customer"), CUSTOMERS.spec()], name="shops")
 
 
-def test_the_partitions_are_those_of_the_table_and_only_the_days_in_reach_wake_a_comparison() -> None:
+def test_an_arrival_wakes_the_own_comparison_and_its_summary_those_in_reach() -> None:
     definitions = ma.build_defs([compared(back=2), made(CUSTOMERS, customers)], name="shops")
     graph = definitions.resolve_asset_graph()
-    changes = dg.AssetKey(["variance", "customers_changes"])
     days = CUSTOMERS.partitions_def
     assert days is not None
-    mapping = graph.get_partition_mapping(changes, CUSTOMERS.key)
     arrived = days.subset_with_partition_keys(["2026-02-01"])
-    woken = mapping.get_downstream_partitions_for_partitions(arrived, days, days)
-    assert sorted(woken.get_partition_keys()) == ["2026-02-01", "2026-02-02", "2026-02-03"]
+    woken = []
+    for upstream in (CUSTOMERS.key, dg.AssetKey(["variance", "customers_summaries"])):
+        mapping = graph.get_partition_mapping(dg.AssetKey(["variance", "customers_changes"]), upstream)
+        woken.append(sorted(mapping.get_downstream_partitions_for_partitions(arrived, days, days).get_partition_keys()))
+    assert woken == [["2026-02-01"], ["2026-02-02", "2026-02-03"]]
 
 
 @pytest.mark.parametrize(
