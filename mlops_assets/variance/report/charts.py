@@ -89,10 +89,9 @@ def svg(figure: Figure) -> bytes:
     return _rendered(figure, FigureCanvasSVG(figure).print_svg, {"Date": None, "Creator": None})
 
 
-def png(figure: Figure, *, inches: tuple[float, float]) -> bytes:
-    """The figure as a small PNG of that width and height."""
-    figure.set_size_inches(*inches)
-    figure.set_dpi(60)
+def png(figure: Figure, *, width: int) -> bytes:
+    """The figure as a small PNG, so many pixels wide and laid out as in full size."""
+    figure.set_dpi(width / figure.get_size_inches()[0])
     return _rendered(figure, FigureCanvasAgg(figure).print_png, {"Software": None})
 
 

@@ -37,7 +37,7 @@ MOST_LABELS: Final = 24
 MOST_ROWS: Final = 500
 _MOST_TOLD: Final = 12
 _NEARLY_ALL: Final = 0.99
-_THUMBNAIL: Final = (4.6, 2.2)
+_THUMBNAIL: Final = 420
 _NOTHING: Final = "Nothing beyond the ordinary."
 
 
@@ -101,14 +101,14 @@ def history_page(history: History) -> str:
 def history_thumbnail(history: History) -> bytes:
     """The timeline as a small PNG."""
     figure = charts.timeline(history.happenings, _axis(history), history.words, labelled=False)
-    return charts.png(figure, inches=_THUMBNAIL)
+    return charts.png(figure, width=_THUMBNAIL)
 
 
 def comparison_thumbnail(comparison: Comparison) -> bytes:
     """The waterfall of the whole as a small PNG."""
     totals = [split for split in comparison.splits if split.attribute == ALL and split.known]
     drawn = [("", _whole_of(totals, comparison.words))] if totals else []
-    return charts.png(charts.waterfalls(drawn, comparison.words), inches=_THUMBNAIL)
+    return charts.png(charts.waterfalls(drawn, comparison.words), width=_THUMBNAIL)
 
 
 def _whole_of(totals: Sequence[Split], words: Words) -> Split:

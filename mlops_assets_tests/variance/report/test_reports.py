@@ -217,6 +217,12 @@ def test_dollar_signs_in_the_data_are_no_formulas() -> None:
     assert comparison_page(replace(COMPARISON, splits=[unit], flows=[("$\\frac$", "$x^$", 5)]))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_thumbnail_of_many_groups_is_laid_out_as_in_full_size() -> None:
+    many = [replace(REDRAWN, group=f"a region of a long name {number}") for number in range(60)]
+    assert history_thumbnail(replace(HISTORY, happenings=many)).startswith(b"\x89PNG")
+
+
 def test_nothing_that_happened_is_said_and_not_drawn() -> None:
     calm = Comparison(title="Calm", before="a", after="b", splits=[], happenings=[])
     assert "Nothing beyond the ordinary" in comparison_page(calm)
