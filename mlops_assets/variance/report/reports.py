@@ -38,6 +38,7 @@ MOST_ROWS: Final = 500
 _MOST_TOLD: Final = 12
 _NEARLY_ALL: Final = 0.99
 _THUMBNAIL: Final = 420
+"""Pixels."""
 _NOTHING: Final = "Nothing beyond the ordinary."
 
 
