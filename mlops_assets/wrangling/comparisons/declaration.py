@@ -48,12 +48,20 @@ _HOURLY: Final = "0 * * * *"
 _NOTHING: Final = "nothing: no time before is there"
 
 
-def _function(context: dg.ResolutionContext, value: Any) -> Any:  # noqa: ANN401  of a YAML document
+def _imported(context: dg.ResolutionContext, value: Any) -> Any:  # noqa: ANN401  of a YAML document
+    """What a dotted name of a YAML document names; anything else as it is."""
     found = context.resolve_value(value)
-    if callable(found):
+    if not isinstance(found, str):
         return found
-    module, _, name = str(found).rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    module, _, name = found.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        raise ContractError(
+            source=f"Comparison, {found}",
+            culprit="there is nothing of that name to import.",
+            remedy="Write package.module.NAME of a table's asset or contract, or of a function.",
+        ) from None
 
 
 class Compare(dg.Component, dg.Model, dg.Resolvable):
@@ -73,7 +81,8 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
     ``gate()`` is for what is made from the table: it stops at entry events that the policy blocks.
 
     Attributes:
-        table: the table: its asset, contract or, in ``ma.build_defs``, its key.
+        table: the table: its asset, contract or, in ``ma.build_defs``, its key; in YAML the dotted name of asset or
+            contract.
         name: begins the names of the comparison's tables; the table's own name when not given.
         lake: where these lie; the lake of the table when not given.
         time: the partition column of time, where there are several; compared within each value of the others.
@@ -133,7 +142,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         ['reports/customers_history', 'reports/customers']
     """
 
-    table: Annotated[Any, dg.Resolver.default(model_field_type=str)]
+    table: Annotated[Any, dg.Resolver(_imported, model_field_type=str)]
     name: str = ""
     lake: LakeField | None = None
     time: str | None = None
@@ -147,7 +156,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
     measures: list[str] = []  # noqa: RUF012  see above
     cases: str | None = None
     occupant: str | None = None
-    prepare: Annotated[Callable[[ir.Table], ir.Table] | None, dg.Resolver(_function, model_field_type=str)] = None
+    prepare: Annotated[Callable[[ir.Table], ir.Table] | None, dg.Resolver(_imported, model_field_type=str)] = None
     fewest: int = 3
     history: int = 12
     back: int = 3

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
+from dagster.components.resolved.errors import ResolutionException
 
 import mlops_assets as ma
 from mlops_assets_tests.wrangling.comparisons.shops import CUSTOMERS, TAKINGS, compared, customers, made, measured
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 
 def keys(definitions: dg.Definitions) -> set[str]:
@@ -122,3 +126,31 @@ def test_changes_of_a_table_of_persons_are_not_put_into_its_lake() -> None:
     with pytest.raises(ma.PlatformError, match="lake restricted is for personal data"):
         measured(table=personal).assets()
     assert measured(table=personal, lake=ma.Lake("curated")).changes().lake.name == "curated"
+
+
+def test_a_component_names_table_function_and_lake_by_their_dotted_names() -> None:
+    declared = ma.Compare.resolve_from_yaml(
+        """
+        table: mlops_assets_tests.wrangling.comparisons.shops.TAKINGS
+        lake: mlops_assets_tests.wrangling.comparisons.shops.CURATED
+        prepare: mlops_assets_tests.wrangling.comparisons.test_declaration.unchanged
+        unit: shop
+        group: region
+        measures: [customers, sales]
+        """
+    )
+    assert declared.table is TAKINGS
+    assert declared.prepare is unchanged
+    assert [each.key.path[-1] for each in declared.assets()] == ["takings_changes", "takings_events"]
+
+
+def unchanged(rows: ir.Table) -> ir.Table:
+    """The rows as they are."""
+    return rows
+
+
+def test_a_dotted_name_of_nothing_is_refused_by_name() -> None:
+    with pytest.raises(ResolutionException, match=r"shops.TAKING: there is nothing of that name to import"):
+        ma.Compare.resolve_from_yaml(
+            "table: mlops_assets_tests.wrangling.comparisons.shops.TAKING\nunit: shop\nmeasures: [sales]"
+        )
