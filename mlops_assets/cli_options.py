@@ -40,3 +40,10 @@ DatesOption = Annotated[
     Literal["day-first", "month-first"] | None,
     typer.Option(help="What stands first in dates that can be read in two ways, such as 05/01/2017."),
 ]
+
+DespiteOption = Annotated[
+    str,
+    typer.Option(
+        help="Go on although the two cannot be compared: what was named, with commas, such as 'partial load'."
+    ),
+]

@@ -18,6 +18,7 @@ from mlops_assets.cli_options import (
     CasesOption,
     DatesOption,
     DecimalOption,
+    DespiteOption,
     EncodingOption,
     ExplainedOption,
     GroupOption,
@@ -27,7 +28,7 @@ from mlops_assets.cli_options import (
     TimeOption,
     UnitOption,
 )
-from mlops_assets.cli_variance import names, refusals
+from mlops_assets.cli_variance import allowances, names, refusals
 from mlops_assets.platform.errors import PlatformError
 
 app = typer.Typer(no_args_is_help=True, help="Write a self-contained HTML page, readable offline.")
@@ -94,12 +95,17 @@ def comparison(
     title: _TitleOption = "What changed",
     entity_name: _NameOption = None,
     unit_name: _NameOption = None,
+    encoding: EncodingOption = None,
+    decimal: DecimalOption = None,
+    despite: DespiteOption = "",
 ) -> None:
     """Two snapshots: what happened, each change by cause, and who went where when the map was redrawn."""
-    from mlops_assets.variance.report.file_reports import comparison_of  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.report.file_reports import comparison_of  # noqa: PLC0415
     from mlops_assets.variance.report.reports import comparison_page  # noqa: PLC0415
     from mlops_assets.variance.report.words import Words  # noqa: PLC0415
 
+    allowed = allowances(despite)
     with refusals(before, after):
         told = comparison_of(
             before,
@@ -110,6 +116,8 @@ def comparison(
             address=names(address) if address else (),
             title=title,
             words=Words.called(entity=entity_name or id_, unit=unit_name or unit),
+            reading=Reading(encoding=encoding, decimal=decimal),
+            despite=allowed,
         )
     _write(comparison_page(told), len(told.happenings), out)
 

@@ -20,6 +20,7 @@ from mlops_assets.cli_options import (
     CasesOption,
     DatesOption,
     DecimalOption,
+    DespiteOption,
     EncodingOption,
     ExplainedOption,
     GroupOption,
@@ -57,6 +58,10 @@ def detect(
     encoding: EncodingOption = None,
     decimal: DecimalOption = None,
     dates: DatesOption = None,
+    *,
+    as_known: Annotated[
+        bool, typer.Option("--as-known", help="By what was known at each time, which later times never change.")
+    ] = False,
 ) -> None:
     """Name what happened to each group from each time to the next.
 
@@ -65,6 +70,7 @@ def detect(
     first tell of rows that were left out or put together.
     """
     from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415  --help needs no engine
+    from mlops_assets.variance.panel.as_known import detect_as_known  # noqa: PLC0415
     from mlops_assets.variance.panel.detection import detect as run  # noqa: PLC0415
     from mlops_assets.variance.panel.panels import Columns, read_panel  # noqa: PLC0415
 
@@ -79,7 +85,7 @@ def detect(
             reading=Reading(encoding=encoding, decimal=decimal, dates=dates),
         )
         read = read_panel(panel, columns)
-        events = run(read)
+        events = (detect_as_known if as_known else run)(read)
     _write(events, out)
     found = sum(cause != "none" for cause in events["cause"].to_pylist())
     typer.echo(f"{found} of {events.num_rows} groups and times changed beyond the ordinary; see {out}")
@@ -138,12 +144,7 @@ def explain(
     ] = "sequence",
     encoding: EncodingOption = None,
     decimal: DecimalOption = None,
-    despite: Annotated[
-        str,
-        typer.Option(
-            help="Go on although the two cannot be compared: what was named, with commas, such as 'partial load'."
-        ),
-    ] = "",
+    despite: DespiteOption = "",
 ) -> None:
     """Split the change of every count or share between two snapshots exactly by cause.
 
@@ -156,14 +157,8 @@ def explain(
     """
     from mlops_assets.variance.files.opening import Reading  # noqa: PLC0415  --help needs no engine
     from mlops_assets.variance.linked.explanation import explain as run  # noqa: PLC0415
-    from mlops_assets.variance.linked.findings import NAMES  # noqa: PLC0415
 
-    allowed = names(despite)
-    unknown = [name for name in allowed if name not in NAMES]
-    if unknown:
-        raise PlatformError(
-            source="--despite", culprit=f"{', '.join(unknown)} is none.", remedy=f"Name some of {', '.join(NAMES)}."
-        )
+    allowed = allowances(despite)
     with refusals(before, after):
         found = run(
             before,
@@ -223,6 +218,23 @@ def names(text: str) -> tuple[str, ...]:
     """Names in a text, separated by commas; one that holds a comma stands in quotation marks."""
     read = csv.reader([text], skipinitialspace=True)
     return tuple(name.strip() for record in read for name in record if name.strip())
+
+
+def allowances(despite: str) -> tuple[str, ...]:
+    """What keeps two files from being compared and is put up with.
+
+    Raises:
+        PlatformError: a name is none.
+    """
+    from mlops_assets.variance.linked.findings import NAMES  # noqa: PLC0415  --help needs no engine
+
+    allowed = names(despite)
+    unknown = [name for name in allowed if name not in NAMES]
+    if unknown:
+        raise PlatformError(
+            source="--despite", culprit=f"{', '.join(unknown)} is none.", remedy=f"Name some of {', '.join(NAMES)}."
+        )
+    return allowed
 
 
 def _tell(notes: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
 
@@ -376,3 +377,35 @@ def test_a_verdict_on_an_event_that_nobody_knows_is_refused_in_one_sentence(
     assert "Event 0123456789ab: no comparison has found any event." in said
     assert _run("judge", "0123456789ab", "forget", "--by", "Ann").returncode == 2
     assert _run("events", "--json").stdout == ""
+
+
+def test_a_report_of_two_files_that_cannot_be_compared_is_refused_by_name_and_made_despite_it(tmp_path: Path) -> None:
+    before, after, out = tmp_path / "may.csv", tmp_path / "june.csv", tmp_path / "page.html"
+    rows = [f"c{number},s{number % 2},p{number},plan" for number in range(200)]
+    for file, kept in ((before, rows), (after, [row for row in rows if ",s0," in row])):
+        file.write_text("id,shop,street,plan\n" + "\n".join(kept), encoding="utf-8")
+    asked = [str(before), str(after), "--id", "id", "--unit", "shop", "--attributes", "plan", "--address", "street"]
+    asked += ["--out", str(out)]
+    refused = _run("report", "comparison", *asked)
+    assert refused.returncode == 1
+    assert "partial load" in refused.stdout + refused.stderr
+    assert not out.exists()
+    made = _run("report", "comparison", *asked, "--despite", "partial load")
+    assert made.returncode == 0
+    assert "partial load: 100 of 100" in out.read_text(encoding="utf-8")
+
+
+def test_what_was_said_as_known_is_not_changed_by_later_times(tmp_path: Path) -> None:
+    table, _ = simulate(World(groups=12, times=6, events=0.1), 3)
+    kept = sorted(set(table.column("time").to_pylist()))[:4]
+    said = []
+    for name, rows in (("whole", table), ("until", table.filter(pc.is_in(table["time"], value_set=pa.array(kept))))):
+        parquet.write_table(rows, tmp_path / f"{name}.parquet")
+        columns = ("--unit", "unit", "--group", "group", "--time", "time", "--measures", ",".join(MEASURES))
+        done = _run(
+            "detect", str(tmp_path / f"{name}.parquet"), *columns, "--as-known", "--out", str(tmp_path / "out.csv")
+        )
+        assert done.returncode == 0, done.stderr
+        found = _rows(tmp_path / "out.csv")
+        said.append([(row["group"], row["time"], row["cause"]) for row in found if row["time"] in map(str, kept)])
+    assert said[0] == said[1]

@@ -5,12 +5,12 @@ Put here how files become what a page tells. Keep out the pages, and the methods
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops_assets.variance.files.opening import AS_DELIVERED, Reading
 from mlops_assets.variance.linked.explanation import explain
-from mlops_assets.variance.linked.ways import PARTS
 from mlops_assets.variance.panel.detection import detect
 from mlops_assets.variance.panel.panels import read_panel
 from mlops_assets.variance.panel.verdicts import CAUSES
@@ -18,7 +18,7 @@ from mlops_assets.variance.report.findings import Comparison, Happening, History
 from mlops_assets.variance.report.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from mlops_assets.variance.panel.panels import Columns, Panel
@@ -54,6 +54,7 @@ def history_of(panel_file: Path, columns: Columns, *, title: str, words: Words) 
         measure=columns.measures[0],
         # As in detection: what lies between 0 and 1 is a share, unless it is nothing else than 0 and 1.
         share=bool(drawn.size and drawn.min() >= 0 and drawn.max() <= 1 and (drawn % 1).any()),
+        notes=panel.notes,
         words=words,
     )
 
@@ -68,14 +69,25 @@ def comparison_of(
     address: Sequence[str],
     title: str,
     words: Words,
+    reading: Reading = AS_DELIVERED,
+    despite: Collection[str] = (),
 ) -> Comparison:
     """Split what changed between two snapshots; arguments as `explanation.explain`, with title and words of the page.
 
     Raises:
         ComparisonError: a file cannot be read, or lacks a column.
-        ComparisonError: an attribute has a reserved name.
+        ComparisonError: an attribute has a reserved name, or the two cannot be compared.
     """
-    found = explain(before, after, entity=entity, unit=unit, attributes=attributes, address=address)
+    found = explain(
+        before,
+        after,
+        entity=entity,
+        unit=unit,
+        attributes=attributes,
+        address=address,
+        reading=reading,
+        despite=despite,
+    )
     happenings = [
         Happening(
             group="",
@@ -91,22 +103,12 @@ def comparison_of(
         title=title,
         before=before.stem,
         after=after.stem,
-        splits=[split_of(row) for row in found.split.to_pylist()],
+        splits=[Split.of(row) for row in found.split.to_pylist()],
         happenings=happenings,
         flows=flows if redrawn else [],
+        notes=[*(finding.text for finding in found.findings), *found.notes],
         words=words,
     )
-
-
-def split_of(row: Mapping[str, Any], *, unit: str = "unit") -> Split:
-    """A row of a split as a page tells it.
-
-    Args:
-        row: with ``attribute``, ``category``, ``before``, the parts and ``after``.
-        unit: the column of the unit.
-    """
-    plain = {name: row[name] for name in ("attribute", "category", "before", "after")}
-    return Split(unit=row[unit], parts={part: row[part] for part in PARTS}, **plain)
 
 
 def _tracks(panel: Panel, happenings: Sequence[Happening]) -> list[Track]:

@@ -6,8 +6,9 @@ Put here the form in which rows of any origin reach a page. Keep out sentences, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from mlops_assets.variance.linked.ways import PARTS
 from mlops_assets.variance.report.words import Words
 
 if TYPE_CHECKING:
@@ -70,6 +71,17 @@ class Split:
     parts: Mapping[str, float | None]
     after: float | None
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any], *, unit: str = "unit") -> Split:
+        """A row of a split as a page tells it.
+
+        Args:
+            row: with ``attribute``, ``category``, ``before``, the parts and ``after``.
+            unit: the column of the unit.
+        """
+        plain = {name: row[name] for name in ("attribute", "category", "before", "after")}
+        return cls(unit=row[unit], parts={part: row[part] for part in PARTS}, **plain)
+
     @property
     def known(self) -> bool:
         """Whether the counts are there."""
@@ -111,6 +123,7 @@ class Comparison:
         splits: the change of every count.
         happenings: what happened between them.
         flows: old unit, new unit and entities at an unchanged address; empty where no boundary changed.
+        notes: paragraphs that close the page.
         words: what things are called.
     """
 
@@ -120,6 +133,7 @@ class Comparison:
     splits: Sequence[Split]
     happenings: Sequence[Happening] = ()
     flows: Sequence[tuple[str, str, int]] = ()
+    notes: Sequence[str] = ()
     words: Words = field(default_factory=Words)
 
 

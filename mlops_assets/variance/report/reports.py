@@ -68,6 +68,7 @@ def comparison_page(comparison: Comparison) -> str:
     if any(before != after for before, after, _ in comparison.flows):
         sections.append(Section(title=f"From {words.unit} to {words.unit}", parts=_flows(comparison)))
     sections.append(Section(title="Every count", parts=[_every_count(comparison)]))
+    sections += _notes(comparison.notes)
     sections += _meanings(causes, words)
     withheld = sum(not split.known for split in comparison.splits)
     return page(
@@ -88,8 +89,7 @@ def history_page(history: History) -> str:
         sections.append(Section(title="Series, cut where they are not comparable", parts=[_tracks(history)]))
     if happenings:
         sections.append(Section(title="Every event", parts=_every_event(happenings, words)))
-    if history.notes:
-        sections.append(Section(title="Notes", parts=[Paragraph(text=note) for note in history.notes]))
+    sections += _notes(history.notes)
     sections += _meanings((each.cause for each in happenings), words)
     standing = Counter(each.cause for each in happenings if each.stands)
     told = ", ".join(f"{words.cause(cause)} ({count:,})" for cause, count in standing.most_common())
@@ -97,6 +97,10 @@ def history_page(history: History) -> str:
     span = f"{times[0]} to {times[-1]}: " if times else ""
     events = counted(standing.total(), "named event", "named events")
     return page(title=history.title, lead=f"{span}{events}{told and f': {told}'}.", sections=sections)
+
+
+def _notes(notes: Sequence[str]) -> list[Section]:
+    return [Section(title="Notes", parts=[Paragraph(text=note) for note in notes])] if notes else []
 
 
 def history_thumbnail(history: History) -> bytes:

@@ -24,7 +24,6 @@ from mlops_assets.platform.settings import Settings
 from mlops_assets.variance.linked.snapshots import ALL
 from mlops_assets.variance.report.findings import Comparison, Happening, History, Split, Track
 from mlops_assets.variance.report.words import counted, percent
-from mlops_assets.wrangling.comparisons.tables import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +72,7 @@ def partition_report(compare: Compare) -> dg.AssetsDefinition:
             title=f"{compare.title}: {where} {timeline.time(partition)}".replace("  ", " "),
             before=next((str(row["compared_with"]) for row in split), "no time before"),
             after=timeline.time(partition),
-            splits=[split_of(row, unit) for row in split],
+            splits=[Split.of(row, unit=unit) for row in split],
             happenings=[happening_of(row, timeline.column, where, words) for row in found],
             flows=[(row[f"{unit}_before"], row[f"{unit}_after"], row["entities"]) for row in ways],
             words=words,
@@ -189,12 +188,6 @@ def size_of(size: float, size_unit: str, words: Words) -> str:
     if size_unit == "share of units":
         return f"{percent(size)} of {words.units}"
     return counted(round(size), words.entity, words.entities)
-
-
-def split_of(row: Row, unit: str) -> Split:
-    """A row of the changes of linked entities as a page tells it."""
-    plain = {name: row[name] for name in ("attribute", "category", "before", "after")}
-    return Split(unit=row[unit], parts={part: row[part] for part in PARTS}, **plain)
 
 
 def written(settings: Settings, name: str, page: str) -> Path:
