@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlops_assets.platform.contracts.contract import Contract
     from mlops_assets.platform.settings import Settings
 
-_PANELS: Final = (compared.RESULTS, compared.PROFILES, compared.REGISTRATIONS)
+_COMPARISONS: Final = (compared.VOTERS, compared.RESULTS, compared.PROFILES, compared.REGISTRATIONS)
 CONTRACTS: tuple[Contract, ...] = (
     raw.VOTER_FILE,
     raw.VOTING_HISTORY,
@@ -49,12 +49,7 @@ CONTRACTS: tuple[Contract, ...] = (
     features.DISTRICT_DEMOGRAPHICS,
     features.PERSON_TURNOUT,
     features.DISTRICT_ELECTION,
-    compared.VOTERS.changes(),
-    compared.VOTERS.events(),
-    compared.VOTERS.flows(),
-    *(table for each in _PANELS for table in (each.changes(), each.events())),
-    compared.VOTERS.summaries(),
-    compared.VOTERS.drifts(),
+    *(table for each in _COMPARISONS for table in each.tables()),
     events.EVENTS,
     segmentation.SEGMENTATION,
     segmentation.SEGMENT_TURNOUT,

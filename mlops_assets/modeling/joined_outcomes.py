@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 import ibis
 from ibis import _
 
-from mlops_assets.platform.contracts.inference_log import LARGEST
-from mlops_assets.platform.exports.manifest import OutcomeKind
+from mlops_assets.platform.exports.manifest import LARGEST_OUTCOME, OutcomeKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +126,7 @@ def is_fit(outcomes: ir.Table, kind: OutcomeKind) -> ir.BooleanValue:
 
 def measurable(value: ir.FloatingValue) -> ir.BooleanValue:
     """Whether errors of a number can be squared and added; null and NaN are none."""
-    fits: ir.BooleanValue = value.between(-LARGEST, LARGEST).fill_null(False)  # noqa: FBT003  the library's own
+    fits: ir.BooleanValue = value.between(-LARGEST_OUTCOME, LARGEST_OUTCOME).fill_null(False)  # noqa: FBT003  the library's own
     return fits
 
 

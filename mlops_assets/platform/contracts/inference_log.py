@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 DATE: Final = "date"
 """The column, and the dimension of the partitions, of days (UTC)."""
-LARGEST: Final = 1e15
-"""Most that a score or an outcome may be, and its least below zero: errors of such numbers can be squared and added."""
 _ID: Final = r"^[A-Za-z0-9_-]{8,64}$"
 _DAY: Final = r"^\d{4}-\d{2}-\d{2}$"
 

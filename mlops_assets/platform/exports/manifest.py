@@ -91,6 +91,9 @@ class OutcomeKind(StrEnum):
     NUMBER = "number"
 
 
+LARGEST_OUTCOME: Final = 1e15
+"""Most that a score or an outcome may be, and its least below zero: errors of such numbers can be squared and added."""
+
 LATEST: Final = "latest"
 """What stands for the newest: of a column's values, or of a model's versions."""
 PREVIOUS: Final = "previous"

@@ -14,8 +14,7 @@ from litestar import Response, post
 from litestar.exceptions import NotFoundException, ServiceUnavailableException
 from litestar.types import ControllerRouterHandler
 
-from mlops_assets.platform.contracts.inference_log import LARGEST
-from mlops_assets.platform.exports.manifest import OutcomeKind
+from mlops_assets.platform.exports.manifest import LARGEST_OUTCOME, OutcomeKind
 from mlops_assets.serving.exports.catalog import catalog_of
 from mlops_assets.serving.exports.values import INSTANT
 from mlops_assets.serving.http.answers import ServiceRequest
@@ -49,7 +48,7 @@ class ReportedOutcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     outcome: Annotated[
-        bool | Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)],
+        bool | Annotated[float, msgspec.Meta(ge=-LARGEST_OUTCOME, le=LARGEST_OUTCOME)],
         msgspec.Meta(description="Of the kind that the model declares."),
     ]
     observed: Annotated[

@@ -297,6 +297,11 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         """The assets that write reports."""
         return [history_report(self), *([partition_report(self)] if self.entity is not None else [])]
 
+    def tables(self) -> list[Contract]:
+        """The tables that its assets make."""
+        flows = [self.flows()] if self.entity is not None else []
+        return [self.summaries(), self.drifts(), self.changes(), self.events(), *flows]
+
     def changes(self) -> Contract:
         """The table ``variance/<name>_changes``."""
         if self.entity is not None:
