@@ -13,27 +13,21 @@ import dagster as dg
 import ibis
 import ibis.expr.types as ir
 
-from mlops_assets.platform.assets.asset import asset
-from mlops_assets.platform.assets.automation import on_new_data
-from mlops_assets.platform.assets.inputs import In, as_key, contract_of
-from mlops_assets.platform.assets.step import Partition  # noqa: TC001  what the functions ask for
+from mlops_assets.platform.assets.inputs import as_key, contract_of
 from mlops_assets.platform.contracts.contract import Contract
 from mlops_assets.platform.contracts.lake import LakeField
 from mlops_assets.platform.contracts.rules import columns_of
 from mlops_assets.platform.errors import ContractError
 from mlops_assets.platform.identifiers import is_identifier
-from mlops_assets.platform.settings import Settings  # noqa: TC001  see above
 from mlops_assets.variance.linked.snapshots import ALL, Layout
 from mlops_assets.variance.report.words import Words
-from mlops_assets.wrangling.comparisons import drift as drifts
-from mlops_assets.wrangling.comparisons import health
+from mlops_assets.wrangling.comparisons.assets import drift_assets, linked_assets, panel_assets
 from mlops_assets.wrangling.comparisons.gate import Gate
 from mlops_assets.wrangling.comparisons.linked import Pair
-from mlops_assets.wrangling.comparisons.named import detected_event, events_table, is_named, linked_event
 from mlops_assets.wrangling.comparisons.panels import Measured
 from mlops_assets.wrangling.comparisons.partitions import Timeline
 from mlops_assets.wrangling.comparisons.reports import history_report, partition_report
-from mlops_assets.wrangling.comparisons.tables import CAUSES, DRIFT, Tables, verdicts_beside
+from mlops_assets.wrangling.comparisons.tables import Tables, verdicts_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -257,32 +251,12 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
     def assets(self) -> list[dg.AssetsDefinition]:
         """The assets that find changes and events."""
         self._require_fit()
-        return self._linked_assets() if self.entity is not None else self._panel_assets()
+        return linked_assets(self) if self.entity is not None else panel_assets(self)
 
     def drift_assets(self) -> list[dg.AssetsDefinition]:
         """The assets that summarise each partition, and compare each with the one before it."""
         self._require_fit()
-        columns, timeline, prepared = self.drifting, self.timeline, self._prepared
-
-        @asset(contract=self.summaries(), ins={"rows": In(self.contract)}, automation_condition=on_new_data())
-        def summaries(rows: ir.Table, partition: Partition) -> pa.Table:
-            return drifts.summary(prepared(rows), columns, partition.values)
-
-        @asset(
-            contract=self.drifts(),
-            ins={
-                "summaries": In(self.summaries(), partition_mapping=dg.AllPartitionMapping(), optional=True),
-            },
-            # Partitions of one time arrive within minutes of one another, and are judged together.
-            automation_condition=on_new_data(at_most=_HOURLY),
-        )
-        def drift(summaries: ir.Table, versions: Versions) -> dg.MaterializeResult[pa.Table]:
-            rows = drifts.drift(summaries, timeline)
-            told = rows["drift"].to_pylist()
-            counts = {verdict: told.count(verdict) for verdict in DRIFT}
-            return dg.MaterializeResult(value=rows, metadata={"partitions": len(versions["summaries"]), **counts})
-
-        return [summaries, drift]
+        return drift_assets(self)
 
     @property
     def drifting(self) -> list[str]:
@@ -306,7 +280,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         """The table ``variance/<name>_changes``."""
         if self.entity is not None:
             return self._tables.linked_changes(self.unit, self.smallest)
-        return self._tables.detected_changes(self._group)
+        return self._tables.detected_changes(self.group_column)
 
     def summaries(self) -> Contract:
         """The table ``variance/<name>_summaries``."""
@@ -318,7 +292,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
     def events(self) -> Contract:
         """The table ``variance/<name>_events``."""
-        return self._tables.events(None if self.entity is not None else self._group)
+        return self._tables.events(None if self.entity is not None else self.group_column)
 
     def flows(self) -> Contract:
         """The table ``variance/<name>_flows``, of linked entities."""
@@ -330,7 +304,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
     def gate(self) -> Gate:
         """What stops assets that are made from the table at entry events, see `Gate`."""
-        return Gate(self.events(), None if self.entity is not None else self._group)
+        return Gate(self.events(), None if self.entity is not None else self.group_column)
 
     @property
     def words(self) -> Words:
@@ -341,7 +315,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
     def group_of(self, event: Mapping[str, str]) -> str:
         """Whom an event happened to: the values of the group's column, or of the other partition columns."""
-        columns = self.timeline.others if self.entity is not None else [self._group]
+        columns = self.timeline.others if self.entity is not None else [self.group_column]
         return " ".join(event[column] for column in columns if event[column] != ALL)
 
     def series(self, rows: ir.Table) -> ir.Table:
@@ -361,7 +335,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
                 everybody.select("group", unit=self.unit, time=at, value=count.cast("float64")) for at, count in sides
             ]
             return ibis.union(*known).group_by("group", "unit", "time").agg(value=ibis._.value.max())
-        found = self._prepared(rows)
+        found = self.prepared(rows)
         return found.select(
             group=ibis.literal("") if self.group is None else found[self.group].cast("string"),
             unit=found[self.unit].cast("string"),
@@ -387,7 +361,8 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         )
 
     @property
-    def _group(self) -> str:
+    def group_column(self) -> str:
+        """The column of the group in what is told of a panel."""
         return self.group or "group"
 
     @property
@@ -421,7 +396,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         """
         column = self.timeline.column
         return Pair(
-            rows=self._prepared(rows),
+            rows=self.prepared(rows),
             column=column,
             before=before,
             now=partition[column],
@@ -437,117 +412,13 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
             partition: the value of each partition column of the own one.
             times: those that are known, in any order; without the own one there are no rows.
         """
-        prepared, group = self._prepared(rows), self._group
+        prepared, group = self.prepared(rows), self.group_column
         known = prepared.mutate(**{group: ibis.literal(ALL)}) if self.group is None else prepared
         ordered = self.timeline.sorted(times) if partition[self.timeline.column] in times else []
         return self._measured().changes(known, ordered, partition)
 
-    def _linked_assets(self) -> list[dg.AssetsDefinition]:
-        timeline, smallest, words, of = self.timeline, self.smallest, self.words, self.begins
-        rows_of_both = In(self.contract, also=timeline.back(self.back), choose=timeline.own_and_before)
-        ins = {"rows": rows_of_both, "before": self._news_before(self.back)}
-        follow = on_new_data(needs=[self.contract.key])
-
-        def pair(rows: ir.Table, partition: Partition, versions: Versions) -> Pair:
-            before = timeline.before(str(partition.key), versions["rows"])
-            return self.pair(rows, partition.values, None if before is None else timeline.time(before))
-
-        def told(
-            value: ir.Table | pa.Table, found: Pair, settings: Settings, **metadata: int
-        ) -> dg.MaterializeResult[ir.Table | pa.Table]:
-            return dg.MaterializeResult(
-                value=value,
-                metadata={"compared_with": found.before or _NOTHING, **metadata},
-                check_results=health.judged(found.findings(words), settings.entry_policy),
-            )
-
-        @asset(contract=self.changes(), ins=ins, automation_condition=follow)
-        def changes(
-            rows: ir.Table,
-            before: ir.Table,  # noqa: ARG001  its news wakes this step, its rows are not needed
-            partition: Partition,
-            versions: Versions,
-            settings: Settings,
-        ) -> dg.MaterializeResult[ir.Table | pa.Table]:
-            found = pair(rows, partition, versions)
-            return told(found.changes(smallest), found, settings)
-
-        @asset(
-            contract=self.events(),
-            ins={
-                "rows": rows_of_both,
-                # What comes late changes what the next is compared with, and so its changes.
-                "changed": In(self.changes(), optional=True),
-                "verdicts": In(self.verdicts(), optional=True),
-            },
-            automation_condition=on_new_data(),
-        )
-        def events(
-            rows: ir.Table,
-            changed: ir.Table,  # noqa: ARG001  as above
-            verdicts: ir.Table,
-            partition: Partition,
-            versions: Versions,
-            settings: Settings,
-        ) -> dg.MaterializeResult[ir.Table | pa.Table]:
-            found = pair(rows, partition, versions)
-            named = [linked_event(row, before=found.before, entities=words.entities) for row in found.events()]
-            value = _judged(named, verdicts, partition, of, None)
-            return told(value, found, settings, **_causes(value))
-
-        @asset(contract=self.flows(), ins=ins, automation_condition=follow)
-        def flows(
-            rows: ir.Table,
-            before: ir.Table,  # noqa: ARG001  as above
-            partition: Partition,
-            versions: Versions,
-            settings: Settings,
-        ) -> dg.MaterializeResult[ir.Table | pa.Table]:
-            found = pair(rows, partition, versions)
-            return told(found.flows(smallest), found, settings)
-
-        return [changes, events, flows]
-
-    def _news_before(self, count: int) -> In:
-        """What wakes a comparison when one of the partitions that it is made with comes late, or is mended."""
-        return In(self.summaries(), partition_mapping=self.timeline.back(count, own=False), optional=True)
-
-    def _panel_assets(self) -> list[dg.AssetsDefinition]:
-        timeline, group, units, of, probable = self.timeline, self._group, self.words.units, self.begins, self.probable
-
-        @asset(
-            contract=self.changes(),
-            ins={
-                "rows": In(self.contract, also=timeline.back(self.history)),
-                "before": self._news_before(1),
-            },
-            automation_condition=on_new_data(needs=[self.contract.key]),
-        )
-        def changes(
-            rows: ir.Table,
-            before: ir.Table,  # noqa: ARG001  its news wakes this step, its rows are not needed
-            partition: Partition,
-            versions: Versions,
-        ) -> dg.MaterializeResult[pa.Table]:
-            times = timeline.sorted([timeline.time(key) for key in versions["rows"]])
-            found = self.panel_changes(rows, partition.values, times)
-            return dg.MaterializeResult(value=found, metadata={"compared": ", ".join(times) or "none"})
-
-        @asset(
-            contract=self.events(),
-            ins={"changed": In(self.changes()), "verdicts": In(self.verdicts(), optional=True)},
-            automation_condition=on_new_data(),
-        )
-        def events(changed: ir.Table, verdicts: ir.Table, partition: Partition) -> dg.MaterializeResult[pa.Table]:
-            rows = changed.filter(changed.cause.isin(CAUSES)).to_pyarrow().to_pylist()
-            found = [row for row in rows if is_named(row, probable)]
-            named = [detected_event(row, group=group, units=units, of=of) for row in found]
-            value = _judged(named, verdicts, partition, of, group)
-            return dg.MaterializeResult(value=value, metadata=_causes(value))
-
-        return [changes, events]
-
-    def _prepared(self, rows: ir.Table) -> ir.Table:
+    def prepared(self, rows: ir.Table) -> ir.Table:
+        """The rows to compare, of those of the table."""
         return rows if self.prepare is None else self.prepare(rows)
 
     def _measured(self) -> Measured:
@@ -557,7 +428,7 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         return Measured(
             columns=Columns(
                 unit=self.unit,
-                group=self._group,
+                group=self.group_column,
                 time=self.timeline.column,
                 measures=tuple(self.measures),
                 weight=self.cases,
@@ -602,17 +473,3 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         return ContractError(
             source=f"Comparison of {as_key(self.table).to_user_string()}", culprit=f"{culprit}.", remedy=remedy
         )
-
-
-def _judged(
-    found: Sequence[dict[str, Any]], verdicts: ir.Table, partition: Partition, of: str, group: str | None
-) -> pa.Table:
-    """Rows of events with what people said of them."""
-    said = verdicts.to_pyarrow().to_pylist() if found else []
-    return events_table(found, said, partition.values, of=of, group=group)
-
-
-def _causes(events: pa.Table) -> dict[str, int]:
-    """How many events there are of each cause."""
-    found = events["cause"].to_pylist()
-    return {cause: found.count(cause) for cause in CAUSES if cause in found}
