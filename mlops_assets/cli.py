@@ -50,6 +50,8 @@ _app = typer.Typer(
     "Start with [bold]mlops-assets demo[/bold]. Settings come from MLOPS_ASSETS_* variables, .env and secret files.",
     rich_markup_mode="rich",
 )
+_IDS: Final = {"ignore_unknown_options": True}
+"""Of commands that take ids made by chance, which may begin with a dash."""
 _keys = typer.Typer(no_args_is_help=True, help="Make, rotate and retire the keys that sign the service's tokens.")
 _app.add_typer(_keys, name="keys")
 cli_lake.app.add_typer(cli_rebuild.app)
@@ -320,7 +322,7 @@ def _limits(given: Iterable[str]) -> dict[str, set[str]]:
     return limits
 
 
-@_tokens.command("revoke")
+@_tokens.command("revoke", context_settings=_IDS)
 def token_revoke(
     token_or_id: Annotated[str, typer.Argument(metavar="TOKEN", help="The token, or its id as the log shows it.")],
 ) -> None:
@@ -346,7 +348,7 @@ def keys_begin_revocations() -> None:
     typer.echo(begin_service_revocations(Settings.load()))
 
 
-@_keys.command("retire")
+@_keys.command("retire", context_settings=_IDS)
 def keys_retire(
     key_id: Annotated[str, typer.Argument(help="Id of the key, as rotate printed it.")],
     *,

@@ -75,6 +75,12 @@ def test_a_wrong_option_exits_with_2(home: Path) -> None:
     assert not any(home.iterdir())
 
 
+def test_an_id_that_begins_with_a_dash_is_an_id_and_no_option(home: Path) -> None:  # noqa: ARG001  where keys are
+    assert _run("keys", "rotate").exit_code == 0
+    told = _run("keys", "retire", "-fUi76VhFLydaFm-iumGRNwXylk8VDf6DVdVPWcG4Rk")
+    assert "it holds no key -fUi76VhFLydaFm-iumGRNwXylk8VDf6DVdVPWcG4Rk" in str(told.exception)
+
+
 def test_the_first_token_makes_the_key_and_a_rotated_key_can_be_retired(home: Path) -> None:
     first = _run("token", "dashboard", *READ, "--limit", "state=NC,GA", "--limit", "state=VA")
     assert first.exit_code == 0

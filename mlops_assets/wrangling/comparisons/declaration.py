@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import dagster as dg
@@ -273,34 +274,31 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
 
     def tables(self) -> list[Contract]:
         """The tables that its assets make."""
-        flows = [self.flows()] if self.entity is not None else []
-        return [self.summaries(), self.drifts(), self.changes(), self.events(), *flows]
+        return [contract for kind, contract in self._contracts.items() if kind != "verdicts"]
 
     def changes(self) -> Contract:
         """The table ``variance/<name>_changes``."""
-        if self.entity is not None:
-            return self._tables.linked_changes(self.unit, self.smallest)
-        return self._tables.detected_changes(self.group_column)
+        return self._contracts["changes"]
 
     def summaries(self) -> Contract:
         """The table ``variance/<name>_summaries``."""
-        return self._tables.summaries()
+        return self._contracts["summaries"]
 
     def drifts(self) -> Contract:
         """The table ``variance/<name>_drift``."""
-        return self._tables.drift()
+        return self._contracts["drift"]
 
     def events(self) -> Contract:
         """The table ``variance/<name>_events``."""
-        return self._tables.events(None if self.entity is not None else self.group_column)
+        return self._contracts["events"]
 
     def flows(self) -> Contract:
         """The table ``variance/<name>_flows``, of linked entities."""
-        return self._tables.flows(self.unit, self.smallest)
+        return self._contracts["flows"]
 
     def verdicts(self) -> Contract:
         """The table ``variance/<name>_verdicts``."""
-        return verdicts_beside(self.events())
+        return self._contracts["verdicts"]
 
     def gate(self) -> Gate:
         """What stops assets that are made from the table at entry events, see `Gate`."""
@@ -365,16 +363,30 @@ class Compare(dg.Component, dg.Model, dg.Resolvable):
         """The column of the group in what is told of a panel."""
         return self.group or "group"
 
-    @property
-    def _tables(self) -> Tables:
+    @cached_property
+    def _contracts(self) -> dict[str, Contract]:
+        """The contracts of its tables, each made once: whoever reads a table means that of whoever makes it."""
         contract = self.contract
-        return Tables(
+        tables = Tables(
             name=self.begins,
             timeline=self.timeline,
             lake=self._lake,
             owners=self.owners or list(contract.owners),
             of=contract.key.to_user_string(),
         )
+        found = {"summaries": tables.summaries(), "drift": tables.drift()}
+        if self.entity is None:
+            found |= {
+                "changes": tables.detected_changes(self.group_column),
+                "events": tables.events(self.group_column),
+            }
+        else:
+            found |= {
+                "changes": tables.linked_changes(self.unit, self.smallest),
+                "events": tables.events(None),
+                "flows": tables.flows(self.unit, self.smallest),
+            }
+        return {**found, "verdicts": verdicts_beside(found["events"])}
 
     @property
     def _lake(self) -> Lake:
