@@ -59,7 +59,7 @@ RUN python3 /build/slim.py \
 FROM dependencies AS runs-dependencies
 RUN python3 /build/slim.py \
       --keep dagster dagster-docker dagster-postgres duckdb duckdb-extension-ducklake duckdb-extension-postgres-scanner \
-        duckdb-extension-sqlite-scanner fsspec httpx 'ibis-framework[duckdb]' matplotlib msgspec numpy onnx onnxruntime 'pandera[ibis]' \
+        duckdb-extension-sqlite-scanner fsspec httpx 'ibis-framework[duckdb]' jinja2 matplotlib msgspec numpy onnx onnxruntime 'pandera[ibis]' \
         psycopg2-binary pyarrow pydantic-settings 'pyjwt[crypto]' pymysql rich scikit-learn scipy skl2onnx sqlalchemy sqlglot threadpoolctl \
         typer \
       --compile dagster._cli.api dagster._grpc.server dagster._core.definitions.repository_definition.repository_data_builder \
@@ -71,7 +71,7 @@ RUN python3 /build/slim.py \
         dagster_docker dagster_postgres sqlalchemy.dialects.postgresql psycopg2 duckdb ibis ibis.backends.duckdb ibis.formats.pyarrow \
         pyarrow pyarrow.pandas_compat pyarrow.vendored.version pyarrow.parquet pyarrow_hotfix pandas pandera.ibis pandera.backends.ibis.builtin_checks \
         pandera.strategies.base_strategies httpx jwt msgspec pymysql cryptography.x509 onnx onnxruntime skl2onnx \
-        matplotlib.figure matplotlib.backends.backend_agg matplotlib.backends.backend_svg \
+        jinja2 matplotlib.figure matplotlib.backends.backend_agg matplotlib.backends.backend_svg \
         sklearn.linear_model sklearn.ensemble sklearn.isotonic scipy.optimize scipy.stats scipy.sparse threadpoolctl \
         pydantic_settings typer rich.console rich.table
 

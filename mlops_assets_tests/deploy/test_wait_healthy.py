@@ -55,7 +55,7 @@ def wait(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_it_returns_when_all_are_well_and_tells_what_changed() -> None:
     start("maker", "exit 0")
-    serve("server", "sleep 3; touch /tmp/well; sleep infinity")
+    serve("server", "sleep 8; touch /tmp/well; sleep infinity")
     done = wait()
     assert done.returncode == 0, done.stderr
     told = [line.partition(" s  ")[2] for line in done.stdout.splitlines()]
