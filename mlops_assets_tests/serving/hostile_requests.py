@@ -169,6 +169,9 @@ class Attacker:
     def _break_target(self, hostile: Hostile) -> None:
         path, mark, query = hostile.target.partition("?")
         parts = path.split("/")
+        if len(parts) == 1:
+            # It was broken before, and has no part left.
+            return
         place = self._draw.randrange(1, len(parts))
         text = hostile_text(self._draw)
         parts[place : place + self._draw.choice((0, 1))] = [self._draw.choice((text, parts[place] + text))]

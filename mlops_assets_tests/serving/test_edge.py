@@ -234,6 +234,16 @@ def test_what_comes_behind_a_body_is_no_header_of_the_request(running: Service) 
         assert connection.makefile("rb").read().startswith(b"HTTP/1.1 401 ")
 
 
+def test_a_refusal_reaches_who_is_still_sending(tmp_path: Path, office: Office) -> None:
+    with edged(tmp_path, office) as service, socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(service.config.socket))
+        connection.sendall(b"GET /v1/tables?\xd9\xa3 HTTP/1.1\r\nHost: a\r\nContent-Length: 400000\r\n\r\n")
+        for _ in range(4):
+            time.sleep(0.1)
+            connection.sendall(bytes(100_000))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+
+
 @pytest.mark.parametrize("path", ["/v1/tables", "/v1/tables/predictions", "/v1/nowhere"])
 def test_a_request_of_http_1_0_without_a_host_is_answered(running: Service, path: str) -> None:
     with connect(running) as connection:

@@ -20,11 +20,20 @@ if TYPE_CHECKING:
     import asyncio
 
 _REASON: Final = "unreadable"
+_LINGER_SECONDS: Final = 2.0
+"""How long the rest of what was refused is let fall, before the connection ends."""
 _ROUND_A_HEADER: Final = len(": \r\n")
 
 
 class EdgeProtocol(HeadAlone):
     """HTTP as an edge speaks it: one question at a time, whole with its body."""
+
+    refused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, but of what was refused nothing more."""
+        if not self.refused:
+            super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  the library's own signature
         """Refuse what is no request, and end the connection."""
@@ -33,6 +42,13 @@ class EdgeProtocol(HeadAlone):
 
 class LoopbackProtocol(H11Protocol):
     """HTTP as anybody on this machine may speak it."""
+
+    refused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, but of what was refused nothing more."""
+        if not self.refused:
+            super().data_received(data)
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401  the library's own
         """As the library says, with heads of limited size."""
@@ -88,4 +104,10 @@ def _refuse(protocol: EdgeProtocol | LoopbackProtocol) -> None:
     if not under_way:
         log_decision(scope, status.value)
     transport.write(b"".join([b"HTTP/1.1 400 Bad Request\r\n", *head, b"\r\n", body]))
-    transport.close()
+    protocol.refused = True
+    if transport.can_write_eof():
+        # Closed at once while more of the request comes, the connection is reset and its answer lost.
+        transport.write_eof()
+        protocol.loop.call_later(_LINGER_SECONDS, transport.close)
+    else:
+        transport.close()
